@@ -1,0 +1,100 @@
+"""Label spaces: the one place for class names, colours and groupings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from mtperception import resources
+
+IGNORE_INDEX = 255
+UNKNOWN_COLOR = (255, 255, 255)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSpace:
+    """An ordered list of classes.
+
+    Attributes:
+        name: the name of its file in `config/labels`.
+        names: class names; the position is the class index.
+        palette: uint8 C,3, RGB; no two alike and none white, which is kept for unknown pixels.
+        groupings: by the name of a coarser label space, uint8 C: the coarse index of each class.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    palette: np.ndarray
+    groupings: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        """Number of classes."""
+        return len(self.names)
+
+    def indices(self, names: Sequence[str]) -> list[int]:
+        """Class indices of some names.
+
+        Raises:
+            ValueError: for a name that is not in this space; the message lists the names that are.
+        """
+        unknown = [name for name in names if name not in self.names]
+        if unknown:
+            raise ValueError(f'no class {", ".join(unknown)} in {self.name}: expected any of {", ".join(self.names)}')
+        return [self.names.index(name) for name in names]
+
+    def grouping(self, target: str) -> np.ndarray:
+        """uint8 256: table from this space's indices to those of `target`; 255 stays 255.
+
+        Raises:
+            ValueError: if this space has no grouping of that name.
+        """
+        if target not in self.groupings:
+            known = ', '.join(self.groupings) or 'none'
+            raise ValueError(f'no grouping {target!r} of {self.name}: expected one of: {known}')
+        table = np.full(256, IGNORE_INDEX, np.uint8)
+        table[: len(self)] = self.groupings[target]
+        return table
+
+
+@cache
+def load_label_space(name: str) -> LabelSpace:
+    """Load a label space by name or by the path of its YAML file.
+
+    Raises:
+        ResourceNotFoundError: if there is no such space.
+        ValueError: if the file repeats a name or a colour, uses white, or groups classes wrongly.
+    """
+    path = resources.find('labels', name)
+    content = yaml.safe_load(path.read_text(encoding='utf-8'))
+    try:
+        names = tuple(str(entry['name']) for entry in content['classes'])
+        palette = np.array([entry['color'] for entry in content['classes']], np.uint8)
+        groupings = {
+            target: _grouping_table(names, load_label_space(target).names, groups)
+            for target, groups in content.get('groupings', {}).items()
+        }
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f'{path}: not a label space: {error}') from error
+    _check(path, names, palette)
+    return LabelSpace(path.stem, names, palette, groupings)
+
+
+def _grouping_table(names: Sequence[str], coarse: Sequence[str], groups: dict[str, list[str]]) -> np.ndarray:
+    """uint8 C: index in `coarse` of the group that each of `names` belongs to."""
+    group_of = {fine: group for group, members in groups.items() for fine in members}
+    if set(group_of) != set(names) or sum(map(len, groups.values())) != len(names):
+        raise ValueError('each class must be in exactly one group')
+    return np.array([coarse.index(group_of[name]) for name in names], np.uint8)
+
+
+def _check(path: Path, names: Sequence[str], palette: np.ndarray) -> None:
+    if not 0 < len(names) <= IGNORE_INDEX - 1:
+        raise ValueError(f'{path}: {len(names)} classes: expected 1 to 254')
+    if palette.shape != (len(names), 3):
+        raise ValueError(f'{path}: each class needs a color of three numbers')
+    colors = {tuple(color) for color in palette.tolist()}
+    if len(set(names)) != len(names) or len(colors) != len(names) or UNKNOWN_COLOR in colors:
+        raise ValueError(f'{path}: names and colours must be unique, and none white')

@@ -1,0 +1,135 @@
+"""Multi-Task Light-Weight RefineNet (Nekrasov et al., 'Real-Time Joint Semantic Segmentation and Depth Estimation Using
+Asymmetric Annotations', ICRA 2019), section III: the network the node runs."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mtperception.networks.layers import CRPBlock, upsample_like
+from mtperception.networks.mobilenet_v2 import MobileNetV2Encoder
+
+DECODER_CHANNELS = 256
+SKIP_CHANNELS = (24, 32, 64, 96, 160, 320)
+
+
+class Head(nn.Module):
+    """Task-specific part: a depthwise 1x1 convolution, ReLU6 and a 3x3 convolution with bias."""
+
+    def __init__(self, out_channels: int) -> None:
+        super().__init__()
+        self.scale = nn.Conv2d(DECODER_CHANNELS, DECODER_CHANNELS, 1, groups=DECODER_CHANNELS, bias=False)
+        self.predict = nn.Conv2d(DECODER_CHANNELS, out_channels, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map N,256,h,w to N,C,h,w."""
+        return self.predict(functional.relu6(self.scale(x)))
+
+
+class JointLWRefineNet(nn.Module):
+    """MobileNet-v2 encoder, light-weight RefineNet decoder, one head per task.
+
+    Args:
+        num_classes: channels of the segmentation head.
+        tasks: heads to build, out of 'segmentation', 'depth' and 'normals'.
+
+    Raises:
+        ValueError: for an unknown task.
+    """
+
+    def __init__(self, num_classes: int, tasks: Sequence[str] = ('segmentation', 'depth')) -> None:
+        super().__init__()
+        out_channels = {'segmentation': num_classes, 'depth': 1, 'normals': 3}
+        unknown = set(tasks) - set(out_channels)
+        if unknown or not tasks:
+            raise ValueError(f'tasks {tuple(tasks)}: expected one or more of {tuple(out_channels)}')
+        channels = DECODER_CHANNELS
+        self.encoder = MobileNetV2Encoder()
+        self.projections = nn.ModuleList(nn.Conv2d(skip, channels, 1, bias=False) for skip in SKIP_CHANNELS)
+        self.crp = nn.ModuleList(CRPBlock(channels, depthwise=level == 3) for level in range(4))
+        self.adapt = nn.ModuleList(nn.Conv2d(channels, channels, 1, bias=False) for _ in range(3))
+        self.heads = nn.ModuleDict({task: Head(out_channels[task]) for task in tasks})
+        self._initialise_decoder()
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Run the network.
+
+        Args:
+            image: float32 N,3,H,W, RGB, ImageNet-normalised; any H and W.
+
+        Returns:
+            Raw head outputs at a quarter of the input size, rounded up: `segmentation` N,C,h,w logits, `depth` N,1,h,w
+            signed metres, `normals` N,3,h,w not normalised.
+        """
+        _, *features = self.encoder(image)
+        c24, c32, c64, c96, c160, c320 = (conv(x) for conv, x in zip(self.projections, features, strict=True))
+        x = self.crp[0](functional.relu6(c320 + c160))
+        x = self.crp[1](functional.relu6(c96 + c64 + upsample_like(self.adapt[0](x), c64)))
+        x = self.crp[2](functional.relu6(c32 + upsample_like(self.adapt[1](x), c32)))
+        x = self.crp[3](functional.relu6(c24 + upsample_like(self.adapt[2](x), c24)))
+        return {task: head(x) for task, head in self.heads.items()}
+
+    def _initialise_decoder(self) -> None:
+        """Half of Kaiming's gain: the published N(0, 0.01) barely learns, the full gain saturates ReLU6."""
+        decoder = nn.ModuleList([self.projections, self.crp, self.adapt, self.heads])
+        for module in decoder.modules():
+            if isinstance(module, nn.Conv2d):
+                fan_in = module.weight[0].numel()
+                nn.init.normal_(module.weight, std=0.5 / fan_in**0.5)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+
+class PublishedLayout(NamedTuple):
+    """What a published checkpoint holds, in this module's terms."""
+
+    state_dict: dict[str, torch.Tensor]
+    num_classes: int
+    tasks: tuple[str, ...]
+
+
+def read_published(state_dict: Mapping[str, torch.Tensor]) -> PublishedLayout:
+    """Rename the tensors of a published multi-task-refinenet checkpoint; tasks and class count are read from the heads.
+
+    Raises:
+        ValueError: for a key that the published layout does not have, or without any head.
+    """
+    renamed = {_renamed(key): value for key, value in state_dict.items()}
+    predictors = {task: renamed.get(f'heads.{task}.predict.weight') for task in _PUBLISHED_TASKS.values()}
+    tasks = tuple(task for task, weight in predictors.items() if weight is not None)
+    if not tasks:
+        raise ValueError(
+            f'no head among {", ".join(_PUBLISHED_TASKS)}: not a published multi-task-refinenet checkpoint'
+        )
+    num_classes = len(predictors['segmentation']) if 'segmentation' in tasks else 0
+    return PublishedLayout(renamed, num_classes, tasks)
+
+
+_PUBLISHED_TASKS = {'segm': 'segmentation', 'depth': 'depth', 'normal': 'normals'}
+_PUBLISHED_RULES = (
+    (r'layer1\.(.+)', lambda m: f'encoder.stem.{m[1]}'),
+    (
+        r'layer([2-8])\.(\d)\.output\.([012])\.(.+)',
+        lambda m: f'encoder.stages.{int(m[1]) - 2}.{m[2]}.{("expand", "depthwise", "project")[int(m[3])]}.{m[4]}',
+    ),
+    (r'conv([3-8])\.(weight)', lambda m: f'projections.{int(m[1]) - 3}.{m[2]}'),
+    (
+        r'crp([1-4])\.0\.([1-4])_outvar_dimred\.(weight)',
+        lambda m: f'crp.{4 - int(m[1])}.convolutions.{int(m[2]) - 1}.{m[3]}',
+    ),
+    (r'conv_adapt([2-4])\.(weight)', lambda m: f'adapt.{4 - int(m[1])}.{m[2]}'),
+    (r'pre_(segm|depth|normal)\.(weight)', lambda m: f'heads.{_PUBLISHED_TASKS[m[1]]}.scale.{m[2]}'),
+    (r'(segm|depth|normal)\.(weight|bias)', lambda m: f'heads.{_PUBLISHED_TASKS[m[1]]}.predict.{m[2]}'),
+)
+
+
+def _renamed(key: str) -> str:
+    """Our name of the published parameter `key`; raises ValueError for an unknown one."""
+    for pattern, rename in _PUBLISHED_RULES:
+        match = re.fullmatch(pattern, key.removeprefix('module.'))
+        if match:
+            return rename(match)
+    raise ValueError(f'unexpected key {key!r}: not a published multi-task-refinenet checkpoint')

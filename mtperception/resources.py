@@ -1,0 +1,63 @@
+"""Where models, label spaces, configurations and launch files are, however the package was installed."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = 'mtperception'
+FOLDERS = {
+    'model': 'models',
+    'labels': 'config/labels',
+    'config': 'config',
+    'rviz': 'config/rviz',
+    'launch': 'launch',
+}
+
+
+class ResourceNotFoundError(FileNotFoundError):
+    """A resource that is neither a path nor the name of something installed; the message lists what there is."""
+
+
+def find(kind: str, name: str | Path) -> Path:
+    """Path of a resource given by path or by name.
+
+    Looked for in this order: the path as given, the source tree (plain checkout, `pip install -e`, colcon's symlink
+    install), `<prefix>/share/mtperception` (`pip install`, `colcon build`), the prefixes of the ament index.
+
+    Args:
+        kind: one of `FOLDERS`.
+        name: an existing path, or the name of an entry of that folder; `.yaml` may be left out.
+
+    Raises:
+        ResourceNotFoundError: if there is no such path and no such name.
+    """
+    given = Path(name).expanduser()
+    if given.exists():
+        return given.resolve()
+    folders = [root / FOLDERS[kind] for root in _roots()]
+    candidates = [folder / f'{name}{suffix}' for folder in folders for suffix in ('', '.yaml')] if str(name) else []
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    raise ResourceNotFoundError(
+        f'no {kind} {str(name)!r}: expected an existing path or one of {", ".join(available(kind)) or "none installed"}'
+    )
+
+
+def available(kind: str) -> list[str]:
+    """Names that `find` knows for a kind, sorted."""
+    folders = [root / FOLDERS[kind] for root in _roots()]
+    entries = {entry for folder in folders if folder.is_dir() for entry in folder.iterdir()}
+    return sorted({entry.name.removesuffix('.yaml') for entry in entries if not entry.name.startswith('.')})
+
+
+def _roots() -> Iterator[Path]:
+    """Folders that may hold `models/`, `config/` and `launch/`, nearest first."""
+    package = Path(__file__).parent
+    source = package.resolve().parent
+    if (source / 'package.xml').is_file():
+        yield source
+    for parent in package.parents:
+        yield parent / 'share' / PACKAGE
+    for prefix in filter(None, os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)):
+        yield Path(prefix) / 'share' / PACKAGE

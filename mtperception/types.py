@@ -1,0 +1,73 @@
+"""The data that flows through the package."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """Pinhole camera in pixels, valid for images of exactly `width` x `height`.
+
+    The centre of the top left pixel is (0, 0), as in ROS and OpenCV. The camera frame is REP 103's optical one: x to
+    the right, y down, z forward.
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+
+    def resized(self, width: int, height: int) -> 'Intrinsics':
+        """The same camera after its images were resized to `width` x `height` (half-pixel centres)."""
+        x, y = width / self.width, height / self.height
+        return Intrinsics(
+            fx=self.fx * x,
+            fy=self.fy * y,
+            cx=(self.cx + 0.5) * x - 0.5,
+            cy=(self.cy + 0.5) * y - 0.5,
+            width=width,
+            height=height,
+        )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image with what is known about it. Missing annotations are None."""
+
+    image: np.ndarray
+    """uint8 H,W,3, RGB."""
+    labels: np.ndarray | None = None
+    """uint8 H,W: class index of the data set's label space, 255 = unlabelled."""
+    depth: np.ndarray | None = None
+    """float32 H,W: metres along the optical axis, 0 = invalid."""
+    intrinsics: Intrinsics | None = None
+
+    @property
+    def valid_mask(self) -> np.ndarray | None:
+        """bool H,W: where `depth` is known."""
+        return None if self.depth is None else self.depth > 0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says about one image. A network without a task leaves its fields None."""
+
+    labels: np.ndarray | None = None
+    """uint8 H,W: class index of the model's label space."""
+    confidence: np.ndarray | None = None
+    """uint8 H,W: largest softmax probability, 0..255."""
+    depth: np.ndarray | None = None
+    """float32 H,W: metres along the optical axis, always valid."""
+    normals: np.ndarray | None = None
+    """float32 H,W,3: unit vectors in the camera frame."""
+    latency_ms: Mapping[str, float] = field(default_factory=dict)
+    """Milliseconds by stage: `resize`, `upload`, `inference`, `download`."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the maps."""
+        return next(x.shape[:2] for x in (self.labels, self.depth, self.normals) if x is not None)
