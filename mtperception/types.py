@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+MAX_PIXELS = 4096 * 3072
+"""Larger images are refused."""
+
 
 @dataclass(frozen=True)
 class Intrinsics:

@@ -1,0 +1,37 @@
+"""`mtperception import`: a published checkpoint becomes a model directory."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _slice(text: str) -> tuple[int, int]:
+    first, colon, end = text.partition(':')
+    if not (colon and first.isdecimal() and end.isdecimal()):
+        raise typer.BadParameter(f'found {text!r}, expected FIRST:END, such as 0:40')
+    return int(first), int(end)
+
+
+def import_(
+    checkpoint: Annotated[Path, typer.Argument(help='The published checkpoint.', metavar='PUBLISHED.ckpt')],
+    network: Annotated[str, typer.Option(help='Its network.')],
+    label_space: Annotated[str, typer.Option(help='The label space of its segmentation head.')],
+    out: Annotated[Path, typer.Option(help='The model directory to write.')],
+    classes: Annotated[
+        str | None, typer.Option(help='Slice of the classes to choose among; all by default.', metavar='FIRST:END')
+    ] = None,
+) -> None:
+    """Turn a published checkpoint into a model directory.
+
+    Example: mtperception import mobilenetv2-joint.ckpt --network joint_lw_refinenet --label-space nyuv2_40
+    --out models/published
+    """
+    chosen = None if classes is None else _slice(classes)
+    try:
+        from mtperception.published import import_checkpoint
+    except ImportError as error:
+        raise ImportError(f'import needs PyTorch ({error}): pip install "mtperception[torch]"') from error
+
+    parity = import_checkpoint(checkpoint, network, label_space, out, chosen)
+    typer.echo(f'{out}: {parity}')

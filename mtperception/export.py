@@ -1,0 +1,164 @@
+"""Write a model directory: weights, ONNX graph, self-test and card, with proof that the graph gives what PyTorch gives."""
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend
+from mtperception.card import CARD, GRAPH, SELF_TEST, WEIGHTS, ModelCard, ModelDirectory, open_model, sha256
+from mtperception.pipeline import Pipeline
+from mtperception.selftest import write_self_test
+from mtperception.synthetic import SyntheticRoom
+
+OPSET = 18
+MIN_LABEL_AGREEMENT = 0.999
+MAX_DEPTH_DIFFERENCE = 1e-3
+MAX_NORMAL_DIFFERENCE = 1e-3
+
+
+class ParityError(RuntimeError):
+    """An exported graph whose outputs are not those of PyTorch."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The worst that was seen over all compared images."""
+
+    label_agreement: float = 1.0
+    """Smallest share of pixels with equal labels."""
+    depth_difference: float = 0.0
+    """Largest difference in metres."""
+    normal_difference: float = 0.0
+    """Largest difference of a component of a unit normal."""
+
+    def __str__(self) -> str:
+        """One line."""
+        return (
+            f'labels equal on {self.label_agreement:.4%}, depth within {self.depth_difference:.1e} m, '
+            f'normals within {self.normal_difference:.1e}'
+        )
+
+
+def export_model(network: nn.Module, card: ModelCard, out: Path, images: Iterable[np.ndarray] = ()) -> Parity:
+    """Write `out` as a model directory, whole or not at all.
+
+    Args:
+        network: the network that the card names, with its weights.
+        card: what to say of it; the sha256 sums are filled in.
+        out: the directory to write; an earlier model in it is replaced.
+        images: uint8 H,W,3 images to compare on besides those that the package renders itself.
+
+    Returns:
+        How well the graph in ONNX Runtime agrees with PyTorch, at fp32, batches of 1 and 2, odd sizes too.
+
+    Raises:
+        ParityError: if they agree less than an exported graph must; `out` is left as it was.
+        FileExistsError: if `out` exists and is not a model directory.
+    """
+    if out.exists() and not (out / CARD).is_file():
+        raise FileExistsError(f'{out}: exists and is not a model directory: choose another place')
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f'.{out.name}-') as scratch:
+        written = Path(scratch) / out.name
+        written.mkdir()
+        parity = _write(network, card, written, images)
+        shutil.rmtree(out, ignore_errors=True)
+        written.rename(out)
+    return parity
+
+
+def _write(network: nn.Module, card: ModelCard, folder: Path, images: Iterable[np.ndarray]) -> Parity:
+    pipeline = Pipeline(network.float().cpu(), card.depth_range, card.classes).eval()
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, folder / WEIGHTS)
+    export_graph(pipeline, card.tasks, folder / GRAPH)
+    image = SyntheticRoom(card.camera.width, card.camera.height, card.camera.fx).frame(0.0).image
+    write_self_test(
+        folder / SELF_TEST, image, {name: map_[0] for name, map_ in run_pytorch(pipeline, image[None]).items()}
+    )
+    sums = {name: sha256(folder / name) for name in (WEIGHTS, GRAPH, SELF_TEST)}
+    replace(card, sha256=sums).write(folder / CARD)
+    return check_parity(pipeline, open_model(folder), images)
+
+
+def export_graph(pipeline: Pipeline, tasks: Sequence[str], path: Path) -> None:
+    """Write the ONNX graph of a pipeline; batch, height and width stay free (dimensions N, H, W)."""
+    names = [name for task in tasks for name in _OUTPUTS[task]]
+    example = torch.zeros((2, 97, 131, 3), dtype=torch.uint8)
+    with _quiet():
+        program = torch.onnx.export(
+            pipeline,
+            (example,),
+            dynamo=True,
+            input_names=['image'],
+            output_names=names,
+            dynamic_shapes={'image': {0: 'N', 1: 'H', 2: 'W'}},
+            opset_version=OPSET,
+            verbose=False,
+        )
+    program.save(path, external_data=False)
+
+
+_OUTPUTS = {'segmentation': ('labels', 'confidence'), 'depth': ('depth',), 'normals': ('normals',)}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's notes on its own progress out of the user's terminal."""
+    logger = logging.getLogger('torch.onnx')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@torch.inference_mode()
+def run_pytorch(pipeline: Pipeline, images: np.ndarray) -> Mapping[str, np.ndarray]:
+    """Run a pipeline on uint8 N,H,W,3; the graph's outputs by name."""
+    return {name: value.numpy() for name, value in pipeline(torch.tensor(images)).items()}
+
+
+def check_parity(pipeline: Pipeline, model: ModelDirectory, images: Iterable[np.ndarray] = ()) -> Parity:
+    """Compare the exported graph in ONNX Runtime with PyTorch at fp32.
+
+    Raises:
+        ParityError: if labels agree on less than 99.9 % of an image's pixels, or depth differs by more than 1 mm.
+    """
+    backend = OnnxRuntimeBackend(model, 'cpu', 'fp32')
+    worst = Parity()
+    for batch in (*_own_batches(), *(image[None] for image in images)):
+        worst = _worst(worst, run_pytorch(pipeline, batch), backend.run(batch))
+    if (
+        worst.label_agreement < MIN_LABEL_AGREEMENT
+        or worst.depth_difference > MAX_DEPTH_DIFFERENCE
+        or worst.normal_difference > MAX_NORMAL_DIFFERENCE
+    ):
+        raise ParityError(f'the exported graph differs from PyTorch: {worst}')
+    return worst
+
+
+def _own_batches() -> Iterable[np.ndarray]:
+    """Rendered batches of 1 and 2 images, of even and odd sizes."""
+    for count, width, height in ((1, 320, 240), (2, 320, 240), (1, 201, 151), (2, 97, 131)):
+        room = SyntheticRoom(width, height, 0.8 * width)
+        yield np.stack([room.frame(3.0 * i + 1).image for i in range(count)])
+
+
+def _worst(worst: Parity, expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> Parity:
+    difference = {name: np.abs(found[name] - map_) for name, map_ in expected.items() if map_.dtype == np.float32}
+    agreement = float((found['labels'] == expected['labels']).mean()) if 'labels' in expected else 1.0
+    return Parity(
+        min(worst.label_agreement, agreement),
+        max(worst.depth_difference, float(difference['depth'].max()) if 'depth' in difference else 0.0),
+        max(worst.normal_difference, float(difference['normals'].max()) if 'normals' in difference else 0.0),
+    )
