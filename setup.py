@@ -1,0 +1,98 @@
+"""One tree, three ways in: `pip install .`, `pip install -e .` and `colcon build`."""
+
+import re
+from itertools import groupby
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGE = 'mtperception'
+
+
+def version():
+    """The version in `mtperception/__init__.py`, read without importing it."""
+    text = Path(PACKAGE, '__init__.py').read_text(encoding='utf-8')
+    return re.search(r"^__version__ = '(.+)'$", text, re.MULTILINE).group(1)
+
+
+def data_files():
+    """Files outside the Python package, by the folder they are installed to; a new model or config needs no entry.
+
+    Globbed relative to the working directory: colcon's symlink install runs this file in its build folder, among links.
+    """
+    files = [Path('package.xml'), Path('README.md')]
+    for folder in ('launch', 'config', 'models'):
+        files += (path for path in sorted(Path(folder).rglob('*')) if path.is_file() and path.suffix != '.pyc')
+    shared = [
+        (f'share/{PACKAGE}/{parent.as_posix()}', [path.as_posix() for path in paths])
+        for parent, paths in groupby(files, key=lambda path: path.parent)
+    ]
+    return [('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']), *shared]
+
+
+# Never both: the two ONNX Runtime packages install the same module over each other.
+GPU_WHEEL = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+
+# On a ROS machine NumPy, OpenCV and PyYAML come from apt (package.xml). apt's OpenCV has no pip metadata, so pip installs
+# a second one into a virtual environment, even with --system-site-packages; that one goes first on the path, is complete
+# in itself and does no harm, but newer ones take NumPy 2 along, which apt's cv_bridge does not load. The node needs
+# neither; keep cv_bridge's own nodes outside that environment, or install there with `numpy<2` beside this package.
+BASE = [
+    'numpy>=1.26',
+    'opencv-python-headless>=4.8',
+    'PyYAML>=6.0',
+    f'onnxruntime-gpu>=1.18; {GPU_WHEEL}',
+    f"onnxruntime>=1.18; sys_platform != 'linux' or platform_machine != 'x86_64'",
+    'typer>=0.12',
+    'rich>=13',
+]
+TORCH = ['torch>=2.4', 'torchvision>=0.19', 'safetensors>=0.4', 'onnx>=1.16', 'onnxscript>=0.1']
+
+
+def ros_wheels(distribution):
+    """The wheels that stand in for a ROS 2 installation; they are for machines without one."""
+    packages = ('rclpy', 'sensor-msgs', 'std-msgs', 'diagnostic-msgs')
+    return ['ros-rclpy[fastrtps]', 'ros-lifecycle-msgs', *(f'ros-{distribution}-{package}' for package in packages)]
+
+
+EXTRAS = {
+    'torch': TORCH,
+    'train': TORCH,
+    'openvino': ['openvino>=2024.4'],
+    'ros': ros_wheels('jazzy'),
+    'ros-kilted': ros_wheels('kilted'),
+    'bags': ['rosbags>=0.10'],
+    'dev': [
+        'pytest>=8',
+        'pytest-xdist>=3.6',
+        'hypothesis>=6.100',
+        'ruff>=0.6',
+        'colcon-common-extensions>=0.3',
+        'setuptools>=77,<80',  # newer ones lack the `develop` options of colcon's --symlink-install
+    ],
+}
+
+setup(
+    name=PACKAGE,
+    version=version(),
+    description='Real-time joint semantic segmentation and metric depth from one camera.',
+    long_description=Path('README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    maintainer='mtperception maintainers',
+    maintainer_email='maintainers@example.org',
+    packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    package_data={PACKAGE: ['py.typed']},
+    data_files=data_files(),
+    python_requires='>=3.10',
+    install_requires=BASE,
+    extras_require=EXTRAS,
+    entry_points={
+        'console_scripts': [
+            'mtperception = mtperception.cli:main',
+            'perception_node = mtperception.ros.perception_node:main',
+            'camera_player = mtperception.ros.camera_player:main',
+        ]
+    },
+    zip_safe=False,
+)
