@@ -9,13 +9,13 @@ from setuptools import find_packages, setup
 PACKAGE = 'mtperception'
 
 
-def version():
+def version() -> str:
     """The version in `mtperception/__init__.py`, read without importing it."""
     text = Path(PACKAGE, '__init__.py').read_text(encoding='utf-8')
     return re.search(r"^__version__ = '(.+)'$", text, re.MULTILINE).group(1)
 
 
-def data_files():
+def data_files() -> list[tuple[str, list[str]]]:
     """Files outside the Python package, by the folder they are installed to; a new model or config needs no entry.
 
     Globbed relative to the working directory: colcon's symlink install runs this file in its build folder, among links.
@@ -30,26 +30,24 @@ def data_files():
     return [('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']), *shared]
 
 
-# Never both: the two ONNX Runtime packages install the same module over each other.
-GPU_WHEEL = "sys_platform == 'linux' and platform_machine == 'x86_64'"
-
-# On a ROS machine NumPy, OpenCV and PyYAML come from apt (package.xml). apt's OpenCV has no pip metadata, so pip installs
-# a second one into a virtual environment, even with --system-site-packages; that one goes first on the path, is complete
-# in itself and does no harm, but newer ones take NumPy 2 along, which apt's cv_bridge does not load. The node needs
-# neither; keep cv_bridge's own nodes outside that environment, or install there with `numpy<2` beside this package.
+# On a ROS machine NumPy, OpenCV and PyYAML come from apt (package.xml). apt's OpenCV has no pip metadata, so pip puts a
+# second one into a virtual environment, even into one with --system-site-packages. It goes first on the path, is complete
+# in itself and does no harm; but a new one brings NumPy 2 along, which apt's cv_bridge cannot load. This package does not
+# use cv_bridge; where it has to work in the same environment, install this package together with 'numpy<2'.
 BASE = [
     'numpy>=1.26',
     'opencv-python-headless>=4.8',
     'PyYAML>=6.0',
-    f'onnxruntime-gpu>=1.18; {GPU_WHEEL}',
-    f"onnxruntime>=1.18; sys_platform != 'linux' or platform_machine != 'x86_64'",
+    # Never both: they install the same module over each other.
+    "onnxruntime-gpu>=1.18; sys_platform == 'linux' and platform_machine == 'x86_64'",
+    "onnxruntime>=1.18; sys_platform != 'linux' or platform_machine != 'x86_64'",
     'typer>=0.12',
     'rich>=13',
 ]
 TORCH = ['torch>=2.4', 'torchvision>=0.19', 'safetensors>=0.4', 'onnx>=1.16', 'onnxscript>=0.1']
 
 
-def ros_wheels(distribution):
+def ros_wheels(distribution: str) -> list[str]:
     """The wheels that stand in for a ROS 2 installation; they are for machines without one."""
     packages = ('rclpy', 'sensor-msgs', 'std-msgs', 'diagnostic-msgs')
     return ['ros-rclpy[fastrtps]', 'ros-lifecycle-msgs', *(f'ros-{distribution}-{package}' for package in packages)]

@@ -32,27 +32,30 @@ def find(kind: str, name: str | Path) -> Path:
         ResourceNotFoundError: if there is no such path and no such name.
     """
     given = Path(name).expanduser()
-    if given.exists():
+    if str(name) and given.exists():
         return given.resolve()
-    folders = [root / FOLDERS[kind] for root in _roots()]
-    candidates = [folder / f'{name}{suffix}' for folder in folders for suffix in ('', '.yaml')] if str(name) else []
-    for candidate in candidates:
+    names = (f'{name}', f'{name}.yaml') if str(name) else ()
+    for candidate in (folder / entry for folder in _folders(kind) for entry in names):
         if candidate.exists():
             return candidate
-    raise ResourceNotFoundError(
-        f'no {kind} {str(name)!r}: expected an existing path or one of {", ".join(available(kind)) or "none installed"}'
-    )
+    known = ', '.join(available(kind)) or 'none installed'
+    raise ResourceNotFoundError(f'no {kind} {str(name)!r}: expected an existing path or one of: {known}')
 
 
 def available(kind: str) -> list[str]:
-    """Names that `find` knows for a kind, sorted."""
-    folders = [root / FOLDERS[kind] for root in _roots()]
-    entries = {entry for folder in folders if folder.is_dir() for entry in folder.iterdir()}
-    return sorted({entry.name.removesuffix('.yaml') for entry in entries if not entry.name.startswith('.')})
+    """Names that `find` knows for a kind, sorted. A model is a directory, everything else a file."""
+    entries = [entry for folder in _folders(kind) if folder.is_dir() for entry in folder.iterdir()]
+    named = (entry.name for entry in entries if entry.is_dir() == (kind == 'model'))
+    return sorted({name.removesuffix('.yaml') for name in named if not name.startswith('.')})
+
+
+def _folders(kind: str) -> list[Path]:
+    """Folders that may hold the resources of a kind, nearest first."""
+    return [root / FOLDERS[kind] for root in _roots()]
 
 
 def _roots() -> Iterator[Path]:
-    """Folders that may hold `models/`, `config/` and `launch/`, nearest first."""
+    """Folders that may hold `models/`, `config/` and `launch/`."""
     package = Path(__file__).parent
     source = package.resolve().parent
     if (source / 'package.xml').is_file():

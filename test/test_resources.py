@@ -1,0 +1,41 @@
+"""Resources by path and by name, from the source tree and from a prefix of the ament index."""
+
+from pathlib import Path
+
+import pytest
+
+from mtperception import resources
+
+
+def test_a_path_is_taken_as_given(tmp_path):
+    assert resources.find('model', tmp_path) == tmp_path
+
+
+def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'mine.yaml').touch()
+    assert resources.find('labels', '~/mine.yaml') == tmp_path / 'mine.yaml'
+
+
+@pytest.mark.parametrize('name', ['nyuv2_40', 'nyuv2_40.yaml'])
+def test_a_name_is_found_with_and_without_its_suffix(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert resources.find('labels', name).name == 'nyuv2_40.yaml'
+
+
+@pytest.mark.parametrize('name', ['', 'nyuv2_41', '/nowhere/at/all'])
+def test_an_error_says_what_there_is(name):
+    with pytest.raises(resources.ResourceNotFoundError, match=r'existing path or one of: .*nyuv2_13, nyuv2_40'):
+        resources.find('labels', name)
+
+
+def test_names_of_files_leave_out_the_folders_beside_them():
+    assert 'labels' not in resources.available('config')
+
+
+def test_a_prefix_of_the_ament_index_is_searched(tmp_path, monkeypatch):
+    model = tmp_path / 'share' / 'mtperception' / 'models' / 'elsewhere'
+    model.mkdir(parents=True)
+    monkeypatch.setenv('AMENT_PREFIX_PATH', f'{Path("/nowhere")}:{tmp_path}')
+    assert resources.find('model', 'elsewhere') == model
+    assert 'elsewhere' in resources.available('model')
