@@ -1,0 +1,160 @@
+"""Pinhole geometry: depth to points, depth to normals, and the scale that a change of camera puts on a learnt depth."""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from mtperception.types import Intrinsics
+
+
+def back_project(depth: np.ndarray, intrinsics: Intrinsics, stride: int = 1) -> np.ndarray:
+    """Points in the camera's optical frame (x right, y down, z forward), organised like the image.
+
+    Args:
+        depth: float32 H,W, metres along the optical axis; 0, negative and not finite mean invalid.
+        intrinsics: the camera of exactly this H x W.
+        stride: keep the pixels of every `stride`-th row and column, from the first on.
+
+    Returns:
+        float32 h,w,3, metres, with h = ceil(H / stride) and w = ceil(W / stride); NaN where depth is invalid.
+
+    Raises:
+        ValueError: if the intrinsics are those of another size, or stride is below 1.
+    """
+    _check_size(depth, intrinsics)
+    if stride < 1:
+        raise ValueError(f'stride {stride}: expected 1 or more')
+    kept = depth[::stride, ::stride]
+    z = np.where(_is_valid(kept), kept, np.float32(np.nan))
+    x, y = pixel_rays(intrinsics)
+    points = np.empty((*z.shape, 3), np.float32)
+    np.multiply(z, x[::stride], out=points[..., 0])
+    np.multiply(z, y[::stride, None], out=points[..., 1])
+    points[..., 2] = z
+    return points
+
+
+@lru_cache(maxsize=8)
+def pixel_rays(intrinsics: Intrinsics) -> tuple[np.ndarray, np.ndarray]:
+    """The rays (x, y, 1) through all pixel centres, as x for each column and y for each row.
+
+    Returns:
+        float32 W and float32 H, read-only: they are shared between callers.
+    """
+    x = (np.arange(intrinsics.width) - intrinsics.cx) / intrinsics.fx
+    y = (np.arange(intrinsics.height) - intrinsics.cy) / intrinsics.fy
+    rays = x.astype(np.float32), y.astype(np.float32)
+    for ray in rays:
+        ray.flags.writeable = False
+    return rays
+
+
+def focal_scale(fx: float, image_width: int, network_width: int, training_fx: float) -> float:
+    """What to multiply a learnt depth by when another camera looks.
+
+    A network judges distance by size in pixels, and so has the focal length of its training images built in. Seen by a
+    camera with twice that focal length, everything is twice as large and comes out at half its distance.
+
+    Args:
+        fx: focal length of the camera, pixels, at `image_width`.
+        image_width: width of the camera's image.
+        network_width: width of that image once reduced for the network.
+        training_fx: focal length of the training images, pixels, at the size the network was trained at.
+
+    Raises:
+        ValueError: if one of them is not positive.
+    """
+    if min(fx, image_width, network_width, training_fx) <= 0:
+        raise ValueError(
+            f'focal scale of fx {fx}, image width {image_width}, network width {network_width}, '
+            f'training fx {training_fx}: expected positive numbers'
+        )
+    return fx * network_width / image_width / training_fx
+
+
+def normals_from_depth(depth: np.ndarray, intrinsics: Intrinsics, window: int = 9) -> np.ndarray:
+    """Normals of the planes that best fit the depth around each pixel.
+
+    A plane g.P = 1 seen along the ray (x, y, 1) has the inverse depth g.(x, y, 1), which is linear in the pixel's
+    coordinates: the fit is a linear regression of inverse depth, made of box filters only (Badino et al., ICRA 2011,
+    in pixel coordinates). It is exact on planes; across an edge it mixes the two sides.
+
+    Args:
+        depth: float32 H,W, metres along the optical axis; 0, negative and not finite mean invalid.
+        intrinsics: the camera of exactly this H x W.
+        window: odd number of pixels, 3 or more: wide enough to average out the noise of the depth.
+
+    Returns:
+        float32 H,W,3, unit vectors in the optical frame that point to the camera's side of the plane; 0 where depth is
+        invalid or fewer pixels of the window are valid than a corner of the image leaves of it.
+
+    Raises:
+        ValueError: if the intrinsics are those of another size, or the window is even or too small.
+    """
+    _check_size(depth, intrinsics)
+    if window < 3 or window % 2 == 0:
+        raise ValueError(f'window of {window} pixels: expected an odd number from 3 on')
+    valid = _is_valid(depth)
+    inverse = np.zeros(depth.shape, np.float32)
+    np.divide(1, depth, out=inverse, where=valid)
+    count, value, per_column, per_row = _fit_planes(inverse, valid.astype(np.float32), window)
+
+    enough = valid & (count > ((window + 1) // 2) ** 2 - 0.5)
+    x, y = pixel_rays(intrinsics)
+    gx, gy = per_column * intrinsics.fx, per_row * intrinsics.fy
+    gradient = cv2.merge([gx, gy, value - gx * x - gy * y[:, None]])
+    length = np.sqrt(np.einsum('hwc,hwc->hw', gradient, gradient))
+    scale = np.zeros(depth.shape, np.float32)
+    np.divide(-1, length, out=scale, where=enough & (length > 0))
+    return gradient * scale[..., None]
+
+
+def _fit_planes(values: np.ndarray, weights: np.ndarray, window: int) -> tuple[np.ndarray, ...]:
+    """Regression value + per_column * du + per_row * dv of `values` over a window around each pixel.
+
+    Offsets count from the window's centre: from the image's corner, single precision would not do.
+
+    Args:
+        values: float32 H,W, 0 where the weight is 0.
+        weights: float32 H,W, 1 to count a pixel, 0 to leave it out.
+        window: odd number of pixels.
+
+    Returns:
+        float32 H,W each: sum of weights, value at the centre, slope along the row, slope along the column. Slopes are 0
+        where the window does not settle them.
+    """
+    ones = np.ones(window, np.float32)
+    ramp = np.arange(window, dtype=np.float32) - window // 2
+
+    def moment(image: np.ndarray, along_row: np.ndarray, along_column: np.ndarray) -> np.ndarray:
+        return cv2.sepFilter2D(image, cv2.CV_32F, along_row, along_column, borderType=cv2.BORDER_CONSTANT)
+
+    count = np.maximum(moment(weights, ones, ones), 1)
+    mean_u, mean_v = moment(weights, ramp, ones) / count, moment(weights, ones, ramp) / count
+    mean = moment(values, ones, ones) / count
+    uu = moment(weights, ramp**2, ones) / count - mean_u**2
+    vv = moment(weights, ones, ramp**2) / count - mean_v**2
+    uv = moment(weights, ramp, ramp) / count - mean_u * mean_v
+    u_value = moment(values, ramp, ones) / count - mean_u * mean
+    v_value = moment(values, ones, ramp) / count - mean_v * mean
+
+    determinant = uu * vv - uv**2
+    settled = determinant > 1e-3
+    reciprocal = np.divide(1, determinant, out=np.zeros_like(determinant), where=settled)
+    per_column = (vv * u_value - uv * v_value) * reciprocal
+    per_row = (uu * v_value - uv * u_value) * reciprocal
+    return count, mean - per_column * mean_u - per_row * mean_v, per_column, per_row
+
+
+def _is_valid(depth: np.ndarray) -> np.ndarray:
+    return (depth > 0) & (depth < np.inf)
+
+
+def _check_size(depth: np.ndarray, intrinsics: Intrinsics) -> None:
+    expected = (intrinsics.height, intrinsics.width)
+    if depth.shape != expected:
+        raise ValueError(
+            f'depth of shape {depth.shape} with the intrinsics of a {intrinsics.width} x {intrinsics.height} image: '
+            f'expected {expected}; use Intrinsics.resized'
+        )
