@@ -8,11 +8,16 @@ import numpy as np
 from mtperception.types import Intrinsics
 
 
+def is_valid(depth: np.ndarray) -> np.ndarray:
+    """bool, same shape: where a depth is a distance. 0, negative, NaN and infinity mean that there is none."""
+    return (depth > 0) & (depth < np.inf)
+
+
 def back_project(depth: np.ndarray, intrinsics: Intrinsics, stride: int = 1) -> np.ndarray:
     """Points in the camera's optical frame (x right, y down, z forward), organised like the image.
 
     Args:
-        depth: float32 H,W, metres along the optical axis; 0, negative and not finite mean invalid.
+        depth: float32 H,W, metres along the optical axis; what is not `is_valid` is left out.
         intrinsics: the camera of exactly this H x W.
         stride: keep the pixels of every `stride`-th row and column, from the first on.
 
@@ -26,7 +31,7 @@ def back_project(depth: np.ndarray, intrinsics: Intrinsics, stride: int = 1) -> 
     if stride < 1:
         raise ValueError(f'stride {stride}: expected 1 or more')
     kept = depth[::stride, ::stride]
-    z = np.where(_is_valid(kept), kept, np.float32(np.nan))
+    z = np.where(is_valid(kept), kept, np.float32(np.nan))
     x, y = pixel_rays(intrinsics)
     points = np.empty((*z.shape, 3), np.float32)
     np.multiply(z, x[::stride], out=points[..., 0])
@@ -81,7 +86,7 @@ def normals_from_depth(depth: np.ndarray, intrinsics: Intrinsics, window: int = 
     in pixel coordinates). It is exact on planes; across an edge it mixes the two sides.
 
     Args:
-        depth: float32 H,W, metres along the optical axis; 0, negative and not finite mean invalid.
+        depth: float32 H,W, metres along the optical axis; what is not `is_valid` is left out.
         intrinsics: the camera of exactly this H x W.
         window: odd number of pixels, 3 or more: wide enough to average out the noise of the depth.
 
@@ -95,7 +100,7 @@ def normals_from_depth(depth: np.ndarray, intrinsics: Intrinsics, window: int = 
     _check_size(depth, intrinsics)
     if window < 3 or window % 2 == 0:
         raise ValueError(f'window of {window} pixels: expected an odd number from 3 on')
-    valid = _is_valid(depth)
+    valid = is_valid(depth)
     inverse = np.zeros(depth.shape, np.float32)
     np.divide(1, depth, out=inverse, where=valid)
     count, value, per_column, per_row = _fit_planes(inverse, valid.astype(np.float32), window)
@@ -145,10 +150,6 @@ def _fit_planes(values: np.ndarray, weights: np.ndarray, window: int) -> tuple[n
     per_column = (vv * u_value - uv * v_value) * reciprocal
     per_row = (uu * v_value - uv * u_value) * reciprocal
     return count, mean - per_column * mean_u - per_row * mean_v, per_column, per_row
-
-
-def _is_valid(depth: np.ndarray) -> np.ndarray:
-    return (depth > 0) & (depth < np.inf)
 
 
 def _check_size(depth: np.ndarray, intrinsics: Intrinsics) -> None:
