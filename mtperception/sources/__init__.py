@@ -1,0 +1,29 @@
+"""Where images come from: a rendered scene, files, folders, videos, ROS bags and cameras, all read the same way."""
+
+from mtperception.sources.images import ImageFile, ImageFolder
+from mtperception.sources.source import Frame, Source, SourceError, SourceKind, SourceOptions
+from mtperception.sources.video import VideoFile, Webcam
+
+__all__ = ['SOURCES', 'Frame', 'Source', 'SourceError', 'SourceKind', 'SourceOptions', 'open_source']
+
+SOURCES: dict[str, SourceKind] = {
+    'webcam': Webcam,
+    'image': ImageFile,
+    'folder': ImageFolder,
+    'video': VideoFile,
+}
+"""Asked in this order; the first that accepts the text opens it."""
+
+EXPECTED = 'expected synthetic, webcam:N, or the path of an image, a folder of images, a video or a ROS bag'
+
+
+def open_source(spec: str, options: SourceOptions | None = None) -> Source:
+    """Open what a text names: `synthetic`, `webcam:N`, or a path.
+
+    Raises:
+        SourceError: if there is no such thing, or if no image can be read from it.
+    """
+    for kind in SOURCES.values():
+        if kind.accepts(spec):
+            return kind(spec, options or SourceOptions())
+    raise SourceError(f'no source {spec!r}: {EXPECTED}')

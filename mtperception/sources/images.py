@@ -1,0 +1,124 @@
+"""One image file, or a folder of them."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mtperception.sources.source import Frame, SourceError, SourceOptions
+from mtperception.types import Intrinsics
+
+SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
+RATE = 10.0
+"""Images per second of a folder when nothing else is asked for."""
+
+
+class ImageFile:
+    """A single image."""
+
+    is_stream = False
+    count = 1
+
+    def __init__(self, spec: str, options: SourceOptions) -> None:
+        self._path = Path(spec).expanduser()
+        self.description = f'the image {self._path}'
+
+    @staticmethod
+    def accepts(spec: str) -> bool:
+        """Whether this is the path of a file that is called like an image."""
+        path = Path(spec).expanduser()
+        return path.is_file() and path.suffix.lower() in SUFFIXES
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The one frame."""
+        yield Frame(read_rgb(self._path), 0, None, self._path.stem)
+
+
+class ImageFolder:
+    """The images of a folder in the order of their names, numbers in them by value.
+
+    A `dataset.json` in the folder may give the pattern of the image paths (`rgb`, with `{id}`) and the camera (`fx`,
+    `fy`, `cx`, `cy`, `width`, `height`).
+    """
+
+    is_stream = False
+
+    def __init__(self, spec: str, options: SourceOptions) -> None:
+        self._folder = Path(spec).expanduser()
+        layout = _read_layout(self._folder)
+        self._intrinsics = _intrinsics(layout)
+        self._paths = _image_paths(self._folder, layout)
+        self._rate = options.rate or RATE
+        self.count = len(self._paths)
+        self.description = f'{self.count} images of {self._folder}'
+
+    @staticmethod
+    def accepts(spec: str) -> bool:
+        """Whether this is the path of a folder."""
+        return Path(spec).expanduser().is_dir()
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames at the folder's rate."""
+        for index, path in enumerate(self._paths):
+            image = read_rgb(path)
+            height, width = image.shape[:2]
+            yield Frame(image, round(index * 1e9 / self._rate), _fitted(self._intrinsics, width, height), path.stem)
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """uint8 H,W,3, RGB: an image file, turned upright as its EXIF data say.
+
+    Raises:
+        SourceError: if it is not an image.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise SourceError(f'{path}: not an image that OpenCV can read: expected a complete {", ".join(SUFFIXES)}')
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _read_layout(folder: Path) -> dict[str, Any]:
+    path = folder / 'dataset.json'
+    if not path.exists():
+        return {}
+    try:
+        layout = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise SourceError(f'{path}: not readable as JSON: {error}') from error
+    if not isinstance(layout, dict):
+        raise SourceError(f'{path}: expected an object with keys such as "rgb" and "fx", found {type(layout).__name__}')
+    return layout
+
+
+def _image_paths(folder: Path, layout: dict[str, Any]) -> list[Path]:
+    pattern = str(layout.get('rgb', '{id}')).replace('{id}', '*')
+    paths = [path for path in folder.glob(pattern) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    if not paths:
+        raise SourceError(f'{folder}: no images ({pattern}): expected files that end in {", ".join(SUFFIXES)}')
+    return sorted(paths, key=lambda path: _by_number(path.name))
+
+
+def _by_number(name: str) -> list[tuple[str, int]]:
+    """Sort key that puts 9.png before 10.png."""
+    return [(text, int(digits or 0)) for text, digits in re.findall(r'(\D*)(\d*)', name)]
+
+
+def _intrinsics(layout: dict[str, Any]) -> Intrinsics | None:
+    keys = ('fx', 'fy', 'cx', 'cy', 'width', 'height')
+    if any(key not in layout for key in keys):
+        return None
+    try:
+        return Intrinsics(*(float(layout[key]) for key in keys[:4]), *(int(layout[key]) for key in keys[4:]))
+    except (TypeError, ValueError) as error:
+        raise SourceError(f'dataset.json: {", ".join(keys)} must be numbers: {error}') from error
+
+
+def _fitted(intrinsics: Intrinsics | None, width: int, height: int) -> Intrinsics | None:
+    """The camera for this image size; an image of another shape was cropped somehow: then it is not known."""
+    if intrinsics is None or intrinsics.width * height != intrinsics.height * width:
+        return None
+    return intrinsics.resized(width, height)

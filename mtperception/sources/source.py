@@ -1,0 +1,75 @@
+"""What every kind of source offers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mtperception.types import Intrinsics
+
+
+class SourceError(Exception):
+    """A source that cannot be opened or read; the message says what was found, what was expected and what to do."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a source."""
+
+    image: np.ndarray
+    """uint8 H,W,3, RGB."""
+    stamp_ns: int
+    """When it was taken, nanoseconds in the source's own time: only differences have a meaning."""
+    intrinsics: Intrinsics | None
+    """The camera, of exactly the image's size; None where the source does not know it."""
+    name: str
+    """Unique in its source and usable in a file name."""
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What some kinds of source need to be told; the others take no notice."""
+
+    width: int = 640
+    """Of rendered images."""
+    height: int = 480
+    rate: float = 0.0
+    """Images per second of a source that has no rate of its own; 0 = its default."""
+    image_topic: str = ''
+    """Of a bag; empty = the first that holds images for the eye."""
+
+
+class Source(Protocol):
+    """Images in order; each iteration starts again from the first one."""
+
+    description: str
+    """What it is, in one line."""
+    is_stream: bool
+    """Whether the images follow each other in time, as in a video, and not just in a folder."""
+    count: int | None
+    """How many images there are, as far as that is known: a figure for a progress bar."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Read the images one by one.
+
+        Raises:
+            SourceError: at an image that cannot be read.
+        """
+        ...
+
+
+class SourceKind(Protocol):
+    """A class that makes a `Source` of a text such as a path."""
+
+    def __call__(self, spec: str, options: SourceOptions) -> Source:
+        """Open the source.
+
+        Raises:
+            SourceError: if there is no such source, or if nothing can be read from it.
+        """
+        ...
+
+    def accepts(self, spec: str) -> bool:
+        """Whether the text names this kind of source."""
+        ...

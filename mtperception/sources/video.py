@@ -1,0 +1,90 @@
+"""A video file or a camera at this computer, through OpenCV."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mtperception.sources.source import Frame, SourceError, SourceOptions
+
+RATE = 30.0
+"""Frames per second of a video that does not say."""
+
+
+class VideoFile:
+    """A video of any format that OpenCV reads."""
+
+    is_stream = True
+
+    def __init__(self, spec: str, options: SourceOptions) -> None:
+        self._path = Path(spec).expanduser()
+        with _captured(str(self._path), f'{self._path}: not a video that OpenCV can read') as capture:
+            rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self._rate = rate if math.isfinite(rate) and rate > 0 else RATE
+        self.count = int(count) if count > 0 else None
+        self.description = f'the video {self._path} ({self._rate:.3g} frames per second)'
+
+    @staticmethod
+    def accepts(spec: str) -> bool:
+        """Whether this is the path of a file: videos have too many suffixes to list them."""
+        return Path(spec).expanduser().is_file()
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames at the video's rate."""
+        with _captured(str(self._path), f'{self._path}: no longer readable') as capture:
+            for index, image in enumerate(_images(capture)):
+                yield Frame(image, round(index * 1e9 / self._rate), None, f'{index:06d}')
+
+
+class Webcam:
+    """A camera that the operating system lists: `webcam:0` is the first."""
+
+    is_stream = True
+    count = None
+
+    def __init__(self, spec: str, options: SourceOptions) -> None:
+        number = spec.removeprefix('webcam:')
+        if not number.isdecimal():
+            raise SourceError(f'{spec!r}: expected webcam:N with the number of a camera, such as webcam:0')
+        self._number = int(number)
+        self._problem = f'{spec}: no such camera, or in use by another program: see /dev/video*'
+        with _captured(self._number, self._problem):
+            self.description = f'the camera {spec}'
+
+    @staticmethod
+    def accepts(spec: str) -> bool:
+        """Whether the text starts with `webcam:`."""
+        return spec.startswith('webcam:')
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames as the camera takes them, without an end."""
+        with _captured(self._number, self._problem) as capture:
+            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a slow reader gets new images, not old ones
+            start = time.monotonic_ns()
+            for index, image in enumerate(_images(capture)):
+                yield Frame(image, time.monotonic_ns() - start, None, f'{index:06d}')
+        raise SourceError(f'webcam:{self._number}: the camera stopped sending images: is it still connected?')
+
+
+@contextmanager
+def _captured(what: str | int, problem: str) -> Iterator[cv2.VideoCapture]:
+    """An open capture that has at least one image."""
+    capture = cv2.VideoCapture(what)
+    try:
+        if not capture.isOpened() or not capture.grab():
+            raise SourceError(problem)
+        yield capture
+    finally:
+        capture.release()
+
+
+def _images(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
+    """RGB images of a capture whose first one has been grabbed already."""
+    found, image = capture.retrieve()
+    while found:
+        yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        found, image = capture.read()

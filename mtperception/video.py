@@ -1,0 +1,64 @@
+"""Writing videos."""
+
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+CODEC = 'mp4v'
+"""In every build of OpenCV that has FFmpeg; no H.264 encoder is."""
+
+
+class VideoWriter:
+    """An MP4 file that is opened at the first image and readable once it is closed; a context manager.
+
+    Args:
+        path: the file; what was there is replaced.
+        rate: images per second.
+    """
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self.path = path
+        self.count = 0
+        """Images written so far."""
+        self._rate = rate
+        self._size: tuple[int, int] | None = None
+        self._writer: cv2.VideoWriter | None = None
+
+    def write(self, image: np.ndarray) -> None:
+        """Append an image: uint8 H,W,3, RGB. One of another size than the first is resized to it.
+
+        Raises:
+            OSError: if the file cannot be written.
+        """
+        if self._writer is None:
+            self._open(image.shape[1], image.shape[0])
+        if (image.shape[1], image.shape[0]) != self._size:
+            image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
+        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        self.count += 1
+
+    def close(self) -> None:
+        """Write the index that makes the file readable. Closing twice does nothing."""
+        if self._writer is not None:
+            self._writer.release()
+
+    def _open(self, width: int, height: int) -> None:
+        self._size = (width, height)
+        self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter_fourcc(*CODEC), self._rate, self._size)
+        if not self._writer.isOpened():
+            raise OSError(
+                f'{self.path}: OpenCV cannot write {CODEC} video of {width}x{height} here: expected a folder that can '
+                'be written to and an OpenCV with FFmpeg (the one of `pip install opencv-python-headless` has it)'
+            )
+
+    def __enter__(self) -> 'VideoWriter':
+        """The writer itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self.close()

@@ -1,0 +1,102 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from mtperception.sources import SourceError, SourceOptions, open_source
+from mtperception.types import Intrinsics
+
+
+def write_image(path, value=(10, 20, 30), size=(8, 6)):
+    """An image file of one RGB colour; lossless as PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = np.full((size[1], size[0], 3), value, np.uint8)
+    assert cv2.imwrite(str(path), image[..., ::-1])
+    return image
+
+
+CAMERA = {'fx': 100.0, 'fy': 110.0, 'cx': 4.5, 'cy': 2.5, 'width': 8, 'height': 6}
+
+
+class TestImageFile:
+    def test_is_one_rgb_frame(self, tmp_path):
+        expected = write_image(tmp_path / 'kitchen.png')
+        source = open_source(str(tmp_path / 'kitchen.png'))
+        (frame,) = source
+        np.testing.assert_array_equal(frame.image, expected)
+        assert (frame.name, frame.intrinsics) == ('kitchen', None)
+        assert (source.count, source.is_stream) == (1, False)
+        assert 'kitchen.png' in source.description
+
+    def test_grey_and_16_bit_images_become_rgb(self, tmp_path):
+        cv2.imwrite(str(tmp_path / 'grey.png'), np.full((6, 8), 77, np.uint8))
+        cv2.imwrite(str(tmp_path / 'deep.png'), np.full((6, 8, 3), 77 * 256, np.uint16))
+        for frame in open_source(str(tmp_path)):
+            np.testing.assert_array_equal(frame.image, np.full((6, 8, 3), 77, np.uint8))
+
+    def test_a_damaged_file_is_named(self, tmp_path):
+        (tmp_path / 'broken.jpg').write_bytes(b'no jpeg')
+        with pytest.raises(SourceError, match=r'broken\.jpg: not an image that OpenCV can read'):
+            list(open_source(str(tmp_path / 'broken.jpg')))
+
+
+class TestImageFolder:
+    def test_in_the_order_of_the_numbers_in_the_names(self, tmp_path):
+        for name in ('10.png', '9.png', '1a.jpg', '100.PNG'):
+            write_image(tmp_path / name)
+        (tmp_path / 'notes.txt').write_text('not an image')
+        source = open_source(str(tmp_path))
+        assert [frame.name for frame in source] == ['1a', '9', '10', '100']
+        assert source.count == 4
+
+    def test_each_iteration_starts_again(self, tmp_path):
+        write_image(tmp_path / 'a.png')
+        source = open_source(str(tmp_path))
+        assert len(list(source)) == len(list(source)) == 1
+
+    @pytest.mark.parametrize(('rate', 'gap'), [(0, 100_000_000), (4, 250_000_000)])
+    def test_stamps_follow_the_rate(self, tmp_path, rate, gap):
+        for name in 'abc':
+            write_image(tmp_path / f'{name}.png')
+        frames = list(open_source(str(tmp_path), SourceOptions(rate=rate)))
+        assert [frame.stamp_ns for frame in frames] == [0, gap, 2 * gap]
+
+    def test_dataset_json_gives_paths_and_camera(self, tmp_path):
+        expected = write_image(tmp_path / 'rgb' / '7.png')
+        write_image(tmp_path / 'labels' / '7.png')
+        (tmp_path / 'dataset.json').write_text(json.dumps({'rgb': 'rgb/{id}.png', **CAMERA}))
+        (frame,) = open_source(str(tmp_path))
+        np.testing.assert_array_equal(frame.image, expected)
+        assert frame.intrinsics == Intrinsics(**CAMERA)
+
+    def test_camera_is_scaled_to_the_image_and_unknown_for_another_shape(self, tmp_path):
+        write_image(tmp_path / '1.png', size=(16, 12))
+        write_image(tmp_path / '2.png', size=(8, 8))
+        (tmp_path / 'dataset.json').write_text(json.dumps(CAMERA))
+        scaled, cropped = open_source(str(tmp_path))
+        assert scaled.intrinsics == Intrinsics(**CAMERA).resized(16, 12)
+        assert cropped.intrinsics is None
+
+    def test_dataset_json_without_focal_length_means_unknown_camera(self, tmp_path):
+        write_image(tmp_path / '1.png')
+        (tmp_path / 'dataset.json').write_text(json.dumps({'width': 8, 'height': 6}))
+        assert next(iter(open_source(str(tmp_path)))).intrinsics is None
+
+    @pytest.mark.parametrize(
+        ('content', 'message'),
+        [
+            ('{', 'not readable as JSON'),
+            ('[1]', 'found list'),
+            (json.dumps({**CAMERA, 'fx': 'long'}), 'fx, fy, cx, cy'),
+        ],
+    )
+    def test_a_malformed_dataset_json_is_an_error(self, tmp_path, content, message):
+        write_image(tmp_path / '1.png')
+        (tmp_path / 'dataset.json').write_text(content)
+        with pytest.raises(SourceError, match=message):
+            open_source(str(tmp_path))
+
+    def test_an_empty_folder_is_an_error_that_says_what_was_looked_for(self, tmp_path):
+        with pytest.raises(SourceError, match=r'no images \(\*\): expected files that end in \.bmp'):
+            open_source(str(tmp_path))

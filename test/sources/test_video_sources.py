@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from mtperception.sources import SourceError, SourceOptions, open_source
+from mtperception.video import VideoWriter
+
+
+@pytest.fixture
+def video(tmp_path):
+    """Four frames of 64x48 at 20 Hz, each one brighter than the one before."""
+    path = tmp_path / 'walk.mp4'
+    with VideoWriter(path, 20) as writer:
+        for value in (40, 90, 140, 190):
+            writer.write(np.full((48, 64, 3), (value, 20, 20), np.uint8))
+    return path
+
+
+def test_all_frames_in_order_with_their_time(video):
+    source = open_source(str(video))
+    frames = list(source)
+    assert [frame.stamp_ns for frame in frames] == [0, 50_000_000, 100_000_000, 150_000_000]
+    assert [frame.name for frame in frames] == ['000000', '000001', '000002', '000003']
+    np.testing.assert_allclose([frame.image[..., 0].mean() for frame in frames], [40, 90, 140, 190], atol=6)
+    assert frames[0].image[..., 2].mean() < 40  # red first
+    assert (source.count, source.is_stream, frames[0].intrinsics) == (4, True, None)
+    assert '20 frames per second' in source.description
+
+
+def test_each_iteration_starts_again(video):
+    source = open_source(str(video), SourceOptions(rate=5))
+    assert len(list(source)) == len(list(source)) == 4
+
+
+def test_a_file_that_is_no_video_is_an_error_that_names_it(tmp_path):
+    path = tmp_path / 'notes.mp4'
+    path.write_bytes(b'not a video')
+    with pytest.raises(SourceError, match=r'notes\.mp4: not a video that OpenCV can read'):
+        open_source(str(path))
+
+
+def test_a_video_that_disappears_is_an_error(video):
+    source = open_source(str(video))
+    video.unlink()
+    with pytest.raises(SourceError, match='no longer readable'):
+        next(iter(source))
+
+
+@pytest.mark.parametrize('spec', ['webcam:', 'webcam:front'])
+def test_a_webcam_is_named_by_number(spec):
+    with pytest.raises(SourceError, match='expected webcam:N'):
+        open_source(spec)
+
+
+def test_a_webcam_that_is_not_there_is_an_error():
+    with pytest.raises(SourceError, match='webcam:97: no such camera'):
+        open_source('webcam:97')
+
+
+def test_what_is_not_there_is_an_error_that_lists_what_there_could_be(tmp_path):
+    with pytest.raises(SourceError, match='expected synthetic, webcam:N, or the path of an image'):
+        open_source(str(tmp_path / 'missing.mp4'))
