@@ -31,9 +31,9 @@ def data_files() -> list[tuple[str, list[str]]]:
 
 
 # On a ROS machine NumPy, OpenCV and PyYAML come from apt (package.xml). apt's OpenCV has no pip metadata, so pip puts a
-# second one into a virtual environment, even into one with --system-site-packages. It goes first on the path, is complete
-# in itself and does no harm; but a new one brings NumPy 2 along, which apt's cv_bridge cannot load. This package does not
-# use cv_bridge; where it has to work in the same environment, install this package together with 'numpy<2'.
+# second one into a virtual environment, even into one with --system-site-packages. It goes first on the path, is
+# complete in itself and does no harm; but a new one brings NumPy 2 along, which apt's cv_bridge cannot load. This
+# package does not use cv_bridge; where it has to work in the same environment, install this package with 'numpy<2'.
 BASE = [
     'numpy>=1.26',
     'opencv-python-headless>=4.8',

@@ -1,0 +1,7 @@
+"""`python -m mtperception`: the command line."""
+
+import sys
+
+from mtperception.cli import main
+
+sys.exit(main())

@@ -1,0 +1,72 @@
+"""The command line: results go to standard output, messages and errors to standard error.
+
+Exit status: 0, 1 (failed: one line says what and what to do), 2 (usage), 130 (interrupted).
+"""
+
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+from mtperception import __version__
+
+COMMANDS = {
+    'demo': ('mtperception.cli.demo:demo', 'Play a stream to the node and record what it publishes.'),
+    'predict': ('mtperception.cli.predict:predict', 'Depth and labels of images, folders and videos.'),
+    'import': ('mtperception.cli.import_:import_', 'Turn a published checkpoint into a model directory.'),
+}
+"""Function and summary by command; only the command that runs is imported."""
+
+FAILURES = (ValueError, OSError, ImportError)
+"""What the library raises on purpose, with a message for the user; anything else is a bug and keeps its traceback."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line on `arguments`, by default the process's own, and return its exit status."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    logging.basicConfig(level=logging.INFO, format='%(message)s')
+    try:
+        _build_app(arguments)(arguments, prog_name='mtperception')
+    except SystemExit as exit_request:
+        return exit_request.code
+    except FAILURES as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+def _build_app(arguments: Sequence[str]) -> typer.Typer:
+    """All commands, of which the one that `arguments` name is the real one and the others are there for the help."""
+    app = typer.Typer(callback=_root, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    chosen = next((argument for argument in arguments if not argument.startswith('-')), None)
+    for name, (target, summary) in COMMANDS.items():
+        if name == chosen:
+            app.command(name)(_load(target))
+        else:
+            app.command(name, help=summary)(lambda: None)
+    return app
+
+
+def _load(target: str) -> Callable[..., None]:
+    module, _, function = target.partition(':')
+    return getattr(importlib.import_module(module), function)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option('--version', callback=_print_version, is_eager=True, help='Show the version and exit.')
+    ] = False,
+) -> None:
+    """Real-time joint semantic segmentation and metric depth from one camera.
+
+    Example: mtperception demo --seconds 10
+    """
