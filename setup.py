@@ -41,7 +41,7 @@ BASE = [
     # Never both: they install the same module over each other.
     "onnxruntime-gpu>=1.18; sys_platform == 'linux' and platform_machine == 'x86_64'",
     "onnxruntime>=1.18; sys_platform != 'linux' or platform_machine != 'x86_64'",
-    'typer>=0.12',
+    'typer>=0.16',
     'rich>=13',
 ]
 TORCH = ['torch>=2.4', 'torchvision>=0.19', 'safetensors>=0.4', 'onnx>=1.16', 'onnxscript>=0.1']

@@ -43,7 +43,7 @@ def test_version():
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, __version__, '')
 
 
-@pytest.mark.parametrize('arguments', [['nonesuch'], ['--nonesuch'], ['import'], ['import', '--nonesuch'], []])
+@pytest.mark.parametrize('arguments', [['nonesuch'], ['--nonesuch'], ['import'], ['import', '--nonesuch']])
 def test_wrong_usage_exits_with_2(arguments):
     assert cli.main(arguments) == 2
 
