@@ -20,7 +20,7 @@ COMMANDS = {
 }
 """Function and summary by command; only the command that runs is imported."""
 
-FAILURES = (ValueError, OSError, ImportError)
+FAILURES = (ValueError, OSError, ImportError, RuntimeError)
 """What the library raises on purpose, with a message for the user; anything else is a bug and keeps its traceback."""
 
 
