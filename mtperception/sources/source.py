@@ -9,7 +9,7 @@ import numpy as np
 from mtperception.types import Intrinsics
 
 
-class SourceError(Exception):
+class SourceError(OSError):
     """A source that cannot be opened or read; the message says what was found, what was expected and what to do."""
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from mtperception.media import VideoWriter
 from mtperception.sources import SourceError, SourceOptions, open_source
-from mtperception.video import VideoWriter
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Writing videos."""
+"""Writing pictures and videos."""
 
 from pathlib import Path
 from types import TracebackType
@@ -8,6 +8,21 @@ import numpy as np
 
 CODEC = 'mp4v'
 """In every build of OpenCV that has FFmpeg; no H.264 encoder is."""
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write an image file, lossless where the suffix is `.png`.
+
+    Args:
+        path: the file; what was there is replaced.
+        image: uint8 H,W,3, RGB, or uint8 or uint16 H,W.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    if not cv2.imwrite(str(path), pixels):
+        raise OSError(f'{path}: cannot be written: expected an existing folder with space left and leave to write')
 
 
 class VideoWriter:

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mtperception.video import VideoWriter
+from mtperception.media import VideoWriter, write_image
 
 
 def read(path):
@@ -13,6 +13,25 @@ def read(path):
         images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
         found, image = capture.read()
     return images, capture.get(cv2.CAP_PROP_FPS)
+
+
+@pytest.mark.parametrize(
+    'image',
+    [
+        np.arange(72, dtype=np.uint8).reshape(4, 6, 3),
+        np.arange(24, dtype=np.uint8).reshape(4, 6),
+        np.arange(24, dtype=np.uint16).reshape(4, 6) * 2000,
+    ],
+)
+def test_a_png_reads_back_exactly(tmp_path, image):
+    write_image(tmp_path / 'a.png', image)
+    found = cv2.imread(str(tmp_path / 'a.png'), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(found[..., ::-1] if image.ndim == 3 else found, image)
+
+
+def test_an_image_that_cannot_be_written_is_an_error_that_names_the_file(tmp_path):
+    with pytest.raises(OSError, match=r'missing/a\.png: cannot be written'):
+        write_image(tmp_path / 'missing' / 'a.png', np.zeros((4, 6), np.uint8))
 
 
 def test_reads_back_with_colours_order_and_rate(tmp_path):
