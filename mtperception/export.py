@@ -1,4 +1,4 @@
-"""Write a model directory: weights, ONNX graph, self-test and card, with proof that the graph gives what PyTorch gives."""
+"""Write a model directory: weights, ONNX graph, self-test and card, with proof that the graph equals PyTorch."""
 
 import logging
 import shutil

@@ -1,7 +1,7 @@
 """From a network to the graph that is exported: RGB bytes in, finished maps of the same size out.
 
-Everything between the bytes of an image and the maps that a robot uses is here and nowhere else, so that every backend, and
-a C++ user of the ONNX file, gets identical results.
+Everything between the bytes of an image and the maps that a robot uses is here and nowhere else, so that every backend,
+and a C++ user of the ONNX file, gets identical results.
 """
 
 import torch
@@ -25,8 +25,8 @@ class Pipeline(nn.Module):
     Args:
         network: maps normalised float32 N,3,H,W to a dict of raw head outputs.
         depth_range: smallest and largest depth in metres; outputs are clamped to it.
-        classes: first class and end of the slice of the network's classes among which labels are chosen; an end of None is
-            the last class.
+        classes: first class and end of the slice of the network's classes among which labels are chosen; an end of None
+            is the last class.
     """
 
     def __init__(

@@ -115,6 +115,12 @@ class Predictor:
         resize = (resized - start) + (time.perf_counter() - done)
         return Prediction(**maps, latency_ms={'resize': resize * 1e3, **self.backend.latency_ms})
 
+    def warm_up(self, iterations: int) -> None:
+        """Run this often on a black image of the size that the network is made for."""
+        width, height = self.network_size
+        for _ in range(iterations):
+            self(np.zeros((height, width, 3), np.uint8))
+
     def close(self) -> None:
         """Release the backend and its memory."""
         self.backend.close()

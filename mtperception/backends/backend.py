@@ -26,8 +26,8 @@ class Backend(ABC):
         name: its key in `BACKENDS`.
         device: 'cpu', 'cuda:N' or 'tensorrt:N'.
         precision: 'fp32', 'fp16' or 'bf16'.
-        latency_ms: milliseconds that the last `run` spent in `upload`, `inference` and `download`; a stage that a backend
-            does not have is missing.
+        latency_ms: milliseconds that the last `run` spent in `upload`, `inference` and `download`; a stage that a
+            backend does not have is missing.
     """
 
     name: str
@@ -106,4 +106,5 @@ BACKENDS: dict[str, Callable[[ModelDirectory, str, str], Backend]] = {
     'onnxruntime': _onnxruntime,
     'openvino': _openvino,
 }
-"""Loaders by name: called with a model, a device and a precision; raise BackendUnavailableError. Listing imports nothing."""
+"""Loaders by name: called with a model, a device and a precision; raise BackendUnavailableError. Listing them imports
+nothing."""

@@ -25,8 +25,8 @@ def open_backend(
 ) -> Backend:
     """Load a model into a backend that passes its self-test.
 
-    What is not 'auto' is a condition: of the fixed order, the first that meets all of them is taken, and one line of log
-    says which and why not those before it.
+    What is not 'auto' is a condition: of the fixed order, the first that meets all of them is taken, and one line of
+    log says which and why not those before it.
 
     Args:
         model: the model.

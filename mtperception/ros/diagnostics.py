@@ -1,0 +1,110 @@
+"""The three statuses on /diagnostics: input, processing, model."""
+
+import resource
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from mtperception.card import GRAPH
+from mtperception.predictor import Predictor
+from mtperception.ros.monitor import Monitor
+
+MAX_AGE_S = 10.0
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+IDLE = 'idle: no subscribers'
+
+
+def diagnostic_array(
+    node_name: str, monitor: Monitor, predictor: Predictor, now_ns: int, wanted: bool, min_output_rate: float
+) -> DiagnosticArray:
+    """The diagnostics of this moment.
+
+    Args:
+        node_name: fully qualified; in front of the name of each status.
+        monitor: what was counted.
+        predictor: the model that runs.
+        now_ns: the node's clock: ages are by it.
+        wanted: whether anybody subscribes to an output.
+        min_output_rate: frames per second below which to warn; 0 = never.
+    """
+    message = DiagnosticArray()
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(now_ns, 10**9)
+    message.status = [
+        _status(f'{node_name}: input', predictor.card.name, *_input(monitor, now_ns, wanted)),
+        _status(f'{node_name}: processing', predictor.card.name, *_processing(monitor, wanted, min_output_rate)),
+        _status(f'{node_name}: model', predictor.card.name, *_model(predictor)),
+    ]
+    return message
+
+
+Summary = tuple[bytes, str, dict[str, str]]
+
+
+def _input(monitor: Monitor, now_ns: int, wanted: bool) -> Summary:
+    refusals = monitor.refusals
+    values = {
+        'rate [Hz]': f'{monitor.received.rate():.2f}',
+        'age [ms]': _age(monitor.last_stamp_ns, now_ns),
+        'frames in': str(monitor.received.count),
+        'refused': str(sum(refusals.counts.values())),
+        **{f'refused {kind}': str(count) for kind, count in sorted(refusals.counts.items())},
+        'last reason': refusals.last_reason,
+    }
+    if refusals.recent():
+        return WARN, f'refused: {refusals.last_reason}', values
+    if not wanted:
+        return OK, IDLE, values
+    return OK, 'receiving' if monitor.received.rate() else 'waiting for images', values
+
+
+def _processing(monitor: Monitor, wanted: bool, min_output_rate: float) -> Summary:
+    rate = monitor.answered.rate()
+    values = {
+        'output rate [Hz]': f'{rate:.2f}',
+        'frames out': str(monitor.answered.count),
+        'dropped': str(monitor.dropped),
+        **{
+            f'{stage} {name} [ms]': f'{value:.2f}'
+            for stage, figures in monitor.ledger.summary().items()
+            for name, value in zip(('p50', 'p99', 'max'), figures, strict=True)
+        },
+    }
+    if not wanted:
+        return OK, IDLE, values
+    if monitor.preparing:
+        return OK, 'preparing a new image size', values
+    if monitor.stalled():
+        return ERROR, 'images arrive, but none was answered', values
+    if rate < min_output_rate:
+        return WARN, f'output rate {rate:.1f} Hz, expected at least {min_output_rate:.1f} Hz', values
+    return OK, 'running' if rate else 'waiting for images', values
+
+
+def _model(predictor: Predictor) -> Summary:
+    backend = predictor.backend
+    values = {
+        'name': predictor.card.name,
+        'sha256': predictor.card.sha256[GRAPH],
+        'backend': backend.name,
+        'device': backend.device,
+        'precision': backend.precision,
+        'memory [MB]': f'{resident_bytes() / 1e6:.0f}',
+    }
+    return OK, predictor.description, values
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM."""
+    pages = int(Path('/proc/self/statm').read_text(encoding='ascii').split()[1])
+    return pages * resource.getpagesize()
+
+
+def _age(stamp_ns: int | None, now_ns: int) -> str:
+    """Age of the newest image; n/a for stamps of another clock (a bag without sim time)."""
+    age_s = None if stamp_ns is None else (now_ns - stamp_ns) / 1e9
+    return f'{age_s * 1e3:.1f}' if age_s is not None and 0 <= age_s <= MAX_AGE_S else 'n/a'
+
+
+def _status(name: str, hardware_id: str, level: bytes, message: str, values: dict[str, str]) -> DiagnosticStatus:
+    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    return DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware_id, values=pairs)

@@ -1,0 +1,173 @@
+"""The perception node: a camera stream in; depth, labels and overlay out. A managed (lifecycle) node."""
+
+import rclpy
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+from mtperception.ros import parameters
+from mtperception.ros.configured import Configured
+from mtperception.ros.frames import Frame
+from mtperception.ros.inputs import Inputs
+from mtperception.ros.logs import forward_logs
+from mtperception.ros.presentation import Presentation
+from mtperception.ros.qos import QosWarnings
+from mtperception.ros.worker import LatestWorker
+
+AUTOSTART_DELAY_S = 0.01
+
+
+class PerceptionNode(LifecycleNode):
+    """Subscribes to `image` and `camera_info`, publishes `outputs.OUTPUTS`; parameters: `parameters.PARAMETERS`."""
+
+    def __init__(self) -> None:
+        super().__init__('perception')
+        forward_logs(self.get_logger())
+        self._bad_overrides = parameters.declare(self)
+        self.add_on_set_parameters_callback(self._check_change)
+        self.add_post_set_parameters_callback(self._take_over_change)
+        self._qos_warnings = QosWarnings(self.get_logger())
+        self._configured: Configured | None = None
+        self._inputs: Inputs | None = None
+        self._worker: LatestWorker[Frame] | None = None
+        if self.get_parameter('autostart').value:
+            steady = Clock(clock_type=ClockType.STEADY_TIME)
+            self._autostart = self.create_timer(AUTOSTART_DELAY_S, self._start, clock=steady)
+
+    # Transitions
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Read the parameters, load the model, self-test and warm it up; FAILURE with one line if that cannot be."""
+        try:
+            if self._bad_overrides:
+                raise ValueError('; '.join(self._bad_overrides.values()))
+            self._configured = Configured(self, parameters.read(self), self._qos_warnings)
+        except (ValueError, OSError, RuntimeError, ImportError) as error:
+            self.get_logger().error(f'cannot configure: {" ".join(str(error).split())}')
+            return TransitionCallbackReturn.FAILURE
+        self.get_logger().info(f'configured: {self._configured.predictor.description}')
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start to listen and to answer."""
+        result = super().on_activate(state)
+        configured = self._configured
+        configured.publishers.publish_classes(configured.presentation)
+        self._due = 0.0
+        self._worker = LatestWorker(configured.processor.handle, configured.monitor.drop)
+        transport = configured.presentation.settings.image_transport
+        self._inputs = Inputs(self, transport, self._on_frame, self._qos_warnings)
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop listening; the frame in hand is still answered."""
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release the model and its memory, and the publishers."""
+        self._release()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and release."""
+        self._stop()
+        self._release()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Back to unconfigured."""
+        self.get_logger().error(f'a transition from {state.label} failed: back to unconfigured')
+        self._stop()
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _start(self) -> None:
+        """Configure and activate: the autostart, once the executor runs."""
+        self.destroy_timer(self._autostart)
+        if self._configured is None and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    def _stop(self) -> None:
+        if self._inputs is not None:
+            self._inputs.destroy()
+            self._inputs = None
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+    def _release(self) -> None:
+        if self._configured is not None:
+            self._configured.release()
+            self._configured = None
+
+    def destroy_node(self) -> None:
+        """Stop, release and leave the graph."""
+        self._stop()
+        self._release()
+        super().destroy_node()
+
+    # Frames
+
+    def _on_frame(self, frame: Frame) -> None:
+        """Decide in the executor's thread whether a frame goes to the worker."""
+        configured = self._configured
+        backwards_s = configured.monitor.receive(frame.stamp_ns)
+        if backwards_s:
+            configured.processor.refuse(
+                'time', f'found a stamp {backwards_s:.3f} s before the last one; answered anyway'
+            )
+        if not configured.publishers.wanted() or not self._due_now(frame.received):
+            return
+        self._worker.submit(frame)
+
+    def _due_now(self, now: float) -> bool:
+        """Whether `max_rate` lets a frame pass."""
+        max_rate = self._configured.presentation.settings.max_rate
+        if not max_rate:
+            return True
+        if now < self._due:
+            return False
+        self._due = max(self._due + 1 / max_rate, now)
+        return True
+
+    # Parameters
+
+    def _check_change(self, changes: list[Parameter]) -> SetParametersResult:
+        try:
+            if self._configured is None:
+                parameters.check(changes)
+            else:
+                predictor = self._configured.predictor
+                changed = parameters.with_changes(self._configured.presentation.settings, changes)
+                Presentation.build(changed, predictor.card, predictor.label_space)
+        except (ValueError, OSError) as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _take_over_change(self, changes: list[Parameter]) -> None:
+        for change in changes:
+            self._bad_overrides.pop(change.name, None)
+        if self._configured is not None:
+            self._configured.present(parameters.read(self))
+            if self._inputs is not None:  # active
+                self._configured.publishers.publish_classes(self._configured.presentation)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the node until it is interrupted."""
+    rclpy.init(args=args)
+    node = PerceptionNode()
+    try:
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+if __name__ == '__main__':
+    main()

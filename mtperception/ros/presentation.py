@@ -1,0 +1,118 @@
+"""How predictions appear on topics: ids, groupings, masks, valid depth; as tables, made once per change of settings."""
+
+import json
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mtperception.card import ModelCard
+from mtperception.labels import IGNORE_INDEX, LabelSpace, load_label_space
+from mtperception.ros.parameters import DEFAULT_MASK_CLASSES, Settings
+
+MAX_ID = 254
+UNLABELED_ID = 255
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """The settings of the outputs, resolved for one model.
+
+    Attributes:
+        settings: the node's parameters.
+        space: the label space that is published: the model's own, or the grouping that was asked for.
+        group_table: uint8 256, from the model's class index to the index in `space`; 255 stays 255.
+        id_table: uint8 256, from the index in `space` to the published id.
+        mask_table: uint8 256, 255 at the model's class indices that `semantic/mask` marks.
+        depth_range: smallest and largest valid depth in metres.
+        min_confidence: pixels of lower confidence (0..255) are unknown.
+    """
+
+    settings: Settings
+    space: LabelSpace
+    group_table: np.ndarray
+    id_table: np.ndarray
+    mask_table: np.ndarray
+    depth_range: tuple[float, float]
+    min_confidence: int
+
+    @classmethod
+    def build(cls, settings: Settings, card: ModelCard, model_space: LabelSpace) -> 'Presentation':
+        """Resolve settings for a model.
+
+        Raises:
+            ValueError: if the model has no such grouping or mask class, ids would leave 0..254, or no depth is valid.
+        """
+        space, group_table = model_space, np.arange(256, dtype=np.uint8)
+        if settings.label_space not in ('', model_space.name):
+            group_table = model_space.grouping(settings.label_space)
+            space = load_label_space(settings.label_space)
+        if len(space) - 1 + settings.label_offset > MAX_ID:
+            raise ValueError(
+                f'label_offset {settings.label_offset}: the {len(space)} classes of {space.name} need an offset of '
+                f'{MAX_ID + 1 - len(space)} at most'
+            )
+        near, far = settings.min_depth or card.depth_range[0], settings.max_depth or card.depth_range[1]
+        if near >= far:
+            raise ValueError(f'min_depth {near}, max_depth {far}: expected min < max (0: the limit of the model)')
+        return cls(
+            settings,
+            space,
+            group_table,
+            _id_table(len(space), settings.label_offset),
+            _mask_table(model_space, settings.mask_classes),
+            (near, far),
+            int(np.ceil(settings.confidence_threshold * 255)),
+        )
+
+    @property
+    def unknown_id(self) -> int:
+        """The id of unknown pixels."""
+        return int(self.id_table[IGNORE_INDEX])
+
+    def labels(self, labels: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+        """uint8 H,W of indices in `space`, 255 = unknown, from the model's labels and confidence."""
+        grouped = cv2.LUT(labels, self.group_table)
+        if self.min_confidence:
+            grouped = np.where(confidence < self.min_confidence, np.uint8(IGNORE_INDEX), grouped)
+        return grouped
+
+    def valid_depth(self, depth: np.ndarray) -> np.ndarray:
+        """float32 H,W metres, 0 outside `depth_range`."""
+        near, far = self.depth_range
+        return np.where((depth >= np.float32(near)) & (depth <= np.float32(far)), depth, np.float32(0))
+
+    def id_names(self) -> dict[int, str]:
+        """Every published id and its name, the unknown ones too."""
+        names = {self.unknown_id: 'unknown', UNLABELED_ID: 'UNLABELED'}
+        return dict(sorted((names | {int(self.id_table[i]): name for i, name in enumerate(self.space.names)}).items()))
+
+    def classes_json(self) -> str:
+        """The published classes as JSON: a list of id, name, color (RGB) and group (null without a grouping)."""
+        target, table = next(iter(self.space.groupings.items()), (None, None))
+        group_names = load_label_space(target).names if target else ()
+        return json.dumps(
+            [
+                {
+                    'id': int(self.id_table[index]),
+                    'name': name,
+                    'color': self.space.palette[index].tolist(),
+                    'group': group_names[table[index]] if group_names else None,
+                }
+                for index, name in enumerate(self.space.names)
+            ]
+        )
+
+
+def _id_table(count: int, offset: int) -> np.ndarray:
+    table = np.full(256, 0 if offset else UNLABELED_ID, np.uint8)
+    table[:count] = np.arange(count) + offset
+    return table
+
+
+def _mask_table(space: LabelSpace, names: tuple[str, ...]) -> np.ndarray:
+    if names == DEFAULT_MASK_CLASSES:
+        names = tuple(name for name in names if name in space.names)
+    table = np.zeros(256, np.uint8)
+    table[space.indices([name for name in names if name])] = 255
+    return table

@@ -1,0 +1,37 @@
+"""A peer whose QoS does not match gets no data and no error: say so, once, with what to change."""
+
+from collections.abc import Callable
+
+from rclpy.event_handler import QoSOfferedIncompatibleQoSInfo, QoSRequestedIncompatibleQoSInfo
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.qos import qos_policy_name_from_kind
+
+IncompatibleQoSInfo = QoSOfferedIncompatibleQoSInfo | QoSRequestedIncompatibleQoSInfo
+
+
+class QosWarnings:
+    """Warns about incompatible peers, once per topic and policy."""
+
+    def __init__(self, logger: RcutilsLogger) -> None:
+        self._logger = logger
+        self._warned: set[tuple[str, str]] = set()
+
+    def of(self, topic: str, side: str) -> Callable[[IncompatibleQoSInfo], None]:
+        """Event callback for one endpoint.
+
+        Args:
+            topic: resolved name.
+            side: what this node has there: 'publisher' or 'subscription'.
+        """
+        peer = 'subscription' if side == 'publisher' else 'publisher'
+
+        def warn(info: IncompatibleQoSInfo) -> None:
+            policy = qos_policy_name_from_kind(info.last_policy_kind).lower()
+            if (topic, policy) not in self._warned:
+                self._warned.add((topic, policy))
+                self._logger.warning(
+                    f'{topic}: a {peer} with an incompatible {policy} exchanges nothing with this node: change it '
+                    f"there, or set this node's parameter qos_overrides.{topic}.{side}.{policy}"
+                )
+
+        return warn
