@@ -1,0 +1,83 @@
+"""The perception node on a camera: `ros2 launch mtperception perception.launch.py image:=/camera/image_raw`."""
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from mtperception import resources
+
+PARAMETERS = {
+    'image_transport': (str, 'raw: the topic image; compressed: image/compressed.'),
+    'model': (str, 'Model directory, or the name of an installed model.'),
+    'backend': (str, 'Library that runs the model: auto, torch, onnxruntime or openvino.'),
+    'device': (str, 'auto, cpu or cuda:N; tensorrt:N with onnxruntime.'),
+    'precision': (str, 'auto, fp32, fp16 or bf16.'),
+    'autostart': (bool, 'Configure and activate by itself; false under a lifecycle manager.'),
+    'use_sim_time': (bool, 'Take the time from /clock.'),
+}
+"""Parameters of the node that are arguments too. They have no default here, so that params_file keeps its say."""
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Arguments, the node and, if wanted, rviz. The node starts by itself: no lifecycle transition is emitted here."""
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument('image', default_value='image', description='Topic of the camera image.'),
+            DeclareLaunchArgument(
+                'camera_info',
+                default_value='',
+                description='Topic of the camera_info; empty: the one beside image (/camera/image_raw has '
+                '/camera/camera_info).',
+            ),
+            DeclareLaunchArgument(
+                'params_file',
+                default_value=str(resources.find('config', 'perception')),
+                description='YAML file with parameters of the node. Arguments that are given go before it.',
+            ),
+            *(
+                DeclareLaunchArgument(name, default_value='', description=f'{text} Empty: as in params_file.')
+                for name, (_, text) in PARAMETERS.items()
+            ),
+            DeclareLaunchArgument('namespace', default_value='', description='Namespace of the node and its topics.'),
+            DeclareLaunchArgument('log_level', default_value='info', description='debug, info, warn, error or fatal.'),
+            DeclareLaunchArgument('rviz', default_value='false', description='Show everything in rviz.'),
+            OpaqueFunction(function=_perception),
+            Node(
+                package='rviz2',
+                executable='rviz2',
+                namespace=LaunchConfiguration('namespace'),
+                arguments=['-d', str(resources.find('rviz', 'perception.rviz'))],
+                remappings=[('image', LaunchConfiguration('image'))],
+                condition=IfCondition(LaunchConfiguration('rviz')),
+            ),
+        ]
+    )
+
+
+def _perception(context: LaunchContext) -> list[Node]:
+    """The node, now that it is known which arguments were given."""
+    given = context.launch_configurations
+    overrides = {
+        name: ParameterValue(given[name], value_type=kind) for name, (kind, _) in PARAMETERS.items() if given[name]
+    }
+    camera_info = given['camera_info'] or _sibling(given['image'], 'camera_info')
+    node = Node(
+        package='mtperception',
+        executable='perception_node',
+        name='perception',
+        namespace=given['namespace'],
+        parameters=[given['params_file'], *([overrides] if overrides else [])],
+        remappings=[('image', given['image']), ('camera_info', camera_info)],
+        arguments=['--ros-args', '--log-level', given['log_level']],
+        output='screen',
+    )
+    return [node]
+
+
+def _sibling(topic: str, name: str) -> str:
+    """A topic in the namespace of another: image -> camera_info, /camera/image_raw -> /camera/camera_info."""
+    namespace, slash, _ = topic.rpartition('/')
+    return f'{namespace}{slash}{name}'

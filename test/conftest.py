@@ -1,0 +1,80 @@
+"""What all tests share: a ROS domain of their own, and the package built by colcon."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGED = (
+    'LICENSE',
+    'README.md',
+    'config',
+    'launch',
+    'models',
+    'mtperception',
+    'package.xml',
+    'pyproject.toml',
+    'resource',
+    'setup.cfg',
+    'setup.py',
+)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def ros_domain(worker_id, tmp_path_factory):
+    """Keeps the nodes of this worker apart from those of other workers, other runs and other machines.
+
+    Domains above 101 have ports that Linux hands out to others.
+    """
+    run = os.environ.get('PYTEST_XDIST_TESTRUNUID', str(os.getpid()))
+    worker = 0 if worker_id == 'master' else int(worker_id.removeprefix('gw'))
+    domain = 1 + (zlib.crc32(run.encode()) + worker) % 101
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv('ROS_DOMAIN_ID', str(domain))
+        environment.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+        environment.setenv('ROS_LOG_DIR', str(tmp_path_factory.mktemp('ros_log')))
+        yield domain
+
+
+@pytest.fixture(scope='session')
+def source_tree(tmp_path_factory):
+    """A copy of the package's files, so that builds leave nothing in the working tree and never meet each other.
+
+    It has one more model, `picked_up`: nothing lists models, so a new folder must be enough.
+    """
+    tree = tmp_path_factory.mktemp('source') / 'mtperception'
+    tree.mkdir()
+    for name in PACKAGED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns('__pycache__'))
+        else:
+            shutil.copy(ROOT / name, tree / name)
+    model = tree / 'models' / 'picked_up'
+    model.mkdir(parents=True)
+    (model / 'card.yaml').write_text('name: picked_up\n', encoding='utf-8')
+    return tree
+
+
+@pytest.fixture(scope='session')
+def colcon_build(source_tree, tmp_path_factory):
+    """Builds the package with colcon in a workspace of its own; returns its install folder."""
+
+    def build(*options):
+        workspace = tmp_path_factory.mktemp('workspace')
+        command = [sys.executable, '-m', 'colcon', 'build', '--paths', str(source_tree), *options]
+        done = subprocess.run(command, cwd=workspace, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return workspace / 'install'
+
+    return build
+
+
+@pytest.fixture(scope='session')
+def colcon_install(colcon_build):
+    """Install folder of a plain `colcon build`."""
+    return colcon_build()

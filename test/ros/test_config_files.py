@@ -1,0 +1,61 @@
+"""The files in `config` say what the node says."""
+
+import pytest
+import yaml
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
+from sensor_msgs.msg import Image, PointCloud2
+
+from mtperception import resources
+from mtperception.ros.camera_player import PARAMETERS as PLAYER_PARAMETERS
+from mtperception.ros.inputs import INPUT_QOS
+from mtperception.ros.outputs import FRAME_QOS, OUTPUTS
+from mtperception.ros.parameters import PARAMETERS
+
+MESSAGE_TYPES = {'rviz_default_plugins/Image': Image, 'rviz_default_plugins/PointCloud2': PointCloud2}
+SHOWN = {'image', 'depth/color', 'semantic/color', 'overlay/image', 'points'}
+
+
+def load(kind, name):
+    return yaml.safe_load(resources.find(kind, name).read_text(encoding='utf-8'))
+
+
+def rviz():
+    return load('rviz', 'perception.rviz')['Visualization Manager']
+
+
+def test_perception_yaml_holds_every_parameter_with_its_default():
+    written = load('config', 'perception')['/**']['perception']['ros__parameters']
+    declared = {
+        spec.name: list(spec.default) if isinstance(spec.default, tuple) else spec.default for spec in PARAMETERS
+    }
+    assert written == declared
+    assert {name: type(value) for name, value in written.items()} == {
+        name: type(value) for name, value in declared.items()
+    }
+
+
+def test_perception_yaml_groups_parameters_by_when_they_can_change():
+    text = resources.find('config', 'perception').read_text(encoding='utf-8')
+    at_any_time = yaml.safe_load(text.partition('# Can change at any time')[2])
+    assert set(at_any_time) == {spec.name for spec in PARAMETERS if spec.live}
+
+
+def test_rviz_shows_the_input_and_what_a_person_looks_at():
+    assert {display['Topic']['Value'] for display in rviz()['Displays']} == SHOWN
+
+
+@pytest.mark.parametrize('display', [pytest.param(display, id=display['Name']) for display in rviz()['Displays']])
+def test_every_display_matches_an_endpoint_of_the_node(display):
+    offered = {output.topic: (output.message_type, FRAME_QOS) for output in OUTPUTS}
+    message_type, qos = {'image': (Image, INPUT_QOS), **offered}[display['Topic']['Value']]
+    assert MESSAGE_TYPES[display['Class']] is message_type
+    policies = {ReliabilityPolicy: qos.reliability, DurabilityPolicy: qos.durability, HistoryPolicy: qos.history}
+    for kind, expected in policies.items():
+        name = kind.__name__.replace('Policy', ' Policy')
+        wanted = display['Topic'][name].lower().replace(' ', '_')
+        assert kind.get_from_short_key(wanted) == expected, name
+
+
+def test_the_fixed_frame_is_the_one_of_the_camera_player():
+    (frame_id,) = (spec.default for spec in PLAYER_PARAMETERS if spec.name == 'frame_id')
+    assert rviz()['Global Options']['Fixed Frame'] == frame_id
