@@ -2,11 +2,13 @@
 
 from mtperception.sources.images import ImageFile, ImageFolder
 from mtperception.sources.source import Frame, Source, SourceError, SourceKind, SourceOptions
+from mtperception.sources.synthetic import SyntheticSource
 from mtperception.sources.video import VideoFile, Webcam
 
 __all__ = ['SOURCES', 'Frame', 'Source', 'SourceError', 'SourceKind', 'SourceOptions', 'open_source']
 
 SOURCES: dict[str, SourceKind] = {
+    'synthetic': SyntheticSource,
     'webcam': Webcam,
     'image': ImageFile,
     'folder': ImageFolder,

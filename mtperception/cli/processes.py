@@ -1,0 +1,85 @@
+"""Processes that a command starts and that do not outlive it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+ESCALATION = ((signal.SIGINT, 8.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
+"""What a process is told to make it end, and the seconds that it is given."""
+
+
+class ProcessEndedError(OSError):
+    """A process that ended though it was still needed; the message has the last it said."""
+
+
+class Processes:
+    """ROS nodes of this package as processes, each with a log file.
+
+    Each is in a process group of its own: Ctrl-C in a terminal reaches this process only, which then ends the others
+    in order.
+    """
+
+    def __init__(self, log_folder: Path) -> None:
+        self._log_folder = log_folder
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start_node(self, name: str, parameters: Mapping[str, str | float | bool]) -> None:
+        """Run the module `mtperception.ros.<name>` as a ROS node."""
+        # JSON is YAML in which a text stays a text, whatever it looks like.
+        arguments = [text for key, value in parameters.items() for text in ('-p', f'{key}:={json.dumps(value)}')]
+        with self.log(name).open('wb') as log:
+            self._running[name] = subprocess.Popen(
+                [sys.executable, '-m', f'mtperception.ros.{name}', '--ros-args', *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def log(self, name: str) -> Path:
+        """The file with what a process says."""
+        return self._log_folder / f'{name}.log'
+
+    def last_line(self, name: str) -> str:
+        """The last that a process said."""
+        lines = self.log(name).read_text(encoding='utf-8', errors='replace').strip().splitlines()
+        return lines[-1] if lines else 'it said nothing'
+
+    def check(self) -> None:
+        """Raise ProcessEndedError if one has ended that nobody stopped."""
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                problem = f'{name} ended with status {process.returncode}: {self.last_line(name)}'
+                raise ProcessEndedError(f'{problem} (more in {self.log(name)})')
+
+    def stop(self, *names: str) -> None:
+        """End processes, at the same time; returns when they are gone."""
+        ending = [self._running.pop(name) for name in names]
+        for number, patience_s in ESCALATION:
+            ending = [process for process in ending if process.poll() is None]
+            for process in ending:
+                os.killpg(process.pid, number)
+            deadline = time.monotonic() + patience_s
+            while any(process.poll() is None for process in ending) and time.monotonic() < deadline:
+                time.sleep(0.02)
+
+    def stop_all(self) -> None:
+        """End those that still run."""
+        self.stop(*self._running)
+
+
+@contextmanager
+def processes(log_folder: Path) -> Iterator[Processes]:
+    """Processes that are ended with this context."""
+    log_folder.mkdir(parents=True, exist_ok=True)
+    started = Processes(log_folder)
+    try:
+        yield started
+    finally:
+        started.stop_all()

@@ -1,0 +1,25 @@
+"""What this machine is, in one line, to go with every figure that was measured on it."""
+
+import os
+import platform
+import re
+from pathlib import Path
+
+CPU_INFO = Path('/proc/cpuinfo')
+NVIDIA = Path('/proc/driver/nvidia/gpus')
+
+
+def describe_hardware() -> str:
+    """Processor, number of cores that this process may use, and NVIDIA GPUs."""
+    names = _values(CPU_INFO, 'model name') or [platform.machine()]
+    gpus = [name for path in sorted(NVIDIA.glob('*/information')) for name in _values(path, 'Model')]
+    return ', '.join([names[0], f'{len(os.sched_getaffinity(0))} cores', *gpus])
+
+
+def _values(path: Path, key: str) -> list[str]:
+    """Values of the `key : value` lines of a file of the kernel; none if it is not there."""
+    try:
+        text = path.read_text(encoding='utf-8', errors='replace')
+    except OSError:
+        return []
+    return re.findall(rf'^{key}\s*:\s*(.+?)\s*$', text, re.MULTILINE)

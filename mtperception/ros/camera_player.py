@@ -1,0 +1,108 @@
+"""A node that plays a source of images as a camera would: `image` and `camera_info` with the same stamp."""
+
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+from rclpy.logging import get_logger
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from mtperception.ros.conversions import camera_info_from, rgb8_image
+from mtperception.ros.parameters import ParameterSpec, declare
+from mtperception.ros.process import ros_process, spinning
+from mtperception.ros.tally import ACKNOWLEDGED, Tally
+from mtperception.sources import Frame, SourceError, SourceOptions, open_source
+from mtperception.sources.timeline import timeline
+
+NODE = 'camera_player'
+PARAMETERS = (
+    ParameterSpec('source', 'synthetic', 'synthetic, webcam:N, or the path of an image, folder, video or ROS bag.'),
+    ParameterSpec('rate', 0.0, "Images per second; 0: the source's own rate.", limits=(0, 1000)),
+    ParameterSpec('loop', True, 'Start again at the end; else the process ends there.'),
+    ParameterSpec('width', 640, 'Of the images of the synthetic source.', limits=(16, 8192)),
+    ParameterSpec('height', 480, 'Of the images of the synthetic source.', limits=(16, 8192)),
+    ParameterSpec('image_topic', '', 'Which topic of a bag; empty: the first that holds images for the eye.'),
+    ParameterSpec('frame_id', 'camera_optical_frame', 'Of both messages.'),
+    ParameterSpec('wait_for_subscriber', True, 'Start when somebody subscribes to the images.'),
+)
+MAX_DELAY = 0.1
+"""Seconds. What is later than this moves the schedule; smaller delays are made up for."""
+
+
+class CameraPlayer(Node):
+    """Publishes each frame when it is due; the stamp is the node's clock at that moment, as in a driver of a camera.
+
+    A source that does not know its camera gives camera_info of zeros, which is how ROS says "not calibrated".
+
+    Raises:
+        SourceError: if there is no such source.
+        ValueError: for a parameter that cannot be.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(NODE)
+        problems = declare(self, PARAMETERS)
+        if problems:
+            raise ValueError('; '.join(problems.values()))
+        self._values = {spec.name: self.get_parameter(spec.name).value for spec in PARAMETERS}
+        options = {name: self._values[name] for name in ('width', 'height', 'rate', 'image_topic')}
+        self._source = open_source(self._values['source'], SourceOptions(**options))
+        reliable = QoSProfile(depth=5)
+        self._images = self.create_publisher(Image, 'image', reliable)
+        self._infos = self.create_publisher(CameraInfo, 'camera_info', reliable)
+        self._tally = Tally(self, 'published')
+
+    def play(self, stop: threading.Event) -> None:
+        """Publish until the event is set, or the source ends and is not looped.
+
+        Raises:
+            SourceError: at a frame that cannot be read.
+        """
+        self.get_logger().info(f'playing {self._source.description}')
+        if self._values['wait_for_subscriber']:
+            self._wait_for_subscriber(stop)
+        start = time.monotonic()
+        for due, frame in timeline(self._source, self._values['rate'], self._values['loop']):
+            delay = time.monotonic() - start - due
+            start += delay if delay > MAX_DELAY else 0.0
+            if stop.wait(max(0.0, -delay)):
+                break
+            self._publish(frame)
+        self._images.wait_for_all_acked(ACKNOWLEDGED)
+        self._tally.close()
+        self.get_logger().info(f'published {self._tally.count} frames')
+
+    def _wait_for_subscriber(self, stop: threading.Event) -> None:
+        while self._images.get_subscription_count() == 0 and not stop.wait(0.02):
+            pass
+
+    def _publish(self, frame: Frame) -> None:
+        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._values['frame_id'])
+        height, width = frame.image.shape[:2]
+        info = CameraInfo(header=header, width=width, height=height)
+        if frame.intrinsics is not None:
+            info = camera_info_from(frame.intrinsics, header)
+        self._infos.publish(info)
+        self._images.publish(rgb8_image(frame.image, header))
+        self._tally.count += 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the node until its source ends or SIGINT or SIGTERM comes; the exit status."""
+    with ros_process(arguments) as stop:
+        try:
+            player = CameraPlayer()
+            with spinning(player, stop):
+                player.play(stop)
+        except (SourceError, ValueError) as error:
+            get_logger(NODE).fatal(str(error))
+            return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

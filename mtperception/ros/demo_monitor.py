@@ -1,0 +1,89 @@
+"""The demo's view of the graph: takes the node through its life cycle and reads what the processes count."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
+
+CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
+STEP_S = 0.05
+
+
+class DemoMonitor:
+    """A node in the thread of its caller: it works while one of its methods runs.
+
+    Args:
+        context: an initialised one.
+        check: called again and again while waiting; raises to give up.
+    """
+
+    def __init__(self, context: Context, check: Callable[[], None]) -> None:
+        self._check = check
+        self._node = rclpy.create_node('demo_monitor', context=context)
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(self._node)
+        self._reports: dict[str, tuple[float, dict[str, str]]] = {}
+        self._node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, QoSProfile(depth=100))
+        self._change_state = self._node.create_client(ChangeState, '/perception/change_state')
+
+    def change_state(self, transition: int) -> bool:
+        """Ask the perception node for a transition, once it is there; whether it succeeded."""
+        self.wait_until(self._change_state.service_is_ready)
+        answer = self._change_state.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        self.wait_until(answer.done)
+        return answer.result().success
+
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = float('inf')) -> bool:
+        """Listen until the condition holds; False if that takes longer than the timeout."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            self._check()
+            if time.monotonic() >= deadline:
+                return False
+            self._executor.spin_once(timeout_sec=STEP_S)
+        return True
+
+    def reported(self, status: str, since: float = 0.0) -> bool:
+        """Whether a status has been on /diagnostics since a time of the monotonic clock."""
+        return status in self._reports and self._reports[status][0] >= since
+
+    def values(self, status: str) -> dict[str, str]:
+        """The newest values of a status; empty before the first."""
+        return self._reports[status][1] if status in self._reports else {}
+
+    def count(self, status: str, key: str) -> int:
+        """A number among them; 0 before the first."""
+        return int(self.values(status).get(key, 0))
+
+    def latency_ms(self) -> dict[str, dict[str, float]]:
+        """p50 and p99 by stage, as the perception node measured them."""
+        stages: dict[str, dict[str, float]] = {}
+        for key, value in self.values('/perception: processing').items():
+            found = re.fullmatch(r'(\w+) (p50|p99) \[ms\]', key)
+            if found:
+                stages.setdefault(found[1], {})[found[2]] = float(value)
+        return stages
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            self._reports[status.name] = time.monotonic(), {pair.key: pair.value for pair in status.values}
+
+
+@contextmanager
+def demo_monitor(check: Callable[[], None]) -> Iterator[DemoMonitor]:
+    """A monitor with a ROS context of its own, which leaves the signals alone."""
+    context = Context()
+    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        yield DemoMonitor(context, check)
+    finally:
+        context.try_shutdown()

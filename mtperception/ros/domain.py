@@ -1,0 +1,29 @@
+"""A ROS domain of one's own on this machine."""
+
+import random
+import socket
+
+DOMAINS = range(1, 102)
+"""All but the default one whose ports lie below those that Linux gives to any program (32768)."""
+
+
+def free_domain_id() -> int:
+    """A ROS_DOMAIN_ID that no process on this machine uses now.
+
+    Raises:
+        RuntimeError: if all are in use.
+    """
+    for domain_id in random.sample(DOMAINS, len(DOMAINS)):
+        if _is_free(domain_id):
+            return domain_id
+    raise RuntimeError(f'all ROS domains from {DOMAINS[0]} to {DOMAINS[-1]} are in use here: stop some ROS processes')
+
+
+def _is_free(domain_id: int) -> bool:
+    """Whether the port is free on which the first participant of a domain is found (DDSI-RTPS 2.5, 9.6.2.3)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(('', 7400 + 250 * domain_id + 10))
+        except OSError:
+            return False
+    return True

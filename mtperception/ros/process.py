@@ -1,0 +1,71 @@
+"""A node as a process that ends in order, whatever ends it."""
+
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT, SIGTERM and SIGHUP set, in place of what they do otherwise."""
+    stop = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def ros_process(arguments: Sequence[str] | None = None) -> Iterator[threading.Event]:
+    """Initialise rclpy; yields the event of `stop_on_signals`.
+
+    rclpy's own handlers shut the context down at once: then nothing more can be published, not even how it ended.
+
+    Args:
+        arguments: those of the process, by default `sys.argv`.
+    """
+    with stop_on_signals() as stop:
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+        try:
+            yield stop
+        finally:
+            rclpy.try_shutdown()
+
+
+@contextmanager
+def spinning(node: Node, stop: threading.Event) -> Iterator[None]:
+    """Answer a node's callbacks in a thread of its own; destroy the node at the end.
+
+    The main thread is left to wait, because only it is woken by signals. If a callback raises, `stop` is set, and the
+    exception comes out of this context.
+    """
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    done = threading.Event()
+
+    def spin() -> None:
+        while not done.is_set():
+            executor.spin_once()
+
+    with ThreadPoolExecutor(1, 'executor') as thread:
+        running = thread.submit(spin)
+        running.add_done_callback(lambda _: stop.set())
+        try:
+            yield
+        finally:
+            done.set()  # executor.shutdown would take the executor apart under its running thread
+            executor.wake()
+            wait([running])
+            executor.shutdown()
+            node.destroy_node()
+    running.result()

@@ -1,0 +1,108 @@
+"""A node that records `overlay/image` and `depth/color` side by side: a video, and a picture from time to time."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from rclpy.logging import get_logger
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+
+from mtperception.media import VideoWriter, write_image
+from mtperception.ros.conversions import image_to_rgb
+from mtperception.ros.parameters import ParameterSpec, declare
+from mtperception.ros.process import ros_process, spinning
+from mtperception.ros.tally import Tally
+from mtperception.visualization import side_by_side
+
+NODE = 'recorder'
+VIDEO = 'overlay_depth.mp4'
+PARAMETERS = (
+    ParameterSpec('out', 'recording', f'Folder for {VIDEO} and the pictures; made if need be.'),
+    ParameterSpec('rate', 10.0, 'Frames per second that the video plays at.', limits=(0.1, 1000)),
+    ParameterSpec('picture_period', 3.0, 'Seconds of the stream from one PNG to the next.', limits=(0.1, 1e6)),
+)
+MAX_WAITING = 16
+"""Images that may wait for the one with the same stamp; the oldest is given up."""
+
+
+class Pairs:
+    """Brings together the two images of one stamp, in whatever order they come."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, tuple[str, np.ndarray]] = {}
+
+    def add(self, stamp_ns: int, name: str, image: np.ndarray) -> dict[str, np.ndarray] | None:
+        """Both images by name if this completes a pair."""
+        other, waiting = self._waiting.pop(stamp_ns, (name, None))
+        if other != name:
+            return {name: image, other: waiting}
+        self._waiting[stamp_ns] = (name, image)
+        while len(self._waiting) > MAX_WAITING:
+            del self._waiting[next(iter(self._waiting))]
+        return None
+
+
+class Recorder(Node):
+    """Writes a video frame for each pair. `close` makes the video readable.
+
+    Raises:
+        OSError: if the folder cannot be made.
+        ValueError: for a parameter that cannot be.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(NODE)
+        problems = declare(self, PARAMETERS)
+        if problems:
+            raise ValueError('; '.join(problems.values()))
+        out, rate, period = (self.get_parameter(spec.name).value for spec in PARAMETERS)
+        self._out = Path(out)
+        self._out.mkdir(parents=True, exist_ok=True)
+        self._video = VideoWriter(self._out / VIDEO, rate)
+        self._period_ns = round(period * 1e9)
+        self._next_picture_ns = 0
+        self._pictures = 0
+        self._pairs = Pairs()
+        qos = QoSProfile(depth=MAX_WAITING)
+        for name in ('overlay/image', 'depth/color'):
+            self.create_subscription(Image, name, lambda message, name=name: self._receive(name, message), qos)
+        self._tally = Tally(self, 'recorded')
+
+    def close(self) -> None:
+        """Finish the video."""
+        self._video.close()
+        self.get_logger().info(f'recorded {self._video.count} frames in {self._out}')
+
+    def _receive(self, name: str, message: Image) -> None:
+        stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        pair = self._pairs.add(stamp_ns, name, image_to_rgb(message))
+        if pair is None:
+            return
+        picture = side_by_side(pair['overlay/image'], pair['depth/color'])
+        self._video.write(picture)
+        self._tally.count += 1
+        if stamp_ns >= self._next_picture_ns:
+            self._pictures += 1
+            write_image(self._out / f'picture_{self._pictures}.png', picture)
+            self._next_picture_ns = stamp_ns + self._period_ns
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Record until SIGINT or SIGTERM comes; the exit status."""
+    with ros_process(arguments) as stop:
+        try:
+            recorder = Recorder()
+            with closing(recorder), spinning(recorder, stop):
+                stop.wait()
+        except (OSError, ValueError) as error:
+            get_logger(NODE).fatal(str(error))
+            return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""A count that others can read: on /diagnostics, where the parts of a robot say how they are."""
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+
+PERIOD_S = 0.5
+ACKNOWLEDGED = Duration(seconds=2)
+
+
+class Tally:
+    """Counts something and reports it twice a second as the status `<name of the node>: frames`.
+
+    Args:
+        node: publishes it.
+        key: what is counted.
+    """
+
+    def __init__(self, node: Node, key: str) -> None:
+        self.count = 0
+        self._node = node
+        self._key = key
+        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', QoSProfile(depth=10))
+        node.create_timer(PERIOD_S, self.report)
+
+    def report(self) -> None:
+        """Publish the count."""
+        name = f'{self._node.get_fully_qualified_name()}: frames'
+        status = DiagnosticStatus(level=DiagnosticStatus.OK, name=name, message=f'{self.count} {self._key}')
+        status.values = [KeyValue(key=self._key, value=str(self.count))]
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(message)
+
+    def close(self) -> None:
+        """Publish the last count and wait until every reader has it, for two seconds at most."""
+        self.report()
+        self._publisher.wait_for_all_acked(ACKNOWLEDGED)
