@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 
+from mtperception.decoding.images import DECODERS, MAX_SIDE
 from mtperception.ros.conversions import RefusedImageError, image_to_rgb
-from mtperception.ros.conversions.images_in import DECODERS, MAX_SIDE
 
 
 def image(encoding, width, height, rows, padding=0, is_bigendian=0):
@@ -157,10 +157,11 @@ def test_the_message_that_the_refused_ones_are_made_of_is_sound():
     assert image_to_rgb(sound()).shape == (2, 4, 3)
 
 
-def test_largest_image_is_read():
-    msg = Image(encoding='mono8', width=4096, height=3072, step=4096)
-    msg.data.frombytes(bytes(4096 * 3072))
-    assert image_to_rgb(msg).shape == (3072, 4096, 3)
+@pytest.mark.parametrize(('width', 'height'), [(4096, 3072), (MAX_SIDE, 1), (1, MAX_SIDE), (1, 1)])
+def test_largest_and_smallest_images_are_read(width, height):
+    msg = Image(encoding='mono8', width=width, height=height, step=width)
+    msg.data.frombytes(bytes(width * height))
+    assert image_to_rgb(msg).shape == (height, width, 3)
 
 
 def test_a_long_encoding_does_not_flood_the_log():

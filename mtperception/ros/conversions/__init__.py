@@ -1,13 +1,18 @@
 """Messages to arrays and back: pure functions, no node.
 
-What comes in is checked and refused with a `RefusedMessageError`, which names what was found and what was expected and
-carries a short key to count by. What goes out carries the header it is given.
+What comes in is decoded by `mtperception.decoding`, which is without ROS because bags are read there as well. What goes
+out carries the header it is given.
 """
 
-from mtperception.ros.conversions.camera_info import camera_info_from, intrinsics_from
-from mtperception.ros.conversions.compressed_in import compressed_to_rgb
-from mtperception.ros.conversions.errors import RefusedCameraInfoError, RefusedImageError, RefusedMessageError
-from mtperception.ros.conversions.images_in import image_to_rgb
+from mtperception.decoding import (
+    RefusedCameraInfoError,
+    RefusedImageError,
+    RefusedMessageError,
+    compressed_to_rgb,
+    image_to_rgb,
+    intrinsics_from,
+)
+from mtperception.ros.conversions.camera_info import camera_info_from
 from mtperception.ros.conversions.images_out import (
     DEPTH_IMAGES,
     depth_image_16uc1,

@@ -1,13 +1,13 @@
-"""sensor_msgs/CompressedImage to RGB."""
+"""sensor_msgs/CompressedImage to RGB, by its fields."""
 
 import struct
 
 import cv2
 import numpy as np
-from sensor_msgs.msg import CompressedImage
 
-from mtperception.ros.conversions.errors import RefusedImageError
-from mtperception.ros.conversions.images_in import check_size
+from mtperception.decoding.errors import RefusedImageError
+from mtperception.decoding.images import check_size
+from mtperception.decoding.messages import CompressedImage
 
 _PNG_START = b'\x89PNG\r\n\x1a\n'
 _JPEG_START = b'\xff\xd8\xff'

@@ -1,13 +1,13 @@
-"""sensor_msgs/Image to RGB."""
+"""sensor_msgs/Image to RGB, by its fields."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from sensor_msgs.msg import Image
 
-from mtperception.ros.conversions.errors import RefusedImageError
+from mtperception.decoding.errors import RefusedImageError
+from mtperception.decoding.messages import Image
 from mtperception.types import MAX_PIXELS
 
 MAX_SIDE = 16384

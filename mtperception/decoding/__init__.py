@@ -1,0 +1,19 @@
+"""From ROS messages to arrays, without ROS: only fields are read, so the messages may be rclpy's or a bag reader's.
+
+Every message is checked and, if need be, refused with a `RefusedMessageError`, which names what was found and what was
+expected and carries a short key to count by.
+"""
+
+from mtperception.decoding.camera_info import intrinsics_from
+from mtperception.decoding.compressed import compressed_to_rgb
+from mtperception.decoding.errors import RefusedCameraInfoError, RefusedImageError, RefusedMessageError
+from mtperception.decoding.images import image_to_rgb
+
+__all__ = [
+    'RefusedCameraInfoError',
+    'RefusedImageError',
+    'RefusedMessageError',
+    'compressed_to_rgb',
+    'image_to_rgb',
+    'intrinsics_from',
+]
