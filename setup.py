@@ -24,7 +24,7 @@ def data_files() -> list[tuple[str, list[str]]]:
     for folder in ('launch', 'config', 'models'):
         files += (path for path in sorted(Path(folder).rglob('*')) if path.is_file() and path.suffix != '.pyc')
     shared = [
-        (f'share/{PACKAGE}/{parent.as_posix()}', [path.as_posix() for path in paths])
+        (Path('share', PACKAGE, parent).as_posix(), [path.as_posix() for path in paths])
         for parent, paths in groupby(files, key=lambda path: path.parent)
     ]
     return [('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']), *shared]

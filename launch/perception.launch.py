@@ -61,7 +61,9 @@ def _perception(context: LaunchContext) -> list[Node]:
     """The node, now that it is known which arguments were given."""
     given = context.launch_configurations
     overrides = {
-        name: ParameterValue(given[name], value_type=kind) for name, (kind, _) in PARAMETERS.items() if given[name]
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, (kind, _) in PARAMETERS.items()
+        if given[name]
     }
     camera_info = given['camera_info'] or _sibling(given['image'], 'camera_info')
     node = Node(

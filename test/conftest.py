@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -60,21 +61,39 @@ def source_tree(tmp_path_factory):
     return tree
 
 
+@dataclass(frozen=True)
+class Workspace:
+    """A colcon workspace with the package in it."""
+
+    path: Path
+
+    @property
+    def prefix(self):
+        """Where the package is installed."""
+        return self.path / 'install' / 'mtperception'
+
+    def command(self, *arguments):
+        """A command line that runs `arguments` as a shell does that has sourced the workspace."""
+        return ['bash', '-c', f'source {self.path}/install/setup.bash && exec "$@"', 'bash', *map(str, arguments)]
+
+
 @pytest.fixture(scope='session')
 def colcon_build(source_tree, tmp_path_factory):
-    """Builds the package with colcon in a workspace of its own; returns its install folder."""
+    """Builds the package with colcon, with the given options, in a workspace of its own."""
 
     def build(*options):
-        workspace = tmp_path_factory.mktemp('workspace')
+        path = tmp_path_factory.mktemp('workspace')
         command = [sys.executable, '-m', 'colcon', 'build', '--paths', str(source_tree), *options]
-        done = subprocess.run(command, cwd=workspace, capture_output=True, text=True, check=False, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return workspace / 'install'
+        done = subprocess.run(command, cwd=path, capture_output=True, text=True, check=False, timeout=300)
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said
+        assert "doesn't explicitly install" not in said, said  # colcon's word for a missing marker or package.xml
+        return Workspace(path)
 
     return build
 
 
 @pytest.fixture(scope='session')
-def colcon_install(colcon_build):
-    """Install folder of a plain `colcon build`."""
+def workspace(colcon_build):
+    """A plain `colcon build`."""
     return colcon_build()

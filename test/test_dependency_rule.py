@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent / 'mtperception'
 LAYERS = (
-    {'types', 'labels', 'card', 'resources', 'geometry', 'visualization', 'synthetic', 'sources', 'video'},
+    {'types', 'labels', 'card', 'resources', 'geometry', 'visualization', 'synthetic', 'sources', 'media', 'hardware', 'decoding'},
     {'networks', 'pipeline', 'selftest', 'backends', 'predictor'},
     {'data', 'training', 'evaluation', 'export', 'published'},
     {'ros'},

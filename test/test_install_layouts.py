@@ -61,11 +61,6 @@ def pip_install(environment, *arguments):
     assert done.returncode == 0, done.stderr
 
 
-def sourced(install):
-    """Runs what follows as in a shell that has sourced a colcon workspace."""
-    return ['bash', '-c', f'source {install}/setup.bash && exec "$@"', 'bash']
-
-
 @pytest.fixture(scope='module')
 def pip_environment(source_tree, tmp_path_factory):
     environment = make_environment(tmp_path_factory.mktemp('pip') / 'environment')
@@ -74,7 +69,7 @@ def pip_environment(source_tree, tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def symlink_install(colcon_build):
+def symlink_workspace(colcon_build):
     return colcon_build('--symlink-install')
 
 
@@ -96,14 +91,13 @@ def wheel(pip_environment):
 
 
 @pytest.fixture
-def colcon(colcon_install):
-    prefix = colcon_install / 'mtperception'
-    return Layout([*sourced(colcon_install), sys.executable], prefix / 'lib', prefix / 'share')
+def colcon(workspace):
+    return Layout(workspace.command(sys.executable), workspace.prefix / 'lib', workspace.prefix / 'share')
 
 
 @pytest.fixture
-def colcon_symlink(symlink_install, source_tree):
-    return Layout([*sourced(symlink_install), sys.executable], symlink_install.parent / 'build', source_tree)
+def colcon_symlink(symlink_workspace, source_tree):
+    return Layout(symlink_workspace.command(sys.executable), symlink_workspace.path / 'build', source_tree)
 
 
 @pytest.mark.parametrize('name', ['checkout', 'editable', 'wheel', 'colcon', 'colcon_symlink'])
@@ -127,9 +121,9 @@ def test_pip_puts_the_commands_on_path(pip_environment, tmp_path):
     assert (done.returncode, done.stdout.strip()) == (0, __version__), done.stderr
 
 
-@pytest.mark.parametrize('name', ['colcon_install', 'symlink_install'])
+@pytest.mark.parametrize('name', ['workspace', 'symlink_workspace'])
 def test_colcon_puts_everything_where_ros_looks(name, request):
-    prefix = request.getfixturevalue(name) / 'mtperception'
+    prefix = request.getfixturevalue(name).prefix
     for executable in EXECUTABLES:
         assert os.access(prefix / 'lib' / 'mtperception' / executable, os.X_OK)
     share = prefix / 'share'

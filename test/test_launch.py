@@ -1,0 +1,186 @@
+"""The installed package under the real launch system, and its executable by itself: processes, seen over DDS."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import rclpy
+import yaml
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import parameter_value_to_python
+
+START_TIMEOUT_S = 60
+ROS2 = shutil.which('ros2', path=str(Path(sys.executable).parent)) or shutil.which('ros2')
+needs_launch = pytest.mark.skipif(not ROS2, reason='needs `ros2 launch` of a ROS installation')
+
+
+class Observer:
+    """Asks a node about itself, as any other node could."""
+
+    def __init__(self):
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        self._node = rclpy.create_node('observer', context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+
+    def close(self):
+        self._executor.shutdown()
+        self._node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def state(self, name):
+        return self._call(GetState, f'{name}/get_state', GetState.Request()).current_state.label
+
+    def wait_for_state(self, name, wanted):
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while (state := self.state(name)) != wanted:
+            assert time.monotonic() < deadline, f'{name} is {state}, not {wanted}'
+            time.sleep(0.05)
+
+    def parameters(self, name, *names):
+        values = self._call(GetParameters, f'{name}/get_parameters', GetParameters.Request(names=names)).values
+        return dict(zip(names, map(parameter_value_to_python, values), strict=True))
+
+    def subscriptions(self, name):
+        return self._topics(self._node.get_subscriber_names_and_types_by_node, name)
+
+    def publications(self, name):
+        return self._topics(self._node.get_publisher_names_and_types_by_node, name)
+
+    def _topics(self, list_topics, name):
+        namespace, _, base = name.rpartition('/')
+        return {topic for topic, _ in list_topics(base, namespace or '/')}
+
+    def _call(self, service_type, name, request):
+        client = self._node.create_client(service_type, name)
+        assert client.wait_for_service(START_TIMEOUT_S), f'no service {name}'
+        future = client.call_async(request)
+        self._executor.spin_until_future_complete(future, START_TIMEOUT_S)
+        assert future.done(), f'no answer from {name}'
+        self._node.destroy_client(client)
+        return future.result()
+
+
+@pytest.fixture
+def observer(ros_domain):
+    observer = Observer()
+    yield observer
+    observer.close()
+
+
+@pytest.fixture
+def start(workspace, tmp_path):
+    """Starts a program in the sourced workspace; at the end it gets Ctrl-C and must end in order."""
+    processes = []
+
+    def start_process(*arguments):
+        process = subprocess.Popen(
+            workspace.command(*arguments),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
+
+    yield start_process
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+        assert process.returncode == 0, said
+        assert 'Traceback' not in said, said
+        assert 'process has died' not in said, said
+
+
+@pytest.fixture
+def launch(start):
+    """Starts the launch file; the model runs in ONNX Runtime on the CPU, which is everywhere."""
+
+    def start_launch(**arguments):
+        given = {'backend': 'onnxruntime', 'device': 'cpu', **arguments}
+        pairs = (f'{name}:={value}' for name, value in given.items())
+        start(ROS2, 'launch', 'mtperception', 'perception.launch.py', *pairs)
+
+    return start_launch
+
+
+def test_the_installed_executable_becomes_active_by_itself(start, workspace, observer):
+    start(workspace.prefix / 'lib' / 'mtperception' / 'perception_node', '--ros-args', '-p', 'device:=cpu')
+    observer.wait_for_state('/perception', 'active')
+
+
+@needs_launch
+def test_one_argument_is_enough(launch, observer):
+    launch(image='/camera/image_raw')
+    observer.wait_for_state('/perception', 'active')
+    assert {'/camera/image_raw', '/camera/camera_info'} <= observer.subscriptions('/perception')
+    assert {'/depth/image', '/semantic/image', '/overlay/image'} <= observer.publications('/perception')
+
+
+@needs_launch
+def test_a_namespace_takes_relative_topics_along(launch, observer):
+    launch(namespace='front')
+    observer.wait_for_state('/front/perception', 'active')
+    assert {'/front/image', '/front/camera_info'} <= observer.subscriptions('/front/perception')
+    assert {'/front/depth/image', '/diagnostics'} <= observer.publications('/front/perception')
+
+
+@needs_launch
+def test_arguments_arrive(launch, observer):
+    launch(
+        image='/camera/image_raw',
+        camera_info='/calibration',
+        image_transport='compressed',
+        precision='fp32',
+        use_sim_time='true',
+    )
+    observer.wait_for_state('/perception', 'active')
+    assert {'/camera/image_raw/compressed', '/calibration'} <= observer.subscriptions('/perception')
+    expected = {
+        'image_transport': 'compressed',
+        'backend': 'onnxruntime',
+        'device': 'cpu',
+        'precision': 'fp32',
+        'use_sim_time': True,
+    }
+    assert observer.parameters('/perception', *expected) == expected
+
+
+@needs_launch
+def test_arguments_go_before_the_parameter_file_and_only_where_given(launch, observer, tmp_path):
+    file = tmp_path / 'mine.yaml'
+    mine = {'autostart': False, 'backend': 'openvino', 'precision': 'fp16', 'label_offset': 0, 'use_sim_time': True}
+    file.write_text(yaml.safe_dump({'/front/perception': {'ros__parameters': mine}}), encoding='utf-8')
+    launch(params_file=file, namespace='front', model='elsewhere')
+    observer.wait_for_state('/front/perception', 'unconfigured')
+    expected = {**mine, 'backend': 'onnxruntime', 'device': 'cpu', 'model': 'elsewhere'}
+    assert observer.parameters('/front/perception', *expected) == expected
+
+
+@needs_launch
+def test_without_autostart_the_node_waits(launch, observer):
+    launch(autostart='false')
+    observer.wait_for_state('/perception', 'unconfigured')
+    time.sleep(1)
+    assert observer.state('/perception') == 'unconfigured'
+
+
+@needs_launch
+def test_every_argument_is_described(workspace, tmp_path):
+    command = workspace.command(ROS2, 'launch', 'mtperception', 'perception.launch.py', '--show-args')
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
+    paragraphs = [paragraph.split('\n') for paragraph in shown.strip().split('\n\n')[1:]]
+    names = {name.strip(" ':"): description.strip() for name, description, *_ in paragraphs}
+    assert set(names) == {
+        *('image', 'camera_info', 'image_transport', 'model', 'backend', 'device', 'precision', 'params_file'),
+        *('namespace', 'autostart', 'use_sim_time', 'log_level', 'rviz'),
+    }
+    assert all(len(description) > 10 for description in names.values())
