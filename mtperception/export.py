@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend
@@ -78,7 +78,8 @@ def export_model(network: nn.Module, card: ModelCard, out: Path, images: Iterabl
 
 def _write(network: nn.Module, card: ModelCard, folder: Path, images: Iterable[np.ndarray]) -> Parity:
     pipeline = Pipeline(network.float().cpu(), card.depth_range, card.classes).eval()
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, folder / WEIGHTS)
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    (folder / WEIGHTS).write_bytes(save(weights))
     export_graph(pipeline, card.tasks, folder / GRAPH)
     image = SyntheticRoom(card.camera.width, card.camera.height, card.camera.fx).frame(0.0).image
     write_self_test(

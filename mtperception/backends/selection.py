@@ -42,7 +42,11 @@ def open_backend(
     _check(backend, device, precision)
     precision = 'fp32' if precision == 'auto' else precision
     failures: list[BackendUnavailableError | SelfTestError] = []
-    for name, place in _candidates(backend, device):
+    candidates = _candidates(backend, device)
+    if device == 'auto' and not cuda_device_count():
+        candidates = [(name, place) for name, place in candidates if place == 'cpu']
+        failures.append(BackendUnavailableError('a GPU (no NVIDIA driver with a device)'))
+    for name, place in candidates:
         try:
             opened = _open(model, name, place, precision, unasked=device == 'auto')
         except (BackendUnavailableError, SelfTestError) as error:
