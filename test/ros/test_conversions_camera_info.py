@@ -21,9 +21,17 @@ def roi(x, y, width, height):
     return RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height)
 
 
+def k_with(index, value):
+    return [value if i == index else number for i, number in enumerate(K)]
+
+
 class TestIntrinsicsFrom:
     def test_k_without_p(self):
         assert intrinsics_from(info(), 640, 480) == Intrinsics(500, 504, 319, 239, 640, 480)
+
+    def test_numbers_of_an_image_of_the_same_size_are_not_touched(self):
+        # (0.1 + 0.5) - 0.5 is not 0.1.
+        assert intrinsics_from(info(k=k_with(2, 0.1)), 640, 480).cx == 0.1
 
     def test_p_before_k(self):
         assert intrinsics_from(info(p=P), 640, 480) == Intrinsics(480, 484, 321, 241, 640, 480)
@@ -85,10 +93,6 @@ class TestIntrinsicsFrom:
         # json and yaml know no NumPy scalars.
         camera = intrinsics_from(info(p=P), 320, 240)
         assert {type(camera.fx), type(camera.fy), type(camera.cx), type(camera.cy)} == {float}
-
-
-def k_with(index, value):
-    return [value if i == index else number for i, number in enumerate(K)]
 
 
 REFUSED = {
