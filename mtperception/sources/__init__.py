@@ -1,5 +1,6 @@
 """Where images come from: a rendered scene, files, folders, videos, ROS bags and cameras, all read the same way."""
 
+from mtperception.sources.bag import Bag
 from mtperception.sources.images import ImageFile, ImageFolder
 from mtperception.sources.source import Frame, Source, SourceError, SourceKind, SourceOptions
 from mtperception.sources.synthetic import SyntheticSource
@@ -11,6 +12,7 @@ SOURCES: dict[str, SourceKind] = {
     'synthetic': SyntheticSource,
     'webcam': Webcam,
     'image': ImageFile,
+    'bag': Bag,
     'folder': ImageFolder,
     'video': VideoFile,
 }

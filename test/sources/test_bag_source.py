@@ -1,0 +1,207 @@
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from mtperception.sources import SourceError, SourceOptions, open_source
+from mtperception.types import Intrinsics
+
+rosbags = pytest.importorskip('rosbags', reason='bags need the extra `bags`')
+
+from rosbags.rosbag2 import StoragePlugin, Writer  # noqa: E402
+from rosbags.typesys import Stores, get_typestore  # noqa: E402
+
+STORE = get_typestore(Stores.ROS2_JAZZY)
+WIDTH, HEIGHT = 8, 6
+CAMERA = Intrinsics(100.0, 110.0, 3.5, 2.5, WIDTH, HEIGHT)
+
+
+def make(name, *fields):
+    return STORE.types[name](*fields)
+
+
+def header(stamp_ns):
+    stamp = make('builtin_interfaces/msg/Time', *divmod(stamp_ns, 10**9))
+    return make('std_msgs/msg/Header', stamp, 'camera')
+
+
+def raw(rgb, stamp_ns=0, encoding='rgb8'):
+    """An Image of uint8 or uint16 pixels as they are."""
+    rows = np.ascontiguousarray(rgb).view(np.uint8).reshape(rgb.shape[0], -1)
+    fields = (*rgb.shape[:2], encoding, 0, rows.shape[1], rows.ravel())
+    return make('sensor_msgs/msg/Image', header(stamp_ns), *fields)
+
+
+def png(rgb, stamp_ns=0):
+    data = cv2.imencode('.png', rgb[..., ::-1])[1].ravel()
+    return make('sensor_msgs/msg/CompressedImage', header(stamp_ns), 'png', data)
+
+
+def camera_info(fx=CAMERA.fx, stamp_ns=0):
+    k = np.array([fx, 0, CAMERA.cx, 0, CAMERA.fy, CAMERA.cy, 0, 0, 1], float)
+    roi = make('sensor_msgs/msg/RegionOfInterest', 0, 0, 0, 0, False)
+    fields = (HEIGHT, WIDTH, 'plumb_bob', np.zeros(5), k, np.eye(3).ravel(), np.zeros(12), 0, 0, roi)
+    return make('sensor_msgs/msg/CameraInfo', header(stamp_ns), *fields)
+
+
+def color(value):
+    return np.full((HEIGHT, WIDTH, 3), (value, 2, 3), np.uint8)
+
+
+def write_bag(path, messages, plugin=StoragePlugin.SQLITE3):
+    """A bag of (topic, message) pairs, received a second apart from second 1000 on."""
+    with Writer(path, version=9, storage_plugin=plugin) as writer:
+        connections = {}
+        for second, (topic, message) in enumerate(messages):
+            kind = message.__msgtype__
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, kind, typestore=STORE)
+            writer.write(connections[topic], (1000 + second) * 10**9, STORE.serialize_cdr(message, kind))
+    return path
+
+
+@pytest.mark.parametrize('plugin', list(StoragePlugin), ids=lambda plugin: plugin.name)
+class TestStorages:
+    @pytest.fixture
+    def bag(self, tmp_path, plugin):
+        messages = [('/cam/image_raw', raw(color(i), stamp_ns=5_000_000_000 + i)) for i in range(3)]
+        return write_bag(tmp_path / 'walk', messages, plugin)
+
+    def check(self, spec):
+        source = open_source(str(spec))
+        frames = list(source)
+        assert [frame.stamp_ns for frame in frames] == [5_000_000_000, 5_000_000_001, 5_000_000_002]
+        for i, frame in enumerate(frames):
+            np.testing.assert_array_equal(frame.image, color(i))
+        assert [frame.name for frame in frames] == ['000000', '000001', '000002']
+        assert (source.count, source.is_stream) == (3, True)
+        assert '/cam/image_raw' in source.description
+
+    def test_a_folder(self, bag):
+        self.check(bag)
+
+    def test_a_single_file(self, bag):
+        (file,) = (path for path in bag.iterdir() if path.suffix != '.yaml')
+        self.check(file)
+
+    def test_a_recording_that_was_cut_off_is_an_error_that_says_what_may_mend_it(self, bag):
+        (file,) = (path for path in bag.iterdir() if path.suffix != '.yaml')
+        file.write_bytes(file.read_bytes()[:300])
+        with pytest.raises(SourceError, match=r'not a complete ROS 2 bag.*may mend it'):
+            open_source(str(bag))
+
+    def test_a_folder_without_metadata_is_an_error_that_says_what_may_mend_it(self, bag):
+        (bag / 'metadata.yaml').unlink()
+        with pytest.raises(SourceError, match=r'not a complete ROS 2 bag.*reindex'):
+            open_source(str(bag))
+
+
+class TestImages:
+    def test_compressed_ones_are_decoded(self, tmp_path):
+        bag = write_bag(tmp_path / 'bag', [('/cam/image_raw/compressed', png(color(9)))])
+        (frame,) = open_source(str(bag))
+        np.testing.assert_array_equal(frame.image, color(9))
+
+    def test_other_encodings_become_rgb(self, tmp_path):
+        bag = write_bag(tmp_path / 'bag', [('/image', raw(color(9)[..., ::-1], encoding='bgr8'))])
+        (frame,) = open_source(str(bag))
+        np.testing.assert_array_equal(frame.image, color(9))
+
+    def test_without_a_stamp_the_time_of_recording_counts(self, tmp_path):
+        bag = write_bag(tmp_path / 'bag', [('/image', raw(color(0)))])
+        (frame,) = open_source(str(bag))
+        assert frame.stamp_ns == 1000 * 10**9
+
+    def test_a_broken_image_is_named(self, tmp_path):
+        broken = raw(color(0))
+        broken.step = 5
+        bag = write_bag(tmp_path / 'bag', [('/image', raw(color(0))), ('/image', broken)])
+        frames = iter(open_source(str(bag)))
+        next(frames)
+        with pytest.raises(SourceError, match='image 1 of /image: found step 5'):
+            next(frames)
+
+
+class TestTopics:
+    @pytest.fixture
+    def bag(self, tmp_path):
+        depth = np.full((HEIGHT, WIDTH), 1234, np.uint16)
+        grey = np.full((HEIGHT, WIDTH), 77, np.uint8)
+        messages = [
+            ('/a/depth', raw(depth, encoding='16UC1')),
+            ('/b/infrared', raw(grey, encoding='mono8')),
+            ('/c/color', raw(color(50))),
+            ('/d/color', raw(color(60))),
+        ]
+        return str(write_bag(tmp_path / 'bag', messages))
+
+    def test_colour_goes_before_grey_and_depth_is_passed_over(self, bag):
+        (frame,) = open_source(bag)
+        np.testing.assert_array_equal(frame.image, color(50))
+
+    def test_the_one_asked_for(self, bag):
+        (frame,) = open_source(bag, SourceOptions(image_topic='/b/infrared'))
+        assert np.unique(frame.image) == 77
+
+    def test_one_that_is_not_there_is_an_error_that_lists_what_is(self, bag):
+        with pytest.raises(SourceError, match=r"no images on '/nope': expected one of /a/depth, /b/infrared, /c/color"):
+            open_source(bag, SourceOptions(image_topic='/nope'))
+
+    def test_depth_alone_is_not_for_the_eye(self, tmp_path):
+        depth = np.ones((HEIGHT, WIDTH), np.uint16)
+        bag = write_bag(tmp_path / 'depth', [('/a/depth', raw(depth, encoding='16UC1'))])
+        with pytest.raises(SourceError, match=r'found /a/depth \(sensor_msgs/msg/Image\)'):
+            open_source(str(bag))
+
+    def test_no_image_topic_is_an_error_that_lists_the_topics(self, tmp_path):
+        bag = write_bag(tmp_path / 'info', [('/camera_info', camera_info())])
+        with pytest.raises(SourceError, match=r'found /camera_info \(sensor_msgs/msg/CameraInfo\)'):
+            open_source(str(bag))
+
+
+class TestCameraInfo:
+    def intrinsics(self, tmp_path, *messages):
+        bag = write_bag(tmp_path / 'bag', list(messages))
+        return [frame.intrinsics for frame in open_source(str(bag), SourceOptions(image_topic=messages[0][0]))]
+
+    def test_the_sibling_of_the_image_topic_is_used(self, tmp_path):
+        found = self.intrinsics(
+            tmp_path,
+            ('/cam/image', raw(color(0))),
+            ('/cam/camera_info', camera_info()),
+            ('/camera_info', camera_info(7)),
+        )
+        assert found == [CAMERA]
+
+    def test_of_a_compressed_topic_too(self, tmp_path):
+        found = self.intrinsics(tmp_path, ('/cam/image/compressed', png(color(0))), ('/cam/camera_info', camera_info()))
+        assert found == [CAMERA]
+
+    def test_the_newest_counts(self, tmp_path):
+        found = self.intrinsics(
+            tmp_path,
+            ('/cam/image', raw(color(0))),
+            ('/cam/camera_info', camera_info(100)),
+            ('/cam/image', raw(color(0))),
+            ('/cam/camera_info', camera_info(200)),
+            ('/cam/image', raw(color(0))),
+        )
+        assert [intrinsics.fx for intrinsics in found] == [100, 100, 200]
+
+    def test_an_uncalibrated_camera_is_not_known(self, tmp_path):
+        found = self.intrinsics(tmp_path, ('/cam/image', raw(color(0))), ('/cam/camera_info', camera_info(0)))
+        assert found == [None]
+
+
+def test_without_rosbags_the_error_names_the_extra(tmp_path):
+    bag = write_bag(tmp_path / 'bag', [('/image', raw(color(0)))])
+    code = (
+        'import sys; sys.modules["rosbags"] = None\n'
+        'from mtperception.sources import open_source\n'
+        f'open_source({str(bag)!r})'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+    assert 'SourceError' in done.stderr
+    assert 'pip install "mtperception[bags]"' in done.stderr

@@ -1,0 +1,32 @@
+import numpy as np
+
+from mtperception.sources import SourceOptions, open_source
+from mtperception.sources.timeline import timeline
+from mtperception.synthetic import PERIOD, SyntheticRoom
+
+
+def test_frames_are_those_of_the_room_at_their_time():
+    source = open_source('synthetic', SourceOptions(width=64, height=48, rate=0.25))
+    room = SyntheticRoom(64, 48)
+    frames = list(source)
+    assert len(frames) == source.count == PERIOD / 4
+    for index, frame in enumerate(frames):
+        assert frame.stamp_ns == 4 * 10**9 * index
+        np.testing.assert_array_equal(frame.image, room.frame(4.0 * index).image)
+        assert frame.intrinsics == room.intrinsics
+    assert source.is_stream
+
+
+def test_a_loop_has_no_seam():
+    source = open_source('synthetic', SourceOptions(width=32, height=24, rate=0.05))
+    shown = [(due, frame.image) for (due, frame), _ in zip(timeline(source, loop=True), range(3), strict=False)]
+    room = SyntheticRoom(32, 24)
+    assert [due for due, _ in shown] == [0, 20, 40]
+    np.testing.assert_array_equal(shown[2][1], room.frame(PERIOD).image)
+
+
+def test_the_default_size_and_rate():
+    source = open_source('synthetic')
+    frame = next(iter(source))
+    assert frame.image.shape == (480, 640, 3)
+    assert source.count == 30 * PERIOD
