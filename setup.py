@@ -59,12 +59,12 @@ EXTRAS = {
     'openvino': ['openvino>=2024.4'],
     'ros': ros_wheels('jazzy'),
     'ros-kilted': ros_wheels('kilted'),
-    'bags': ['rosbags>=0.10'],
+    'bags': ['rosbags>=0.11'],
     'dev': [
         'pytest>=8',
         'pytest-xdist>=3.6',
         'hypothesis>=6.100',
-        'ruff>=0.6',
+        'ruff~=0.17.5',  # each minor release changes rules and format
         'colcon-common-extensions>=0.3',
         'setuptools>=77,<80',  # newer ones lack the `develop` options of colcon's --symlink-install
     ],

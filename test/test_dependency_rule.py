@@ -61,7 +61,7 @@ def modules():
             yield pytest.param(module, path, id=module)
 
 
-@pytest.mark.parametrize(('module', 'path'), modules())
+@pytest.mark.parametrize(('module', 'path'), list(modules()))
 def test_imports_obey_the_layers(module, path):
     assert layer_of(module) is not None, f'say in LAYERS where {module} belongs'
     assert list(violations(module, path.read_text(encoding='utf-8'))) == []

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from rclpy.parameter import parameter_value_to_python
 
 START_TIMEOUT_S = 60
 ROS2 = shutil.which('ros2', path=str(Path(sys.executable).parent)) or shutil.which('ros2')
-needs_launch = pytest.mark.skipif(not ROS2, reason='needs `ros2 launch` of a ROS installation')
+needs_launch = pytest.mark.skipif(
+    not (ROS2 and find_spec('launch_ros')), reason='needs `ros2 launch` and launch_ros, which no wheel brings'
+)
 
 
 class Observer:
