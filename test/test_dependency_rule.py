@@ -10,7 +10,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent / 'mtperception'
 LAYERS = (
-    {'types', 'labels', 'card', 'resources', 'geometry', 'visualization', 'synthetic', 'sources', 'media', 'hardware', 'decoding'},
+    {
+        'card',
+        'decoding',
+        'geometry',
+        'hardware',
+        'labels',
+        'media',
+        'resources',
+        'sources',
+        'synthetic',
+        'types',
+        'visualization',
+    },
     {'networks', 'pipeline', 'selftest', 'backends', 'predictor'},
     {'data', 'training', 'evaluation', 'export', 'published'},
     {'ros'},
