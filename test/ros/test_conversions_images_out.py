@@ -1,8 +1,5 @@
 import array
-import os
 import struct
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -144,15 +141,3 @@ class TestThereAndBack:
 def test_another_type_or_shape_is_an_error(convert, values, reason):
     with pytest.raises(ValueError, match=reason):
         convert(values, HEADER)
-
-
-@pytest.mark.parametrize('check_fields', ['', '1'])
-def test_with_and_without_the_field_checks_of_rclpy(check_fields):
-    # rclpy reads the variable when a message package is loaded, hence a process of its own.
-    script = (
-        'import numpy as np; from std_msgs.msg import Header; from mtperception.ros.conversions import rgb8_image;'
-        'print(bytes(rgb8_image(np.arange(6, dtype=np.uint8).reshape(1, 2, 3), Header()).data).hex())'
-    )
-    environment = os.environ | {'ROS_PYTHON_CHECK_FIELDS': check_fields}
-    done = subprocess.run([sys.executable, '-c', script], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == '000102030405'

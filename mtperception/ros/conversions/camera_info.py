@@ -11,7 +11,8 @@ from mtperception.types import Intrinsics
 
 def camera_info_from(intrinsics: Intrinsics, header: Header) -> CameraInfo:
     """CameraInfo of an undistorted camera (plumb_bob, D zero, R identity), with a copy of `header`."""
-    fx, fy, cx, cy, width, height = astuple(intrinsics)
+    *numbers, width, height = astuple(intrinsics)
+    fx, fy, cx, cy = map(float, numbers)  # rclpy, when it checks fields, refuses integers
     return CameraInfo(
         header=copied(header),
         width=width,
