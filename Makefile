@@ -29,7 +29,7 @@ test: $(VENV)/installed-test
 lint: $(VENV)/installed-lint
 	@$(RUFF)
 
-$(VENV)/installed-demo: EXTRAS := ros,openvino
+$(VENV)/installed-demo: EXTRAS := ros,openvino,bags
 $(VENV)/installed-test: EXTRAS := dev,torch,openvino,ros,bags
 $(VENV)/installed-lint: EXTRAS := dev
 $(VENV)/installed-%: setup.py pyproject.toml | $(BIN)/python

@@ -14,7 +14,10 @@ import typer
 from mtperception import __version__
 
 COMMANDS = {
-    'demo': ('mtperception.cli.demo:demo', 'Play a stream to the node and record what it publishes.'),
+    'demo': (
+        'mtperception.cli.demo:demo',
+        'Play a stream to the node over ROS 2, record what it publishes, and say how fast it is.',
+    ),
     'predict': ('mtperception.cli.predict:predict', 'Depth and labels of images, folders and videos.'),
     'import': ('mtperception.cli.import_:import_', 'Turn a published checkpoint into a model directory.'),
 }
@@ -27,7 +30,8 @@ FAILURES = (ValueError, OSError, ImportError, RuntimeError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line on `arguments`, by default the process's own, and return its exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    logging.basicConfig(level=logging.INFO, format='%(message)s')
+    logging.basicConfig(format='%(message)s')
+    logging.getLogger('mtperception').setLevel(logging.INFO)
     try:
         _build_app(arguments)(arguments, prog_name='mtperception')
     except SystemExit as exit_request:
