@@ -78,6 +78,18 @@ def focal_scale(fx: float, image_width: int, network_width: int, training_fx: fl
     return fx * network_width / image_width / training_fx
 
 
+def depth_in_millimeters(depth: np.ndarray) -> np.ndarray:
+    """uint16 H,W: millimetres to the nearest, 0 = invalid or above 65.535 m (REP 118), of float32 H,W in metres.
+
+    Args:
+        depth: metres along the optical axis; 0, negative and not finite mean invalid.
+    """
+    millimeters = np.rint(depth * np.float32(1000))
+    # Written so that NaN is invalid too.
+    millimeters[~((millimeters > 0) & (depth <= np.float32(65.535)))] = 0
+    return millimeters.astype(np.uint16)
+
+
 def normals_from_depth(depth: np.ndarray, intrinsics: Intrinsics, window: int = 9) -> np.ndarray:
     """Normals of the planes that best fit the depth around each pixel.
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SUFFIXES = ('.mcap', '.db3')
 DECODERS = {'sensor_msgs/msg/Image': image_to_rgb, 'sensor_msgs/msg/CompressedImage': compressed_to_rgb}
 """By the type of an image topic."""
+RATE = 10.0
+"""Of a recording of a single moment."""
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 
 
@@ -43,7 +45,9 @@ class Bag:
             self._topic = self._checked(options.image_topic, reader) or self._chosen(connections, reader)
             chosen = [connection for connection in connections if connection.topic == self._topic]
             self._first_info = self._first_message(reader, self._info_connections(reader))
+            seconds = reader.duration / 1e9
         self.count = sum(connection.msgcount for connection in chosen)
+        self.rate = self.count / seconds if seconds > 0 else RATE
         self.description = f'{self._topic} of the bag {self._path} ({self.count} images)'
 
     @staticmethod

@@ -14,13 +14,14 @@ from mtperception.types import Intrinsics
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
 RATE = 10.0
-"""Images per second of a folder when nothing else is asked for."""
+"""Images per second when nothing else is asked for."""
 
 
 class ImageFile:
     """A single image."""
 
     is_stream = False
+    rate = RATE
     count = 1
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
@@ -52,7 +53,7 @@ class ImageFolder:
         layout = _read_layout(self._folder)
         self._intrinsics = _intrinsics(layout)
         self._paths = _image_paths(self._folder, layout)
-        self._rate = options.rate or RATE
+        self.rate = options.rate or RATE
         self.count = len(self._paths)
         self.description = f'{self.count} images of {self._folder}'
 
@@ -66,7 +67,7 @@ class ImageFolder:
         for index, path in enumerate(self._paths):
             image = read_rgb(path)
             height, width = image.shape[:2]
-            yield Frame(image, round(index * 1e9 / self._rate), _fitted(self._intrinsics, width, height), path.stem)
+            yield Frame(image, round(index * 1e9 / self.rate), _fitted(self._intrinsics, width, height), path.stem)
 
 
 def read_rgb(path: Path) -> np.ndarray:

@@ -47,6 +47,8 @@ class Source(Protocol):
     """What it is, in one line."""
     is_stream: bool
     """Whether the images follow each other in time, as in a video, and not just in a folder."""
+    rate: float
+    """Images per second, where they come at one rate; else the mean, as far as that is known."""
     count: int | None
     """How many images there are, as far as that is known: a figure for a progress bar."""
 

@@ -16,8 +16,8 @@ class SyntheticSource:
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
         self._room = SyntheticRoom(options.width, options.height)
-        self._rate = options.rate or RATE
-        self.count = max(1, round(PERIOD * self._rate))
+        self.rate = options.rate or RATE
+        self.count = max(1, round(PERIOD * self.rate))
         size = f'{options.width}x{options.height}'
         self.description = f'a synthetic room, {size} (for plumbing and timing: it says nothing about accuracy)'
 
@@ -29,6 +29,6 @@ class SyntheticSource:
     def __iter__(self) -> Iterator[Frame]:
         """The images, rendered as they are asked for."""
         for index in range(self.count):
-            seconds = index / self._rate
+            seconds = index / self.rate
             image = self._room.frame(seconds).image
             yield Frame(image, round(seconds * 1e9), self._room.intrinsics, f'{index:06d}')

@@ -12,7 +12,7 @@ import numpy as np
 from mtperception.sources.source import Frame, SourceError, SourceOptions
 
 RATE = 30.0
-"""Frames per second of a video that does not say."""
+"""Frames per second of a video that does not say, and of most cameras."""
 
 
 class VideoFile:
@@ -24,9 +24,9 @@ class VideoFile:
         self._path = Path(spec).expanduser()
         with _captured(str(self._path), f'{self._path}: not a video that OpenCV can read') as capture:
             rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self._rate = rate if math.isfinite(rate) and rate > 0 else RATE
+        self.rate = rate if math.isfinite(rate) and rate > 0 else RATE
         self.count = int(count) if count > 0 else None
-        self.description = f'the video {self._path} ({self._rate:.3g} frames per second)'
+        self.description = f'the video {self._path} ({self.rate:.3g} frames per second)'
 
     @staticmethod
     def accepts(spec: str) -> bool:
@@ -37,13 +37,14 @@ class VideoFile:
         """The frames at the video's rate."""
         with _captured(str(self._path), f'{self._path}: no longer readable') as capture:
             for index, image in enumerate(_images(capture)):
-                yield Frame(image, round(index * 1e9 / self._rate), None, f'{index:06d}')
+                yield Frame(image, round(index * 1e9 / self.rate), None, f'{index:06d}')
 
 
 class Webcam:
     """A camera that the operating system lists: `webcam:0` is the first."""
 
     is_stream = True
+    rate = RATE
     count = None
 
     def __init__(self, spec: str, options: SourceOptions) -> None:

@@ -77,6 +77,7 @@ class TestStorages:
             np.testing.assert_array_equal(frame.image, color(i))
         assert [frame.name for frame in frames] == ['000000', '000001', '000002']
         assert (source.count, source.is_stream) == (3, True)
+        assert source.rate == pytest.approx(1, rel=0.5)  # three messages, a second apart
         assert '/cam/image_raw' in source.description
 
     def test_a_folder(self, bag):

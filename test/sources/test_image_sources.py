@@ -59,7 +59,9 @@ class TestImageFolder:
     def test_stamps_follow_the_rate(self, tmp_path, rate, gap):
         for name in 'abc':
             write_image(tmp_path / f'{name}.png')
-        frames = list(open_source(str(tmp_path), SourceOptions(rate=rate)))
+        source = open_source(str(tmp_path), SourceOptions(rate=rate))
+        frames = list(source)
+        assert source.rate == 1e9 / gap
         assert [frame.stamp_ns for frame in frames] == [0, gap, 2 * gap]
 
     def test_dataset_json_gives_paths_and_camera(self, tmp_path):

@@ -14,7 +14,7 @@ def test_frames_are_those_of_the_room_at_their_time():
         assert frame.stamp_ns == 4 * 10**9 * index
         np.testing.assert_array_equal(frame.image, room.frame(4.0 * index).image)
         assert frame.intrinsics == room.intrinsics
-    assert source.is_stream
+    assert (source.is_stream, source.rate) == (True, 0.25)
 
 
 def test_a_loop_has_no_seam():

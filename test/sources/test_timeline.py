@@ -12,6 +12,7 @@ class Stamped:
 
     description = 'frames made in a test'
     is_stream = True
+    rate = 10.0
 
     def __init__(self, *seconds):
         self.seconds = seconds

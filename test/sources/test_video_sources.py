@@ -22,7 +22,7 @@ def test_all_frames_in_order_with_their_time(video):
     assert [frame.name for frame in frames] == ['000000', '000001', '000002', '000003']
     np.testing.assert_allclose([frame.image[..., 0].mean() for frame in frames], [40, 90, 140, 190], atol=6)
     assert frames[0].image[..., 2].mean() < 40  # red first
-    assert (source.count, source.is_stream, frames[0].intrinsics) == (4, True, None)
+    assert (source.count, source.rate, source.is_stream, frames[0].intrinsics) == (4, 20, True, None)
     assert '20 frames per second' in source.description
 
 

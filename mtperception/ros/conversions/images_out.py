@@ -8,12 +8,12 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from mtperception.geometry import depth_in_millimeters
 from mtperception.ros.conversions.fields import copied, fill_data
 
 JPEG_QUALITY = 80
 """For viewers over a network: about half the bytes of OpenCV's default of 95."""
 
-MAX_MILLIMETERS = 65535
 _LAYOUTS = {
     'mono8': ('u1', ()),
     'rgb8': ('u1', (3,)),
@@ -43,10 +43,7 @@ def depth_image_32fc1(depth: np.ndarray, header: Header) -> Image:
 
 def depth_image_16uc1(depth: np.ndarray, header: Header) -> Image:
     """Image 16UC1, millimetres to the nearest, 0 = invalid or above 65.535 m, of float32 H,W in metres, 0 = invalid."""
-    millimeters = np.rint(depth * np.float32(1000))
-    # Written so that NaN is invalid too.
-    millimeters[~((millimeters > 0) & (depth <= np.float32(MAX_MILLIMETERS / 1000)))] = 0
-    return _image(millimeters.astype('<u2'), '16UC1', header)
+    return _image(depth_in_millimeters(depth).astype('<u2'), '16UC1', header)
 
 
 def normals_image(normals: np.ndarray, header: Header) -> Image:

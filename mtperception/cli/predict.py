@@ -1,0 +1,117 @@
+"""`mtperception predict`: depth and labels of images, folders, videos and bags, without ROS."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from mtperception.backends import BACKENDS
+from mtperception.cli.progress import progress
+from mtperception.geometry import depth_in_millimeters
+from mtperception.media import VideoWriter, write_image
+from mtperception.predictor import Predictor
+from mtperception.sources import Frame, Source, open_source
+from mtperception.types import Prediction
+from mtperception.visualization import colorize_depth, overlay, side_by_side
+
+
+def predict(
+    inputs: Annotated[list[str], typer.Argument(help='Images, folders of images, videos, ROS bags.', metavar='INPUT')],
+    out: Annotated[Path, typer.Option(help='Folder to write to; made if need be.')],
+    model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = 'nyuv2_indoor',
+    backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
+    device: Annotated[str, typer.Option(help='auto, cpu or cuda:N.')] = 'auto',
+    maps: Annotated[
+        bool, typer.Option('--maps', help='Of videos and bags too, write the files of each frame.')
+    ] = False,
+) -> None:
+    """Depth and labels of images, folders and videos.
+
+    An image NAME gives NAME_labels.png (8 bits: class indices of the model's label space), NAME_depth.png (16 bits:
+    millimetres, 0 invalid), NAME_overlay.png and NAME_depth_color.png; a video or a bag gives NAME_overlay_depth.mp4.
+
+    Example: mtperception predict kitchen.jpg walk.mp4 --out predictions
+    """
+    sources = {text: open_source(text) for text in inputs}
+    for text in inputs:
+        if out.resolve() in (Path(text).resolve(), Path(text).resolve().parent):
+            raise ValueError(f'--out {out} holds the input {text}, which could be overwritten: choose another folder')
+    predictor = Predictor(model, backend, device)
+    out.mkdir(parents=True, exist_ok=True)
+    counts = [source.count for source in sources.values()]
+    start, done = time.monotonic(), 0
+    with progress('predicting', None if None in counts else sum(counts)) as move:
+        for _ in PredictionWriter(predictor, out, maps).write(sources):
+            done += 1
+            move(done)
+    typer.echo(f'{out}: {done} images in {time.monotonic() - start:.1f} s', err=True)
+
+
+class PredictionWriter:
+    """Predicts images and writes files, one name for each image whatever the others are called.
+
+    Args:
+        predictor: the model.
+        out: an existing folder.
+        maps: whether frames of videos get files of their own.
+    """
+
+    def __init__(self, predictor: Predictor, out: Path, maps: bool) -> None:
+        self._predictor = predictor
+        self._out = out
+        self._maps = maps
+        self._taken: set[str] = set()
+
+    def write(self, sources: dict[str, Source]) -> Iterator[None]:
+        """Write the files of all images; yields after each one."""
+        for text, source in sources.items():
+            if source.is_stream:
+                yield from self._write_video(source, text)
+                continue
+            for frame in source:
+                self._write_maps(frame, self._predict(frame), self._unique(frame.name, text))
+                yield
+
+    def _write_video(self, source: Source, text: str) -> Iterator[None]:
+        name = self._unique(Path(text).stem, text)
+        with VideoWriter(self._out / f'{name}_overlay_depth.mp4', source.rate) as video:
+            for frame in source:
+                prediction = self._predict(frame)
+                video.write(side_by_side(*self._pictures(frame.image, prediction).values()))
+                if self._maps:
+                    self._write_maps(frame, prediction, self._unique(f'{name}_{frame.name}', text))
+                yield
+
+    def _predict(self, frame: Frame) -> Prediction:
+        return self._predictor(frame.image, frame.intrinsics)
+
+    def _write_maps(self, frame: Frame, prediction: Prediction, name: str) -> None:
+        files = self._pictures(frame.image, prediction)
+        if prediction.labels is not None:
+            files['labels'] = prediction.labels
+        if prediction.depth is not None:
+            files['depth'] = depth_in_millimeters(prediction.depth)
+        for kind, image in files.items():
+            write_image(self._out / f'{name}_{kind}.png', image)
+
+    def _pictures(self, image: np.ndarray, prediction: Prediction) -> dict[str, np.ndarray]:
+        pictures = {}
+        if prediction.labels is not None:
+            pictures['overlay'] = overlay(image, prediction.labels, self._predictor.label_space)
+        if prediction.depth is not None:
+            pictures['depth_color'] = colorize_depth(prediction.depth, *self._predictor.card.depth_range)
+        return pictures
+
+    def _unique(self, name: str, text: str) -> str:
+        """The name, with a number behind it if another image has it already."""
+        number, unique = 1, name
+        while unique in self._taken:
+            number += 1
+            unique = f'{name}-{number}'
+        self._taken.add(unique)
+        if unique != name:
+            typer.echo(f'{name} of {text}: another input has this name: written as {unique}', err=True)
+        return unique
