@@ -1,0 +1,158 @@
+"""The player as a process, over DDS."""
+
+import json
+import re
+import signal
+import time
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from graph import listening, node_process
+from sensor_msgs.msg import CameraInfo, Image
+
+from mtperception.media import VideoWriter, write_image
+from mtperception.ros.conversions import image_to_rgb, intrinsics_from
+from mtperception.sources import SourceOptions, open_source
+from mtperception.types import Intrinsics
+
+CAMERA = Intrinsics(100.0, 110.0, 31.5, 23.5, 64, 48)
+
+
+def stamp_ns(message):
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def gaps_s(messages):
+    return np.diff([stamp_ns(message) for message in messages]) / 1e9
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder with three images and the camera that took them; the images."""
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    (folder / 'dataset.json').write_text(json.dumps(vars(CAMERA)))
+    made = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
+    for name, image in zip('abc', made, strict=True):
+        write_image(folder / f'{name}.png', image)
+    return folder, made
+
+
+@pytest.fixture
+def listener():
+    with listening() as listener:
+        yield listener
+
+
+@pytest.fixture
+def topics(listener):
+    """What comes in on `image` and `camera_info`."""
+    return listener.collect(Image, 'image'), listener.collect(CameraInfo, 'camera_info')
+
+
+class TestMessages:
+    def test_every_frame_arrives_bit_by_bit_with_its_camera(self, images, listener, topics):
+        folder, made = images
+        begun = time.time_ns()
+        with node_process('camera_player', source=str(folder), loop=False, frame_id='left') as player:
+            listener.until(lambda: player.poll() is not None)
+            listener.work(0.2)
+        assert player.returncode == 0
+        received, infos = topics
+        np.testing.assert_array_equal([image_to_rgb(message) for message in received], made)
+        assert [intrinsics_from(info, 64, 48) for info in infos] == [CAMERA] * 3
+        assert [info.header for info in infos] == [message.header for message in received]
+        assert {message.header.frame_id for message in received} == {'left'}
+        assert begun < stamp_ns(received[0]) < stamp_ns(received[1]) < stamp_ns(received[2]) < time.time_ns()
+
+    def test_synthetic_frames_too(self, listener, topics):
+        options = {'width': 64, 'height': 48, 'rate': 20.0}
+        with node_process('camera_player', source='synthetic', **options):
+            listener.until(lambda: len(topics[0]) >= 5)
+        expected = open_source('synthetic', SourceOptions(**options))
+        for message, frame in zip(topics[0], expected, strict=False):
+            np.testing.assert_array_equal(image_to_rgb(message), frame.image)
+
+    def test_a_camera_that_is_not_known_is_one_that_is_not_calibrated(self, images, listener, topics):
+        folder, _ = images
+        (folder / 'dataset.json').unlink()
+        with node_process('camera_player', source=str(folder)):
+            listener.until(lambda: topics[1])
+        info = topics[1][0]
+        assert (info.width, info.height) == (64, 48)
+        assert not any([*info.k, *info.p, *info.d])
+
+
+class TestPace:
+    def test_a_rate(self, images, listener, topics):
+        with node_process('camera_player', source=str(images[0]), rate=40.0):
+            listener.until(lambda: len(topics[0]) >= 30)
+        assert np.median(gaps_s(topics[0])) == pytest.approx(1 / 40, rel=0.2)
+
+    def test_the_own_rate_of_a_video(self, tmp_path, listener, topics):
+        with VideoWriter(tmp_path / 'walk.mp4', 16) as video:
+            for value in range(20):
+                video.write(np.full((48, 64, 3), 10 * value, np.uint8))
+        with node_process('camera_player', source=str(tmp_path / 'walk.mp4'), loop=False) as player:
+            listener.until(lambda: player.poll() is not None)
+            listener.work(0.2)
+        assert len(topics[0]) == 20
+        assert np.median(gaps_s(topics[0])) == pytest.approx(1 / 16, rel=0.2)
+
+    def test_a_loop_starts_again_at_the_first_frame(self, images, listener, topics):
+        folder, made = images
+        with node_process('camera_player', source=str(folder), rate=40.0):
+            listener.until(lambda: len(topics[0]) >= 8)
+        for index, message in enumerate(topics[0]):
+            np.testing.assert_array_equal(image_to_rgb(message), made[index % 3])
+
+    def test_nothing_is_played_to_nobody(self, images, listener):
+        folder, made = images
+        reports = listener.collect(DiagnosticArray, '/diagnostics')
+        with node_process('camera_player', source=str(folder), loop=False) as player:
+            listener.until(lambda: len(reports) >= 3)
+            assert {report.status[0].values[0].value for report in reports} == {'0'}
+            received = listener.collect(Image, 'image')
+            listener.until(lambda: player.poll() is not None)
+            listener.work(0.2)
+        np.testing.assert_array_equal([image_to_rgb(message) for message in received], made)
+
+    def test_unless_told_so(self, images, listener):
+        reports = listener.collect(DiagnosticArray, '/diagnostics')
+        with node_process('camera_player', source=str(images[0]), loop=False, wait_for_subscriber=False) as player:
+            listener.until(lambda: player.poll() is not None)
+            listener.work(0.2)
+        assert reports[-1].status[0].values[0].value == '3'
+
+
+class TestEnd:
+    @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_ends_it_and_the_last_count_is_exact(self, number, images, listener, topics):
+        reports = listener.collect(DiagnosticArray, '/diagnostics')
+        with node_process('camera_player', source=str(images[0]), rate=40.0) as player:
+            listener.until(lambda: len(topics[0]) >= 10)
+            player.send_signal(number)
+            listener.until(lambda: player.poll() is not None)
+            listener.work(0.2)
+            said = player.stderr.read()
+        assert player.returncode == 0, said
+        assert 'Traceback' not in said
+        status = reports[-1].status[0]
+        assert status.name == '/camera_player: frames'
+        assert {pair.key: pair.value for pair in status.values} == {'published': str(len(topics[0]))}
+
+    @pytest.mark.parametrize(
+        ('parameters', 'message'),
+        [
+            ({'source': '/no/such/place'}, "no source '/no/such/place': expected synthetic"),
+            ({'rate': -1.0}, 'rate.*expected float from 0 to 1000'),
+            ({'rate': 'fast'}, 'rate.*expected float'),
+        ],
+    )
+    def test_what_cannot_be_played_is_one_clear_line(self, parameters, message):
+        with node_process('camera_player', **parameters) as player:
+            assert player.wait(timeout=30) == 1
+            said = player.stderr.read()
+        assert len(said.splitlines()) == 1, said
+        assert re.search(message, said), said

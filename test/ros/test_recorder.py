@@ -1,0 +1,137 @@
+"""The recorder as a process, over DDS."""
+
+import signal
+
+import cv2
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+from graph import RELIABLE, listening, node_process
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from mtperception.ros.conversions import rgb8_image
+from mtperception.ros.recorder import MAX_WAITING, Pairs
+
+TOPICS = ('overlay/image', 'depth/color')
+
+
+def read_video(path):
+    capture = cv2.VideoCapture(str(path))
+    images = []
+    found, image = capture.read()
+    while found:
+        images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+        found, image = capture.read()
+    return images, capture.get(cv2.CAP_PROP_FPS)
+
+
+def picture(*color):
+    return np.full((48, 64, 3), color, np.uint8)
+
+
+class Stream:
+    """Publishes to the recorder, and knows how many frames it has recorded."""
+
+    def __init__(self, listener):
+        self._listener = listener
+        self._publishers = {topic: listener.node.create_publisher(Image, topic, RELIABLE) for topic in TOPICS}
+        self._reports = listener.collect(DiagnosticArray, '/diagnostics')
+
+    def connect(self):
+        self._listener.until(lambda: all(p.get_subscription_count() for p in self._publishers.values()))
+
+    def send(self, topic, seconds, image):
+        sec, nanosec = divmod(round(seconds * 1e9), 10**9)
+        self._publishers[topic].publish(rgb8_image(image, Header(stamp=Time(sec=100 + sec, nanosec=nanosec))))
+
+    def until_recorded(self, count):
+        values = [{'recorded': str(count)}]
+        self._listener.until(
+            lambda: values == [{v.key: v.value for v in report.status[0].values} for report in self._reports[-1:]]
+        )
+
+
+@pytest.fixture
+def stream():
+    with listening() as listener:
+        yield Stream(listener)
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_records_pairs_side_by_side_until_a_signal(number, tmp_path, stream):
+    out = tmp_path / 'made' / 'here'
+    with node_process('recorder', out=str(out), rate=5.0, picture_period=0.5) as recorder:
+        stream.connect()
+        for index in range(12):
+            messages = [('overlay/image', picture(200, 20 * index, 30)), ('depth/color', picture(30, 20 * index, 200))]
+            for topic, image in messages[:: 1 if index % 2 else -1]:  # in either order
+                stream.send(topic, index / 10, image)
+        stream.until_recorded(12)
+        recorder.send_signal(number)
+        assert recorder.wait(timeout=10) == 0
+        assert 'recorded 12 frames' in recorder.stderr.read()
+    images, rate = read_video(out / 'overlay_depth.mp4')
+    assert rate == 5
+    assert [image.shape for image in images] == [(48, 128, 3)] * 12
+    for index, image in enumerate(images):
+        np.testing.assert_allclose(image[:, :56].mean(axis=(0, 1)), (200, 20 * index, 30), atol=8)
+        np.testing.assert_allclose(image[:, 72:].mean(axis=(0, 1)), (30, 20 * index, 200), atol=8)
+    assert sorted(path.name for path in out.glob('*.png')) == ['picture_1.png', 'picture_2.png', 'picture_3.png']
+    second = cv2.imread(str(out / 'picture_2.png'))[..., ::-1]  # at 0.5 s: the sixth frame
+    np.testing.assert_array_equal(second, np.hstack([picture(200, 100, 30), picture(30, 100, 200)]))
+
+
+def test_an_image_without_its_partner_is_left_out(tmp_path, stream):
+    with node_process('recorder', out=str(tmp_path)):
+        stream.connect()
+        stream.send('overlay/image', 0.0, picture(1, 1, 1))
+        stream.send('depth/color', 0.1, picture(2, 2, 2))
+        for topic in TOPICS:
+            stream.send(topic, 0.2, picture(90, 90, 90))
+        stream.until_recorded(1)
+    (image,), _ = read_video(tmp_path / 'overlay_depth.mp4')
+    np.testing.assert_allclose(image, 90, atol=4)
+
+
+def test_a_signal_before_the_first_image_ends_it_as_well(tmp_path, stream):
+    with node_process('recorder', out=str(tmp_path)) as recorder:
+        stream.until_recorded(0)
+        recorder.send_signal(signal.SIGINT)
+        assert recorder.wait(timeout=10) == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
+    (tmp_path / 'file').touch()
+    with node_process('recorder', out=str(tmp_path / 'file')) as recorder:
+        assert recorder.wait(timeout=30) == 1
+        said = recorder.stderr.read()
+    assert len(said.splitlines()) == 1
+    assert str(tmp_path / 'file') in said
+
+
+def test_a_video_that_cannot_be_written_ends_it_with_the_reason(tmp_path, stream):
+    (tmp_path / 'overlay_depth.mp4').mkdir()
+    with node_process('recorder', out=str(tmp_path)) as recorder:
+        stream.connect()
+        for topic in TOPICS:
+            stream.send(topic, 0.0, picture(0, 0, 0))
+        assert recorder.wait(timeout=30) == 1
+        assert 'overlay_depth.mp4: OpenCV cannot write' in recorder.stderr.read()
+
+
+class TestPairs:
+    def test_images_that_wait_in_vain_are_forgotten(self):
+        pairs = Pairs()
+        for stamp in range(MAX_WAITING + 1):
+            assert pairs.add(stamp, 'a', picture(0, 0, 0)) is None
+        assert pairs.add(0, 'b', picture(0, 0, 0)) is None
+        assert pairs.add(MAX_WAITING, 'b', picture(0, 0, 0)) is not None
+
+    def test_the_same_image_twice_is_no_pair(self):
+        pairs = Pairs()
+        assert pairs.add(1, 'a', picture(0, 0, 0)) is None
+        assert pairs.add(1, 'a', picture(9, 9, 9)) is None
+        assert set(pairs.add(1, 'b', picture(0, 0, 0))) == {'a', 'b'}
