@@ -89,7 +89,7 @@ def evaluate(network, samples, info: dict) -> tuple[float, float]:
         up = {k: functional.interpolate(v, size, mode='bilinear', align_corners=False)[0] for k, v in outputs.items()}
         predicted = up['segmentation'].argmax(0).numpy()
         valid = labels != IGNORE
-        confusion += np.bincount(labels[valid] * 40 + predicted[valid], minlength=1600).reshape(40, 40)
+        confusion += np.bincount(labels[valid].astype(int) * 40 + predicted[valid], minlength=1600).reshape(40, 40)
         squared += float(((up['depth'][0].abs().numpy() - metres(depth, info)) ** 2).sum())
         count += depth.size
     union = confusion.sum(0) + confusion.sum(1) - np.diag(confusion)
