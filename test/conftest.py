@@ -38,6 +38,8 @@ def ros_domain(worker_id, tmp_path_factory):
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv('ROS_DOMAIN_ID', str(domain))
         environment.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+        for name in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'):  # Jazzy's and Kilted's
+            environment.setenv(name, str(ROOT / 'config' / 'fastdds.xml'))
         environment.setenv('ROS_LOG_DIR', str(tmp_path_factory.mktemp('ros_log')))
         yield domain
 

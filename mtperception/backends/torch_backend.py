@@ -41,8 +41,8 @@ class TorchBackend(Backend):
     @torch.inference_mode()
     def _run(self, images: np.ndarray) -> Maps:
         start = time.perf_counter()
-        # A copy on the CPU too: torch does not take read-only arrays, which views of messages are.
-        tensor = torch.tensor(images, device=self._device)
+        # torch takes neither read-only arrays, which views of messages are, nor mirrored ones.
+        tensor = torch.from_numpy(np.array(images, order='C')).to(self._device)
         uploaded = self._now()
         outputs = self._pipeline(tensor)
         computed = self._now()
@@ -63,6 +63,6 @@ class TorchBackend(Backend):
     def close(self) -> None:
         """Release the network and the device memory."""
         super().close()
-        del self._pipeline
+        self._pipeline = None
         if self._device.type == 'cuda':
             torch.cuda.empty_cache()

@@ -218,7 +218,9 @@ def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
     elif not spec.live:
         descriptor.additional_constraints = 'read on configure'
     if spec.limits and isinstance(spec.default, float):
-        descriptor.floating_point_range = [FloatingPointRange(from_value=spec.limits[0], to_value=spec.limits[1])]
+        # A whole number in a float field is sent as other bits: convert.
+        low, high = map(float, spec.limits)
+        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
     elif spec.limits:
         low, high = map(int, spec.limits)
         descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]

@@ -1,0 +1,141 @@
+"""Which backend is taken, and what is said of those that cannot be had."""
+
+import logging
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from mtperception.backends import BACKENDS, BackendUnavailableError, open_backend, selection
+from mtperception.backends.backend import Backend
+from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend
+from mtperception.card import CARD, GRAPH, ModelCard, ModelError, open_model, sha256
+from mtperception.selftest import SelfTestError
+
+
+@pytest.fixture(scope='module')
+def model():
+    return open_model('nyuv2_indoor')
+
+
+needs_no_gpu = pytest.mark.skipif(selection.cuda_device_count() > 0, reason='for machines without a GPU')
+
+
+@needs_no_gpu
+def test_auto_takes_openvino_and_says_why(model, caplog):
+    with caplog.at_level(logging.INFO):
+        backend = open_backend(model)
+    assert (backend.name, backend.device, backend.precision) == ('openvino', 'cpu', 'fp32')
+    (record,) = caplog.records
+    assert 'openvino on cpu, fp32, passed the self-test of nyuv2_indoor' in record.message
+    assert 'not taken: a GPU' in record.message
+
+
+@needs_no_gpu
+def test_auto_goes_on_to_the_next_where_a_library_is_missing(model, monkeypatch, caplog):
+    def missing(*_):
+        raise BackendUnavailableError('openvino: not installed: pip install "mtperception[openvino]"')
+
+    monkeypatch.setitem(BACKENDS, 'openvino', missing)
+    with caplog.at_level(logging.INFO):
+        backend = open_backend(model)
+    assert backend.name == 'onnxruntime'
+    assert 'openvino: not installed' in caplog.text
+    with pytest.raises(BackendUnavailableError, match='pip install'):
+        open_backend(model, 'openvino', 'cpu')
+
+
+@pytest.mark.parametrize('name', BACKENDS)
+def test_a_backend_by_name(model, name):
+    assert open_backend(model, name, 'cpu').name == name
+
+
+def test_bf16_only_where_asked_for(model):
+    backend = open_backend(model, 'torch', 'cpu', 'bf16')
+    assert backend.precision == 'bf16'
+
+
+@needs_no_gpu
+@pytest.mark.parametrize('name', ['torch', 'onnxruntime'])
+def test_a_gpu_that_is_not_there_is_an_error(model, name):
+    with pytest.raises(BackendUnavailableError, match=f'{name} on cuda:0: no NVIDIA driver'):
+        open_backend(model, name, 'cuda:0')
+
+
+@needs_no_gpu
+def test_onnxruntime_does_not_fall_back_in_silence(model):
+    """ONNX Runtime itself would go on, on the CPU."""
+    with pytest.raises(BackendUnavailableError, match='CUDAExecutionProvider did not load'):
+        OnnxRuntimeBackend(model, 'cuda:0', 'fp32').prepare(1, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('tflite',), "unknown backend 'tflite': expected auto, torch"),
+        (('auto', 'gpu'), "unknown device 'gpu': expected auto, cpu"),
+        (('auto', 'cuda:x'), "unknown device 'cuda:x'"),
+        (('auto', 'auto', 'int8'), "unknown precision 'int8': expected auto, fp32"),
+    ],
+)
+def test_unknown_words_list_the_known(model, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        open_backend(model, *arguments)
+
+
+def test_a_precision_that_cannot_be_had(model):
+    with pytest.raises(BackendUnavailableError, match='has no bf16: choose one of fp32'):
+        open_backend(model, 'onnxruntime', 'cpu', 'bf16')
+
+
+def test_swapped_channels_are_caught(model, monkeypatch):
+    """A backend that feeds BGR: everything runs, and every map is a little wrong."""
+    run = Backend.run
+    monkeypatch.setattr(Backend, 'run', lambda self, images: run(self, images[..., ::-1].copy()))
+    for name in BACKENDS:
+        with pytest.raises(SelfTestError, match=f'{name} on cpu'):
+            open_backend(model, name, 'cpu')
+
+
+def damaged(model, folder, change):
+    """A copy of a model whose graph was changed, and whose card was made to agree."""
+    copy = folder / 'damaged'
+    shutil.copytree(model.path, copy)
+    graph = onnx.load(copy / GRAPH)
+    change(graph)
+    onnx.save(graph, copy / GRAPH)
+    card = ModelCard.read(copy / CARD)
+    replace(card, sha256={**card.sha256, GRAPH: sha256(copy / GRAPH)}).write(copy / CARD)
+    return open_model(copy)
+
+
+def zero_one_filter(graph):
+    """Of the first convolution: one of its 32 filters."""
+    (weights,) = [tensor for tensor in graph.graph.initializer if list(tensor.dims) == [32, 3, 3, 3]]
+    values = numpy_helper.to_array(weights).copy()
+    strongest = np.abs(values).sum(axis=(1, 2, 3)).argmax()
+    values[strongest] = 0
+    weights.CopyFrom(numpy_helper.from_array(values, weights.name))
+
+
+@pytest.mark.parametrize('name', ['onnxruntime', 'openvino'])
+def test_a_damaged_weight_is_caught(model, tmp_path, name):
+    with pytest.raises(SelfTestError, match=r'labels agree|depth error'):
+        open_backend(damaged(model, tmp_path, zero_one_filter), name, 'cpu')
+
+
+def test_an_undamaged_copy_passes(model, tmp_path):
+    assert open_backend(damaged(model, tmp_path, lambda graph: None), 'onnxruntime', 'cpu').name == 'onnxruntime'
+
+
+def test_a_damaged_file_is_caught_by_its_sum(model, tmp_path):
+    copy = tmp_path / 'copy'
+    shutil.copytree(model.path, copy)
+    content = bytearray((copy / GRAPH).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / GRAPH).write_bytes(content)
+    with pytest.raises(ModelError, match=r'model\.onnx: not the file that the card names'):
+        open_model(copy)

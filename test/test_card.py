@@ -1,0 +1,93 @@
+"""Model directories: what is checked before anything runs."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from mtperception.card import CARD, GRAPH, SELF_TEST, WEIGHTS, ModelCard, ModelError, TrainingCamera, open_model
+from mtperception.resources import ResourceNotFoundError
+
+VALID = ModelCard(
+    name='tiny',
+    network='joint_lw_refinenet',
+    num_classes=6,
+    tasks=('segmentation', 'depth'),
+    label_space='kitti_6',
+    classes=(0, 6),
+    depth_range=(1.0, 80.0),
+    camera=TrainingCamera(721.5, 1242, 375),
+    training={'data': 'none'},
+    metrics={'miou': 0.5},
+    sha256={GRAPH: '00'},
+)
+
+
+def test_round_trip(tmp_path):
+    VALID.write(tmp_path / CARD)
+    assert ModelCard.read(tmp_path / CARD) == VALID
+
+
+@pytest.mark.parametrize(
+    ('change', 'problem'),
+    [
+        ({'tasks': ()}, 'tasks'),
+        ({'tasks': ('segmentation', 'flow')}, 'expected some of'),
+        ({'depth_range': (0.0, 10.0)}, '0 < near < far'),
+        ({'depth_range': (5.0, 1.0)}, '0 < near < far'),
+        ({'camera': TrainingCamera(0.0, 640, 480)}, 'camera'),
+        ({'classes': (0, 7)}, 'slice of 0..6'),
+        ({'classes': (3, 3)}, 'slice of 0..6'),
+    ],
+)
+def test_what_cannot_be_is_refused(change, problem):
+    with pytest.raises(ModelError, match=problem):
+        replace(VALID, **change)
+
+
+@pytest.mark.parametrize(
+    'text', ['', '[]', 'name: [', 'name: x', yaml.safe_dump({'name': 'x', 'camera': {'fx': 1}}), '\x00', 'camera: 3']
+)
+def test_files_that_are_no_card(tmp_path, text):
+    (tmp_path / CARD).write_text(text)
+    with pytest.raises(ModelError, match='not a readable model card'):
+        ModelCard.read(tmp_path / CARD)
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return shutil.copytree(open_model('nyuv2_indoor').path, tmp_path / 'copy')
+
+
+@pytest.mark.parametrize('name', [WEIGHTS, GRAPH, SELF_TEST])
+def test_missing_files_are_named(copy, name):
+    (copy / name).unlink()
+    with pytest.raises(ModelError, match=f'{name} is missing'):
+        open_model(copy)
+
+
+def test_class_count_must_fit_the_label_space(copy):
+    card = ModelCard.read(copy / CARD)
+    replace(card, label_space='kitti_6').write(copy / CARD)
+    with pytest.raises(ModelError, match='40 classes, but label space kitti_6 has 6'):
+        open_model(copy)
+
+
+def test_names_that_do_not_exist_list_those_that_do():
+    with pytest.raises(ResourceNotFoundError, match='nyuv2_indoor'):
+        open_model('nyuv2_outdoor')
+
+
+def test_a_file_is_no_model_directory(copy):
+    with pytest.raises(ModelError, match='expected a model directory'):
+        open_model(copy / GRAPH)
+
+
+def test_the_default_model_says_where_it_comes_from():
+    card = open_model('nyuv2_indoor').card
+    assert card.training['data']
+    assert card.training['licence']
+    assert 0 < card.metrics['miou'] < 1
+    assert card.metrics['rmse'] > 0
+    assert card.metrics['protocol']

@@ -1,0 +1,126 @@
+"""The Predictor: working size, focal scale, and what comes back."""
+
+import cv2
+import numpy as np
+import pytest
+
+from mtperception.predictor import Predictor
+from mtperception.synthetic import SyntheticRoom
+from mtperception.types import Intrinsics
+
+
+@pytest.fixture(scope='module')
+def predictor():
+    predictor = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')
+    yield predictor
+    predictor.close()
+
+
+@pytest.fixture
+def small(predictor):
+    """The same predictor, working at 160x120."""
+    kept = predictor.network_size
+    predictor.network_size = (160, 120)
+    yield predictor
+    predictor.network_size, predictor.output_size = kept, 'input'
+    predictor.depth_scale, predictor.depth_scale_mode = 1.0, 'focal'
+
+
+def room(width, height):
+    return SyntheticRoom(width, height, 0.8 * width).frame(3.0).image
+
+
+@pytest.mark.parametrize(
+    ('image', 'working'),
+    [
+        ((640, 480), (160, 120)),
+        ((1920, 1080), (160, 90)),
+        ((480, 640), (90, 120)),
+        ((161, 121), (160, 120)),
+        ((160, 120), (160, 120)),
+        ((100, 50), (100, 50)),
+        ((16000, 2), (160, 1)),
+    ],
+)
+def test_working_size_keeps_the_aspect_and_never_enlarges(small, image, working):
+    assert small.working_size(*image) == working
+
+
+def test_default_working_size_is_the_training_size():
+    predictor = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')
+    assert predictor.network_size == (640, 480)
+
+
+def test_an_image_of_working_size_is_the_graph_itself(small):
+    image = room(160, 120)
+    prediction, maps = small(image), small.backend.run(image[None])
+    assert np.array_equal(prediction.labels, maps['labels'][0])
+    assert np.array_equal(prediction.confidence, maps['confidence'][0])
+    assert np.array_equal(prediction.depth, maps['depth'][0])
+    assert prediction.normals is None
+
+
+def test_larger_images_are_reduced_by_area_and_maps_enlarged(small):
+    image = room(320, 240)
+    maps = small.backend.run(cv2.resize(image, (160, 120), interpolation=cv2.INTER_AREA)[None])
+    prediction = small(image)
+    assert prediction.shape == (240, 320)
+    assert np.array_equal(prediction.labels, np.kron(maps['labels'][0], np.ones((2, 2), np.uint8)))
+    assert np.array_equal(prediction.confidence, np.kron(maps['confidence'][0], np.ones((2, 2), np.uint8)))
+    # Half-pixel centres: output pixels 1 and 2 are a quarter off the centres of input pixels 0 and 1.
+    depth = maps['depth'][0]
+    row = 0.75 * depth[0] + 0.25 * depth[1]
+    assert prediction.depth[1, 1] == pytest.approx(0.75 * row[0] + 0.25 * row[1], rel=1e-4)
+
+
+def test_output_at_network_size(small):
+    small.output_size = 'network'
+    assert small(room(320, 240)).shape == (120, 160)
+
+
+def test_focal_scale_by_hand(small):
+    """The model is for 518.86 pixels. This camera has 400 at 320 wide, so 200 at the 160 that the network sees."""
+    image = room(320, 240)
+    plain = small(image).depth
+    camera = Intrinsics(fx=400, fy=400, cx=160, cy=120, width=320, height=240)
+    assert small(image, camera).depth == pytest.approx(plain * (200 / 518.86), rel=1e-5)
+    small.depth_scale = 2.0
+    assert small(image, camera).depth == pytest.approx(plain * (400 / 518.86), rel=1e-5)
+    small.depth_scale_mode = 'none'
+    assert small(image, camera).depth == pytest.approx(plain * 2, rel=1e-6)
+
+
+def test_depth_does_not_depend_on_how_often_it_is_asked(small):
+    """Scaling in place must not reach what a backend keeps."""
+    image = room(160, 120)
+    small.depth_scale = 3.0
+    assert np.array_equal(small(image).depth, small(image).depth)
+
+
+@pytest.mark.parametrize(
+    'image',
+    [
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((0, 8, 3), np.uint8),
+    ],
+)
+def test_other_arrays_are_refused(small, image):
+    with pytest.raises(ValueError, match='expected uint8'):
+        small(image)
+
+
+@pytest.mark.parametrize('options', [{'output_size': 'half'}, {'depth_scale_mode': 'auto'}, {'network_size': (-1, 5)}])
+def test_unknown_options_are_refused(options):
+    with pytest.raises(ValueError, match='expected'):
+        Predictor('nyuv2_indoor', **options)
+
+
+def test_latency_and_preparation(small):
+    assert not small.is_prepared(150, 110)
+    small.prepare(150, 110)
+    assert small.is_prepared(150, 110)
+    latency = small(room(150, 110)).latency_ms
+    assert latency['inference'] > 0
+    assert latency['resize'] >= 0

@@ -1,0 +1,125 @@
+"""Importing published checkpoints: from the file to a model that predicts."""
+
+import json
+import os
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from mtperception.card import open_model
+from mtperception.cli import main
+from mtperception.networks import create_network
+from mtperception.networks.joint_lw_refinenet import read_published
+from mtperception.pipeline import Pipeline
+from mtperception.predictor import Predictor
+from mtperception.published import CheckpointError, import_checkpoint
+
+FIELDS = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
+BLOCKS = (1, 2, 3, 4, 3, 3, 1)
+
+
+def published_keys(tasks):
+    """All keys of the published layout, written down from its own naming."""
+    layers = [f'layer1.{part}' for part in (0, 1)]
+    for layer, blocks in enumerate(BLOCKS, start=2):
+        layers += [f'layer{layer}.{b}.output.{i}.{j}' for b, i, j in product(range(blocks), range(3), (0, 1))]
+    layers += [f'conv{i}' for i in range(3, 9)] + [f'conv_adapt{i}' for i in (2, 3, 4)]
+    layers += [f'crp{i}.0.{j}_outvar_dimred' for i, j in product(range(1, 5), repeat=2)]
+    layers += [f'{prefix}{task}' for prefix, task in product(('pre_', ''), tasks)]
+    normed = [layer for layer in layers if layer.startswith('layer') and layer.endswith('.1')]
+    keys = [f'{layer}.weight' for layer in layers] + [f'{layer}.{field}' for layer in normed for field in FIELDS[1:]]
+    return keys + [f'{task}.bias' for task in tasks]
+
+
+def in_published_layout(network, tasks):
+    keys = published_keys(tasks)
+    ours = read_published(dict.fromkeys(keys, torch.zeros(1))).state_dict
+    assert set(ours) == set(network.state_dict())
+    state = network.state_dict()
+    return {key: state[name] for key, name in zip(keys, ours, strict=True)}
+
+
+@pytest.fixture(scope='module')
+def network():
+    torch.manual_seed(1)
+    network = create_network('joint_lw_refinenet', 46).eval()
+    torch.nn.init.normal_(network.heads['segmentation'].predict.bias, std=0.05)
+    return network
+
+
+@pytest.fixture(scope='module')
+def checkpoint(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp('published') / 'joint46.ckpt'
+    torch.save({'state_dict': in_published_layout(network, ('segm', 'depth'))}, path)
+    return path
+
+
+def test_import_keeps_the_network_and_slices_its_classes(network, checkpoint, tmp_path):
+    out = tmp_path / 'rooms'
+    import_checkpoint(checkpoint, 'joint_lw_refinenet', 'nyuv2_kitti_46', out, classes=(0, 40))
+    card = open_model(out).card
+    assert (card.num_classes, card.tasks, card.classes) == (46, ('segmentation', 'depth'), (0, 40))
+    image = np.random.default_rng(0).integers(0, 256, (97, 131, 3), np.uint8)
+    prediction = Predictor(out, 'onnxruntime', 'cpu')(image)
+    with torch.inference_mode():
+        expected = Pipeline(network, card.depth_range, (0, 40))(torch.tensor(image[None]))
+    assert prediction.labels.max() < 40
+    assert (prediction.labels == expected['labels'][0].numpy()).mean() >= 0.999
+    assert prediction.depth == pytest.approx(expected['depth'][0].numpy(), abs=1e-3)
+
+
+def test_the_command(checkpoint, tmp_path, capsys):
+    options = ['--network', 'joint_lw_refinenet', '--label-space', 'nyuv2_kitti_46', '--out', str(tmp_path / 'streets')]
+    assert main(['import', str(checkpoint), *options, '--classes', '40:46']) == 0
+    assert 'labels equal on' in capsys.readouterr().out
+    assert open_model(tmp_path / 'streets').card.classes == (40, 46)
+    assert main(['import', str(checkpoint), *options, '--classes', 'rooms']) == 2
+
+
+def test_class_count_is_checked_against_the_label_space(checkpoint, tmp_path):
+    with pytest.raises(CheckpointError, match='46 classes, but nyuv2_40 has 40'):
+        import_checkpoint(checkpoint, 'joint_lw_refinenet', 'nyuv2_40', tmp_path / 'model')
+    assert not (tmp_path / 'model').exists()
+
+
+class Harmful:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize('content', ['nothing', 'text', 'list', 'other', 'short'])
+def test_files_that_are_no_checkpoint(tmp_path, content):
+    path = tmp_path / 'file.ckpt'
+    if content == 'text':
+        path.write_text(json.dumps({'state_dict': {}}))
+    elif content == 'list':
+        torch.save([1, 2], path)
+    elif content == 'other':
+        torch.save({'state_dict': {'fc.weight': torch.zeros(2)}}, path)
+    elif content == 'short':
+        torch.save({'state_dict': {'segm.weight': torch.zeros(40, 256, 3, 3)}}, path)
+    error = FileNotFoundError if content == 'nothing' else CheckpointError
+    with pytest.raises(error, match=r'file\.ckpt'):
+        import_checkpoint(path, 'joint_lw_refinenet', 'nyuv2_40', tmp_path / 'model')
+
+
+def test_nothing_but_tensors_is_loaded(tmp_path):
+    path = tmp_path / 'harmful.ckpt'
+    torch.save({'state_dict': Harmful(tmp_path / 'harm')}, path)
+    with pytest.raises(CheckpointError, match='not a published checkpoint'):
+        import_checkpoint(path, 'joint_lw_refinenet', 'nyuv2_40', tmp_path / 'model')
+    assert not (tmp_path / 'harm').exists()
+
+
+def test_unknown_words_list_the_known(checkpoint, tmp_path):
+    with pytest.raises(ValueError, match='expected one of joint_lw_refinenet'):
+        import_checkpoint(checkpoint, 'refinenet', 'nyuv2_40', tmp_path / 'model')
+    with pytest.raises(ValueError, match='expected one of nyuv2_40'):
+        import_checkpoint(checkpoint, 'joint_lw_refinenet', 'ade20k', tmp_path / 'model')
