@@ -73,7 +73,7 @@ def demo(
     try:
         summary, interrupted = _run(plan)
     except InterruptedDemoError:
-        _say('interrupted before the node was active')
+        _say('interrupted: nothing was measured')
         raise typer.Exit(INTERRUPTED) from None
     summary = _header(plan, description) | summary
     (out / 'summary.json').write_text(json.dumps(summary, indent=2) + '\n', encoding='utf-8')

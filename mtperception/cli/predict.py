@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -39,11 +40,11 @@ def predict(
     for text in inputs:
         if out.resolve() in (Path(text).resolve(), Path(text).resolve().parent):
             raise ValueError(f'--out {out} holds the input {text}, which could be overwritten: choose another folder')
-    predictor = Predictor(model, backend, device)
-    out.mkdir(parents=True, exist_ok=True)
     counts = [source.count for source in sources.values()]
-    start, done = time.monotonic(), 0
-    with progress('predicting', None if None in counts else sum(counts)) as move:
+    total = None if None in counts else sum(counts)
+    with closing(Predictor(model, backend, device)) as predictor, progress('predicting', total) as move:
+        out.mkdir(parents=True, exist_ok=True)
+        start, done = time.monotonic(), 0
         for _ in PredictionWriter(predictor, out, maps).write(sources):
             done += 1
             move(done)

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from rclpy.logging import get_logger
 from rclpy.node import Node
@@ -19,15 +20,16 @@ from mtperception.sources import Frame, SourceError, SourceOptions, open_source
 from mtperception.sources.timeline import timeline
 
 NODE = 'camera_player'
+_fixed = partial(ParameterSpec, fixed=True)
 PARAMETERS = (
-    ParameterSpec('source', 'synthetic', 'synthetic, webcam:N, or the path of an image, folder, video or ROS bag.'),
-    ParameterSpec('rate', 0.0, "Images per second; 0: the source's own rate.", limits=(0, 1000)),
-    ParameterSpec('loop', True, 'Start again at the end; else the process ends there.'),
-    ParameterSpec('width', 640, 'Of the images of the synthetic source.', limits=(16, 8192)),
-    ParameterSpec('height', 480, 'Of the images of the synthetic source.', limits=(16, 8192)),
-    ParameterSpec('image_topic', '', 'Which topic of a bag; empty: the first that holds images for the eye.'),
-    ParameterSpec('frame_id', 'camera_optical_frame', 'Of both messages.'),
-    ParameterSpec('wait_for_subscriber', True, 'Start when somebody subscribes to the images.'),
+    _fixed('source', 'synthetic', 'synthetic, webcam:N, or the path of an image, folder, video or ROS bag.'),
+    _fixed('rate', 0.0, "Images per second; 0: the source's own rate.", limits=(0, 1000)),
+    _fixed('loop', True, 'Start again at the end; else the process ends there.'),
+    _fixed('width', 640, 'Of the images of the synthetic source.', limits=(16, 8192)),
+    _fixed('height', 480, 'Of the images of the synthetic source.', limits=(16, 8192)),
+    _fixed('image_topic', '', 'Which topic of a bag; empty: the first that holds images for the eye.'),
+    _fixed('frame_id', 'camera_optical_frame', 'Of both messages.'),
+    _fixed('wait_for_subscriber', True, 'Start when somebody subscribes to the images.'),
 )
 MAX_DELAY = 0.1
 """Seconds. What is later than this moves the schedule; smaller delays are made up for."""

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -73,6 +73,11 @@ class DemoMonitor:
                 stages.setdefault(found[1], {})[found[2]] = float(value)
         return stages
 
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        self._node.destroy_node()
+
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             self._reports[status.name] = time.monotonic(), {pair.key: pair.value for pair in status.values}
@@ -84,6 +89,7 @@ def demo_monitor(check: Callable[[], None]) -> Iterator[DemoMonitor]:
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        yield DemoMonitor(context, check)
+        with closing(DemoMonitor(context, check)) as monitor:
+            yield monitor
     finally:
         context.try_shutdown()

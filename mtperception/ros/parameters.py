@@ -35,6 +35,8 @@ class ParameterSpec:
     """Smallest and largest number (of each element of a list)."""
     live: bool = False
     """Whether it can change while the node is configured."""
+    fixed: bool = False
+    """Whether it is read once, when the process starts."""
 
 
 PARAMETERS = (
@@ -212,10 +214,12 @@ def _expected(spec: ParameterSpec) -> str:
 def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:
     first = spec.default[0] if _is_list(spec) else spec.default
     types = _ARRAY_TYPES if _is_list(spec) else _TYPES
-    descriptor = ParameterDescriptor(name=spec.name, type=types[type(first)], description=spec.description)
+    descriptor = ParameterDescriptor(
+        name=spec.name, type=types[type(first)], description=spec.description, read_only=spec.fixed
+    )
     if spec.choices:
         descriptor.additional_constraints = f'one of {", ".join(spec.choices)}'
-    elif not spec.live:
+    elif not (spec.live or spec.fixed):
         descriptor.additional_constraints = 'read on configure'
     if spec.limits and isinstance(spec.default, float):
         # A whole number in a float field is sent as other bits: convert.

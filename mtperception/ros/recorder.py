@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,11 @@ from mtperception.visualization import side_by_side
 
 NODE = 'recorder'
 VIDEO = 'overlay_depth.mp4'
+_fixed = partial(ParameterSpec, fixed=True)
 PARAMETERS = (
-    ParameterSpec('out', 'recording', f'Folder for {VIDEO} and the pictures; made if need be.'),
-    ParameterSpec('rate', 10.0, 'Frames per second that the video plays at.', limits=(0.1, 1000)),
-    ParameterSpec('picture_period', 3.0, 'Seconds of the stream from one PNG to the next.', limits=(0.1, 1e6)),
+    _fixed('out', 'recording', f'Folder for {VIDEO} and the pictures; made if need be.'),
+    _fixed('rate', 10.0, 'Frames per second that the video plays at.', limits=(0.1, 1000)),
+    _fixed('picture_period', 3.0, 'Seconds of the stream from one PNG to the next.', limits=(0.1, 1e6)),
 )
 MAX_WAITING = 16
 """Images that may wait for the one with the same stamp; the oldest is given up."""

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from graph import listening, node_process
+from rcl_interfaces.srv import DescribeParameters
 from sensor_msgs.msg import CameraInfo, Image
 
 from mtperception.media import VideoWriter, write_image
+from mtperception.ros.camera_player import PARAMETERS
 from mtperception.ros.conversions import image_to_rgb, intrinsics_from
 from mtperception.sources import SourceOptions, open_source
 from mtperception.types import Intrinsics
@@ -124,6 +126,17 @@ class TestPace:
             listener.until(lambda: player.poll() is not None)
             listener.work(0.2)
         assert reports[-1].status[0].values[0].value == '3'
+
+
+def test_every_parameter_is_described_and_read_only(listener):
+    names = [spec.name for spec in PARAMETERS]
+    with node_process('camera_player'):
+        client = listener.node.create_client(DescribeParameters, '/camera_player/describe_parameters')
+        listener.until(client.service_is_ready)
+        answer = client.call_async(DescribeParameters.Request(names=names))
+        listener.until(answer.done)
+    found = answer.result().descriptors
+    assert [(each.name, bool(each.description), each.read_only) for each in found] == [(n, True, True) for n in names]
 
 
 class TestEnd:

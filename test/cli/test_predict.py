@@ -1,0 +1,142 @@
+"""`mtperception predict` writes what `Predictor` says, and never one result over another."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from mtperception import cli
+from mtperception.media import VideoWriter, write_image
+from mtperception.predictor import Predictor
+from mtperception.types import Intrinsics
+from mtperception.visualization import colorize_depth, overlay
+
+BACKEND = ('--backend', 'onnxruntime', '--device', 'cpu')
+KINDS = ('depth', 'depth_color', 'labels', 'overlay')
+
+
+@pytest.fixture(scope='module')
+def predictor():
+    return Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')
+
+
+def image(seed):
+    """Smooth noise, 64x48, RGB."""
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    return cv2.resize(noise, (64, 48), interpolation=cv2.INTER_CUBIC)
+
+
+def png(path, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, image(seed))
+    return path
+
+
+def video(path, frames=3):
+    with VideoWriter(path, 8) as writer:
+        for seed in range(frames):
+            writer.write(image(seed))
+    return path
+
+
+def run(*arguments):
+    return cli.main(['predict', *map(str, arguments), *BACKEND])
+
+
+def read(path):
+    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+
+
+def read_rgb(path):
+    return cv2.cvtColor(read(path), cv2.COLOR_BGR2RGB)
+
+
+def written(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_image_gives_labels_depth_and_pictures(tmp_path, predictor, capsys):
+    out = tmp_path / 'made' / 'here'
+    assert run(png(tmp_path / 'room.png'), '--out', out) == 0
+    assert written(out) == [f'room_{kind}.png' for kind in KINDS]
+    expected = predictor(image(0))
+    labels, depth = read(out / 'room_labels.png'), read(out / 'room_depth.png')
+    np.testing.assert_array_equal(labels, expected.labels)
+    assert (labels.dtype, depth.dtype) == (np.uint8, np.uint16)
+    np.testing.assert_allclose(depth / 1000, expected.depth, atol=0.0006)
+    tinted = overlay(image(0), expected.labels, predictor.label_space)
+    np.testing.assert_array_equal(read_rgb(out / 'room_overlay.png'), tinted)
+    colors = colorize_depth(expected.depth, *predictor.card.depth_range)
+    np.testing.assert_array_equal(read_rgb(out / 'room_depth_color.png'), colors)
+    assert capsys.readouterr().out == ''
+
+
+def test_the_camera_of_a_data_set_scales_the_depth(tmp_path, predictor):
+    png(tmp_path / 'data' / 'rgb' / '7.png')
+    camera = Intrinsics(30.0, 30.0, 31.5, 23.5, 64, 48)
+    (tmp_path / 'data' / 'dataset.json').write_text(json.dumps({'rgb': 'rgb/{id}.png', **vars(camera)}))
+    assert run(tmp_path / 'data', '--out', tmp_path / 'out') == 0
+    expected = predictor(image(0), camera).depth
+    assert not np.allclose(expected, predictor(image(0)).depth)
+    np.testing.assert_allclose(read(tmp_path / 'out' / '7_depth.png') / 1000, expected, atol=0.0006)
+
+
+def test_a_video_gives_a_video(tmp_path, predictor):
+    assert run(video(tmp_path / 'walk.mp4'), '--out', tmp_path / 'out') == 0
+    assert written(tmp_path / 'out') == ['walk_overlay_depth.mp4']
+    capture = cv2.VideoCapture(str(tmp_path / 'out' / 'walk_overlay_depth.mp4'))
+    assert capture.get(cv2.CAP_PROP_FPS) == 8
+    sizes = [capture.read()[1].shape for _ in range(3)]
+    assert sizes == [(48, 128, 3)] * 3
+    assert not capture.read()[0]
+
+
+def test_the_maps_of_a_video_on_demand(tmp_path):
+    assert run(video(tmp_path / 'walk.mp4', frames=2), '--out', tmp_path / 'out', '--maps') == 0
+    frames = [f'walk_00000{index}_{kind}.png' for index in range(2) for kind in KINDS]
+    assert written(tmp_path / 'out') == [*frames, 'walk_overlay_depth.mp4']
+
+
+def test_inputs_of_the_same_name_are_kept_apart(tmp_path, predictor, capsys):
+    first, second = png(tmp_path / 'a' / 'room.png', seed=1), png(tmp_path / 'b' / 'room.png', seed=2)
+    assert run(first, second, '--out', tmp_path / 'out') == 0
+    assert f'room of {second}: another input has this name: written as room-2' in capsys.readouterr().err
+    assert len(written(tmp_path / 'out')) == 2 * len(KINDS)
+    for name, seed in (('room', 1), ('room-2', 2)):
+        labels = read(tmp_path / 'out' / f'{name}_labels.png')
+        np.testing.assert_array_equal(labels, predictor(image(seed)).labels)
+
+
+@pytest.mark.parametrize('out', ['.', 'images'])
+def test_inputs_are_not_overwritten(out, tmp_path, capsys):
+    png(tmp_path / 'images' / 'room.png')
+    png(tmp_path / 'room.png')
+    assert run(tmp_path / 'images', tmp_path / 'room.png', '--out', tmp_path / out) == 1
+    assert 'could be overwritten: choose another folder' in capsys.readouterr().err
+    assert written(tmp_path) == ['images', 'room.png']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['missing.png'], "no source 'missing.png'"),
+        (['room.png', '--model', 'nonesuch'], "no model 'nonesuch'"),
+        (['room.png', '--backend', 'abacus'], "unknown backend 'abacus'"),
+        (['broken.png'], 'broken.png: not an image that OpenCV can read'),
+    ],
+)
+def test_what_cannot_be_is_one_clear_line(arguments, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    png(tmp_path / 'room.png')
+    (tmp_path / 'broken.png').write_bytes(b'no image')
+    options = [] if '--backend' in arguments else BACKEND
+    assert cli.main(['predict', *arguments, '--out', 'out', *options]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].startswith('error: ')
+    assert message in said[-1]
+
+
+def test_nothing_is_loaded_before_all_inputs_are_found(tmp_path, capsys):
+    assert run(png(tmp_path / 'room.png'), tmp_path / 'missing.png', '--out', tmp_path / 'out') == 1
+    assert not (tmp_path / 'out').exists()
