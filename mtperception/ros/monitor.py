@@ -107,11 +107,12 @@ class Refusals:
 class Monitor:
     """All that the diagnostics show of the stream."""
 
-    def __init__(self) -> None:
-        self.received = RateMeter()
-        self.answered = RateMeter()
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self.received = RateMeter(clock)
+        self.answered = RateMeter(clock)
         self.ledger = LatencyLedger()
-        self.refusals = Refusals()
+        self.refusals = Refusals(clock)
         self.dropped = 0
         self.preparing = False
         self.last_stamp_ns: int | None = None
@@ -132,12 +133,12 @@ class Monitor:
         if not wanted:
             self._wanted_since = None
         elif self._wanted_since is None:
-            self._wanted_since = time.monotonic()
+            self._wanted_since = self._clock()
 
     def stalled(self) -> bool:
         """Subscribed and images arriving, but nothing out for longer than max(1 s, 5 x p99)."""
         if self._wanted_since is None or self.preparing or self.received.since_last() > MIN_STALL_S:
             return False
         p99_s = self.ledger.summary().get('total', (0.0, 0.0, 0.0))[1] / 1e3
-        waiting = min(self.answered.since_last(), time.monotonic() - self._wanted_since)
+        waiting = min(self.answered.since_last(), self._clock() - self._wanted_since)
         return waiting > max(MIN_STALL_S, 5 * p99_s)

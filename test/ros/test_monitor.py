@@ -1,0 +1,162 @@
+"""What the diagnostics say, by a clock that the tests set."""
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from mtperception.predictor import Predictor
+from mtperception.ros.diagnostics import diagnostic_array
+from mtperception.ros.monitor import LatencyLedger, Monitor, RateMeter, Refusals
+
+
+class SetClock:
+    """Seconds that the test says."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return SetClock()
+
+
+@pytest.fixture
+def monitor(clock):
+    return Monitor(clock)
+
+
+def test_ledger_by_hand():
+    ledger = LatencyLedger()
+    assert ledger.summary() == {}
+    for total in range(1, 102):
+        ledger.add({'total': float(total), 'inference': 2.0})
+    summary = ledger.summary()
+    assert summary['total'] == pytest.approx((51.0, 100.0, 101.0))
+    assert summary['inference'] == pytest.approx((2.0, 2.0, 2.0))
+    assert summary['upload'] == (0.0, 0.0, 0.0)
+
+
+def test_ledger_forgets_the_oldest():
+    ledger = LatencyLedger()
+    for total in [500.0] * 10 + [1.0] * 1000:
+        ledger.add({'total': total})
+    assert ledger.summary()['total'] == (1.0, 1.0, 1.0)
+
+
+def test_rate_of_a_steady_stream(clock):
+    meter = RateMeter(clock)
+    assert meter.rate() == 0
+    for _ in range(100):
+        meter.tick()
+        clock.now += 0.1
+    assert meter.rate() == pytest.approx(10.0, rel=0.03)
+    assert meter.count == 100
+
+
+def test_rate_of_a_stream_that_stops_falls(clock):
+    meter = RateMeter(clock)
+    for _ in range(20):
+        meter.tick()
+        clock.now += 0.1
+    clock.now += 2.0
+    assert meter.rate() == pytest.approx(19 / 4.0, rel=0.05)
+    clock.now += 10
+    assert meter.rate() == 0
+    assert meter.since_last() == pytest.approx(12.1)
+
+
+def test_refusals_are_reported_once_per_kind_then_now_and_then(clock):
+    refusals = Refusals(clock)
+    assert refusals.add('step', 'a')
+    assert not refusals.add('step', 'b')
+    assert refusals.add('data', 'c')
+    clock.now += 9.9
+    assert not refusals.add('step', 'd')
+    clock.now += 0.2
+    assert refusals.add('step', 'e')
+    assert refusals.counts == {'step': 4, 'data': 1}
+    assert refusals.last_reason == 'e'
+
+
+def test_stamps_that_run_backwards(monitor):
+    assert monitor.receive(5_000_000_000) == 0
+    assert monitor.receive(6_000_000_000) == 0
+    assert monitor.receive(4_500_000_000) == 1.5
+    assert monitor.receive(4_600_000_000) == 0
+
+
+def run(monitor, clock, seconds, answered):
+    for _ in range(int(seconds * 10)):
+        monitor.receive(int(clock.now * 1e9))
+        if answered:
+            monitor.answered.tick()
+            monitor.ledger.add({'total': 300.0})
+        clock.now += 0.1
+
+
+def test_stalled_only_when_images_come_and_nothing_goes(monitor, clock):
+    monitor.expect(True)
+    run(monitor, clock, 3, answered=True)
+    assert not monitor.stalled()
+    run(monitor, clock, 1.3, answered=False)
+    assert not monitor.stalled(), 'five times a p99 of 0.3 s have not passed'
+    run(monitor, clock, 0.5, answered=False)
+    assert monitor.stalled()
+    monitor.preparing = True
+    assert not monitor.stalled()
+    monitor.preparing = False
+    clock.now += 1.5
+    assert not monitor.stalled(), 'no images arrive'
+
+
+def test_not_stalled_just_after_somebody_subscribed(monitor, clock):
+    run(monitor, clock, 30, answered=False)
+    monitor.expect(True)
+    clock.now += 0.5
+    assert not monitor.stalled()
+    run(monitor, clock, 1, answered=False)
+    assert monitor.stalled()
+    monitor.expect(False)
+    assert not monitor.stalled()
+
+
+@pytest.fixture(scope='module')
+def predictor():
+    return Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')
+
+
+def statuses(monitor, predictor, now_s=200.0, wanted=True, min_output_rate=0.0):
+    array = diagnostic_array('/n/perception', monitor, predictor, int(now_s * 1e9), wanted, min_output_rate)
+    return {s.name.rsplit(' ', 1)[1]: (s.level, s.message, {v.key: v.value for v in s.values}) for s in array.status}
+
+
+def test_levels(monitor, clock, predictor):
+    ok, warn, error = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+    found = statuses(monitor, predictor, wanted=False)
+    assert found['input'][:2] == found['processing'][:2] == (ok, 'idle: no subscribers')
+    monitor.expect(True)
+    run(monitor, clock, 3, answered=True)
+    assert statuses(monitor, predictor)['processing'][:2] == (ok, 'running')
+    assert statuses(monitor, predictor, min_output_rate=30.0)['processing'][0] == warn
+    run(monitor, clock, 3, answered=False)
+    assert statuses(monitor, predictor)['processing'][0] == error
+    monitor.refusals.add('step', 'found 1, expected 2')
+    level, message, values = statuses(monitor, predictor)['input']
+    assert (level, message, values['refused step']) == (warn, 'refused: found 1, expected 2', '1')
+    clock.now += 11
+    assert statuses(monitor, predictor)['input'][0] == ok
+
+
+@pytest.mark.parametrize(
+    ('now_s', 'age'), [(100.0, '0.0'), (100.25, '250.0'), (110.0, '10000.0'), (110.1, 'n/a'), (99.9, 'n/a')]
+)
+def test_ages_of_another_clock_are_not_shown(monitor, predictor, now_s, age):
+    monitor.receive(100 * 10**9)
+    assert statuses(monitor, predictor, now_s)['input'][2]['age [ms]'] == age
+
+
+def test_age_without_an_image(monitor, predictor):
+    assert statuses(monitor, predictor)['input'][2]['age [ms]'] == 'n/a'
