@@ -1,10 +1,12 @@
 """The life of one frame in the node: message in, prediction, messages out."""
 
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import rclpy
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -75,8 +77,9 @@ class FrameProcessor:
         except RefusedImageError as error:
             self.refuse(error.kind, str(error))
         except Exception as error:  # the boundary of the worker: a frame that fails must not end the node
-            self.refuse('failure', f'{type(error).__name__}: {error}')
-            self._logger.debug('a frame failed', exc_info=True)
+            if rclpy.ok():  # else ROS was shut down under this frame
+                self.refuse('failure', f'{type(error).__name__}: {error}')
+                self._logger.debug(traceback.format_exc())
 
     def refuse(self, kind: str, reason: str) -> None:
         """Count a refused message; report the first of its kind, then one now and then."""
