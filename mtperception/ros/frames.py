@@ -76,7 +76,7 @@ class FrameProcessor:
             self._answer(frame)
         except RefusedImageError as error:
             self.refuse(error.kind, str(error))
-        except Exception as error:  # the boundary of the worker: a frame that fails must not end the node
+        except Exception as error:  # noqa: BLE001 - the worker's boundary: a frame that fails must not end the node
             if rclpy.ok():  # else ROS was shut down under this frame
                 self.refuse('failure', f'{type(error).__name__}: {error}')
                 self._logger.debug(traceback.format_exc())
