@@ -24,7 +24,7 @@ demo: $(VENV)/installed-demo
 
 test: $(VENV)/installed-test
 	@$(RUFF)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint: $(VENV)/installed-lint
 	@$(RUFF)

@@ -1,6 +1,7 @@
 """What all tests share: a ROS domain of their own, and the package built by colcon."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGED = (
@@ -24,6 +26,23 @@ PACKAGED = (
     'setup.cfg',
     'setup.py',
 )
+RUNS_NODES = re.compile(r'/ros/|test_launch|test_demo')
+
+
+class ByModule(LoadScopeScheduling):
+    """Sends the tests of a module to one worker, and all that run nodes to the same one.
+
+    Two networks at work at once on a small machine would starve each other, and whoever waits for their answers.
+    """
+
+    def _split_scope(self, nodeid):
+        module = nodeid.partition('::')[0]
+        return 'nodes' if RUNS_NODES.search(module) else module
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """The hook by which pytest-xdist asks for a scheduler."""
+    return ByModule(config, log)
 
 
 @pytest.fixture(scope='session', autouse=True)
