@@ -19,7 +19,7 @@ RELIABLE = QoSProfile(depth=200)
 
 @contextmanager
 def node_process(name, **parameters):
-    """Runs the module `mtperception.ros.<name>`; ends it with SIGINT if it still runs, and shows what it said."""
+    """Runs the module `mtperception.ros.<name>`; ends it with SIGINT if it still runs."""
     arguments = [text for key, value in parameters.items() for text in ('-p', f'{key}:={json.dumps(value)}')]
     process = subprocess.Popen(
         [sys.executable, '-m', f'mtperception.ros.{name}', '--ros-args', *arguments],
@@ -36,6 +36,11 @@ def node_process(name, **parameters):
             process.wait(timeout=10)
         finally:
             process.kill()
+
+
+def said(process):
+    """What an ended process wrote, line by line, without the remarks of the middleware."""
+    return [line for line in process.stderr.read().splitlines() if '[rmw_' not in line]
 
 
 class Listener:

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from graph import listening, node_process
+from graph import listening, node_process, said
 from rcl_interfaces.srv import DescribeParameters
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -148,9 +148,9 @@ class TestEnd:
             player.send_signal(number)
             listener.until(lambda: player.poll() is not None)
             listener.work(0.2)
-            said = player.stderr.read()
-        assert player.returncode == 0, said
-        assert 'Traceback' not in said
+            lines = said(player)
+        assert player.returncode == 0, lines
+        assert 'Traceback' not in ' '.join(lines)
         status = reports[-1].status[0]
         assert status.name == '/camera_player: frames'
         assert {pair.key: pair.value for pair in status.values} == {'published': str(len(topics[0]))}
@@ -166,6 +166,6 @@ class TestEnd:
     def test_what_cannot_be_played_is_one_clear_line(self, parameters, message):
         with node_process('camera_player', **parameters) as player:
             assert player.wait(timeout=30) == 1
-            said = player.stderr.read()
-        assert len(said.splitlines()) == 1, said
-        assert re.search(message, said), said
+            lines = said(player)
+        assert len(lines) == 1, lines
+        assert re.search(message, lines[0]), lines
