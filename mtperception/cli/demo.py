@@ -137,9 +137,11 @@ def _activate(monitor: 'DemoMonitor', started: Processes) -> None:
         if not monitor.change_state(transition):
             raise OSError(f'the node refuses to start: {started.last_line(NODE)}')
 
-    change(CONFIGURE)
-    monitor.wait_until(lambda: all(monitor.reported(f'/{name}: frames') for name in (PLAYER, RECORDER)))
-    change(ACTIVATE)
+    with progress('starting the node', None):
+        change(CONFIGURE)
+        for name in (PLAYER, RECORDER):
+            monitor.wait_for(f'the {name}', lambda name=name: monitor.reported(f'/{name}: frames'))
+        change(ACTIVATE)
 
 
 def _play(monitor: 'DemoMonitor', seconds: float) -> tuple[float, bool]:

@@ -16,6 +16,8 @@ from rclpy.signals import SignalHandlerOptions
 
 CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
 STEP_S = 0.05
+APPEARS_WITHIN_S = 60.0
+"""Far longer than any process needs to start: then it is the network that keeps them apart."""
 
 
 class DemoMonitor:
@@ -36,11 +38,23 @@ class DemoMonitor:
         self._change_state = self._node.create_client(ChangeState, '/perception/change_state')
 
     def change_state(self, transition: int) -> bool:
-        """Ask the perception node for a transition, once it is there; whether it succeeded."""
-        self.wait_until(self._change_state.service_is_ready)
+        """Ask the perception node for a transition, once it is there; whether it succeeded.
+
+        Raises:
+            TimeoutError: if it does not appear.
+        """
+        self.wait_for('the perception node', self._change_state.service_is_ready)
         answer = self._change_state.call_async(ChangeState.Request(transition=Transition(id=transition)))
         self.wait_until(answer.done)
         return answer.result().success
+
+    def wait_for(self, what: str, is_there: Callable[[], bool]) -> None:
+        """Listen until something that was started is there; raises TimeoutError if it does not appear."""
+        if not self.wait_until(is_there, APPEARS_WITHIN_S):
+            raise TimeoutError(
+                f'{what} runs, but has not been heard of for {APPEARS_WITHIN_S:.0f} s: expected processes of this '
+                'machine to reach each other over its loopback interface: is multicast off there, or a firewall on?'
+            )
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = float('inf')) -> bool:
         """Listen until the condition holds; False if that takes longer than the timeout."""

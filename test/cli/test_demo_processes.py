@@ -1,0 +1,45 @@
+import os
+import signal
+import time
+
+from mtperception.cli import processes as module
+from mtperception.cli.processes import ProcessEndedError, processes
+
+
+def test_one_that_does_not_react_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, 'ESCALATION', ((signal.SIGINT, 0.2), (signal.SIGTERM, 0.2), (signal.SIGKILL, 5.0)))
+    with processes(tmp_path) as started:
+        started.start_node('camera_player', {})
+        (process,) = started._running.values()
+        while 'playing' not in started.last_line('camera_player'):
+            started.check()
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGSTOP)
+    assert process.returncode == -signal.SIGKILL
+
+
+def error_of(started):
+    """What `check` raises when a process has ended."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            started.check()
+        except ProcessEndedError as error:
+            return str(error)
+        time.sleep(0.05)
+    raise AssertionError('no process ended')
+
+
+def test_one_that_ends_by_itself_is_reported_with_its_last_words(tmp_path):
+    with processes(tmp_path) as started:
+        started.start_node('camera_player', {'source': '/no/such/place'})
+        error = error_of(started)
+    assert error.startswith('camera_player ended with status 1: ')
+    assert "no source '/no/such/place'" in error
+
+
+def test_texts_stay_texts(tmp_path):
+    """A path such as 1.5 would be a number to ROS."""
+    with processes(tmp_path) as started:
+        started.start_node('camera_player', {'source': '1.5'})
+        assert "no source '1.5'" in error_of(started)

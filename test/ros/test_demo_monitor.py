@@ -1,0 +1,61 @@
+"""What the demo learns from the graph."""
+
+import time
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from graph import RELIABLE, listening
+
+from mtperception.ros import demo_monitor as module
+from mtperception.ros.demo_monitor import CONFIGURE, demo_monitor
+from mtperception.ros.tally import ACKNOWLEDGED
+
+
+def accept():
+    """The check of a demo in which all is well."""
+
+
+@pytest.fixture
+def monitor():
+    with demo_monitor(accept) as monitor:
+        yield monitor
+
+
+def publish(name, **values):
+    """A status on /diagnostics, from another node, once somebody listens."""
+    with listening() as other:
+        publisher = other.node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
+        other.until(publisher.get_subscription_count)
+        pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+        publisher.publish(DiagnosticArray(status=[DiagnosticStatus(name=name, values=pairs)]))
+        publisher.wait_for_all_acked(ACKNOWLEDGED)
+
+
+def test_counts_are_those_of_the_newest_report(monitor):
+    assert monitor.count('/recorder: frames', 'recorded') == 0
+    for count in ('3', '4'):
+        publish('/recorder: frames', recorded=count)
+    assert monitor.wait_until(lambda: monitor.count('/recorder: frames', 'recorded') == 4, timeout_s=10)
+    assert monitor.reported('/recorder: frames')
+    assert not monitor.reported('/recorder: frames', since=time.monotonic())
+
+
+def test_latencies_by_stage(monitor):
+    figures = {'total p50 [ms]': '12.50', 'total p99 [ms]': '20.00', 'total max [ms]': '21.00', 'dropped': '7'}
+    publish('/perception: processing', **figures)
+    assert monitor.wait_until(lambda: monitor.reported('/perception: processing'), timeout_s=10)
+    assert monitor.latency_ms() == {'total': {'p50': 12.5, 'p99': 20.0}}
+
+
+def test_a_node_that_never_appears_is_an_error_that_says_what_to_look_at(monitor, monkeypatch):
+    monkeypatch.setattr(module, 'APPEARS_WITHIN_S', 0.3)
+    with pytest.raises(TimeoutError, match=r'the perception node runs, but has not been heard of.*loopback'):
+        monitor.change_state(CONFIGURE)
+
+
+def test_waiting_is_given_up_when_the_check_raises():
+    def dead():
+        raise OSError('the recorder ended')
+
+    with demo_monitor(dead) as monitor, pytest.raises(OSError, match='the recorder ended'):
+        monitor.wait_until(lambda: False)
