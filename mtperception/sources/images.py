@@ -55,7 +55,7 @@ class ImageFolder:
         self._paths = _image_paths(self._folder, layout)
         self.rate = options.rate or RATE
         self.count = len(self._paths)
-        self.description = f'{self.count} images of {self._folder}'
+        self.description = f'the folder {self._folder} (images: {self.count})'
 
     @staticmethod
     def accepts(spec: str) -> bool:
