@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ PACKAGED = (
     'setup.cfg',
     'setup.py',
 )
+FAST_DDS = 'FASTRTPS' if any(rclpy.version.startswith('7.') for rclpy in distributions(name='rclpy')) else 'FASTDDS'
+"""The prefix of its environment variables: Jazzy's, or that of Kilted, which warns about Jazzy's."""
 RUNS_NODES = re.compile(r'/ros/|test_launch|test_demo')
 
 
@@ -57,8 +60,7 @@ def ros_domain(worker_id, tmp_path_factory):
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv('ROS_DOMAIN_ID', str(domain))
         environment.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-        for name in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'):  # Jazzy's and Kilted's
-            environment.setenv(name, str(ROOT / 'config' / 'fastdds.xml'))
+        environment.setenv(f'{FAST_DDS}_DEFAULT_PROFILES_FILE', str(ROOT / 'config' / 'fastdds.xml'))
         environment.setenv('ROS_LOG_DIR', str(tmp_path_factory.mktemp('ros_log')))
         yield domain
 
