@@ -42,24 +42,31 @@ class Observer:
         return self._call(GetState, f'{name}/get_state', GetState.Request()).current_state.label
 
     def wait_for_state(self, name, wanted):
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while (state := self.state(name)) != wanted:
-            assert time.monotonic() < deadline, f'{name} is {state}, not {wanted}'
-            time.sleep(0.05)
+        self._wait_until(lambda: self.state(name) == wanted, f'{name} to be {wanted}')
+
+    def wait_for_subscriptions(self, name, *topics):
+        self._wait_for_ends(self._node.get_subscriptions_info_by_topic, name, topics)
+
+    def wait_for_publishers(self, name, *topics):
+        self._wait_for_ends(self._node.get_publishers_info_by_topic, name, topics)
 
     def parameters(self, name, *names):
         values = self._call(GetParameters, f'{name}/get_parameters', GetParameters.Request(names=names)).values
         return dict(zip(names, map(parameter_value_to_python, values), strict=True))
 
-    def subscriptions(self, name):
-        return self._topics(self._node.get_subscriber_names_and_types_by_node, name)
-
-    def publications(self, name):
-        return self._topics(self._node.get_publisher_names_and_types_by_node, name)
-
-    def _topics(self, list_topics, name):
+    def _wait_for_ends(self, list_ends, name, topics):
         namespace, _, base = name.rpartition('/')
-        return {topic for topic, _ in list_topics(base, namespace or '/')}
+
+        def is_at(topic):
+            return any((end.node_name, end.node_namespace) == (base, namespace or '/') for end in list_ends(topic))
+
+        self._wait_until(lambda: all(map(is_at, topics)), f'{name} at {topics}')
+
+    def _wait_until(self, condition, what):
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not condition():
+            assert time.monotonic() < deadline, f'waited for {what}'
+            time.sleep(0.05)
 
     def _call(self, service_type, name, request):
         client = self._node.create_client(service_type, name)
@@ -124,16 +131,16 @@ def test_the_installed_executable_becomes_active_by_itself(start, workspace, obs
 def test_one_argument_is_enough(launch, observer):
     launch(image='/camera/image_raw')
     observer.wait_for_state('/perception', 'active')
-    assert {'/camera/image_raw', '/camera/camera_info'} <= observer.subscriptions('/perception')
-    assert {'/depth/image', '/semantic/image', '/overlay/image'} <= observer.publications('/perception')
+    observer.wait_for_subscriptions('/perception', '/camera/image_raw', '/camera/camera_info')
+    observer.wait_for_publishers('/perception', '/depth/image', '/semantic/image', '/overlay/image')
 
 
 @needs_launch
 def test_a_namespace_takes_relative_topics_along(launch, observer):
     launch(namespace='front')
     observer.wait_for_state('/front/perception', 'active')
-    assert {'/front/image', '/front/camera_info'} <= observer.subscriptions('/front/perception')
-    assert {'/front/depth/image', '/diagnostics'} <= observer.publications('/front/perception')
+    observer.wait_for_subscriptions('/front/perception', '/front/image', '/front/camera_info')
+    observer.wait_for_publishers('/front/perception', '/front/depth/image', '/diagnostics')
 
 
 @needs_launch
@@ -146,7 +153,7 @@ def test_arguments_arrive(launch, observer):
         use_sim_time='true',
     )
     observer.wait_for_state('/perception', 'active')
-    assert {'/camera/image_raw/compressed', '/calibration'} <= observer.subscriptions('/perception')
+    observer.wait_for_subscriptions('/perception', '/camera/image_raw/compressed', '/calibration')
     expected = {
         'image_transport': 'compressed',
         'backend': 'onnxruntime',
