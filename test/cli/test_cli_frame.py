@@ -59,7 +59,8 @@ def test_every_command_explains_itself_with_an_example(name, capsys):
 
 
 @pytest.mark.parametrize(
-    'error', [ValueError('two were found'), FileNotFoundError('no such image'), ImportError('none')]
+    'error',
+    [ValueError('two were found'), FileNotFoundError('no such image'), ImportError('none'), RuntimeError('of 0.9')],
 )
 def test_a_failure_is_one_line_on_standard_error(error, command, capsys):
     def fail():
