@@ -22,6 +22,7 @@ WEIGHTS = 'weights.safetensors'
 GRAPH = 'model.onnx'
 SELF_TEST = 'selftest.npz'
 TASKS = ('segmentation', 'depth', 'normals')
+DEFAULT_MODEL = 'nyuv2_indoor'
 
 
 class ModelError(ValueError):

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from mtperception import __version__
 from mtperception.backends import BACKENDS
-from mtperception.card import ModelDirectory, ModelError, open_model
+from mtperception.card import DEFAULT_MODEL, ModelDirectory, ModelError, open_model
 from mtperception.cli.processes import Processes, processes
 from mtperception.cli.progress import progress
 from mtperception.hardware import describe_hardware
@@ -55,7 +55,7 @@ def demo(
     ] = 'synthetic',
     rate: Annotated[float, typer.Option(help='Images per second.', min=0.1, max=1000)] = 10.0,
     seconds: Annotated[float, typer.Option(help='How long, from the node being active.', min=0.1)] = 20.0,
-    model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = 'nyuv2_indoor',
+    model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
     backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
     device: Annotated[str, typer.Option(help='auto, cpu or cuda:N.')] = 'auto',
     out: Annotated[Path, typer.Option(help='Folder for the video, the pictures and summary.json.')] = Path('demo'),

@@ -10,6 +10,7 @@ import numpy as np
 import typer
 
 from mtperception.backends import BACKENDS
+from mtperception.card import DEFAULT_MODEL
 from mtperception.cli.progress import progress
 from mtperception.geometry import depth_in_millimeters
 from mtperception.media import VideoWriter, write_image
@@ -22,7 +23,7 @@ from mtperception.visualization import colorize_depth, overlay, side_by_side
 def predict(
     inputs: Annotated[list[str], typer.Argument(help='Images, folders of images, videos, ROS bags.', metavar='INPUT')],
     out: Annotated[Path, typer.Option(help='Folder to write to; made if need be.')],
-    model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = 'nyuv2_indoor',
+    model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
     backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
     device: Annotated[str, typer.Option(help='auto, cpu or cuda:N.')] = 'auto',
     maps: Annotated[
