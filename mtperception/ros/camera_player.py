@@ -4,7 +4,6 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from functools import partial
 
 from rclpy.logging import get_logger
 from rclpy.node import Node
@@ -13,23 +12,22 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from mtperception.ros.conversions import camera_info_from, rgb8_image
-from mtperception.ros.parameters import ParameterSpec, declare
+from mtperception.ros.fixed_parameters import fixed, read_once
 from mtperception.ros.process import ros_process, spinning
 from mtperception.ros.tally import ACKNOWLEDGED, Tally
 from mtperception.sources import Frame, SourceError, SourceOptions, open_source
 from mtperception.sources.timeline import timeline
 
 NODE = 'camera_player'
-_fixed = partial(ParameterSpec, fixed=True)
 PARAMETERS = (
-    _fixed('source', 'synthetic', 'synthetic, webcam:N, or the path of an image, folder, video or ROS bag.'),
-    _fixed('rate', 0.0, "Images per second; 0: the source's own rate.", limits=(0, 1000)),
-    _fixed('loop', True, 'Start again at the end; else the process ends there.'),
-    _fixed('width', 640, 'Of the images of the synthetic source.', limits=(16, 8192)),
-    _fixed('height', 480, 'Of the images of the synthetic source.', limits=(16, 8192)),
-    _fixed('image_topic', '', 'Which topic of a bag; empty: the first that holds images for the eye.'),
-    _fixed('frame_id', 'camera_optical_frame', 'Of both messages.'),
-    _fixed('wait_for_subscriber', True, 'Start when somebody subscribes to the images.'),
+    fixed('source', 'synthetic', 'synthetic, webcam:N, or the path of an image, folder, video or ROS bag.'),
+    fixed('rate', 0.0, "Images per second; 0: the source's own rate.", limits=(0, 1000)),
+    fixed('loop', True, 'Start again at the end; else the process ends there.'),
+    fixed('width', 640, 'Of the images of the synthetic source.', limits=(16, 8192)),
+    fixed('height', 480, 'Of the images of the synthetic source.', limits=(16, 8192)),
+    fixed('image_topic', '', 'Which topic of a bag; empty: the first that holds images for the eye.'),
+    fixed('frame_id', 'camera_optical_frame', 'Of both messages.'),
+    fixed('wait_for_subscriber', True, 'Start when somebody subscribes to the images.'),
 )
 MAX_DELAY = 0.1
 """Seconds. What is later than this moves the schedule; smaller delays are made up for."""
@@ -47,10 +45,7 @@ class CameraPlayer(Node):
 
     def __init__(self) -> None:
         super().__init__(NODE)
-        problems = declare(self, PARAMETERS)
-        if problems:
-            raise ValueError('; '.join(problems.values()))
-        self._values = {spec.name: self.get_parameter(spec.name).value for spec in PARAMETERS}
+        self._values = read_once(self, PARAMETERS)
         options = {name: self._values[name] for name in ('width', 'height', 'rate', 'image_topic')}
         self._source = open_source(self._values['source'], SourceOptions(**options))
         reliable = QoSProfile(depth=5)

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +13,17 @@ from sensor_msgs.msg import Image
 
 from mtperception.media import VideoWriter, write_image
 from mtperception.ros.conversions import image_to_rgb
-from mtperception.ros.parameters import ParameterSpec, declare
+from mtperception.ros.fixed_parameters import fixed, read_once
 from mtperception.ros.process import ros_process, spinning
 from mtperception.ros.tally import Tally
 from mtperception.visualization import side_by_side
 
 NODE = 'recorder'
 VIDEO = 'overlay_depth.mp4'
-_fixed = partial(ParameterSpec, fixed=True)
 PARAMETERS = (
-    _fixed('out', 'recording', f'Folder for {VIDEO} and the pictures; made if need be.'),
-    _fixed('rate', 10.0, 'Frames per second that the video plays at.', limits=(0.1, 1000)),
-    _fixed('picture_period', 3.0, 'Seconds of the stream from one PNG to the next.', limits=(0.1, 1e6)),
+    fixed('out', 'recording', f'Folder for {VIDEO} and the pictures; made if need be.'),
+    fixed('rate', 10.0, 'Frames per second that the video plays at.', limits=(0.1, 1000)),
+    fixed('picture_period', 3.0, 'Seconds of the stream from one PNG to the next.', limits=(0.1, 1e6)),
 )
 MAX_WAITING = 16
 """Images that may wait for the one with the same stamp; the oldest is given up."""
@@ -58,10 +56,7 @@ class Recorder(Node):
 
     def __init__(self) -> None:
         super().__init__(NODE)
-        problems = declare(self, PARAMETERS)
-        if problems:
-            raise ValueError('; '.join(problems.values()))
-        out, rate, period = (self.get_parameter(spec.name).value for spec in PARAMETERS)
+        out, rate, period = read_once(self, PARAMETERS).values()
         self._out = Path(out)
         self._out.mkdir(parents=True, exist_ok=True)
         self._video = VideoWriter(self._out / VIDEO, rate)
