@@ -8,6 +8,8 @@ import numpy as np
 
 CODEC = 'mp4v'
 """In every build of OpenCV that has FFmpeg; no H.264 encoder is."""
+LONGEST_STILL = 10.0
+"""Seconds. After a longer gap between two images a video goes on at once: the stream was interrupted, not slow."""
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
@@ -37,7 +39,7 @@ class VideoWriter:
         self.path = path
         self.count = 0
         """Images written so far."""
-        self._rate = rate
+        self.rate = rate
         self._size: tuple[int, int] | None = None
         self._writer: cv2.VideoWriter | None = None
 
@@ -61,7 +63,7 @@ class VideoWriter:
 
     def _open(self, width: int, height: int) -> None:
         self._size = (width, height)
-        self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter_fourcc(*CODEC), self._rate, self._size)
+        self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter_fourcc(*CODEC), self.rate, self._size)
         if not self._writer.isOpened():
             raise OSError(
                 f'{self.path}: OpenCV cannot write {CODEC} video of {width}x{height} here: expected a folder that can '
@@ -77,3 +79,39 @@ class VideoWriter:
     ) -> None:
         """Close the file."""
         self.close()
+
+
+class RealTimeVideo:
+    """Writes images that come at any time to a video, each shown until the next one: it plays as fast as they came.
+
+    Args:
+        video: where to write; to be closed by its owner.
+    """
+
+    def __init__(self, video: VideoWriter) -> None:
+        self._video = video
+        self._frame_ns = 1e9 / video.rate
+        self._start_ns = 0.0
+        self._last: tuple[int, np.ndarray] | None = None
+
+    def write(self, image: np.ndarray, stamp_ns: int) -> None:
+        """Show an image (uint8 H,W,3, RGB) from its stamp on, in nanoseconds.
+
+        Images that come faster than the video plays are left out. Time that runs backwards starts again at this image.
+
+        Raises:
+            OSError: if the file cannot be written.
+        """
+        if self._last is None or not 0 <= stamp_ns - self._last[0] <= LONGEST_STILL * 1e9:
+            self._start_ns = stamp_ns - self._video.count * self._frame_ns
+        else:
+            self._repeat_until(stamp_ns)
+        # Up to one frame early: of a steady stream whose stamps jitter, every image is shown once.
+        if (self._video.count - 1) * self._frame_ns < stamp_ns - self._start_ns:
+            self._video.write(image)
+        self._last = stamp_ns, image
+
+    def _repeat_until(self, stamp_ns: int) -> None:
+        due = round((stamp_ns - self._start_ns) / self._frame_ns)
+        for _ in range(due - self._video.count):
+            self._video.write(self._last[1])

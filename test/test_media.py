@@ -1,18 +1,9 @@
 import cv2
 import numpy as np
 import pytest
+from videos import read_video
 
-from mtperception.media import VideoWriter, write_image
-
-
-def read(path):
-    capture = cv2.VideoCapture(str(path))
-    images = []
-    found, image = capture.read()
-    while found:
-        images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-        found, image = capture.read()
-    return images, capture.get(cv2.CAP_PROP_FPS)
+from mtperception.media import LONGEST_STILL, RealTimeVideo, VideoWriter, write_image
 
 
 @pytest.mark.parametrize(
@@ -40,7 +31,7 @@ def test_reads_back_with_colours_order_and_rate(tmp_path):
         for colour in colours:
             video.write(np.full((48, 64, 3), colour, np.uint8))
         assert video.count == 3
-    images, rate = read(tmp_path / 'a.mp4')
+    images, rate = read_video(tmp_path / 'a.mp4')
     assert rate == pytest.approx(12.5)
     assert [image.shape for image in images] == [(48, 64, 3)] * 3
     np.testing.assert_allclose([image.mean(axis=(0, 1)) for image in images], colours, atol=6)
@@ -50,7 +41,7 @@ def test_an_image_of_another_size_is_fitted_to_the_first(tmp_path):
     with VideoWriter(tmp_path / 'a.mp4', 10) as video:
         video.write(np.zeros((48, 64, 3), np.uint8))
         video.write(np.full((100, 90, 3), 255, np.uint8))
-    images, _ = read(tmp_path / 'a.mp4')
+    images, _ = read_video(tmp_path / 'a.mp4')
     assert [image.shape for image in images] == [(48, 64, 3)] * 2
     assert images[1].min() > 240
 
@@ -58,14 +49,14 @@ def test_an_image_of_another_size_is_fitted_to_the_first(tmp_path):
 def test_odd_sizes_are_written(tmp_path):
     with VideoWriter(tmp_path / 'a.mp4', 10) as video:
         video.write(np.zeros((375, 1241, 3), np.uint8))
-    assert len(read(tmp_path / 'a.mp4')[0]) == 1
+    assert len(read_video(tmp_path / 'a.mp4')[0]) == 1
 
 
 def test_readable_after_an_exception(tmp_path):
     with pytest.raises(IndexError), VideoWriter(tmp_path / 'a.mp4', 10) as video:  # noqa: PT012
         video.write(np.zeros((48, 64, 3), np.uint8))
         [].pop()
-    assert len(read(tmp_path / 'a.mp4')[0]) == 1
+    assert len(read_video(tmp_path / 'a.mp4')[0]) == 1
 
 
 def test_nothing_written_leaves_no_file(tmp_path):
@@ -77,3 +68,38 @@ def test_nothing_written_leaves_no_file(tmp_path):
 def test_a_folder_that_is_not_there_is_an_error_that_names_the_file(tmp_path):
     with pytest.raises(OSError, match=r'missing/a\.mp4: OpenCV cannot write'):
         VideoWriter(tmp_path / 'missing' / 'a.mp4', 10).write(np.zeros((48, 64, 3), np.uint8))
+
+
+class TestRealTime:
+    @pytest.fixture
+    def shown(self, tmp_path):
+        """What a video of ten frames per second shows of grey images that came at the given seconds: their numbers."""
+
+        def show(*seconds):
+            step = 240 // len(seconds)
+            with VideoWriter(tmp_path / 'a.mp4', 10) as video:
+                stream = RealTimeVideo(video)
+                for number, second in enumerate(seconds):
+                    image = np.full((48, 64, 3), step * number, np.uint8)
+                    stream.write(image, 1_700_000_000_000_000_000 + round(second * 1e9))
+            return [round(image.mean() / step) for image in read_video(tmp_path / 'a.mp4')[0]]
+
+        return show
+
+    def test_an_image_stays_until_the_next_one(self, shown):
+        assert shown(0.0, 0.1, 0.5, 0.6, 0.8) == [0, 1, 1, 1, 1, 2, 3, 3, 4]
+
+    def test_images_that_come_too_fast_are_left_out(self, shown):
+        assert len(shown(*np.arange(0, 1, 0.02))) == pytest.approx(10, abs=1)
+
+    @pytest.mark.parametrize('late', [0.0, 0.03, 0.05, 0.08])
+    def test_every_image_of_a_steady_stream_is_shown_once(self, shown, late):
+        """Whether the first one was late or not, and though all others jitter."""
+        jitter = np.random.default_rng(0).uniform(-0.02, 0.02, 11)
+        found = shown(late, *(0.1 * np.arange(1, 12) + jitter))
+        assert sorted(set(found)) == list(range(12))
+        assert len(found) <= 13
+
+    @pytest.mark.parametrize('jump', [-100.0, LONGEST_STILL + 1])
+    def test_goes_on_after_a_jump_of_the_clock(self, shown, jump):
+        assert shown(0.0, 0.1, 0.2 + jump, 0.4 + jump) == [0, 1, 2, 2, 3]

@@ -15,6 +15,7 @@ from rich.table import Table
 from mtperception import __version__
 from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL, ModelDirectory, ModelError, open_model
+from mtperception.cli.folders import check_apart
 from mtperception.cli.processes import Processes, processes
 from mtperception.cli.progress import progress
 from mtperception.hardware import describe_hardware
@@ -67,6 +68,7 @@ def demo(
     plan = Plan(source, rate, seconds, open_model(model), backend, device, out)
     if not {'segmentation', 'depth'} <= set(plan.model.card.tasks):
         raise ModelError(f'model {model} has {", ".join(plan.model.card.tasks)}: the demo shows segmentation and depth')
+    check_apart(out, [source])
     description = open_source(source, SourceOptions(rate=rate)).description
     _say(f'playing {description} at {rate:g} Hz for {seconds:g} s')
     _say('to play something else: --source webcam:0, or the path of a video, a ROS bag or a folder of images')

@@ -11,6 +11,7 @@ import typer
 
 from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL
+from mtperception.cli.folders import check_apart
 from mtperception.cli.progress import progress
 from mtperception.geometry import depth_in_millimeters
 from mtperception.media import VideoWriter, write_image
@@ -38,9 +39,7 @@ def predict(
     Example: mtperception predict kitchen.jpg walk.mp4 --out predictions
     """
     sources = {text: open_source(text) for text in inputs}
-    for text in inputs:
-        if out.resolve() in (Path(text).resolve(), Path(text).resolve().parent):
-            raise ValueError(f'--out {out} holds the input {text}, which could be overwritten: choose another folder')
+    check_apart(out, inputs)
     counts = [source.count for source in sources.values()]
     total = None if None in counts else sum(counts)
     with closing(Predictor(model, backend, device)) as predictor, progress('predicting', total) as move:

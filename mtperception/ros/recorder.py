@@ -11,7 +11,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from mtperception.media import VideoWriter, write_image
+from mtperception.media import RealTimeVideo, VideoWriter, write_image
 from mtperception.ros.conversions import image_to_rgb
 from mtperception.ros.fixed_parameters import fixed, read_once
 from mtperception.ros.process import ros_process, spinning
@@ -20,9 +20,10 @@ from mtperception.visualization import side_by_side
 
 NODE = 'recorder'
 VIDEO = 'overlay_depth.mp4'
+PICTURE = 'picture_{}.png'
 PARAMETERS = (
     fixed('out', 'recording', f'Folder for {VIDEO} and the pictures; made if need be.'),
-    fixed('rate', 10.0, 'Frames per second that the video plays at.', limits=(0.1, 1000)),
+    fixed('rate', 10.0, 'Frames per second of the video, which plays in the time of the stamps.', limits=(0.1, 1000)),
     fixed('picture_period', 3.0, 'Seconds of the stream from one PNG to the next.', limits=(0.1, 1e6)),
 )
 MAX_WAITING = 16
@@ -47,20 +48,24 @@ class Pairs:
 
 
 class Recorder(Node):
-    """Writes a video frame for each pair. `close` makes the video readable.
+    """Shows each pair in the video until the next one. `close` makes the video readable.
+
+    Pictures that an earlier recording left in the folder are removed.
 
     Raises:
-        OSError: if the folder cannot be made.
+        OSError: if the folder cannot be made or tidied up.
         ValueError: for a parameter that cannot be.
     """
 
     def __init__(self) -> None:
         super().__init__(NODE)
-        out, rate, period = read_once(self, PARAMETERS).values()
-        self._out = Path(out)
+        values = read_once(self, PARAMETERS)
+        self._out = Path(values['out'])
         self._out.mkdir(parents=True, exist_ok=True)
-        self._video = VideoWriter(self._out / VIDEO, rate)
-        self._period_ns = round(period * 1e9)
+        _remove_pictures(self._out)
+        self._file = VideoWriter(self._out / VIDEO, values['rate'])
+        self._video = RealTimeVideo(self._file)
+        self._period_ns = round(values['picture_period'] * 1e9)
         self._next_picture_ns = 0
         self._pictures = 0
         self._pairs = Pairs()
@@ -71,8 +76,8 @@ class Recorder(Node):
 
     def close(self) -> None:
         """Finish the video."""
-        self._video.close()
-        self.get_logger().info(f'recorded {self._video.count} frames in {self._out}')
+        self._file.close()
+        self.get_logger().info(f'recorded {self._tally.count} images in {self._out}')
 
     def _receive(self, name: str, message: Image) -> None:
         stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
@@ -80,12 +85,18 @@ class Recorder(Node):
         if pair is None:
             return
         picture = side_by_side(pair['overlay/image'], pair['depth/color'])
-        self._video.write(picture)
+        self._video.write(picture, stamp_ns)
         self._tally.count += 1
         if stamp_ns >= self._next_picture_ns:
             self._pictures += 1
-            write_image(self._out / f'picture_{self._pictures}.png', picture)
+            write_image(self._out / PICTURE.format(self._pictures), picture)
             self._next_picture_ns = stamp_ns + self._period_ns
+
+
+def _remove_pictures(folder: Path) -> None:
+    for path in folder.glob(PICTURE.format('*')):
+        if path.stem.rpartition('_')[2].isdecimal():
+            path.unlink()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+from videos import read_video
 
 from mtperception import __version__
 from mtperception.ros.monitor import STAGES
@@ -36,12 +38,12 @@ def left_behind(out):
     return found
 
 
-def frame_count(path):
-    capture = cv2.VideoCapture(str(path))
-    count = 0
-    while capture.read()[0]:
-        count += 1
-    return count
+def assert_plays_in_real_time(out):
+    """The video shows every answered frame and has one for each that was played in the meantime."""
+    summary = json.loads((out / 'summary.json').read_text())
+    images, rate = read_video(out / 'overlay_depth.mp4')
+    assert rate == summary['rate']
+    assert 0 < summary['frames_out'] <= len(images) <= summary['frames_in'] + 1
 
 
 def until(condition, patience_s=90):
@@ -79,10 +81,8 @@ class TestFinished:
         assert 0 < latency_ms['inference']['p50'] < latency_ms['total']['p50']
 
     def test_every_answered_frame_is_in_the_video(self, finished):
-        out = finished[0]
-        summary = json.loads((out / 'summary.json').read_text())
-        assert frame_count(out / 'overlay_depth.mp4') == summary['frames_out']
-        picture = cv2.imread(str(out / 'picture_1.png'))
+        assert_plays_in_real_time(finished[0])
+        picture = cv2.imread(str(finished[0] / 'picture_1.png'))
         assert picture.shape == (480, 1280, 3)
 
     def test_the_table_goes_to_standard_output_and_all_else_to_standard_error(self, finished):
@@ -107,8 +107,7 @@ class TestInterrupted:
         stdout, stderr = process.communicate(timeout=60)
         assert process.returncode == 130, stderr
         assert left_behind(tmp_path) == []
-        summary = json.loads((tmp_path / 'summary.json').read_text())
-        assert frame_count(tmp_path / 'overlay_depth.mp4') == summary['frames_out'] > 0
+        assert_plays_in_real_time(tmp_path)
         assert 'frames in' in stdout
 
     @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
@@ -128,8 +127,7 @@ class TestInterrupted:
         os.killpg(process.pid, signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 130, stderr
-        summary = json.loads((tmp_path / 'summary.json').read_text())
-        assert frame_count(tmp_path / 'overlay_depth.mp4') == summary['frames_out'] > 0
+        assert_plays_in_real_time(tmp_path)
         assert left_behind(tmp_path) == []
 
 
@@ -147,6 +145,15 @@ class TestErrors:
         assert process.returncode == 1
         assert f'error: {message}' in stderr
         assert not (tmp_path / 'out').exists()
+
+    def test_a_source_is_not_overwritten(self, tmp_path):
+        """Its picture_1.png would be taken for one of an earlier demo."""
+        cv2.imwrite(str(tmp_path / 'picture_1.png'), np.zeros((48, 64, 3), np.uint8))
+        process = start('--source', tmp_path, '--out', tmp_path)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert 'could be overwritten: choose another folder' in stderr
+        assert (tmp_path / 'picture_1.png').exists()
 
     def test_a_node_that_refuses_is_quoted(self, tmp_path):
         process = start('--backend', 'abacus', '--out', tmp_path)

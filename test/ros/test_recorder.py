@@ -10,21 +10,12 @@ from diagnostic_msgs.msg import DiagnosticArray
 from graph import RELIABLE, listening, node_process, said
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
+from videos import read_video
 
 from mtperception.ros.conversions import rgb8_image
 from mtperception.ros.recorder import MAX_WAITING, Pairs
 
 TOPICS = ('overlay/image', 'depth/color')
-
-
-def read_video(path):
-    capture = cv2.VideoCapture(str(path))
-    images = []
-    found, image = capture.read()
-    while found:
-        images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-        found, image = capture.read()
-    return images, capture.get(cv2.CAP_PROP_FPS)
 
 
 def picture(*color):
@@ -62,7 +53,7 @@ def stream():
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_records_pairs_side_by_side_until_a_signal(number, tmp_path, stream):
     out = tmp_path / 'made' / 'here'
-    with node_process('recorder', out=str(out), rate=5.0, picture_period=0.5) as recorder:
+    with node_process('recorder', out=str(out), rate=10.0, picture_period=0.5) as recorder:
         stream.connect()
         for index in range(12):
             messages = [('overlay/image', picture(200, 20 * index, 30)), ('depth/color', picture(30, 20 * index, 200))]
@@ -71,9 +62,9 @@ def test_records_pairs_side_by_side_until_a_signal(number, tmp_path, stream):
         stream.until_recorded(12)
         recorder.send_signal(number)
         assert recorder.wait(timeout=10) == 0
-        assert 'recorded 12 frames' in recorder.stderr.read()
+        assert 'recorded 12 images' in recorder.stderr.read()
     images, rate = read_video(out / 'overlay_depth.mp4')
-    assert rate == 5
+    assert rate == 10
     assert [image.shape for image in images] == [(48, 128, 3)] * 12
     for index, image in enumerate(images):
         np.testing.assert_allclose(image[:, :56].mean(axis=(0, 1)), (200, 20 * index, 30), atol=8)
@@ -81,6 +72,26 @@ def test_records_pairs_side_by_side_until_a_signal(number, tmp_path, stream):
     assert sorted(path.name for path in out.glob('*.png')) == ['picture_1.png', 'picture_2.png', 'picture_3.png']
     second = cv2.imread(str(out / 'picture_2.png'))[..., ::-1]  # at 0.5 s: the sixth frame
     np.testing.assert_array_equal(second, np.hstack([picture(200, 100, 30), picture(30, 100, 200)]))
+
+
+def test_plays_in_the_time_of_the_stamps(tmp_path, stream):
+    """When the node drops frames, the last answered one stays."""
+    with node_process('recorder', out=str(tmp_path), rate=10.0):
+        stream.connect()
+        for index, seconds in enumerate((0.0, 0.1, 0.4, 0.5)):
+            for topic in TOPICS:
+                stream.send(topic, seconds, picture(*[60 * index] * 3))
+        stream.until_recorded(4)
+    images, _ = read_video(tmp_path / 'overlay_depth.mp4')
+    assert [round(image.mean() / 60) for image in images] == [0, 1, 1, 1, 2, 3]
+
+
+def test_pictures_of_an_earlier_recording_are_removed_and_others_kept(tmp_path, stream):
+    for name in ('picture_1.png', 'picture_12.png', 'picture_of_us.png', 'room.png'):
+        (tmp_path / name).touch()
+    with node_process('recorder', out=str(tmp_path)):
+        stream.until_recorded(0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['picture_of_us.png', 'room.png']
 
 
 def test_an_image_without_its_partner_is_left_out(tmp_path, stream):
