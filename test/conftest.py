@@ -1,17 +1,17 @@
 """What all tests share: a ROS domain of their own, and the package built by colcon."""
 
-import os
-import re
 import shutil
+import socket
 import subprocess
 import sys
-import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
+
+from mtperception.ros.domain import free_domain_id, port_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGED = (
@@ -29,35 +29,34 @@ PACKAGED = (
 )
 FAST_DDS = 'FASTRTPS' if any(rclpy.version.startswith('7.') for rclpy in distributions(name='rclpy')) else 'FASTDDS'
 """The prefix of its environment variables: Jazzy's, or that of Kilted, which warns about Jazzy's."""
-RUNS_NODES = re.compile(r'/ros/|test_launch|test_demo')
 
 
-class ByModule(LoadScopeScheduling):
-    """Sends the tests of a module to one worker, and all that run nodes to the same one.
-
-    Two networks at work at once on a small machine would starve each other, and whoever waits for their answers.
-    """
-
-    def _split_scope(self, nodeid):
-        module = nodeid.partition('::')[0]
-        return 'nodes' if RUNS_NODES.search(module) else module
-
-
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """The hook by which pytest-xdist asks for a scheduler."""
+    """The hook by which pytest-xdist, where it is installed, asks for a scheduler."""
+    from scheduling import ByModule
+
     return ByModule(config, log)
 
 
-@pytest.fixture(scope='session', autouse=True)
-def ros_domain(worker_id, tmp_path_factory):
-    """Keeps the nodes of this worker apart from those of other workers, other runs and other machines.
+@contextmanager
+def reserved_domain():
+    """A ROS domain that nobody uses, and that no other worker or run takes as long as this context lasts."""
+    while True:
+        domain = free_domain_id()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reservation:
+            try:
+                reservation.bind(('', port_of(domain)))
+            except OSError:  # somebody was faster
+                continue
+            yield domain
+            return
 
-    Domains above 101 have ports that Linux hands out to others.
-    """
-    run = os.environ.get('PYTEST_XDIST_TESTRUNUID', str(os.getpid()))
-    worker = 0 if worker_id == 'master' else int(worker_id.removeprefix('gw'))
-    domain = 1 + (zlib.crc32(run.encode()) + worker) % 101
-    with pytest.MonkeyPatch.context() as environment:
+
+@pytest.fixture(scope='session', autouse=True)
+def ros_domain(tmp_path_factory):
+    """Keeps the nodes of this worker apart from those of other workers, other runs and other machines."""
+    with reserved_domain() as domain, pytest.MonkeyPatch.context() as environment:
         environment.setenv('ROS_DOMAIN_ID', str(domain))
         environment.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
         environment.setenv(f'{FAST_DDS}_DEFAULT_PROFILES_FILE', str(ROOT / 'config' / 'fastdds.xml'))

@@ -19,11 +19,15 @@ def free_domain_id() -> int:
     raise RuntimeError(f'all ROS domains from {DOMAINS[0]} to {DOMAINS[-1]} are in use here: stop some ROS processes')
 
 
+def port_of(domain_id: int) -> int:
+    """The UDP port on which the first participant of a domain is found (DDSI-RTPS 2.5, 9.6.2.3)."""
+    return 7400 + 250 * domain_id + 10
+
+
 def _is_free(domain_id: int) -> bool:
-    """Whether the port is free on which the first participant of a domain is found (DDSI-RTPS 2.5, 9.6.2.3)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.bind(('', 7400 + 250 * domain_id + 10))
+            probe.bind(('', port_of(domain_id)))
         except OSError:
             return False
     return True
