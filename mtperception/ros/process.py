@@ -10,6 +10,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 
 @contextmanager
@@ -51,20 +52,14 @@ def spinning(node: Node, stop: threading.Event) -> Iterator[None]:
     """
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
-    done = threading.Event()
-
-    def spin() -> None:
-        while not done.is_set():
-            executor.spin_once()
-
+    done = Future()
     with ThreadPoolExecutor(1, 'executor') as thread:
-        running = thread.submit(spin)
+        running = thread.submit(executor.spin_until_future_complete, done)
         running.add_done_callback(lambda _: stop.set())
         try:
             yield
         finally:
-            done.set()  # executor.shutdown would take the executor apart under its running thread
-            executor.wake()
+            done.set_result(None)  # executor.shutdown would take the executor apart under its running thread
             wait([running])
             executor.shutdown()
             node.destroy_node()
