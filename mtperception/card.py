@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from mtperception import resources
-from mtperception.labels import LabelSpace, load_label_space
+from mtperception.labels import NO_CLASSES, LabelSpace, load_label_space
 
 CARD = 'card.yaml'
 WEIGHTS = 'weights.safetensors'
@@ -50,6 +50,7 @@ class ModelCard:
     """Channels of the segmentation head, 0 without one."""
     tasks: tuple[str, ...]
     label_space: str
+    """Its name; empty without segmentation."""
     classes: tuple[int, int]
     """First class and end of the slice of the label space that the graph chooses among."""
     depth_range: tuple[float, float]
@@ -64,6 +65,9 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         """Check what can be checked without the other files; raises ModelError."""
+        for name in ('depth_range', 'classes'):
+            if len(getattr(self, name)) != 2:
+                raise ModelError(f'card of model {self.name!r}: {name} {getattr(self, name)}: expected two numbers')
         near, far = self.depth_range
         first, end = self.classes
         problems = [
@@ -91,8 +95,12 @@ class ModelCard:
             content['camera'] = TrainingCamera(**content['camera'])
             for key in ('tasks', 'classes', 'depth_range'):
                 content[key] = tuple(content[key])
+            content['sha256'] = content.get('sha256') or {}
+            content['label_space'] = content.get('label_space') or ''
             return cls(**content)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        except ModelError as error:
+            raise ModelError(f'{path}: {error}') from error
+        except (OSError, ValueError, AttributeError, yaml.YAMLError, KeyError, TypeError) as error:
             raise ModelError(f'{path}: not a readable model card: {error}') from error
 
     def write(self, path: Path) -> None:
@@ -127,8 +135,8 @@ class ModelDirectory:
 
     @property
     def label_space(self) -> LabelSpace:
-        """The classes of the labels it gives."""
-        return load_label_space(self.card.label_space)
+        """The classes of the labels it gives; none without segmentation."""
+        return load_label_space(self.card.label_space) if 'segmentation' in self.card.tasks else NO_CLASSES
 
 
 def open_model(model: str | Path) -> ModelDirectory:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from mtperception.synthetic import SyntheticRoom
 
 OPSET = 18
 MIN_LABEL_AGREEMENT = 0.999
+MAX_CONFIDENCE_DIFFERENCE = 1
 MAX_DEPTH_DIFFERENCE = 1e-3
 MAX_NORMAL_DIFFERENCE = 1e-3
 
@@ -35,6 +37,8 @@ class Parity:
 
     label_agreement: float = 1.0
     """Smallest share of pixels with equal labels."""
+    confidence_difference: int = 0
+    """Largest difference, of 255."""
     depth_difference: float = 0.0
     """Largest difference in metres."""
     normal_difference: float = 0.0
@@ -43,8 +47,8 @@ class Parity:
     def __str__(self) -> str:
         """One line."""
         return (
-            f'labels equal on {self.label_agreement:.4%}, depth within {self.depth_difference:.1e} m, '
-            f'normals within {self.normal_difference:.1e}'
+            f'labels equal on {self.label_agreement:.4%}, confidence within {self.confidence_difference}, '
+            f'depth within {self.depth_difference:.1e} m, normals within {self.normal_difference:.1e}'
         )
 
 
@@ -130,17 +134,20 @@ def run_pytorch(pipeline: Pipeline, images: np.ndarray) -> Mapping[str, np.ndarr
 
 
 def check_parity(pipeline: Pipeline, model: ModelDirectory, images: Iterable[np.ndarray] = ()) -> Parity:
-    """Compare the exported graph in ONNX Runtime with PyTorch at fp32.
+    """Compare the exported graph in ONNX Runtime with PyTorch at fp32: each image, and two of the same size in a batch.
 
     Raises:
         ParityError: if labels agree on less than 99.9 % of an image's pixels, or depth differs by more than 1 mm.
     """
     backend = OnnxRuntimeBackend(model, 'cpu', 'fp32')
     worst = Parity()
-    for batch in (*_own_batches(), *(image[None] for image in images)):
+    images = list(images)
+    pairs = [np.stack(pair) for pair in pairwise(images) if pair[0].shape == pair[1].shape][:1]
+    for batch in (*_own_batches(), *(image[None] for image in images), *pairs):
         worst = _worst(worst, run_pytorch(pipeline, batch), backend.run(batch))
     if (
         worst.label_agreement < MIN_LABEL_AGREEMENT
+        or worst.confidence_difference > MAX_CONFIDENCE_DIFFERENCE
         or worst.depth_difference > MAX_DEPTH_DIFFERENCE
         or worst.normal_difference > MAX_NORMAL_DIFFERENCE
     ):
@@ -156,10 +163,15 @@ def _own_batches() -> Iterable[np.ndarray]:
 
 
 def _worst(worst: Parity, expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> Parity:
-    difference = {name: np.abs(found[name] - map_) for name, map_ in expected.items() if map_.dtype == np.float32}
+    def difference(name: str) -> float:
+        if name not in expected:
+            return 0.0
+        return float(np.abs(found[name].astype(np.float32) - expected[name].astype(np.float32)).max())
+
     agreement = float((found['labels'] == expected['labels']).mean()) if 'labels' in expected else 1.0
     return Parity(
         min(worst.label_agreement, agreement),
-        max(worst.depth_difference, float(difference['depth'].max()) if 'depth' in difference else 0.0),
-        max(worst.normal_difference, float(difference['normals'].max()) if 'normals' in difference else 0.0),
+        max(worst.confidence_difference, int(difference('confidence'))),
+        max(worst.depth_difference, difference('depth')),
+        max(worst.normal_difference, difference('normals')),
     )

@@ -59,6 +59,10 @@ class LabelSpace:
         return table
 
 
+NO_CLASSES = LabelSpace('', (), np.zeros((0, 3), np.uint8), {})
+"""The label space of a network without segmentation."""
+
+
 @cache
 def load_label_space(name: str) -> LabelSpace:
     """Load a label space by name or by the path of its YAML file.

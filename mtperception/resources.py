@@ -21,8 +21,9 @@ class ResourceNotFoundError(FileNotFoundError):
 def find(kind: str, name: str | Path) -> Path:
     """Path of a resource given by path or by name.
 
-    Looked for in this order: the path as given, the source tree (plain checkout, `pip install -e`, colcon's symlink
-    install), `<prefix>/share/mtperception` (`pip install`, `colcon build`), the prefixes of the ament index.
+    Looked for in this order: the path as given (a folder for a model, else a file), the source tree (plain checkout,
+    `pip install -e`, colcon's symlink install), `<prefix>/share/mtperception` (`pip install`, `colcon build`), the
+    prefixes of the ament index.
 
     Args:
         kind: one of `FOLDERS`.
@@ -32,7 +33,9 @@ def find(kind: str, name: str | Path) -> Path:
         ResourceNotFoundError: if there is no such path and no such name.
     """
     given = Path(name).expanduser()
-    if str(name) and given.exists():
+    # A name alone must not meet anything of that name in the working directory: a folder `perception`, say.
+    is_path = given.name != str(name) or given.is_dir() == (kind == 'model')
+    if str(name) and given.exists() and is_path:
         return given.resolve()
     names = (f'{name}', f'{name}.yaml') if str(name) else ()
     for candidate in (folder / entry for folder in _folders(kind) for entry in names):

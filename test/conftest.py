@@ -119,3 +119,23 @@ def colcon_build(source_tree, tmp_path_factory):
 def workspace(colcon_build):
     """A plain `colcon build`."""
     return colcon_build()
+
+
+@pytest.fixture(scope='session')
+def three_task_model(tmp_path_factory):
+    """A model directory with segmentation, depth and normals, of random weights."""
+    import torch
+
+    from mtperception.card import ModelCard, TrainingCamera
+    from mtperception.export import export_model
+    from mtperception.networks import create_network
+
+    tasks = ('segmentation', 'depth', 'normals')
+    torch.manual_seed(3)
+    network = create_network('joint_lw_refinenet', 6, tasks).eval()
+    torch.nn.init.normal_(network.heads['depth'].predict.bias, 4.0, 0.1)
+    camera = TrainingCamera(300.0, 200, 100)
+    card = ModelCard('three', 'joint_lw_refinenet', 6, tasks, 'kitti_6', (0, 6), (0.5, 80.0), camera)
+    out = tmp_path_factory.mktemp('models') / 'three'
+    export_model(network, card, out)
+    return out

@@ -7,7 +7,7 @@ from mtperception.card import GRAPH, ModelDirectory
 
 
 def engine_cache(model: ModelDirectory) -> Path:
-    """Folder of the user's cache for the engines of this very graph."""
+    """Folder of the user's cache for the engines of this very graph; it need not exist."""
     root = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
     return root / 'mtperception' / 'tensorrt' / model.card.sha256[GRAPH][:16]
 

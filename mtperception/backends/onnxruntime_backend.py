@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from mtperception.backends.backend import Backend, BackendUnavailableError, Maps, Runner
-from mtperception.backends.engine_cache import engine_cache, has_engine
+from mtperception.backends.engine_cache import engine_cache
 from mtperception.card import ModelDirectory
 
 try:
@@ -45,8 +45,10 @@ class OnnxRuntimeBackend(Backend):
         self._providers = [(provider, options.get(provider, {})) for provider in PROVIDERS[self._kind]]
 
     def _compile(self, batch: int, height: int, width: int) -> Runner:
-        if self._kind == 'tensorrt' and not has_engine(self._model):
-            _log.warning('building a TensorRT engine for %dx%d: this takes minutes, once', width, height)
+        if self._kind == 'tensorrt':
+            # The provider makes one folder, not those above it.
+            engine_cache(self._model).mkdir(parents=True, exist_ok=True)
+            _log.warning('TensorRT for %dx%d: without an engine in the cache this takes minutes, once', width, height)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _FATAL
         for dimension, size in zip(('N', 'H', 'W'), (batch, height, width), strict=True):
@@ -83,4 +85,5 @@ def _provider_options(model: ModelDirectory, device_index: str, precision: str) 
         'trt_timing_cache_path': cache,
         'trt_fp16_enable': str(precision == 'fp16'),
     }
-    return {'CUDAExecutionProvider': cuda, 'TensorrtExecutionProvider': tensorrt}
+    # fp32 is fp32: not the TF32 that both use for it by themselves.
+    return {'CUDAExecutionProvider': cuda | {'use_tf32': '0'}, 'TensorrtExecutionProvider': tensorrt}

@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+from contextlib import ExitStack
 from functools import cache
 
 from mtperception.backends.backend import BACKENDS, PRECISIONS, Backend, BackendUnavailableError
@@ -80,7 +81,7 @@ def _candidates(backend: str, device: str) -> list[tuple[str, str]]:
         (name, place if device == 'auto' else wanted)
         for name, place in AUTO_ORDER
         if backend in ('auto', name) and (device == 'auto' or place.partition(':')[0] == kind)
-    ] or [(backend, wanted)]
+    ] or [(backend, place) for place in (('cuda:0', 'cpu') if device == 'auto' else (wanted,))]
 
 
 def _open(model: ModelDirectory, name: str, device: str, precision: str, unasked: bool) -> Backend:
@@ -88,12 +89,18 @@ def _open(model: ModelDirectory, name: str, device: str, precision: str, unasked
         raise BackendUnavailableError(f'{name} on {device}: no NVIDIA driver with a device; choose device cpu')
     if device.startswith('tensorrt') and unasked and not has_engine(model):
         raise BackendUnavailableError(f'{name} on {device}: no engine built yet (minutes); ask for it by device once')
-    backend = BACKENDS[name](model, device, precision)
-    try:
-        run_self_test(model.self_test, backend.run, precision)
-    except SelfTestError as error:
-        backend.close()
-        raise SelfTestError(f'{name} on {device}: {error}') from error
+    with ExitStack() as undo:
+        try:
+            backend = BACKENDS[name](model, device, precision)
+            undo.callback(backend.close)
+            run_self_test(model.self_test, backend.run, precision)
+        except BackendUnavailableError:
+            raise
+        except SelfTestError as error:
+            raise SelfTestError(f'{name} on {device}: {error}') from error
+        except Exception as error:  # a library that fails, in whatever way, is one that cannot be had
+            raise BackendUnavailableError(f'{name} on {device}: {type(error).__name__}: {error}') from error
+        undo.pop_all()
     return backend
 
 

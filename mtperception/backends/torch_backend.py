@@ -44,7 +44,8 @@ class TorchBackend(Backend):
         # torch takes neither read-only arrays, which views of messages are, nor mirrored ones.
         tensor = torch.from_numpy(np.array(images, order='C')).to(self._device)
         uploaded = self._now()
-        outputs = self._pipeline(tensor)
+        with torch.backends.cudnn.flags(allow_tf32=False):  # fp32 is fp32
+            outputs = self._pipeline(tensor)
         computed = self._now()
         maps = {name: output.cpu().numpy() for name, output in outputs.items()}
         self.latency_ms = {

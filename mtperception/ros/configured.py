@@ -1,5 +1,7 @@
 """What the perception node has while it is configured."""
 
+from contextlib import ExitStack
+
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
@@ -25,6 +27,14 @@ class Configured:
 
     def __init__(self, node: LifecycleNode, settings: Settings, qos_warnings: QosWarnings) -> None:
         self._node = node
+        self._undo = ExitStack()
+        try:
+            self._build(node, settings, qos_warnings)
+        except BaseException:
+            self._undo.close()
+            raise
+
+    def _build(self, node: LifecycleNode, settings: Settings, qos_warnings: QosWarnings) -> None:
         self.monitor = Monitor()
         self.predictor = Predictor(
             settings.model,
@@ -34,17 +44,20 @@ class Configured:
             network_size=settings.network_size,
             output_size=settings.output_size,
         )
+        self._undo.callback(self.predictor.close)
         self.present(settings)
         self.predictor.warm_up(settings.warm_up_iterations)
         self.publishers = OutputPublishers(node, self.predictor.card.tasks, qos_warnings)
+        self._undo.callback(self.publishers.destroy)
         self.processor = FrameProcessor(
             self.predictor, self.publishers.publish, lambda: self.presentation, self.monitor, node.get_logger()
         )
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._undo.callback(node.destroy_publisher, self._diagnostics)
         # By the steady clock: diagnostics go on while simulated time stands still.
-        self._timer = node.create_timer(
-            DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        timer = node.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady)
+        self._undo.callback(node.destroy_timer, timer)
 
     def present(self, settings: Settings) -> None:
         """Take over live settings; raises ValueError, and changes nothing, if the model cannot follow them."""
@@ -54,14 +67,10 @@ class Configured:
 
     def release(self) -> None:
         """Undo all of it."""
-        self._node.destroy_timer(self._timer)
-        self._node.destroy_publisher(self._diagnostics)
-        self.publishers.destroy()
-        self.predictor.close()
+        self._undo.close()
 
     def _publish_diagnostics(self) -> None:
         wanted = self.publishers.wanted()
-        self.monitor.expect(wanted)
         now_ns = self._node.get_clock().now().nanoseconds
         minimum = self.presentation.settings.min_output_rate
         name = self._node.get_fully_qualified_name()

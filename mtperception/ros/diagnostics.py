@@ -49,6 +49,7 @@ def _input(monitor: Monitor, now_ns: int, wanted: bool) -> Summary:
         'refused': str(sum(refusals.counts.values())),
         **{f'refused {kind}': str(count) for kind, count in sorted(refusals.counts.items())},
         'last reason': refusals.last_reason,
+        **{f'remarked {kind}': str(count) for kind, count in sorted(monitor.remarks.counts.items())},
     }
     if refusals.recent():
         return WARN, f'refused: {refusals.last_reason}', values

@@ -68,7 +68,6 @@ class FrameProcessor:
         self._monitor = monitor
         self._logger = logger
         self._without_camera_since: float | None = None
-        self._warned_of_camera = False
 
     def handle(self, frame: Frame) -> None:
         """Answer a frame, or refuse it: counted, and reported once per kind. Never raises."""
@@ -86,6 +85,11 @@ class FrameProcessor:
         if self._monitor.refusals.add(kind, reason):
             self._logger.warning(f'refused ({kind}): {reason}')
 
+    def remark(self, kind: str, text: str) -> None:
+        """Count something odd about a message that is used all the same; say it once."""
+        if self._monitor.remarks.add(kind, text):
+            self._logger.warning(text)
+
     def _answer(self, frame: Frame) -> None:
         started = time.monotonic()
         message = frame.message
@@ -98,7 +102,7 @@ class FrameProcessor:
         predicted = time.monotonic()
         self._publish(Products(message.header, image, prediction, intrinsics, self._presentation()))
         published = time.monotonic()
-        self._monitor.answered.tick()
+        self._monitor.answer()
         if fresh:
             return  # this frame waited for the preparation: kept out of the latency window
         stages = dict(prediction.latency_ms)
@@ -128,20 +132,21 @@ class FrameProcessor:
         if frame.camera_info is None:
             self._miss_camera(frame.received)
             return None
+        self._without_camera_since = None
         height, width = image.shape[:2]
         try:
             return intrinsics_from(frame.camera_info, width, height)
         except RefusedCameraInfoError as error:
-            self.refuse(error.kind, str(error))
+            self.remark(error.kind, f'camera_info not used: {error}')
             return None
 
     def _miss_camera(self, now: float) -> None:
         """Warn once that no camera_info comes; at the start it may be late."""
         if self._without_camera_since is None:
             self._without_camera_since = now
-        if now - self._without_camera_since > CAMERA_INFO_PATIENCE_S and not self._warned_of_camera:
-            self._warned_of_camera = True
-            self._logger.warning(
+        if now - self._without_camera_since > CAMERA_INFO_PATIENCE_S:
+            self.remark(
+                'no camera_info',
                 'no camera_info: depth is not scaled to the camera, and points and */camera_info are not published; '
-                'remap camera_info to its topic'
+                'remap camera_info to its topic',
             )

@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from copy import copy
 from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mtperception.ros.frames import Frame
-from mtperception.ros.qos import QosWarnings
+from mtperception.ros.qos import OVERRIDES, QosWarnings
 
 INPUT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """Best effort matches every publisher; of the frames that wait, only the newest is of use."""
@@ -37,15 +38,17 @@ class Inputs:
         image = node.resolve_topic_name('image')
         # Remapping `image` does not remap `image/compressed`: it goes with the name that `image` resolves to.
         image_type, topic = (CompressedImage, f'{image}/compressed') if transport == 'compressed' else (Image, image)
-        self._subscriptions = [
-            self._create(CameraInfo, node.resolve_topic_name('camera_info'), self._on_camera_info),
-            self._create(image_type, topic, self._on_image),
-        ]
+        self._undo = ExitStack()
+        try:
+            self._create(CameraInfo, node.resolve_topic_name('camera_info'), self._on_camera_info)
+            self._create(image_type, topic, self._on_image)
+        except BaseException:
+            self.destroy()
+            raise
 
     def destroy(self) -> None:
         """Take the subscriptions off the graph."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+        self._undo.close()
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self.camera_info = message
@@ -53,13 +56,14 @@ class Inputs:
     def _on_image(self, message: Image | CompressedImage) -> None:
         self._on_frame(Frame(message, self.camera_info, time.monotonic()))
 
-    def _create(self, message_type: type, topic: str, callback: Callable[[Any], None]) -> Any:
+    def _create(self, message_type: type, topic: str, callback: Callable[[Any], None]) -> None:
         warn = self._qos_warnings.of(topic, 'subscription')
-        return self._node.create_subscription(
+        subscription = self._node.create_subscription(
             message_type,
             topic,
             callback,
-            INPUT_QOS,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            copy(INPUT_QOS),  # overrides are written into it
+            qos_overriding_options=OVERRIDES,
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=warn),
         )
+        self._undo.callback(self._node.destroy_subscription, subscription)

@@ -76,10 +76,16 @@ class RateMeter:
             self._times.popleft()
 
 
-class Refusals:
-    """Counts refused messages by kind; says which of them to report: the first of a kind, then one every 10 seconds."""
+class Reports:
+    """Counts what happens by kind; says which to report: the first of a kind, then one after each period.
 
-    def __init__(self, clock: Clock = time.monotonic) -> None:
+    Args:
+        period_s: seconds; infinite: only the first of a kind.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, period_s: float, clock: Clock = time.monotonic) -> None:
+        self._period_s = period_s
         self._clock = clock
         self._reported: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -94,7 +100,7 @@ class Refusals:
             self.counts[kind] += 1
             self.last_reason = reason
             self._last = now
-            if now - self._reported.get(kind, float('-inf')) < REPORT_PERIOD_S:
+            if kind in self._reported and now - self._reported[kind] < self._period_s:
                 return False
             self._reported[kind] = now
             return True
@@ -105,18 +111,28 @@ class Refusals:
 
 
 class Monitor:
-    """All that the diagnostics show of the stream."""
+    """All that the diagnostics show of the stream.
+
+    Attributes:
+        received: images that arrived.
+        answered: images whose outputs were published.
+        refusals: messages that could not be used.
+        remarks: what was odd about messages that were used.
+        dropped: images that were replaced by newer ones while they waited.
+        preparing: whether the backend is being prepared for a new image size.
+    """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self.received = RateMeter(clock)
         self.answered = RateMeter(clock)
         self.ledger = LatencyLedger()
-        self.refusals = Refusals(clock)
+        self.refusals = Reports(REPORT_PERIOD_S, clock)
+        self.remarks = Reports(float('inf'), clock)
         self.dropped = 0
         self.preparing = False
         self.last_stamp_ns: int | None = None
-        self._wanted_since: float | None = None
+        self._waiting_since: float | None = None
 
     def receive(self, stamp_ns: int) -> float:
         """Count an image; by how many seconds its stamp is before the last one's, 0 if it is not."""
@@ -128,17 +144,23 @@ class Monitor:
         """Count a frame that was replaced by a newer one while it waited."""
         self.dropped += 1
 
-    def expect(self, wanted: bool) -> None:
-        """Note whether anybody subscribes to an output now."""
-        if not wanted:
-            self._wanted_since = None
-        elif self._wanted_since is None:
-            self._wanted_since = self._clock()
+    def accept(self) -> None:
+        """Note that an image is to be answered."""
+        if self._waiting_since is None:
+            self._waiting_since = self._clock()
+
+    def answer(self) -> None:
+        """Count an image whose outputs were published."""
+        self.answered.tick()
+        self._waiting_since = None
+
+    def forget(self) -> None:
+        """Nothing is to be answered any more."""
+        self._waiting_since = None
 
     def stalled(self) -> bool:
-        """Subscribed and images arriving, but nothing out for longer than max(1 s, 5 x p99)."""
-        if self._wanted_since is None or self.preparing or self.received.since_last() > MIN_STALL_S:
+        """Images arrive, but the oldest that is to be answered has waited for longer than max(1 s, 5 x p99)."""
+        if self._waiting_since is None or self.preparing or self.received.since_last() > MIN_STALL_S:
             return False
         p99_s = self.ledger.summary().get('total', (0.0, 0.0, 0.0))[1] / 1e3
-        waiting = min(self.answered.since_last(), self._clock() - self._wanted_since)
-        return waiting > max(MIN_STALL_S, 5 * p99_s)
+        return self._clock() - self._waiting_since > max(MIN_STALL_S, 5 * p99_s)

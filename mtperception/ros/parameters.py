@@ -103,7 +103,7 @@ PARAMETERS = (
         live=True,
     ),
     ParameterSpec('warm_up_iterations', 3, 'Runs on configure, after the self-test.', limits=(0, 1000)),
-    ParameterSpec('autostart', True, 'Configure and activate by itself; off under a lifecycle manager.'),
+    ParameterSpec('autostart', True, 'Configure and activate by itself; off under a lifecycle manager.', fixed=True),
 )
 _BY_NAME = {spec.name: spec for spec in PARAMETERS}
 _TYPES = {

@@ -1,9 +1,9 @@
 """The perception node: a camera stream in; depth, labels and overlay out. A managed (lifecycle) node."""
 
-import rclpy
+from collections.abc import Sequence
+
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
@@ -13,10 +13,14 @@ from mtperception.ros.frames import Frame
 from mtperception.ros.inputs import Inputs
 from mtperception.ros.logs import forward_logs
 from mtperception.ros.presentation import Presentation
+from mtperception.ros.process import ros_process, spinning
 from mtperception.ros.qos import QosWarnings
+from mtperception.ros.rate_limit import RateLimit
 from mtperception.ros.worker import LatestWorker
 
 AUTOSTART_DELAY_S = 0.01
+FAILURES = (ValueError, OSError, RuntimeError, ImportError)
+"""What settings and models that cannot be used raise."""
 
 
 class PerceptionNode(LifecycleNode):
@@ -29,6 +33,7 @@ class PerceptionNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._check_change)
         self.add_post_set_parameters_callback(self._take_over_change)
         self._qos_warnings = QosWarnings(self.get_logger())
+        self._rate_limit = RateLimit()
         self._configured: Configured | None = None
         self._inputs: Inputs | None = None
         self._worker: LatestWorker[Frame] | None = None
@@ -44,21 +49,25 @@ class PerceptionNode(LifecycleNode):
             if self._bad_overrides:
                 raise ValueError('; '.join(self._bad_overrides.values()))
             self._configured = Configured(self, parameters.read(self), self._qos_warnings)
-        except (ValueError, OSError, RuntimeError, ImportError) as error:
-            self.get_logger().error(f'cannot configure: {" ".join(str(error).split())}')
+        except FAILURES as error:
+            self._report(f'cannot configure: {error}')
             return TransitionCallbackReturn.FAILURE
         self.get_logger().info(f'configured: {self._configured.predictor.description}')
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start to listen and to answer."""
-        result = super().on_activate(state)
+        """Start to listen and to answer; FAILURE with one line if the subscriptions cannot be made."""
         configured = self._configured
-        configured.publishers.publish_classes(configured.presentation)
-        self._due = 0.0
         self._worker = LatestWorker(configured.processor.handle, configured.monitor.drop)
         transport = configured.presentation.settings.image_transport
-        self._inputs = Inputs(self, transport, self._on_frame, self._qos_warnings)
+        try:
+            self._inputs = Inputs(self, transport, self._on_frame, self._qos_warnings)
+        except FAILURES as error:
+            self._report(f'cannot activate: {error}')
+            self._stop()
+            return TransitionCallbackReturn.FAILURE
+        result = super().on_activate(state)
+        configured.publishers.publish_classes(configured.presentation)
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -90,6 +99,10 @@ class PerceptionNode(LifecycleNode):
         if self._configured is None and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
+    def _report(self, problem: str) -> None:
+        """Log an error as one line."""
+        self.get_logger().error(' '.join(problem.split()))
+
     def _stop(self) -> None:
         if self._inputs is not None:
             self._inputs.destroy()
@@ -97,6 +110,7 @@ class PerceptionNode(LifecycleNode):
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
+            self._configured.monitor.forget()
 
     def _release(self) -> None:
         if self._configured is not None:
@@ -116,22 +130,11 @@ class PerceptionNode(LifecycleNode):
         configured = self._configured
         backwards_s = configured.monitor.receive(frame.stamp_ns)
         if backwards_s:
-            configured.processor.refuse(
-                'time', f'found a stamp {backwards_s:.3f} s before the last one; answered anyway'
-            )
-        if not configured.publishers.wanted() or not self._due_now(frame.received):
-            return
-        self._worker.submit(frame)
-
-    def _due_now(self, now: float) -> bool:
-        """Whether `max_rate` lets a frame pass."""
-        max_rate = self._configured.presentation.settings.max_rate
-        if not max_rate:
-            return True
-        if now < self._due:
-            return False
-        self._due = max(self._due + 1 / max_rate, now)
-        return True
+            configured.processor.remark('time', f'time runs backwards: a stamp {backwards_s:.3f} s before the last one')
+        max_rate = configured.presentation.settings.max_rate
+        if configured.publishers.wanted() and self._rate_limit.passes(frame.received, max_rate):
+            configured.monitor.accept()
+            self._worker.submit(frame)
 
     # Parameters
 
@@ -156,17 +159,10 @@ class PerceptionNode(LifecycleNode):
                 self._configured.publishers.publish_classes(self._configured.presentation)
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the node until it is interrupted."""
-    rclpy.init(args=args)
-    node = PerceptionNode()
-    try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the node until SIGINT or SIGTERM comes."""
+    with ros_process(arguments) as stop, spinning(PerceptionNode(), stop):
+        stop.wait()
 
 
 if __name__ == '__main__':

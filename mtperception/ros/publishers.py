@@ -1,18 +1,19 @@
 """The node's publishers: frames to whoever subscribes, and the latched description of the classes."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
+from copy import copy
 from typing import Any
 
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import String
 
 from mtperception.ros import label_info
 from mtperception.ros.outputs import FRAME_QOS, LATCHED_QOS, Products, outputs_for
 from mtperception.ros.presentation import Presentation
-from mtperception.ros.qos import QosWarnings
+from mtperception.ros.qos import OVERRIDES, QosWarnings
 
 
 class OutputPublishers:
@@ -24,12 +25,18 @@ class OutputPublishers:
     def __init__(self, node: LifecycleNode, tasks: Iterable[str], qos_warnings: QosWarnings) -> None:
         self._node = node
         self._qos_warnings = qos_warnings
-        self._outputs = [(output, self._create(output.message_type, output.topic)) for output in outputs_for(tasks)]
-        self._said = ''
-        self._classes = self._create(String, 'semantic/classes', LATCHED_QOS)
-        self._label_info = None
-        if label_info.LabelInfo is not None:
-            self._label_info = self._create(label_info.LabelInfo, 'semantic/label_info', LATCHED_QOS)
+        self._undo = ExitStack()
+        self._said: tuple[str, float] | None = None
+        self._classes = self._label_info = None
+        try:
+            self._outputs = [(output, self._create(output.message_type, output.topic)) for output in outputs_for(tasks)]
+            if 'segmentation' in tasks:
+                self._classes = self._create(String, 'semantic/classes', LATCHED_QOS)
+                if label_info.LabelInfo is not None:
+                    self._label_info = self._create(label_info.LabelInfo, 'semantic/label_info', LATCHED_QOS)
+        except BaseException:
+            self.destroy()
+            raise
 
     def wanted(self) -> bool:
         """Whether anybody subscribes to a frame output."""
@@ -44,25 +51,26 @@ class OutputPublishers:
     def publish_classes(self, presentation: Presentation) -> None:
         """Publish what the ids mean, for all who are there and all who come later; nothing if it was said already."""
         text = presentation.classes_json()
-        if text == self._said:
+        said = text, presentation.settings.confidence_threshold
+        if self._classes is None or said == self._said:
             return
-        self._said = text
+        self._said = said
         self._classes.publish(String(data=text))
         if self._label_info is not None:
             self._label_info.publish(label_info.label_info(presentation))
 
     def destroy(self) -> None:
         """Take all of them off the graph."""
-        for publisher in (*(publisher for _, publisher in self._outputs), self._classes, self._label_info):
-            if publisher is not None:
-                self._node.destroy_lifecycle_publisher(publisher)
+        self._undo.close()
 
     def _create(self, message_type: type, topic: str, qos: QoSProfile = FRAME_QOS) -> Any:
         warn = self._qos_warnings.of(self._node.resolve_topic_name(topic), 'publisher')
-        return self._node.create_lifecycle_publisher(
+        publisher = self._node.create_lifecycle_publisher(
             message_type,
             topic,
-            qos,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            copy(qos),  # overrides are written into it
+            qos_overriding_options=OVERRIDES,
             event_callbacks=PublisherEventCallbacks(incompatible_qos=warn),
         )
+        self._undo.callback(self._node.destroy_lifecycle_publisher, publisher)
+        return publisher

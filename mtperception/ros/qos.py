@@ -4,9 +4,15 @@ from collections.abc import Callable
 
 from rclpy.event_handler import QoSOfferedIncompatibleQoSInfo, QoSRequestedIncompatibleQoSInfo
 from rclpy.impl.rcutils_logger import RcutilsLogger
-from rclpy.qos import qos_policy_name_from_kind
+from rclpy.qos import QoSPolicyKind, qos_policy_name_from_kind
+from rclpy.qos_overriding_options import QoSOverridingOptions
 
 IncompatibleQoSInfo = QoSOfferedIncompatibleQoSInfo | QoSRequestedIncompatibleQoSInfo
+
+OVERRIDES = QoSOverridingOptions(
+    [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY]
+)
+"""What parameters `qos_overrides.<topic>.<publisher or subscription>.<policy>` can change."""
 
 
 class QosWarnings:

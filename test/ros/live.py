@@ -1,21 +1,12 @@
 """A perception node in a process of its own, and a peer that talks to it over DDS."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 import uuid
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import closing, contextmanager
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.msg import Parameter as ParameterMessage
-from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters, SetParameters
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
+from graph import RELIABLE, TIMEOUT_S, NodeProcess, Observer
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.srv import DescribeParameters, ListParameters, SetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header
@@ -23,44 +14,17 @@ from std_msgs.msg import Header
 from mtperception.ros.conversions import camera_info_from, rgb8_image
 from mtperception.ros.outputs import OUTPUTS
 
-TIMEOUT_S = 60
-RELIABLE = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-class Peer:
+class Peer(Observer):
     """A node beside the perception node, in its namespace: publishes images, collects what comes back."""
 
     def __init__(self, namespace):
-        self.context = Context()
-        rclpy.init(context=self.context)
-        self.node = rclpy.create_node('peer', namespace=namespace, context=self.context)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
+        super().__init__('peer', namespace)
         self.name = f'{namespace}/perception'
-        self.received = {}
         self._publishers = {}
-        self._clients = {}
-        self._subscriptions = {}
         self._stamp = 0
-
-    def close(self):
-        self.executor.shutdown()
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)
-
-    def spin_until(self, condition, what, timeout=TIMEOUT_S):
-        """Handle messages until `condition()`; its value."""
-        deadline = time.monotonic() + timeout
-        while not (value := condition()):
-            assert time.monotonic() < deadline, f'waited {timeout} s for {what}'
-            self.executor.spin_once(timeout_sec=0.05)
-        return value
-
-    def spin_for(self, seconds):
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            self.executor.spin_once(timeout_sec=0.05)
 
     # Topics
 
@@ -76,13 +40,6 @@ class Peer:
                 f'{topic} to exist',
             )
         self.spin_for(0.3)
-
-    def collect(self, message_type, topic, qos=RELIABLE):
-        self.received[topic] = []
-        if topic not in self._subscriptions:
-            self._subscriptions[topic] = self.node.create_subscription(
-                message_type, topic, lambda message: self.received[topic].append(message), qos
-            )
 
     def unsubscribe(self, *topics):
         for topic in topics:
@@ -135,16 +92,10 @@ class Peer:
     # Services
 
     def call(self, service_type, name, request, timeout=TIMEOUT_S):
-        if name not in self._clients:
-            self._clients[name] = self.node.create_client(service_type, f'{self.name}/{name}')
-        client = self._clients[name]
-        self.spin_until(client.service_is_ready, f'service {name}')
-        future = client.call_async(request)
-        self.spin_until(future.done, f'an answer of {name}', timeout)
-        return future.result()
+        return self.request(service_type, f'{self.name}/{name}', request, timeout)
 
     def state(self):
-        return self.call(GetState, 'get_state', GetState.Request()).current_state.label
+        return self.state_of(self.name)
 
     def wait_for_state(self, label):
         self.spin_until(lambda: self.state() == label, f'state {label}')
@@ -163,8 +114,7 @@ class Peer:
         return '; '.join(result.reason for result in results if not result.successful)
 
     def get(self, name):
-        (value,) = self.call(GetParameters, 'get_parameters', GetParameters.Request(names=[name])).values
-        return Parameter.from_parameter_msg(ParameterMessage(name=name, value=value)).value
+        return self.parameters_of(self.name, name)[name]
 
     def descriptors(self):
         listed = self.call(ListParameters, 'list_parameters', ListParameters.Request()).result.names
@@ -185,60 +135,31 @@ class Peer:
         return self.spin_until(found, f'diagnostics of {part}')
 
 
-class NodeProcess:
-    """A running perception node."""
-
-    def __init__(self, namespace, parameters, remaps, log):
-        arguments = [f'__ns:={namespace}', *(f'{name}:={to}' for name, to in remaps.items())]
-        values = [f'{name}:={_yaml(value)}' for name, value in parameters.items()]
-        command = [sys.executable, '-m', 'mtperception.ros.perception_node', '--ros-args']
-        command += [part for argument in arguments for part in ('-r', argument)]
-        command += [part for value in values for part in ('-p', value)]
-        self._log = log
-        self.process = subprocess.Popen(command, stdout=log.open('w'), stderr=subprocess.STDOUT, env=os.environ.copy())
-
-    @property
-    def log(self):
-        return self._log.read_text()
-
-    def resident_mb(self):
-        pages = int(Path(f'/proc/{self.process.pid}/statm').read_text().split()[1])
-        return pages * os.sysconf('SC_PAGESIZE') / 1e6
-
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        try:
-            return self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
-
-
-def _yaml(value):
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 @contextmanager
-def running_node(folder, remaps=None, **parameters):
-    """A node and its peer, in a namespace of their own."""
+def running_node(folder, remaps=None, reliable=True, overrides=None, **parameters):
+    """A node and its peer, in a namespace of their own.
+
+    Unless told otherwise the node subscribes reliably, so that a test that sends one message can wait for its effect.
+    """
     namespace = f'/test_{uuid.uuid4().hex[:8]}'
     parameters = {'backend': 'onnxruntime', 'device': 'cpu', 'warm_up_iterations': 1, **parameters}
-    node = NodeProcess(namespace, parameters, remaps or {}, folder / f'{namespace[1:]}.log')
-    peer = Peer(namespace)
-    try:
+    for name, value in (overrides or {}).items():
+        parameters[f'qos_overrides.{namespace}/{name}'] = value
+    if reliable:
+        for topic in ('image', 'image/compressed', 'camera_info'):
+            parameters[f'qos_overrides.{namespace}/{topic}.subscription.reliability'] = 'reliable'
+            parameters[f'qos_overrides.{namespace}/{topic}.subscription.depth'] = 10
+    log = folder / f'{namespace[1:]}.log'
+    with (
+        NodeProcess('perception_node', parameters, {'__ns': namespace, **(remaps or {})}, log) as node,
+        closing(Peer(namespace)) as peer,
+    ):
         yield node, peer
-    except BaseException:
-        print(node.log)
-        raise
-    finally:
-        peer.close()
-        if node.process.poll() is None:
-            node.stop()
 
 
 @contextmanager
-def active_node(folder, remaps=None, **parameters):
+def active_node(folder, remaps=None, reliable=True, overrides=None, **parameters):
     """The same, once the node is active."""
-    with running_node(folder, remaps, **parameters) as (node, peer):
+    with running_node(folder, remaps, reliable, overrides, **parameters) as (node, peer):
         peer.wait_for_state('active')
         yield node, peer

@@ -1,0 +1,24 @@
+"""Let at most so many frames per second pass."""
+
+
+class RateLimit:
+    """Passes frames on a regular schedule, which a pause starts anew."""
+
+    def __init__(self) -> None:
+        self._due = float('-inf')
+
+    def passes(self, now: float, max_rate: float) -> bool:
+        """Whether a frame of this moment passes.
+
+        Args:
+            now: monotonic seconds.
+            max_rate: frames per second; 0 = all pass.
+        """
+        if not max_rate:
+            return True
+        if now < self._due:
+            return False
+        period = 1 / max_rate
+        on_schedule = now - self._due < period
+        self._due = (self._due if on_schedule else now) + period
+        return True
