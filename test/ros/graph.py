@@ -1,4 +1,4 @@
-"""For tests over DDS: a node of the package as a process, and a node that listens."""
+"""For tests over DDS: a node of the test's own, and nodes of the package as processes."""
 
 import json
 import os
@@ -6,83 +6,145 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import rclpy
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import QoSProfile
+from rclpy.parameter import parameter_value_to_python
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 
-PATIENCE_S = 30.0
-RELIABLE = QoSProfile(depth=200)
+TIMEOUT_S = 60
+RELIABLE = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
+
+
+class Observer:
+    """A node of the test's own, in a context of its own; it works while one of its methods waits."""
+
+    def __init__(self, name='observer', namespace=''):
+        self.context = Context()
+        rclpy.init(context=self.context)
+        self.node = rclpy.create_node(name, namespace=namespace, context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.received = {}
+        self._subscriptions = {}
+        self._clients = {}
+
+    def close(self):
+        """Leave the graph, so that no later node takes this one for a subscriber."""
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+    def spin_until(self, condition, what='what the test expects', timeout=TIMEOUT_S):
+        """Handle messages until `condition()`; its value."""
+        deadline = time.monotonic() + timeout
+        while not (value := condition()):
+            assert time.monotonic() < deadline, f'waited {timeout} s for {what}'
+            self.executor.spin_once(timeout_sec=0.05)
+        return value
+
+    def spin_for(self, seconds):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def collect(self, message_type, topic, qos=RELIABLE):
+        """Collect what comes in on a topic from now on in `received[topic]`; that list."""
+        self.received[topic] = []
+        if topic not in self._subscriptions:
+            self._subscriptions[topic] = self.node.create_subscription(
+                message_type, topic, lambda message: self.received[topic].append(message), qos
+            )
+        return self.received[topic]
+
+    def request(self, service_type, service, request, timeout=TIMEOUT_S):
+        """The answer of a service, once it is there."""
+        if service not in self._clients:
+            self._clients[service] = self.node.create_client(service_type, service)
+        client = self._clients[service]
+        self.spin_until(client.service_is_ready, f'service {service}')
+        future = client.call_async(request)
+        self.spin_until(future.done, f'an answer of {service}', timeout)
+        return future.result()
+
+    def state_of(self, name):
+        """The state of a lifecycle node."""
+        return self.request(GetState, f'{name}/get_state', GetState.Request()).current_state.label
+
+    def parameters_of(self, name, *names):
+        """Values of parameters of a node, by name."""
+        values = self.request(GetParameters, f'{name}/get_parameters', GetParameters.Request(names=names)).values
+        return dict(zip(names, map(parameter_value_to_python, values), strict=True))
+
+
+@contextmanager
+def observing():
+    """An observer that leaves the graph with this context."""
+    with closing(Observer()) as observer:
+        yield observer
+
+
+class NodeProcess:
+    """The module `mtperception.ros.<name>`, running; it is ended with this context."""
+
+    def __init__(self, name, parameters, remaps, log):
+        command = [sys.executable, '-m', f'mtperception.ros.{name}', '--ros-args']
+        for key, value in parameters.items():
+            command += ['-p', f'{key}:={json.dumps(value)}']
+        for key, value in remaps.items():
+            command += ['-r', f'{key}:={value}']
+        self._log = log
+        with log.open('w') as file:
+            environment = os.environ | {'PYTHONUNBUFFERED': '1'}
+            self.process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind:
+            print(self.log)
+        self.stop()
+
+    @property
+    def log(self):
+        """What it said."""
+        return self._log.read_text()
+
+    @property
+    def lines(self):
+        """What it said, line by line, without the remarks of the middleware."""
+        return [line for line in self.log.splitlines() if '[rmw_' not in line]
+
+    def has_ended(self):
+        return self.process.poll() is not None
+
+    def resident_mb(self):
+        pages = int(Path(f'/proc/{self.process.pid}/statm').read_text().split()[1])
+        return pages * os.sysconf('SC_PAGESIZE') / 1e6
+
+    def stop(self, number=signal.SIGINT):
+        """Send a signal, if it still runs; its exit status."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self):
+        """The exit status, once it has ended."""
+        try:
+            return self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
 
 
 @contextmanager
 def node_process(name, **parameters):
-    """Runs the module `mtperception.ros.<name>`; ends it with SIGINT if it still runs."""
-    arguments = [text for key, value in parameters.items() for text in ('-p', f'{key}:={json.dumps(value)}')]
-    process = subprocess.Popen(
-        [sys.executable, '-m', f'mtperception.ros.{name}', '--ros-args', *arguments],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {'PYTHONUNBUFFERED': '1'},
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        try:
-            process.wait(timeout=10)
-        finally:
-            process.kill()
-
-
-def said(process):
-    """What an ended process wrote, line by line, without the remarks of the middleware."""
-    return [line for line in process.stderr.read().splitlines() if '[rmw_' not in line]
-
-
-class Listener:
-    """A node of the test's own; it works while `until` runs."""
-
-    def __init__(self, context):
-        self.node = rclpy.create_node('listener', context=context)
-        self._executor = SingleThreadedExecutor(context=context)
-        self._executor.add_node(self.node)
-
-    def close(self):
-        """Leave the graph, so that no later node takes this one for a subscriber."""
-        self._executor.shutdown()
-        self.node.destroy_node()
-
-    def collect(self, message_type, topic, qos=RELIABLE):
-        """A list that grows by what comes in on a topic."""
-        messages = []
-        self.node.create_subscription(message_type, topic, messages.append, qos)
-        return messages
-
-    def until(self, condition, patience_s=PATIENCE_S):
-        """Work until a condition holds; fails if it does not in time."""
-        deadline = time.monotonic() + patience_s
-        while not condition():
-            assert time.monotonic() < deadline, 'waited in vain'
-            self._executor.spin_once(timeout_sec=0.05)
-
-    def work(self, seconds):
-        """Work for some time."""
-        end = time.monotonic() + seconds
-        self.until(lambda: time.monotonic() >= end)
-
-
-@contextmanager
-def listening():
-    """A listener in a context of its own."""
-    context = Context()
-    rclpy.init(context=context)
-    listener = Listener(context)
-    try:
-        yield listener
-    finally:
-        listener.close()
-        context.try_shutdown()
+    """Runs a node of the package."""
+    with TemporaryDirectory() as folder, NodeProcess(name, parameters, {}, Path(folder) / 'log') as node:
+        yield node

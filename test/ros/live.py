@@ -41,11 +41,6 @@ class Peer(Observer):
             )
         self.spin_for(0.3)
 
-    def unsubscribe(self, *topics):
-        for topic in topics:
-            self.node.destroy_subscription(self._subscriptions.pop(topic))
-        self.spin_for(0.5)
-
     def publish(self, message, topic='image'):
         """Publish once the node listens."""
         if topic not in self._publishers:

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from graph import listening, node_process, said
+from graph import node_process, observing
 from rcl_interfaces.srv import DescribeParameters
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -42,25 +42,25 @@ def images(tmp_path):
 
 
 @pytest.fixture
-def listener():
-    with listening() as listener:
-        yield listener
+def observer():
+    with observing() as observer:
+        yield observer
 
 
 @pytest.fixture
-def topics(listener):
+def topics(observer):
     """What comes in on `image` and `camera_info`."""
-    return listener.collect(Image, 'image'), listener.collect(CameraInfo, 'camera_info')
+    return observer.collect(Image, 'image'), observer.collect(CameraInfo, 'camera_info')
 
 
 class TestMessages:
-    def test_every_frame_arrives_bit_by_bit_with_its_camera(self, images, listener, topics):
+    def test_every_frame_arrives_bit_by_bit_with_its_camera(self, images, observer, topics):
         folder, made = images
         begun = time.time_ns()
         with node_process('camera_player', source=str(folder), loop=False, frame_id='left') as player:
-            listener.until(lambda: player.poll() is not None)
-            listener.work(0.2)
-        assert player.returncode == 0
+            observer.spin_until(player.has_ended)
+            observer.spin_for(0.2)
+        assert player.wait() == 0
         received, infos = topics
         np.testing.assert_array_equal([image_to_rgb(message) for message in received], made)
         assert [intrinsics_from(info, 64, 48) for info in infos] == [CAMERA] * 3
@@ -68,89 +68,83 @@ class TestMessages:
         assert {message.header.frame_id for message in received} == {'left'}
         assert begun < stamp_ns(received[0]) < stamp_ns(received[1]) < stamp_ns(received[2]) < time.time_ns()
 
-    def test_synthetic_frames_too(self, listener, topics):
+    def test_synthetic_frames_too(self, observer, topics):
         options = {'width': 64, 'height': 48, 'rate': 20.0}
         with node_process('camera_player', source='synthetic', **options):
-            listener.until(lambda: len(topics[0]) >= 5)
+            observer.spin_until(lambda: len(topics[0]) >= 5)
         expected = open_source('synthetic', SourceOptions(**options))
         for message, frame in zip(topics[0], expected, strict=False):
             np.testing.assert_array_equal(image_to_rgb(message), frame.image)
 
-    def test_a_camera_that_is_not_known_is_one_that_is_not_calibrated(self, images, listener, topics):
+    def test_a_camera_that_is_not_known_is_one_that_is_not_calibrated(self, images, observer, topics):
         folder, _ = images
         (folder / 'dataset.json').unlink()
         with node_process('camera_player', source=str(folder)):
-            listener.until(lambda: topics[1])
+            observer.spin_until(lambda: topics[1])
         info = topics[1][0]
         assert (info.width, info.height) == (64, 48)
         assert not any([*info.k, *info.p, *info.d])
 
 
 class TestPace:
-    def test_a_rate(self, images, listener, topics):
+    def test_a_rate(self, images, observer, topics):
         with node_process('camera_player', source=str(images[0]), rate=40.0):
-            listener.until(lambda: len(topics[0]) >= 30)
+            observer.spin_until(lambda: len(topics[0]) >= 30)
         assert np.median(gaps_s(topics[0])) == pytest.approx(1 / 40, rel=0.2)
 
-    def test_the_own_rate_of_a_video(self, tmp_path, listener, topics):
+    def test_the_own_rate_of_a_video(self, tmp_path, observer, topics):
         with VideoWriter(tmp_path / 'walk.mp4', 16) as video:
             for value in range(20):
                 video.write(np.full((48, 64, 3), 10 * value, np.uint8))
         with node_process('camera_player', source=str(tmp_path / 'walk.mp4'), loop=False) as player:
-            listener.until(lambda: player.poll() is not None)
-            listener.work(0.2)
+            observer.spin_until(player.has_ended)
+            observer.spin_for(0.2)
         assert len(topics[0]) == 20
         assert np.median(gaps_s(topics[0])) == pytest.approx(1 / 16, rel=0.2)
 
-    def test_a_loop_starts_again_at_the_first_frame(self, images, listener, topics):
+    def test_a_loop_starts_again_at_the_first_frame(self, images, observer, topics):
         folder, made = images
         with node_process('camera_player', source=str(folder), rate=40.0):
-            listener.until(lambda: len(topics[0]) >= 8)
+            observer.spin_until(lambda: len(topics[0]) >= 8)
         for index, message in enumerate(topics[0]):
             np.testing.assert_array_equal(image_to_rgb(message), made[index % 3])
 
-    def test_nothing_is_played_to_nobody(self, images, listener):
+    def test_nothing_is_played_to_nobody(self, images, observer):
         folder, made = images
-        reports = listener.collect(DiagnosticArray, '/diagnostics')
+        reports = observer.collect(DiagnosticArray, '/diagnostics')
         with node_process('camera_player', source=str(folder), loop=False) as player:
-            listener.until(lambda: len(reports) >= 3)
+            observer.spin_until(lambda: len(reports) >= 3)
             assert {report.status[0].values[0].value for report in reports} == {'0'}
-            received = listener.collect(Image, 'image')
-            listener.until(lambda: player.poll() is not None)
-            listener.work(0.2)
+            received = observer.collect(Image, 'image')
+            observer.spin_until(player.has_ended)
+            observer.spin_for(0.2)
         np.testing.assert_array_equal([image_to_rgb(message) for message in received], made)
 
-    def test_unless_told_so(self, images, listener):
-        reports = listener.collect(DiagnosticArray, '/diagnostics')
+    def test_unless_told_so(self, images, observer):
+        reports = observer.collect(DiagnosticArray, '/diagnostics')
         with node_process('camera_player', source=str(images[0]), loop=False, wait_for_subscriber=False) as player:
-            listener.until(lambda: player.poll() is not None)
-            listener.work(0.2)
+            observer.spin_until(player.has_ended)
+            observer.spin_for(0.2)
         assert reports[-1].status[0].values[0].value == '3'
 
 
-def test_every_parameter_is_described_and_read_only(listener):
+def test_every_parameter_is_described_and_read_only(observer):
     names = [spec.name for spec in PARAMETERS]
     with node_process('camera_player'):
-        client = listener.node.create_client(DescribeParameters, '/camera_player/describe_parameters')
-        listener.until(client.service_is_ready)
-        answer = client.call_async(DescribeParameters.Request(names=names))
-        listener.until(answer.done)
-    found = answer.result().descriptors
+        request = DescribeParameters.Request(names=names)
+        found = observer.request(DescribeParameters, '/camera_player/describe_parameters', request).descriptors
     assert [(each.name, bool(each.description), each.read_only) for each in found] == [(n, True, True) for n in names]
 
 
 class TestEnd:
     @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-    def test_a_signal_ends_it_and_the_last_count_is_exact(self, number, images, listener, topics):
-        reports = listener.collect(DiagnosticArray, '/diagnostics')
+    def test_a_signal_ends_it_and_the_last_count_is_exact(self, number, images, observer, topics):
+        reports = observer.collect(DiagnosticArray, '/diagnostics')
         with node_process('camera_player', source=str(images[0]), rate=40.0) as player:
-            listener.until(lambda: len(topics[0]) >= 10)
-            player.send_signal(number)
-            listener.until(lambda: player.poll() is not None)
-            listener.work(0.2)
-            lines = said(player)
-        assert player.returncode == 0, lines
-        assert 'Traceback' not in ' '.join(lines)
+            observer.spin_until(lambda: len(topics[0]) >= 10)
+            assert player.stop(number) == 0
+            observer.spin_for(0.2)
+            assert 'Traceback' not in player.log
         status = reports[-1].status[0]
         assert status.name == '/camera_player: frames'
         assert {pair.key: pair.value for pair in status.values} == {'published': str(len(topics[0]))}
@@ -165,7 +159,6 @@ class TestEnd:
     )
     def test_what_cannot_be_played_is_one_clear_line(self, parameters, message):
         with node_process('camera_player', **parameters) as player:
-            assert player.wait(timeout=30) == 1
-            lines = said(player)
-        assert len(lines) == 1, lines
-        assert re.search(message, lines[0]), lines
+            assert player.wait() == 1
+            (line,) = player.lines
+        assert re.search(message, line)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from graph import RELIABLE, listening
+from graph import RELIABLE, observing
 
 from mtperception.ros import demo_monitor as module
 from mtperception.ros.demo_monitor import CONFIGURE, demo_monitor
@@ -23,9 +23,9 @@ def monitor():
 
 def publish(name, **values):
     """A status on /diagnostics, from another node, once somebody listens."""
-    with listening() as other:
+    with observing() as other:
         publisher = other.node.create_publisher(DiagnosticArray, '/diagnostics', RELIABLE)
-        other.until(publisher.get_subscription_count)
+        other.spin_until(publisher.get_subscription_count)
         pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
         publisher.publish(DiagnosticArray(status=[DiagnosticStatus(name=name, values=pairs)]))
         publisher.wait_for_all_acked(ACKNOWLEDGED)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
-from graph import RELIABLE, listening, node_process, said
+from graph import RELIABLE, node_process, observing
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from videos import read_video
@@ -25,13 +25,13 @@ def picture(*color):
 class Stream:
     """Publishes to the recorder, and knows how many frames it has recorded."""
 
-    def __init__(self, listener):
-        self._listener = listener
-        self._publishers = {topic: listener.node.create_publisher(Image, topic, RELIABLE) for topic in TOPICS}
-        self._reports = listener.collect(DiagnosticArray, '/diagnostics')
+    def __init__(self, observer):
+        self._observer = observer
+        self._publishers = {topic: observer.node.create_publisher(Image, topic, RELIABLE) for topic in TOPICS}
+        self._reports = observer.collect(DiagnosticArray, '/diagnostics')
 
     def connect(self):
-        self._listener.until(lambda: all(p.get_subscription_count() for p in self._publishers.values()))
+        self._observer.spin_until(lambda: all(p.get_subscription_count() for p in self._publishers.values()))
 
     def send(self, topic, seconds, image):
         sec, nanosec = divmod(round(seconds * 1e9), 10**9)
@@ -39,15 +39,15 @@ class Stream:
 
     def until_recorded(self, count):
         values = [{'recorded': str(count)}]
-        self._listener.until(
+        self._observer.spin_until(
             lambda: values == [{v.key: v.value for v in report.status[0].values} for report in self._reports[-1:]]
         )
 
 
 @pytest.fixture
 def stream():
-    with listening() as listener:
-        yield Stream(listener)
+    with observing() as observer:
+        yield Stream(observer)
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
@@ -60,9 +60,8 @@ def test_records_pairs_side_by_side_until_a_signal(number, tmp_path, stream):
             for topic, image in messages[:: 1 if index % 2 else -1]:  # in either order
                 stream.send(topic, index / 10, image)
         stream.until_recorded(12)
-        recorder.send_signal(number)
-        assert recorder.wait(timeout=10) == 0
-        assert 'recorded 12 images' in recorder.stderr.read()
+        assert recorder.stop(number) == 0
+        assert 'recorded 12 images' in recorder.log
     images, rate = read_video(out / 'overlay_depth.mp4')
     assert rate == 10
     assert [image.shape for image in images] == [(48, 128, 3)] * 12
@@ -109,16 +108,15 @@ def test_an_image_without_its_partner_is_left_out(tmp_path, stream):
 def test_a_signal_before_the_first_image_ends_it_as_well(tmp_path, stream):
     with node_process('recorder', out=str(tmp_path)) as recorder:
         stream.until_recorded(0)
-        recorder.send_signal(signal.SIGINT)
-        assert recorder.wait(timeout=10) == 0
+        assert recorder.stop() == 0
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
     (tmp_path / 'file').touch()
     with node_process('recorder', out=str(tmp_path / 'file')) as recorder:
-        assert recorder.wait(timeout=30) == 1
-        (line,) = said(recorder)
+        assert recorder.wait() == 1
+        (line,) = recorder.lines
     assert str(tmp_path / 'file') in line
 
 
@@ -128,8 +126,8 @@ def test_a_video_that_cannot_be_written_ends_it_with_the_reason(tmp_path, stream
         stream.connect()
         for topic in TOPICS:
             stream.send(topic, 0.0, picture(0, 0, 0))
-        assert recorder.wait(timeout=30) == 1
-        assert 'overlay_depth.mp4: OpenCV cannot write' in recorder.stderr.read()
+        assert recorder.wait() == 1
+        assert 'overlay_depth.mp4: OpenCV cannot write' in recorder.log
 
 
 class TestPairs:

@@ -4,55 +4,31 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import rclpy
 import yaml
-from lifecycle_msgs.srv import GetState
-from rcl_interfaces.srv import GetParameters
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.parameter import parameter_value_to_python
+from graph import Observer
 
-START_TIMEOUT_S = 60
 ROS2 = shutil.which('ros2', path=str(Path(sys.executable).parent)) or shutil.which('ros2')
 needs_launch = pytest.mark.skipif(
     not (ROS2 and find_spec('launch_ros')), reason='needs `ros2 launch` and launch_ros, which no wheel brings'
 )
 
 
-class Observer:
-    """Asks a node about itself, as any other node could."""
-
-    def __init__(self):
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
-        self._node = rclpy.create_node('observer', context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-
-    def close(self):
-        self._executor.shutdown()
-        self._node.destroy_node()
-        rclpy.shutdown(context=self._context)
-
-    def state(self, name):
-        return self._call(GetState, f'{name}/get_state', GetState.Request()).current_state.label
+class LaunchObserver(Observer):
+    """Waits until a node is there and where it should be."""
 
     def wait_for_state(self, name, wanted):
-        self._wait_until(lambda: self.state(name) == wanted, f'{name} to be {wanted}')
+        self.spin_until(lambda: self.state_of(name) == wanted, f'{name} to be {wanted}')
 
     def wait_for_subscriptions(self, name, *topics):
-        self._wait_for_ends(self._node.get_subscriptions_info_by_topic, name, topics)
+        self._wait_for_ends(self.node.get_subscriptions_info_by_topic, name, topics)
 
     def wait_for_publishers(self, name, *topics):
-        self._wait_for_ends(self._node.get_publishers_info_by_topic, name, topics)
-
-    def parameters(self, name, *names):
-        values = self._call(GetParameters, f'{name}/get_parameters', GetParameters.Request(names=names)).values
-        return dict(zip(names, map(parameter_value_to_python, values), strict=True))
+        self._wait_for_ends(self.node.get_publishers_info_by_topic, name, topics)
 
     def _wait_for_ends(self, list_ends, name, topics):
         namespace, _, base = name.rpartition('/')
@@ -60,29 +36,13 @@ class Observer:
         def is_at(topic):
             return any((end.node_name, end.node_namespace) == (base, namespace or '/') for end in list_ends(topic))
 
-        self._wait_until(lambda: all(map(is_at, topics)), f'{name} at {topics}')
-
-    def _wait_until(self, condition, what):
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not condition():
-            assert time.monotonic() < deadline, f'waited for {what}'
-            time.sleep(0.05)
-
-    def _call(self, service_type, name, request):
-        client = self._node.create_client(service_type, name)
-        assert client.wait_for_service(START_TIMEOUT_S), f'no service {name}'
-        future = client.call_async(request)
-        self._executor.spin_until_future_complete(future, START_TIMEOUT_S)
-        assert future.done(), f'no answer from {name}'
-        self._node.destroy_client(client)
-        return future.result()
+        self.spin_until(lambda: all(map(is_at, topics)), f'{name} at {topics}')
 
 
 @pytest.fixture
-def observer(ros_domain):
-    observer = Observer()
-    yield observer
-    observer.close()
+def observer():
+    with closing(LaunchObserver()) as observer:
+        yield observer
 
 
 @pytest.fixture
@@ -161,7 +121,7 @@ def test_arguments_arrive(launch, observer):
         'precision': 'fp32',
         'use_sim_time': True,
     }
-    assert observer.parameters('/perception', *expected) == expected
+    assert observer.parameters_of('/perception', *expected) == expected
 
 
 @needs_launch
@@ -172,15 +132,15 @@ def test_arguments_go_before_the_parameter_file_and_only_where_given(launch, obs
     launch(params_file=file, namespace='front', model='elsewhere')
     observer.wait_for_state('/front/perception', 'unconfigured')
     expected = {**mine, 'backend': 'onnxruntime', 'device': 'cpu', 'model': 'elsewhere'}
-    assert observer.parameters('/front/perception', *expected) == expected
+    assert observer.parameters_of('/front/perception', *expected) == expected
 
 
 @needs_launch
 def test_without_autostart_the_node_waits(launch, observer):
     launch(autostart='false')
     observer.wait_for_state('/perception', 'unconfigured')
-    time.sleep(1)
-    assert observer.state('/perception') == 'unconfigured'
+    observer.spin_for(1)
+    assert observer.state_of('/perception') == 'unconfigured'
 
 
 @needs_launch
