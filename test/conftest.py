@@ -1,5 +1,7 @@
 """What all tests share: a ROS domain of their own, and the package built by colcon."""
 
+import fcntl
+import os
 import shutil
 import socket
 import subprocess
@@ -122,20 +124,32 @@ def workspace(colcon_build):
 
 
 @pytest.fixture(scope='session')
-def three_task_model(tmp_path_factory):
-    """A model directory with segmentation, depth and normals, of random weights."""
+def three_task_network():
+    """Segmentation, depth and normals, of random weights."""
     import torch
 
-    from mtperception.card import ModelCard, TrainingCamera
-    from mtperception.export import export_model
     from mtperception.networks import create_network
 
-    tasks = ('segmentation', 'depth', 'normals')
     torch.manual_seed(3)
-    network = create_network('joint_lw_refinenet', 6, tasks).eval()
+    network = create_network('joint_lw_refinenet', 6, ('segmentation', 'depth', 'normals')).eval()
     torch.nn.init.normal_(network.heads['depth'].predict.bias, 4.0, 0.1)
-    camera = TrainingCamera(300.0, 200, 100)
-    card = ModelCard('three', 'joint_lw_refinenet', 6, tasks, 'kitti_6', (0, 6), (0.5, 80.0), camera)
-    out = tmp_path_factory.mktemp('models') / 'three'
-    export_model(network, card, out)
+    return network
+
+
+@pytest.fixture(scope='session')
+def three_task_model(three_task_network, tmp_path_factory):
+    """Its model directory, exported once for all workers: that takes a quarter of a minute and more."""
+    from mtperception.card import ModelCard, TrainingCamera
+    from mtperception.export import export_model
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base
+    out = shared / 'three'
+    with (shared / 'three.lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not out.exists():
+            tasks = ('segmentation', 'depth', 'normals')
+            camera = TrainingCamera(300.0, 200, 100)
+            card = ModelCard('three', 'joint_lw_refinenet', 6, tasks, 'kitti_6', (0, 6), (0.5, 80.0), camera)
+            export_model(three_task_network, card, out)
     return out

@@ -2,6 +2,8 @@
 
 import json
 import os
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from itertools import product
 
 import numpy as np
@@ -56,26 +58,42 @@ def checkpoint(network, tmp_path_factory):
     return path
 
 
-def test_import_keeps_the_network_and_slices_its_classes(network, checkpoint, tmp_path):
-    out = tmp_path / 'rooms'
-    import_checkpoint(checkpoint, 'joint_lw_refinenet', 'nyuv2_kitti_46', out, classes=(0, 40))
+def command(checkpoint, out, classes):
+    """`mtperception import`: exit status, standard output, standard error."""
+    options = ['--network', 'joint_lw_refinenet', '--label-space', 'nyuv2_kitti_46', '--out', str(out)]
+    with redirect_stdout(StringIO()) as stdout, redirect_stderr(StringIO()) as stderr:
+        status = main(['import', str(checkpoint), *options, '--classes', classes])
+    return status, stdout.getvalue(), stderr.getvalue()
+
+
+@pytest.fixture(scope='module')
+def imported(checkpoint, tmp_path_factory):
+    """The model directory that the command wrote, and what it said."""
+    out = tmp_path_factory.mktemp('imported') / 'streets'
+    return out, command(checkpoint, out, '40:46')
+
+
+def test_import_keeps_the_network_and_slices_its_classes(network, imported):
+    out, _ = imported
     card = open_model(out).card
-    assert (card.num_classes, card.tasks, card.classes) == (46, ('segmentation', 'depth'), (0, 40))
+    assert (card.num_classes, card.tasks, card.classes) == (46, ('segmentation', 'depth'), (40, 46))
     image = np.random.default_rng(0).integers(0, 256, (97, 131, 3), np.uint8)
     prediction = Predictor(out, 'onnxruntime', 'cpu')(image)
     with torch.inference_mode():
-        expected = Pipeline(network, card.depth_range, (0, 40))(torch.tensor(image[None]))
-    assert prediction.labels.max() < 40
+        expected = Pipeline(network, card.depth_range, (40, 46))(torch.tensor(image[None]))
+    assert prediction.labels.min() >= 40
     assert (prediction.labels == expected['labels'][0].numpy()).mean() >= 0.999
     assert prediction.depth == pytest.approx(expected['depth'][0].numpy(), abs=1e-3)
 
 
-def test_the_command(checkpoint, tmp_path, capsys):
-    options = ['--network', 'joint_lw_refinenet', '--label-space', 'nyuv2_kitti_46', '--out', str(tmp_path / 'streets')]
-    assert main(['import', str(checkpoint), *options, '--classes', '40:46']) == 0
-    assert 'labels equal on' in capsys.readouterr().out
-    assert open_model(tmp_path / 'streets').card.classes == (40, 46)
-    assert main(['import', str(checkpoint), *options, '--classes', 'rooms']) == 2
+def test_the_command_says_how_well_the_graph_agrees_and_nothing_else(imported):
+    out, (status, stdout, stderr) = imported
+    assert (status, stderr) == (0, '')
+    assert stdout.startswith(f'{out}: labels equal on')
+
+
+def test_a_slice_is_two_numbers(checkpoint, tmp_path):
+    assert command(checkpoint, tmp_path / 'streets', 'rooms')[0] == 2
 
 
 def test_class_count_is_checked_against_the_label_space(checkpoint, tmp_path):
