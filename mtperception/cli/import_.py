@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mtperception.cli.progress import progress
+
 
 def _slice(text: str) -> tuple[int, int]:
     first, colon, end = text.partition(':')
@@ -28,10 +30,10 @@ def import_(
     --out models/published
     """
     chosen = None if classes is None else _slice(classes)
-    try:
-        from mtperception.published import import_checkpoint
-    except ImportError as error:
-        raise ImportError(f'import needs PyTorch ({error}): pip install "mtperception[torch]"') from error
-
-    parity = import_checkpoint(checkpoint, network, label_space, out, chosen)
+    with progress('importing, exporting and comparing', None):
+        try:
+            from mtperception.published import import_checkpoint
+        except ImportError as error:
+            raise ImportError(f'import needs PyTorch ({error}): pip install "mtperception[torch]"') from error
+        parity = import_checkpoint(checkpoint, network, label_space, out, chosen)
     typer.echo(f'{out}: {parity}')

@@ -42,7 +42,7 @@ def predict(
     check_apart(out, inputs)
     counts = [source.count for source in sources.values()]
     total = None if None in counts else sum(counts)
-    with closing(Predictor(model, backend, device)) as predictor, progress('predicting', total) as move:
+    with progress('predicting', total) as move, closing(Predictor(model, backend, device)) as predictor:
         out.mkdir(parents=True, exist_ok=True)
         start, done = time.monotonic(), 0
         for _ in PredictionWriter(predictor, out, maps).write(sources):
