@@ -43,16 +43,14 @@ def generate_launch_description() -> LaunchDescription:
             ),
             DeclareLaunchArgument('namespace', default_value='', description='Namespace of the node and its topics.'),
             DeclareLaunchArgument('log_level', default_value='info', description='debug, info, warn, error or fatal.'),
-            DeclareLaunchArgument('rviz', default_value='false', description='Show everything in rviz.'),
-            OpaqueFunction(function=_perception),
-            Node(
-                package='rviz2',
-                executable='rviz2',
-                namespace=LaunchConfiguration('namespace'),
-                arguments=['-d', str(resources.find('rviz', 'perception.rviz'))],
-                remappings=[('image', LaunchConfiguration('image'))],
-                condition=IfCondition(LaunchConfiguration('rviz')),
+            DeclareLaunchArgument('rviz', default_value='false', description='Show images, maps and points in rviz.'),
+            DeclareLaunchArgument(
+                'fixed_frame',
+                default_value='camera_optical_frame',
+                description="rviz's fixed frame: the frame_id of the images, or a frame that tf connects with it.",
             ),
+            OpaqueFunction(function=_perception),
+            OpaqueFunction(function=_rviz, condition=IfCondition(LaunchConfiguration('rviz'))),
         ]
     )
 
@@ -60,23 +58,42 @@ def generate_launch_description() -> LaunchDescription:
 def _perception(context: LaunchContext) -> list[Node]:
     """The node, now that it is known which arguments were given."""
     given = context.launch_configurations
-    overrides = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-        for name, (kind, _) in PARAMETERS.items()
-        if given[name]
-    }
     camera_info = given['camera_info'] or _sibling(given['image'], 'camera_info')
     node = Node(
         package='mtperception',
         executable='perception_node',
         name='perception',
         namespace=given['namespace'],
-        parameters=[given['params_file'], *([overrides] if overrides else [])],
+        parameters=[given['params_file'], *_overrides(context, *PARAMETERS)],
         remappings=[('image', given['image']), ('camera_info', camera_info)],
         arguments=['--ros-args', '--log-level', given['log_level']],
         output='screen',
     )
     return [node]
+
+
+def _rviz(context: LaunchContext) -> list[Node]:
+    """rviz in the namespace of the node, by the same clock."""
+    given = context.launch_configurations
+    node = Node(
+        package='rviz2',
+        executable='rviz2',
+        namespace=given['namespace'],
+        parameters=_overrides(context, 'use_sim_time'),
+        remappings=[('image', given['image'])],
+        arguments=['-d', str(resources.find('rviz', 'perception.rviz')), '-f', given['fixed_frame']],
+    )
+    return [node]
+
+
+def _overrides(context: LaunchContext, *names: str) -> list[dict[str, ParameterValue]]:
+    """Those parameters that were given as arguments; none of them is no dictionary, since launch refuses empty ones."""
+    given = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=PARAMETERS[name][0])
+        for name in names
+        if context.launch_configurations[name]
+    }
+    return [given] if given else []
 
 
 def _sibling(topic: str, name: str) -> str:

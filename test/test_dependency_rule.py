@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from catkin_pkg.package import parse_package
 
 ROOT = Path(__file__).resolve().parent.parent / 'mtperception'
 LAYERS = (
@@ -94,6 +95,13 @@ def test_imports_obey_the_layers(module, path):
 )
 def test_a_breach_is_seen(module, source):
     assert len(list(violations(module, source))) == 1
+
+
+def test_package_xml_names_every_ros_package_that_is_imported():
+    files = [*ROOT.rglob('*.py'), *(ROOT.parent / 'launch').glob('*.py')]
+    packages = {name.split('.')[0] for file in files for name in imported(file.read_text(encoding='utf-8'))}
+    declared = {dependency.name for dependency in parse_package(str(ROOT.parent)).exec_depends}
+    assert {package for package in packages if ROS.fullmatch(package)} <= declared
 
 
 @pytest.mark.parametrize('module', ['predictor', 'backends.onnxruntime_backend', 'cli.predict', 'sources'])

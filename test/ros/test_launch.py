@@ -1,11 +1,13 @@
 """The installed package under the real launch system, and its executable by itself: processes, seen over DDS."""
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
 from contextlib import closing
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -143,6 +145,33 @@ def test_without_autostart_the_node_waits(launch, observer):
     assert observer.state_of('/perception') == 'unconfigured'
 
 
+@pytest.fixture
+def rviz(tmp_path, monkeypatch):
+    """In place of rviz2, which needs a screen: a program that writes down its arguments; the file, once it is there."""
+    prefix, called = tmp_path / 'rviz', tmp_path / 'called'
+    executable = prefix / 'lib' / 'rviz2' / 'rviz2'
+    for file in (executable, prefix / 'share' / 'ament_index' / 'resource_index' / 'packages' / 'rviz2'):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    executable.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {called}.part\nmv {called}.part {called}\n')
+    executable.chmod(0o755)
+    monkeypatch.setenv('AMENT_PREFIX_PATH', f'{prefix}:{os.environ.get("AMENT_PREFIX_PATH", "")}'.rstrip(':'))
+    return called
+
+
+@needs_launch
+def test_rviz_is_told_the_frame_the_camera_and_the_clock(launch, observer, rviz):
+    launch(rviz='true', fixed_frame='map', namespace='front', image='/camera/image_raw', use_sim_time='true')
+    observer.spin_until(rviz.exists, 'rviz')
+    arguments = rviz.read_text().splitlines()
+    options = list(pairwise(arguments))
+    assert {('-f', 'map'), ('-r', '__ns:=/front'), ('-r', 'image:=/camera/image_raw')} <= set(options)
+    assert Path(dict(options)['-d']).name == 'perception.rviz'
+    parameters = yaml.safe_load(Path(dict(options)['--params-file']).read_text(encoding='utf-8'))
+    assert [node['ros__parameters'] for node in parameters.values()] == [{'use_sim_time': True}]
+    observer.wait_for_state('/front/perception', 'active')
+
+
 @needs_launch
 def test_every_argument_is_described(workspace, tmp_path):
     command = workspace.command(ROS2, 'launch', 'mtperception', 'perception.launch.py', '--show-args')
@@ -151,6 +180,6 @@ def test_every_argument_is_described(workspace, tmp_path):
     names = {name.strip(" ':"): description.strip() for name, description, *_ in paragraphs}
     assert set(names) == {
         *('image', 'camera_info', 'image_transport', 'model', 'backend', 'device', 'precision', 'params_file'),
-        *('namespace', 'autostart', 'use_sim_time', 'log_level', 'rviz'),
+        *('namespace', 'autostart', 'use_sim_time', 'log_level', 'rviz', 'fixed_frame'),
     }
     assert all(len(description) > 10 for description in names.values())
