@@ -21,7 +21,7 @@ class Presentation:
     Attributes:
         settings: the node's parameters.
         space: the label space that is published: the model's own, or the grouping that was asked for.
-        group_table: uint8 256, from the model's class index to the index in `space`; 255 stays 255.
+        group_table: uint8 256, from the model's class index to the index in `space`, 255 stays 255; None: the same.
         id_table: uint8 256, from the index in `space` to the published id.
         mask_table: uint8 256, 255 at the model's class indices that `semantic/mask` marks.
         depth_range: smallest and largest valid depth in metres.
@@ -30,7 +30,7 @@ class Presentation:
 
     settings: Settings
     space: LabelSpace
-    group_table: np.ndarray
+    group_table: np.ndarray | None
     id_table: np.ndarray
     mask_table: np.ndarray
     depth_range: tuple[float, float]
@@ -43,7 +43,7 @@ class Presentation:
         Raises:
             ValueError: if the model has no such grouping or mask class, ids would leave 0..254, or no depth is valid.
         """
-        space, group_table = model_space, np.arange(256, dtype=np.uint8)
+        space, group_table = model_space, None
         if settings.label_space not in ('', model_space.name):
             group_table = model_space.grouping(settings.label_space)
             space = load_label_space(settings.label_space)
@@ -72,15 +72,18 @@ class Presentation:
 
     def labels(self, labels: np.ndarray, confidence: np.ndarray) -> np.ndarray:
         """uint8 H,W of indices in `space`, 255 = unknown, from the model's labels and confidence."""
-        grouped = cv2.LUT(labels, self.group_table)
+        grouped = labels if self.group_table is None else cv2.LUT(labels, self.group_table)
         if self.min_confidence:
             grouped = np.where(confidence < self.min_confidence, np.uint8(IGNORE_INDEX), grouped)
         return grouped
 
     def valid_depth(self, depth: np.ndarray) -> np.ndarray:
         """float32 H,W metres, 0 outside `depth_range`."""
-        near, far = self.depth_range
-        return np.where((depth >= np.float32(near)) & (depth <= np.float32(far)), depth, np.float32(0))
+        near, far = (float(np.float32(limit)) for limit in self.depth_range)
+        valid = cv2.inRange(depth, near, far)
+        if cv2.countNonZero(valid) == depth.size:
+            return depth
+        return np.where(valid, depth, np.float32(0))
 
     def id_names(self) -> dict[int, str]:
         """Every published id and its name, the unknown ones too."""

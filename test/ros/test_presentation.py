@@ -38,7 +38,7 @@ def test_grouping_maps_the_winning_class():
     names = [load_label_space('nyuv2_13').names[i] for i in presentation.labels(LABELS, CONFIDENCE)[0, :3]]
     assert names == ['wall', 'bed', 'objects']
     assert presentation.labels(LABELS, CONFIDENCE)[0, 3] == 255
-    assert np.array_equal(build(label_space='nyuv2_40').group_table, np.arange(256))
+    assert np.array_equal(build(label_space='nyuv2_40').labels(LABELS, CONFIDENCE), LABELS)
 
 
 def test_the_mask_is_by_the_models_own_classes():
@@ -53,6 +53,13 @@ def test_depth_outside_the_limits_is_invalid_and_never_clamped():
     valid = build().valid_depth(depth)
     assert valid[0].tolist() == pytest.approx([0, 0.3, 5.0, 10.0, 0, 0])
     assert build(min_depth=1.0, max_depth=5.0).valid_depth(depth)[0].tolist() == [0, 0, 5.0, 0, 0, 0]
+
+
+@pytest.mark.parametrize('limit', [0.7, 1.1, 2.3, 9.9])
+def test_the_limits_themselves_are_valid(limit):
+    """The graph clamps to them: they occur, and float32 rounds them to either side."""
+    assert build(min_depth=limit).valid_depth(np.full((2, 2), limit, np.float32)).all()
+    assert build(max_depth=limit).valid_depth(np.full((2, 2), limit, np.float32)).all()
 
 
 def test_names_of_all_ids():
