@@ -3,6 +3,7 @@
 import uuid
 from contextlib import closing, contextmanager
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from graph import RELIABLE, TIMEOUT_S, NodeProcess, Observer
 from lifecycle_msgs.srv import ChangeState
@@ -158,3 +159,17 @@ def active_node(folder, remaps=None, reliable=True, overrides=None, **parameters
     with running_node(folder, remaps, reliable, overrides, **parameters) as (node, peer):
         peer.wait_for_state('active')
         yield node, peer
+
+
+def pixels(message, dtype=np.uint8, channels=()):
+    """An image message as an array."""
+    return np.frombuffer(message.data, dtype).reshape(message.height, message.width, *channels)
+
+
+def endpoints(peer, topic):
+    """Reliability and durability of the node's end of a topic."""
+    name = f'{peer.node.get_namespace()}/{topic}'
+    found = peer.node.get_publishers_info_by_topic(name) + peer.node.get_subscriptions_info_by_topic(name)
+    return {
+        (i.qos_profile.reliability.name, i.qos_profile.durability.name) for i in found if i.node_name == 'perception'
+    }
