@@ -27,12 +27,9 @@ class Configured:
 
     def __init__(self, node: LifecycleNode, settings: Settings, qos_warnings: QosWarnings) -> None:
         self._node = node
-        self._undo = ExitStack()
-        try:
+        with ExitStack() as self._undo:  # what fails half-way leaves nothing on the graph
             self._build(node, settings, qos_warnings)
-        except BaseException:
-            self._undo.close()
-            raise
+            self._undo = self._undo.pop_all()
 
     def _build(self, node: LifecycleNode, settings: Settings, qos_warnings: QosWarnings) -> None:
         self.monitor = Monitor()

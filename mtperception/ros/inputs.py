@@ -38,13 +38,10 @@ class Inputs:
         image = node.resolve_topic_name('image')
         # Remapping `image` does not remap `image/compressed`: it goes with the name that `image` resolves to.
         image_type, topic = (CompressedImage, f'{image}/compressed') if transport == 'compressed' else (Image, image)
-        self._undo = ExitStack()
-        try:
+        with ExitStack() as self._undo:
             self._create(CameraInfo, node.resolve_topic_name('camera_info'), self._on_camera_info)
             self._create(image_type, topic, self._on_image)
-        except BaseException:
-            self.destroy()
-            raise
+            self._undo = self._undo.pop_all()
 
     def destroy(self) -> None:
         """Take the subscriptions off the graph."""

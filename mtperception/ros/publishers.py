@@ -25,18 +25,15 @@ class OutputPublishers:
     def __init__(self, node: LifecycleNode, tasks: Iterable[str], qos_warnings: QosWarnings) -> None:
         self._node = node
         self._qos_warnings = qos_warnings
-        self._undo = ExitStack()
         self._said: tuple[str, float] | None = None
         self._classes = self._label_info = None
-        try:
+        with ExitStack() as self._undo:
             self._outputs = [(output, self._create(output.message_type, output.topic)) for output in outputs_for(tasks)]
             if 'segmentation' in tasks:
                 self._classes = self._create(String, 'semantic/classes', LATCHED_QOS)
                 if label_info.LabelInfo is not None:
                     self._label_info = self._create(label_info.LabelInfo, 'semantic/label_info', LATCHED_QOS)
-        except BaseException:
-            self.destroy()
-            raise
+            self._undo = self._undo.pop_all()
 
     def wanted(self) -> bool:
         """Whether anybody subscribes to a frame output."""
