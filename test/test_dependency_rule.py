@@ -25,12 +25,12 @@ LAYERS = (
         'visualization',
     },
     {'networks', 'pipeline', 'selftest', 'backends', 'predictor'},
-    {'data', 'training', 'evaluation', 'export', 'published'},
+    {'data', 'training', 'evaluation', 'experts', 'export', 'published'},
     {'ros'},
     {'cli', '__main__'},
 )
 ROS = re.compile(r'rclpy|launch|launch_ros|ament_index_python|cv_bridge|sensor_msgs_py|\w+_(msgs|interfaces)')
-WITH_TORCH = ('networks', 'pipeline', 'backends.torch_backend', 'data', 'training', 'evaluation', 'export', 'published')
+WITH_TORCH = ('networks', 'pipeline', 'backends.torch_backend', 'data', 'training', 'evaluation', 'experts', 'export', 'published')
 
 
 def layer_of(module):
