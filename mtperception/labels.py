@@ -12,6 +12,8 @@ from mtperception import resources
 
 IGNORE_INDEX = 255
 UNKNOWN_COLOR = (255, 255, 255)
+UNLABELLED = 'unlabelled'
+"""In a grouping: the group of the classes that have no counterpart in the coarser space."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +24,8 @@ class LabelSpace:
         name: the name of its file in `config/labels`.
         names: class names; the position is the class index.
         palette: uint8 C,3, RGB; no two alike and none white, which is kept for unknown pixels.
-        groupings: by the name of a coarser label space, uint8 C: the coarse index of each class.
+        groupings: by the name of a coarser label space, uint8 C: the coarse index of each class, 255 of those without
+            a counterpart.
     """
 
     name: str
@@ -87,11 +90,15 @@ def load_label_space(name: str) -> LabelSpace:
 
 
 def _grouping_table(names: Sequence[str], coarse: Sequence[str], groups: dict[str, list[str]]) -> np.ndarray:
-    """uint8 C: index in `coarse` of the group that each of `names` belongs to."""
+    """uint8 C: index in `coarse` of the group that each of `names` belongs to; 255 for the group `unlabelled`."""
     group_of = {fine: group for group, members in groups.items() for fine in members}
     if set(group_of) != set(names) or sum(map(len, groups.values())) != len(names):
-        raise ValueError('each class must be in exactly one group')
-    return np.array([coarse.index(group_of[name]) for name in names], np.uint8)
+        raise ValueError(f'each class must be in exactly one group, those without a counterpart in {UNLABELLED!r}')
+    index_of = {name: index for index, name in enumerate(coarse)} | {UNLABELLED: IGNORE_INDEX}
+    unknown = set(groups) - set(index_of)
+    if unknown:
+        raise ValueError(f'no group {", ".join(sorted(unknown))}: expected any of {", ".join(index_of)}')
+    return np.array([index_of[group_of[name]] for name in names], np.uint8)
 
 
 def _check(path: Path, names: Sequence[str], palette: np.ndarray) -> None:

@@ -14,6 +14,7 @@ from mtperception.labels import load_label_space
         ('nyuv2_13', 13, 'bed', 'window'),
         ('kitti_6', 6, 'sky', 'car'),
         ('nyuv2_kitti_46', 46, 'wall', 'car'),
+        ('cityscapes_19', 19, 'road', 'bicycle'),
     ],
 )
 def test_spaces_that_come_with_the_package(name, count, first, last):
@@ -36,6 +37,15 @@ def test_grouping_of_the_40_classes_to_13():
         assert coarse.names[table[fine.names.index(name)]] == group
     assert table[255] == 255
     assert table.dtype == np.uint8
+
+
+def test_grouping_of_the_street_classes_leaves_out_what_has_no_counterpart():
+    table = load_label_space('cityscapes_19').grouping('kitti_6')
+    # sky 0, building 1, road 2, sidewalk 3, vegetation 4, car 5, in the order of Cityscapes' train ids
+    vehicles = [5, 5, 5]  # car, truck, bus
+    expected = [2, 3, 1, *[255] * 5, 4, 4, 0, 255, 255, *vehicles, 255, 255, 255]
+    assert table[:19].tolist() == expected
+    assert set(table[19:]) == {255}
 
 
 def test_joint_space_is_rooms_then_streets():
@@ -67,7 +77,8 @@ WALL, FLOOR = '{name: wall, color: [1, 2, 3]}', '{name: floor, color: [4, 5, 6]}
         ('[]', 'not a label space'),
         ('classes: []', '1 to 254'),
         (f'classes: [{WALL}, {FLOOR}]\ngroupings: {{nyuv2_13: {{wall: [wall]}}}}', 'exactly one group'),
-        (f'classes: [{WALL}]\ngroupings: {{nyuv2_13: {{roof: [wall]}}}}', 'not a label space'),
+        (f'classes: [{WALL}]\ngroupings: {{nyuv2_13: {{wall: [wall], unlabelled: [wall]}}}}', 'exactly one group'),
+        (f'classes: [{WALL}]\ngroupings: {{nyuv2_13: {{roof: [wall]}}}}', 'no group roof: expected any of bed, '),
     ],
 )
 def test_wrong_files_are_refused(tmp_path, content, problem):
