@@ -3,10 +3,14 @@
 from pathlib import Path
 
 from mtperception.data.dataset import Dataset, DatasetError, DatasetFactory
+from mtperception.data.folder import Folder
 
 __all__ = ['DATASETS', 'Dataset', 'DatasetError', 'open_dataset']
 
-DATASETS: dict[str, DatasetFactory] = {}
+DATASETS: dict[str, DatasetFactory] = {
+    'folder': Folder,
+}
+"""One line per data set; the documentation of its module says which files it reads."""
 
 
 def open_dataset(name: str, root: str | Path, split: str = 'train') -> Dataset:

@@ -1,0 +1,124 @@
+"""Reading the files of a data set, with errors that say which file and what is wrong with it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mtperception.data.dataset import DatasetError
+from mtperception.labels import IGNORE_INDEX
+from mtperception.sources.images import read_rgb
+from mtperception.sources.source import SourceError
+
+
+def read_image(path: Path) -> np.ndarray:
+    """uint8 H,W,3, RGB: a PNG or JPEG file, turned upright as its EXIF data say.
+
+    Raises:
+        DatasetError: if there is none or it is not an image.
+    """
+    _check_is_file(path)
+    try:
+        return read_rgb(path)
+    except SourceError as error:
+        raise DatasetError(str(error)) from error
+
+
+def read_map(path: Path) -> np.ndarray:
+    """H,W: the raw values of an image file with one channel (labels, depth), in its own type.
+
+    Raises:
+        DatasetError: if there is none, it is not an image, or it has several channels.
+    """
+    _check_is_file(path)
+    values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise DatasetError(f'{path}: not an image that OpenCV can read: expected a complete PNG')
+    if values.ndim != 2:
+        raise DatasetError(f'{path}: found {values.shape[2]} channels: expected one, of class indices or depth')
+    return values
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file, stripped, without the empty ones.
+
+    Raises:
+        DatasetError: if there is no such file, it is not text, or it has no lines.
+    """
+    _check_is_file(path)
+    try:
+        lines = [line.strip() for line in path.read_text(encoding='utf-8-sig').splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f'{path}: not readable as text: {error}') from error
+    lines = [line for line in lines if line]
+    if not lines:
+        raise DatasetError(f'{path}: empty: expected one sample per line')
+    return lines
+
+
+def read_ids(root: Path, split: str) -> list[str]:
+    """The ids that `<root>/<split>.txt` lists, else the file `split` if it is a path.
+
+    Raises:
+        DatasetError: if there is neither, or the file lists nothing, or an id twice.
+    """
+    path = next((path for path in (root / f'{split}.txt', Path(split).expanduser()) if path.is_file()), None)
+    if path is None:
+        known = ', '.join(sorted(file.stem for file in root.glob('*.txt'))) or 'none'
+        raise DatasetError(
+            f'{root}: no split {split!r}: expected {split}.txt with one id per line, the path of such a file, '
+            f'or one of: {known}'
+        )
+    ids = read_lines(path)
+    if len(set(ids)) < len(ids):
+        twice = next(name for name in ids if ids.count(name) > 1)
+        raise DatasetError(f'{path}: lists {twice!r} more than once: expected each id once')
+    return ids
+
+
+def check_folder(root: Path, expected: str) -> None:
+    """Check that a data set's folder is there.
+
+    Raises:
+        DatasetError: if not; the message goes on with `expected`, what the folder must hold and where to get it.
+    """
+    if not root.is_dir():
+        raise DatasetError(f'{root}: no such folder: {expected}')
+
+
+def check_sizes(name: str, image: np.ndarray, maps: Mapping[str, np.ndarray | None]) -> None:
+    """Check that the annotations of a sample (by what they are) have its image's height and width.
+
+    Raises:
+        DatasetError: if one has not.
+    """
+    height, width = image.shape[:2]
+    for what, values in maps.items():
+        if values is not None and values.shape != (height, width):
+            found = f'{values.shape[1]}x{values.shape[0]}'
+            raise DatasetError(f'{name}: the {what} are {found}: expected the size of the image, {width}x{height}')
+
+
+def class_indices(path: Path, values: np.ndarray, count: int, ignored: int | None) -> np.ndarray:
+    """uint8 H,W: class indices with 255 for `ignored`.
+
+    Args:
+        path: where the values are from, for the message.
+        values: integers H,W.
+        count: number of classes.
+        ignored: the value of unlabelled pixels; None for a file in which all are labelled.
+
+    Raises:
+        DatasetError: for a value that is neither a class nor `ignored`.
+    """
+    unlabelled = values == ignored if ignored is not None else np.zeros(values.shape, bool)
+    wrong = ((values >= count) | (values < 0)) & ~unlabelled
+    if wrong.any():
+        raise DatasetError(f'{path}: label {values[wrong][0]}: expected 0..{count - 1}, or {ignored} for unlabelled')
+    return np.where(unlabelled, IGNORE_INDEX, values).astype(np.uint8)
+
+
+def _check_is_file(path: Path) -> None:
+    if not path.is_file():
+        raise DatasetError(f'{path}: no such file')

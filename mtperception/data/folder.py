@@ -1,0 +1,187 @@
+"""The generic data set: a folder with a `dataset.json` that says where its images and annotations are.
+
+`dataset.json` holds
+
+- `rgb`: the pattern of the image paths, with `{id}`; like all patterns absolute or relative to the folder;
+- `labels`, `label_space`, `ignore_index` (default 255): 8- or 16-bit PNGs of class indices, and what is unlabelled;
+- `depth`, `depth_scale`, `depth_offset` (default 0), `depth_invalid` (default null, no such value): PNGs;
+  metres = raw value x scale + offset, but missing where the raw value is `depth_invalid`;
+- `fx`, `fy`, `cx`, `cy`, `width`, `height`: the camera, in pixels of images of that size.
+
+Only `rgb` is required: what has no key is not annotated. Keys that are none of these are for other programs (`pose`).
+`<split>.txt` lists the ids of a split, one per line.
+"""
+
+import difflib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtperception.data.dataset import DatasetError
+from mtperception.data.files import check_folder, check_sizes, class_indices, read_ids, read_image, read_map
+from mtperception.labels import IGNORE_INDEX, load_label_space
+from mtperception.types import Intrinsics, Sample
+
+CAMERA = ('fx', 'fy', 'cx', 'cy', 'width', 'height')
+KEYS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(('rgb', 'labels', 'depth', 'label_space'), (str,)),
+    **dict.fromkeys(('depth_scale', 'depth_offset', 'fx', 'fy', 'cx', 'cy'), (int, float)),
+    **dict.fromkeys(('width', 'height'), (int,)),
+    'ignore_index': (int, type(None)),
+    'depth_invalid': (int, float, type(None)),
+}
+"""What is read from `dataset.json`, and the types that it may have."""
+PATTERNS = ('rgb', 'labels', 'depth')
+NEEDS = {'labels': ('label_space',), 'depth': ('depth_scale',), **dict.fromkeys(('fx', 'fy', 'cx', 'cy'), CAMERA)}
+"""Keys without which a key means nothing."""
+CLOSE = 0.8
+"""Keys at least as similar as that to a known one (difflib's ratio) are taken for a slip of the pen."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How the labels of a folder are stored."""
+
+    pattern: str
+    space: str
+    count: int
+    ignored: int | None
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How the depth of a folder is stored."""
+
+    pattern: str
+    scale: float
+    offset: float
+    invalid: float | None
+
+
+class Folder:
+    """The folder that this module's documentation describes. Implements `Dataset`.
+
+    Args:
+        root: the folder.
+        split: the name of its list of ids, or the path of one.
+
+    Raises:
+        DatasetError: if `dataset.json` or the list is missing or wrong.
+    """
+
+    def __init__(self, root: Path, split: str) -> None:
+        check_folder(root, 'expected a folder with dataset.json and a list of ids, train.txt for example')
+        path = root / 'dataset.json'
+        layout = _read_layout(path)
+        self._root = root
+        self._image_pattern: str = layout['rgb']
+        self._labels = _labels(path, layout)
+        self._depth = _depth(layout)
+        self._intrinsics = _intrinsics(layout)
+        self.ids = read_ids(root, split)
+        self.label_space = self._labels.space if self._labels else ''
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one sample. The camera is that of the folder, resized to the image.
+
+        Raises:
+            IndexError: outside of 0..len - 1.
+            DatasetError: if a file is missing or damaged, or does not fit the image or the label space.
+        """
+        name = self.ids[index]
+        image = read_image(self._path(self._image_pattern, name))
+        labels = self._read_labels(name)
+        depth = self._read_depth(name)
+        check_sizes(f'{self._root}: sample {name}', image, {'labels': labels, 'depth values': depth})
+        camera = self._intrinsics and self._intrinsics.resized(image.shape[1], image.shape[0])
+        return Sample(image, labels, depth, camera)
+
+    def _read_labels(self, name: str) -> np.ndarray | None:
+        if self._labels is None:
+            return None
+        path = self._path(self._labels.pattern, name)
+        return class_indices(path, read_map(path), self._labels.count, self._labels.ignored)
+
+    def _read_depth(self, name: str) -> np.ndarray | None:
+        if self._depth is None:
+            return None
+        raw = read_map(self._path(self._depth.pattern, name))
+        depth = (raw * self._depth.scale + self._depth.offset).astype(np.float32)
+        known = np.isfinite(depth) & (depth > 0)
+        if self._depth.invalid is not None:
+            known &= raw != self._depth.invalid
+        return np.where(known, depth, np.float32(0))
+
+    def _path(self, pattern: str, name: str) -> Path:
+        return self._root / pattern.replace('{id}', name)
+
+
+def _read_layout(path: Path) -> dict[str, Any]:
+    """`dataset.json` with every key that is known checked for its type."""
+    if not path.is_file():
+        raise DatasetError(f'{path}: no such file: expected a description with "rgb": "rgb/{{id}}.png"')
+    try:
+        layout = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f'{path}: not readable as JSON: {error}') from error
+    if not isinstance(layout, dict):
+        raise DatasetError(f'{path}: expected an object with keys such as "rgb", found {type(layout).__name__}')
+    for key, value in layout.items():
+        _check_key(path, key, value)
+    for key in ('rgb', *(needed for present in layout for needed in NEEDS.get(present, ()))):
+        if key not in layout:
+            raise DatasetError(f'{path}: no {key!r}: expected it beside {", ".join(layout) or "anything else"}')
+    return layout
+
+
+def _check_key(path: Path, key: str, value: Any) -> None:
+    if key not in KEYS:
+        meant = difflib.get_close_matches(key.lower(), KEYS, 1, CLOSE)
+        if meant:
+            raise DatasetError(f'{path}: unknown key {key!r}: did you mean {meant[0]!r}?')
+        return
+    if not isinstance(value, KEYS[key]) or isinstance(value, bool):
+        expected = ' or '.join('null' if kind is type(None) else kind.__name__ for kind in KEYS[key])
+        raise DatasetError(f'{path}: {key!r} is {value!r}: expected {expected}')
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DatasetError(f'{path}: {key!r} is {value!r}: expected a finite number')
+    if key in ('depth_scale', 'fx', 'fy', 'width', 'height') and value <= 0:
+        raise DatasetError(f'{path}: {key!r} is {value!r}: expected more than 0')
+    if key in PATTERNS and '{id}' not in value:
+        raise DatasetError(f'{path}: {key!r} is {value!r}: expected a path with {{id}} in it')
+
+
+def _labels(path: Path, layout: dict[str, Any]) -> Labels | None:
+    if 'labels' not in layout:
+        return None
+    try:
+        space = load_label_space(layout['label_space'])
+    except (FileNotFoundError, ValueError) as error:
+        raise DatasetError(f'{path}: label_space: {error}') from error
+    ignored = layout.get('ignore_index', IGNORE_INDEX)
+    if ignored is not None and 0 <= ignored < len(space):
+        raise DatasetError(
+            f'{path}: ignore_index {ignored} is the class {space.names[ignored]} of {space.name}: '
+            f'expected a value outside of 0..{len(space) - 1}'
+        )
+    return Labels(layout['labels'], space.name, len(space), ignored)
+
+
+def _depth(layout: dict[str, Any]) -> Depth | None:
+    if 'depth' not in layout:
+        return None
+    return Depth(layout['depth'], layout['depth_scale'], layout.get('depth_offset', 0), layout.get('depth_invalid'))
+
+
+def _intrinsics(layout: dict[str, Any]) -> Intrinsics | None:
+    if 'fx' not in layout:
+        return None
+    return Intrinsics(**{key: layout[key] for key in CAMERA})
