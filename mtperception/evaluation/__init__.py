@@ -1,0 +1,1 @@
+"""Evaluation: how good a model is, measured the same way for every model, data set and backend."""

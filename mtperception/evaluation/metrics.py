@@ -1,0 +1,257 @@
+"""Metrics by their usual names, summed over a set of images.
+
+Each class is a running sum: `update` with one image after the other, or `merge` with the sum over other images, then
+`compute`. Sums are in double precision. Pixels without truth never count, an image without any truth changes nothing,
+and a metric over nothing is NaN.
+"""
+
+import math
+
+import numpy as np
+
+from mtperception.geometry import is_valid
+from mtperception.labels import IGNORE_INDEX
+
+SMALLEST_DEPTH = 1e-3
+"""Metres. Predictions below it count as this one where a logarithm or a ratio needs a positive number."""
+DEPTH_RATIO = 1.25
+"""delta1, delta2 and delta3 are the shares of pixels that are wrong by less than this factor to the power 1, 2, 3."""
+ANGLES = (11.25, 22.5, 30.0)
+"""Degrees: bounds of the shares `within_11_25`, `within_22_5` and `within_30`."""
+BINS_PER_DEGREE = 100
+
+
+class SegmentationMetrics:
+    """Agreement of class labels.
+
+    Args:
+        num_classes: how many classes there are, from 0 on; at most 254.
+
+    Raises:
+        ValueError: for another number of classes.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        if not 0 < num_classes < IGNORE_INDEX:
+            raise ValueError(f'{num_classes} classes: expected 1 to {IGNORE_INDEX - 1}')
+        self.num_classes = num_classes
+        # The last column counts what was predicted as no class at all.
+        self._counts = np.zeros((num_classes, num_classes + 1), np.int64)
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """int64 C,C: pixels by true class (row) and predicted class (column).
+
+        A row sums to less than the pixels of its class if some of them were predicted as no class.
+        """
+        return self._counts[:, :-1].copy()
+
+    @property
+    def iou(self) -> np.ndarray:
+        """float64 C: intersection over union of each class, 0..1; NaN where neither predicted nor true anywhere."""
+        correct = np.diagonal(self._counts)
+        union = self._counts.sum(axis=1) + self._counts[:, :-1].sum(axis=0) - correct
+        return _ratio(correct, union)
+
+    def update(self, labels: np.ndarray, truth: np.ndarray) -> None:
+        """Add an image, or any number of pixels.
+
+        Args:
+            labels: uint8, predicted classes. What is no class, such as 255, is wrong whatever the truth.
+            truth: uint8, same shape; 255 = unlabelled, not counted.
+
+        Raises:
+            ValueError: if the arrays differ in shape or are of another type, or the truth has a class too many.
+        """
+        _check_same_shape(labels, truth)
+        if labels.dtype != np.uint8 or truth.dtype != np.uint8:
+            raise ValueError(f'labels {labels.dtype} and truth {truth.dtype}: expected uint8')
+        known = truth != IGNORE_INDEX
+        true = truth[known].astype(np.int64)
+        if true.size and true.max() >= self.num_classes:
+            raise ValueError(
+                f'class {true.max()} in the truth: expected 0 to {self.num_classes - 1}, or {IGNORE_INDEX} for unknown'
+            )
+        predicted = np.minimum(labels[known], np.uint8(self.num_classes))
+        pairs = true * (self.num_classes + 1) + predicted
+        self._counts += np.bincount(pairs, minlength=self._counts.size).reshape(self._counts.shape)
+
+    def merge(self, other: 'SegmentationMetrics') -> None:
+        """Add what another one of as many classes has counted."""
+        self._counts += other._counts
+
+    def compute(self) -> dict[str, float]:
+        """Metrics, 0..1.
+
+        Returns:
+            miou: mean of `iou` over the classes that occur in prediction or truth.
+            pixel_accuracy: share of the labelled pixels that are right.
+            mean_accuracy: the same by class, averaged over the classes that occur in the truth.
+        """
+        correct, total = np.diagonal(self._counts), self._counts.sum(axis=1)
+        return {
+            'miou': _mean_of_known(self.iou),
+            'pixel_accuracy': _quotient(correct.sum(), total.sum()),
+            'mean_accuracy': _mean_of_known(_ratio(correct, total)),
+        }
+
+
+class DepthMetrics:
+    """Error of depth, by the definitions of Eigen et al. (NIPS 2014) and of the KITTI depth benchmark (silog)."""
+
+    _PER_PIXEL = ('squared', 'squared_log', 'abs_rel', 'sq_rel', 'delta1', 'delta2', 'delta3')
+
+    def __init__(self) -> None:
+        self._sums = np.zeros(len(self._PER_PIXEL))
+        self._pixels = 0
+        self._image_sums = np.zeros(2)
+        self._images = 0
+
+    def update(self, depth: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) -> None:
+        """Add one image.
+
+        Args:
+            depth: float H,W, predicted metres.
+            truth: float H,W, metres; what is not `geometry.is_valid` is not counted.
+            valid: bool H,W: count these pixels only.
+
+        Raises:
+            ValueError: if the arrays differ in shape, or a prediction that counts is not finite.
+        """
+        _check_same_shape(depth, truth)
+        counted = is_valid(truth) if valid is None else is_valid(truth) & valid
+        if not counted.any():
+            return
+        true, predicted = truth[counted].astype(np.float64), depth[counted].astype(np.float64)
+        if not np.isfinite(predicted).all():
+            raise ValueError('the predicted depth is not finite everywhere: expected metres')
+        squared = (predicted - true) ** 2
+        positive = np.maximum(predicted, SMALLEST_DEPTH)
+        log, factor = np.log(positive / true), np.maximum(positive / true, true / positive)
+        self._sums += [
+            squared.sum(),
+            (log**2).sum(),
+            (np.sqrt(squared) / true).sum(),
+            (squared / true).sum(),
+            *(np.count_nonzero(factor < DEPTH_RATIO**power) for power in (1, 2, 3)),
+        ]
+        self._pixels += true.size
+        self._image_sums += np.sqrt(squared.mean()), 100 * log.std()
+        self._images += 1
+
+    def merge(self, other: 'DepthMetrics') -> None:
+        """Add the images of another one."""
+        self._sums += other._sums
+        self._pixels += other._pixels
+        self._image_sums += other._image_sums
+        self._images += other._images
+
+    def compute(self) -> dict[str, float]:
+        """Metrics, with p the predicted and t the true depth.
+
+        Returns:
+            rmse: square root of the mean of (p - t)^2 over all pixels of the set, metres.
+            rmse_per_image: mean over the images of the same, taken by image, metres.
+            rmse_log: square root of the mean of (ln p - ln t)^2 over all pixels.
+            abs_rel, sq_rel: mean of |p - t| / t and, in metres, of (p - t)^2 / t.
+            delta1, delta2, delta3: share of the pixels with max(p / t, t / p) below 1.25, 1.25^2, 1.25^3.
+            silog: mean over the images of 100 times the standard deviation of ln p - ln t, as in KITTI's benchmark:
+                no scale of an image's depth changes it.
+        """
+        means = {name: _quotient(total, self._pixels) for name, total in zip(self._PER_PIXEL, self._sums, strict=True)}
+        rmse_per_image, silog = (_quotient(total, self._images) for total in self._image_sums)
+        return {
+            'rmse': math.sqrt(means.pop('squared')),
+            'rmse_per_image': rmse_per_image,
+            'rmse_log': math.sqrt(means.pop('squared_log')),
+            **means,
+            'silog': silog,
+        }
+
+
+class NormalMetrics:
+    """Angle between predicted and true normals, over all pixels of the set."""
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._within = np.zeros(len(ANGLES), np.int64)
+        self._histogram = np.zeros(180 * BINS_PER_DEGREE, np.int64)
+
+    def update(self, normals: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) -> None:
+        """Add one image.
+
+        Args:
+            normals: float H,W,3, predicted unit vectors.
+            truth: float H,W,3, unit vectors; 0,0,0 where there is none.
+            valid: bool H,W: count these pixels only.
+
+        Raises:
+            ValueError: if the arrays differ in shape, or a prediction that counts is not finite.
+        """
+        _check_same_shape(normals, truth)
+        counted = truth.any(axis=-1)
+        if valid is not None:
+            counted &= valid
+        angles = _angles(normals[counted].astype(np.float64), truth[counted].astype(np.float64))
+        if not np.isfinite(angles).all():
+            raise ValueError('the predicted normals are not finite everywhere: expected unit vectors')
+        self._sum += float(angles.sum())
+        self._within += [np.count_nonzero(angles < bound) for bound in ANGLES]
+        self._histogram += np.histogram(angles, len(self._histogram), (0, 180))[0]
+
+    def merge(self, other: 'NormalMetrics') -> None:
+        """Add what another one has counted."""
+        self._sum += other._sum
+        self._within += other._within
+        self._histogram += other._histogram
+
+    def compute(self) -> dict[str, float]:
+        """Metrics.
+
+        Returns:
+            angle_mean, angle_median: degrees; the median to a hundredth, since angles are kept as a histogram.
+            within_11_25, within_22_5, within_30: share of the pixels that are off by less than so many degrees.
+        """
+        count = int(self._histogram.sum())
+        shares = (_quotient(within, count) for within in self._within)
+        names = (f'within_{bound:g}'.replace('.', '_') for bound in ANGLES)
+        return {
+            'angle_mean': _quotient(self._sum, count),
+            'angle_median': self._median(count),
+            **dict(zip(names, shares, strict=True)),
+        }
+
+    def _median(self, count: int) -> float:
+        """Middle of the bin that the middle pixel is in."""
+        if not count:
+            return math.nan
+        position = np.searchsorted(np.cumsum(self._histogram), (count + 1) / 2)
+        return (int(position) + 0.5) / BINS_PER_DEGREE
+
+
+def _angles(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Angles in degrees between unit vectors, float64 N,3 each.
+
+    The arc cosine would lose small angles: it is flat at 1. This is Kahan's formula.
+    """
+    difference, total = np.linalg.norm(first - second, axis=1), np.linalg.norm(first + second, axis=1)
+    return np.degrees(2 * np.arctan2(difference, total))
+
+
+def _check_same_shape(predicted: np.ndarray, truth: np.ndarray) -> None:
+    if predicted.shape != truth.shape:
+        raise ValueError(f'prediction of shape {predicted.shape}, truth of shape {truth.shape}: expected the same')
+
+
+def _quotient(total: float, count: int) -> float:
+    return float(total / count) if count else math.nan
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """float64: part / whole, NaN where that is 0 / 0."""
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+
+
+def _mean_of_known(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else math.nan
