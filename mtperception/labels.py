@@ -61,6 +61,25 @@ class LabelSpace:
         table[: len(self)] = self.groupings[target]
         return table
 
+    def conversion(self, target: 'LabelSpace') -> np.ndarray:
+        """uint8 256: table from this space's indices to those of a space that can say the same.
+
+        That is the space itself, one that this space is grouped into, or a joint one that has all its names.
+
+        Raises:
+            ValueError: if `target` is none of these.
+        """
+        if target.name in self.groupings:
+            return self.grouping(target.name)
+        if not set(self.names) <= set(target.names):
+            raise ValueError(
+                f'labels of {self.name} cannot be said in {target.name}: expected {self.name}, a grouping of it '
+                f'({", ".join(self.groupings) or "there is none"}), or a space that has all its names'
+            )
+        table = np.full(256, IGNORE_INDEX, np.uint8)
+        table[: len(self)] = target.indices(self.names)
+        return table
+
 
 NO_CLASSES = LabelSpace('', (), np.zeros((0, 3), np.uint8), {})
 """The label space of a network without segmentation."""

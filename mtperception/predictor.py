@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mtperception.backends import open_backend
-from mtperception.card import open_model
+from mtperception.backends import Backend, open_backend
+from mtperception.card import ModelCard, open_model
 from mtperception.geometry import focal_scale
 from mtperception.labels import LabelSpace
 from mtperception.types import Intrinsics, Prediction
@@ -16,14 +16,13 @@ OUTPUT_SIZES = ('input', 'network')
 DEPTH_SCALE_MODES = ('focal', 'none')
 
 
-class Predictor:
-    """Call it with an image.
+class BackendPredictor:
+    """A backend with what it needs to answer images of any size and camera. Call it with an image.
 
     Args:
-        model: a model directory, or the name of an installed one.
-        backend: 'auto', 'torch', 'onnxruntime' or 'openvino'.
-        device: 'auto', 'cpu' or 'cuda:N'; 'tensorrt:N' with onnxruntime.
-        precision: 'auto', 'fp32', 'fp16' or 'bf16'.
+        card: of the model that the backend runs.
+        label_space: of the labels it gives.
+        backend: runs the model's graph.
         network_size: width and height that larger images are reduced to (aspect kept, never enlarged); (0, 0) is the
             size of the model's training images.
         output_size: 'input': maps come back at the size of the image; 'network': at the size that the network saw.
@@ -32,38 +31,28 @@ class Predictor:
             'none': it is not.
 
     Raises:
-        ResourceNotFoundError, ModelError: no such model, or one that is not complete.
-        BackendUnavailableError: what is asked for cannot be had; the message says what to install.
-        SelfTestError: the backend does not reproduce the model's outputs.
         ValueError: an argument is not one of those above.
     """
 
     def __init__(
         self,
-        model: str | Path,
-        backend: str = 'auto',
-        device: str = 'auto',
-        precision: str = 'auto',
+        card: ModelCard,
+        label_space: LabelSpace,
+        backend: Backend,
         *,
         network_size: tuple[int, int] = (0, 0),
         output_size: str = 'input',
         depth_scale: float = 1.0,
         depth_scale_mode: str = 'focal',
     ) -> None:
-        if output_size not in OUTPUT_SIZES:
-            raise ValueError(f'output_size {output_size!r}: expected one of {", ".join(OUTPUT_SIZES)}')
-        if depth_scale_mode not in DEPTH_SCALE_MODES:
-            raise ValueError(f'depth_scale_mode {depth_scale_mode!r}: expected one of {", ".join(DEPTH_SCALE_MODES)}')
-        if min(network_size) < 0:
-            raise ValueError(f'network_size {network_size}: expected a width and a height, or 0, 0')
-        self.model = open_model(model)
-        self.card = self.model.card
-        self.label_space: LabelSpace = self.model.label_space
-        self.network_size = network_size if all(network_size) else (self.card.camera.width, self.card.camera.height)
+        _check(network_size, output_size, depth_scale_mode)
+        self.card = card
+        self.label_space = label_space
+        self.backend = backend
+        self.network_size = network_size if all(network_size) else (card.camera.width, card.camera.height)
         self.output_size = output_size
         self.depth_scale = depth_scale
         self.depth_scale_mode = depth_scale_mode
-        self.backend = open_backend(self.model, backend, device, precision)
 
     @property
     def description(self) -> str:
@@ -130,6 +119,57 @@ class Predictor:
             return np.float32(self.depth_scale)
         focal = focal_scale(intrinsics.fx, image_width, network_width, self.card.camera.fx)
         return np.float32(self.depth_scale * focal)
+
+
+class Predictor(BackendPredictor):
+    """A model directory and the backend that runs it. Call it with an image.
+
+    Args:
+        model: a model directory, or the name of an installed one.
+        backend: 'auto', 'torch', 'onnxruntime' or 'openvino'.
+        device: 'auto', 'cpu' or 'cuda:N'; 'tensorrt:N' with onnxruntime.
+        precision: 'auto', 'fp32', 'fp16' or 'bf16'.
+        network_size, output_size, depth_scale, depth_scale_mode: as for `BackendPredictor`.
+
+    Raises:
+        ResourceNotFoundError, ModelError: no such model, or one that is not complete.
+        BackendUnavailableError: what is asked for cannot be had; the message says what to install.
+        SelfTestError: the backend does not reproduce the model's outputs.
+        ValueError: an argument is not one of those above.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        backend: str = 'auto',
+        device: str = 'auto',
+        precision: str = 'auto',
+        *,
+        network_size: tuple[int, int] = (0, 0),
+        output_size: str = 'input',
+        depth_scale: float = 1.0,
+        depth_scale_mode: str = 'focal',
+    ) -> None:
+        _check(network_size, output_size, depth_scale_mode)  # before the seconds that opening a backend takes
+        self.model = open_model(model)
+        super().__init__(
+            self.model.card,
+            self.model.label_space,
+            open_backend(self.model, backend, device, precision),
+            network_size=network_size,
+            output_size=output_size,
+            depth_scale=depth_scale,
+            depth_scale_mode=depth_scale_mode,
+        )
+
+
+def _check(network_size: tuple[int, int], output_size: str, depth_scale_mode: str) -> None:
+    if output_size not in OUTPUT_SIZES:
+        raise ValueError(f'output_size {output_size!r}: expected one of {", ".join(OUTPUT_SIZES)}')
+    if depth_scale_mode not in DEPTH_SCALE_MODES:
+        raise ValueError(f'depth_scale_mode {depth_scale_mode!r}: expected one of {", ".join(DEPTH_SCALE_MODES)}')
+    if min(network_size) < 0:
+        raise ValueError(f'network_size {network_size}: expected a width and a height, or 0, 0')
 
 
 def _enlarge(name: str, map_: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -5,10 +5,11 @@ import time
 import numpy as np
 
 from mtperception.backends.backend import Backend, BackendUnavailableError, Maps, Runner
-from mtperception.card import ModelDirectory
+from mtperception.card import ModelCard, ModelDirectory
 
 try:
     import torch
+    from torch import nn
 
     from mtperception.networks import load_network
     from mtperception.pipeline import Pipeline
@@ -18,20 +19,20 @@ except ImportError as error:
 DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 
 
-class TorchBackend(Backend):
-    """Runs the pipeline in eager mode, channels last."""
+class NetworkBackend(Backend):
+    """Runs the pipeline of a network in memory, in eager mode, channels last. The network is moved, not copied."""
 
     name = 'torch'
 
-    def __init__(self, model: ModelDirectory, device: str, precision: str) -> None:
+    def __init__(self, network: nn.Module, card: ModelCard, device: str, precision: str = 'fp32') -> None:
         super().__init__(device, precision)
         if device.startswith('tensorrt'):
             raise BackendUnavailableError('torch has no device tensorrt: choose backend onnxruntime')
         if device != 'cpu' and not torch.cuda.is_available():
             raise BackendUnavailableError(f'torch {torch.__version__} sees no CUDA device: install its CUDA build')
         self._device = torch.device(device)
-        network = load_network(model.path).to(self._device, DTYPES[precision], memory_format=torch.channels_last)
-        self._pipeline = Pipeline(network, model.card.depth_range, model.card.classes).eval()
+        network = network.to(self._device, DTYPES[precision], memory_format=torch.channels_last)
+        self._pipeline = Pipeline(network, card.depth_range, card.classes).eval()
 
     def _compile(self, batch: int, height: int, width: int) -> Runner:
         # Eager mode prepares nothing, but the first run of a shape allocates and picks kernels: not in a timed frame.
@@ -67,3 +68,10 @@ class TorchBackend(Backend):
         self._pipeline = None
         if self._device.type == 'cuda':
             torch.cuda.empty_cache()
+
+
+class TorchBackend(NetworkBackend):
+    """Runs the network of a model directory."""
+
+    def __init__(self, model: ModelDirectory, device: str, precision: str) -> None:
+        super().__init__(load_network(model.path), model.card, device, precision)
