@@ -91,20 +91,27 @@ class Presentation:
         return dict(sorted((names | {int(self.id_table[i]): name for i, name in enumerate(self.space.names)}).items()))
 
     def classes_json(self) -> str:
-        """The published classes as JSON: a list of id, name, color (RGB) and group (null without a grouping)."""
-        target, table = next(iter(self.space.groupings.items()), (None, None))
-        group_names = load_label_space(target).names if target else ()
+        """The published classes as JSON: a list of id, name, color (RGB) and group (null without one)."""
         return json.dumps(
             [
                 {
                     'id': int(self.id_table[index]),
                     'name': name,
                     'color': self.space.palette[index].tolist(),
-                    'group': group_names[table[index]] if group_names else None,
+                    'group': group,
                 }
-                for index, name in enumerate(self.space.names)
+                for index, (name, group) in enumerate(zip(self.space.names, _groups(self.space), strict=True))
             ]
         )
+
+
+def _groups(space: LabelSpace) -> list[str | None]:
+    """Of each class, the name of its group in the first grouping; None where there is none."""
+    if not space.groupings:
+        return [None] * len(space)
+    target, table = next(iter(space.groupings.items()))
+    names = dict(enumerate(load_label_space(target).names))
+    return [names.get(index) for index in table.tolist()]
 
 
 def _id_table(count: int, offset: int) -> np.ndarray:

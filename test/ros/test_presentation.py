@@ -74,6 +74,11 @@ def test_classes_as_json():
     assert classes[0] == {'id': 1, 'name': 'wall', 'color': [128, 0, 0], 'group': 'wall'}
     assert {entry['group'] for entry in classes} == set(load_label_space('nyuv2_13').names)
     assert json.loads(build(label_space='nyuv2_13').classes_json())[0]['group'] is None
+    street = json.loads(build('cityscapes_19').classes_json())
+    assert {entry['name']: entry['group'] for entry in street if entry['name'] in ('terrain', 'fence')} == {
+        'terrain': 'vegetation',
+        'fence': None,  # without a counterpart
+    }
 
 
 @pytest.mark.parametrize(
