@@ -19,6 +19,10 @@ COMMANDS = {
         'Play a stream to the node over ROS 2, record what it publishes, and say how fast it is.',
     ),
     'predict': ('mtperception.cli.predict:predict', 'Depth and labels of images, folders and videos.'),
+    'label': (
+        'mtperception.cli.label:label',
+        'Labels and depth by an expert, for images that have no ground truth.',
+    ),
     'import': ('mtperception.cli.import_:import_', 'Turn a published checkpoint into a model directory.'),
 }
 """Function and summary by command; only the command that runs is imported."""

@@ -1,0 +1,56 @@
+"""`mtperception label`: what a data set has no ground truth for, annotated by an expert."""
+
+import time
+from contextlib import closing
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mtperception.backends import BACKENDS, PRECISIONS
+from mtperception.cli.progress import progress
+from mtperception.experts import ExpertOptions, open_expert
+from mtperception.experts.image_set import open_images
+from mtperception.experts.labelling import KEY_OF_TASK, Request, label_images
+
+Task = Enum('Task', {task: task for task in KEY_OF_TASK}, type=str)
+
+
+def label(
+    images: Annotated[
+        Path, typer.Argument(help='A data set with a dataset.json, or a folder of images.', metavar='IMAGES')
+    ],
+    model: Annotated[
+        str, typer.Option(help='The expert: a model directory, the name of an installed model, or a .tflite file.')
+    ],
+    out: Annotated[Path, typer.Option(help='Folder to write the data set to; made if need be.')],
+    split: Annotated[str, typer.Option(help='Which list of ids of the data set.')] = 'train',
+    task: Annotated[
+        Task | None,
+        typer.Option(help='Write only this, even over a ground truth.', show_default='what IMAGES lacks'),
+    ] = None,
+    grouping: Annotated[str, typer.Option(help="A grouping of the expert's classes, such as kitti_6.")] = '',
+    label_space: Annotated[str, typer.Option(help='The classes of a .tflite file, such as cityscapes_19.')] = '',
+    minimum_confidence: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help='Labels that the expert is less sure of are left out.')
+    ] = 0.0,
+    backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
+    device: Annotated[str, typer.Option(help='auto, cpu or cuda:N.')] = 'auto',
+    precision: Annotated[str, typer.Option(help=f'auto, {", ".join(PRECISIONS)}.')] = 'auto',
+) -> None:
+    """Labels and depth by an expert, for images that have no ground truth.
+
+    Writes a data set (--dataset folder) that refers to the images and annotations of IMAGES where they are and adds
+    labels/*.png and depth/*.png. Run it again after an interruption: it goes on where it stopped.
+
+    Example: mtperception label kitti --model street.tflite --label-space cityscapes_19 --grouping kitti_6 --out kitti_6
+    """
+    wanted = Request(task.value if task else '', grouping, minimum_confidence)
+    image_set = open_images(images.expanduser(), split)
+    options = ExpertOptions(label_space, backend, device, precision)
+    start = time.monotonic()
+    with closing(open_expert(model, options)) as expert, progress('labelling', len(image_set.ids)) as move:
+        done = label_images(image_set, expert, out.expanduser(), wanted, move)
+    kept = f', {done.kept} were there already' if done.kept else ''
+    typer.echo(f'{out}: {done.labelled} images labelled in {time.monotonic() - start:.1f} s{kept}', err=True)

@@ -1,0 +1,84 @@
+"""`mtperception label`: arguments, messages and exit statuses."""
+
+import numpy as np
+import pytest
+from tiny_tflite import write_argmax
+
+from mtperception import cli
+from mtperception.data.folder import Folder
+from mtperception.media import write_image
+
+MODEL = ('--model', 'nyuv2_indoor', '--backend', 'onnxruntime', '--device', 'cpu')
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Two images: red beside green, and green beside blue."""
+    red, green, blue = ([[color] * 32] * 32 for color in ((200, 0, 0), (0, 200, 0), (0, 0, 200)))
+    (tmp_path / 'images').mkdir()
+    for name, halves in (('a', (red, green)), ('b', (green, blue))):
+        write_image(tmp_path / 'images' / f'{name}.png', np.concatenate(halves, axis=1).astype(np.uint8))
+    return tmp_path / 'images'
+
+
+def run(*arguments):
+    return cli.main(['label', *map(str, arguments)])
+
+
+def test_a_model_labels_and_says_how_much(images, tmp_path, capsys):
+    assert run(images, *MODEL, '--out', tmp_path / 'out', '--split', 'street') == 0
+    said = capsys.readouterr()
+    assert said.out == ''
+    assert f'{tmp_path / "out"}: 2 images labelled in ' in said.err
+    sample = Folder(tmp_path / 'out', 'street')[0]
+    assert sample.labels is not None
+    assert sample.depth is not None
+    assert run(images, *MODEL, '--out', tmp_path / 'out', '--split', 'street') == 0
+    assert '0 images labelled in' in (again := capsys.readouterr().err)
+    assert again.rstrip().endswith(', 2 were there already')
+
+
+def test_options_reach_the_labels(images, tmp_path):
+    out = tmp_path / 'out'
+    assert run(images, *MODEL, '--out', out, '--task', 'segmentation', '--grouping', 'nyuv2_13') == 0
+    labelled = Folder(out, 'train')
+    assert labelled.label_space == 'nyuv2_13'
+    assert labelled[0].depth is None
+    assert run(images, *MODEL, '--out', tmp_path / 'sure', '--task', 'segmentation', '--minimum-confidence', '1') == 0
+    assert (Folder(tmp_path / 'sure', 'train')[0].labels == 255).mean() > 0.9
+
+
+def test_a_tflite_network_labels(images, tmp_path):
+    pytest.importorskip('ai_edge_litert', reason='pip install "mtperception[experts]"')
+    network = write_argmax(tmp_path / 'argmax.tflite', side=32)
+    options = ['--label-space', 'cityscapes_19', '--grouping', 'kitti_6', '--out', tmp_path / 'out']
+    assert run(images, '--model', network, *options) == 0
+    # Red, green, blue: road, sidewalk, building of Cityscapes; 2, 3, 1 of KITTI-6.
+    labels = [sample.labels for sample in Folder(tmp_path / 'out', 'train')]
+    assert [values[5, [3, 60]].tolist() for values in labels] == [[2, 3], [3, 1]]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['missing', *MODEL], 'missing: no such folder'),
+        (['images', '--model', 'nonesuch'], "no model 'nonesuch'"),
+        (['images', *MODEL, '--grouping', 'kitti_6'], "no grouping 'kitti_6' of nyuv2_40"),
+        (['images', *MODEL, '--label-space', 'nyuv2_40'], 'its card says it'),
+    ],
+)
+def test_what_cannot_be_is_one_clear_line(arguments, message, images, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments, '--out', 'out') == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].startswith('error: ')
+    assert message in said[-1]
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    'arguments', [[], ['--task', 'colour'], ['--minimum-confidence', '2'], ['--minimum-confidence', '-1']]
+)
+def test_wrong_usage(arguments, images, tmp_path):
+    model = MODEL if arguments else ()
+    assert run(images, *model, '--out', tmp_path / 'out', *arguments) == 2
