@@ -1,16 +1,40 @@
 """Data sets: one file each, all giving Samples."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mtperception.data import camvid, kitti, kitti_labels, nyuv2
 from mtperception.data.dataset import Dataset, DatasetError, DatasetFactory
+from mtperception.data.download import RemoteFile
 from mtperception.data.folder import Folder
 
-__all__ = ['DATASETS', 'Dataset', 'DatasetError', 'open_dataset']
+__all__ = ['DATASETS', 'DOWNLOADS', 'Dataset', 'DatasetError', 'open_dataset', 'remote_files']
 
 DATASETS: dict[str, DatasetFactory] = {
     'folder': Folder,
+    'nyuv2': nyuv2.nyuv2,
+    'nyuv2_inpainted': nyuv2.nyuv2_inpainted,
+    'nyuv2_13': nyuv2.nyuv2_13,
+    'kitti': kitti.Kitti,
+    'kitti_semantics': kitti_labels.kitti_semantics,
+    'kitti_6': kitti_labels.kitti_6,
+    'camvid': camvid.camvid,
+    'camvid_segnet': camvid.camvid_segnet,
 }
 """One line per data set; the documentation of its module says which files it reads."""
+
+DOWNLOADS: dict[str, Callable[[Path, str], Sequence[RemoteFile]] | str] = {
+    'folder': 'it is made by hand or by mtperception label; docs/datasets.md says what it holds',
+    'nyuv2': nyuv2.remote_files,
+    'nyuv2_inpainted': nyuv2.remote_files,
+    'nyuv2_13': nyuv2.remote_files,
+    'kitti': kitti.remote_files,
+    'kitti_semantics': kitti_labels.semantics_files,
+    'kitti_6': kitti_labels.KITTI_6_EXPECTED,
+    'camvid': camvid.remote_files,
+    'camvid_segnet': camvid.SEGNET_EXPECTED,
+}
+"""The files of each data set for its folder and split; or, where a command cannot fetch them, how to get them."""
 
 
 def open_dataset(name: str, root: str | Path, split: str = 'train') -> Dataset:
@@ -27,3 +51,17 @@ def open_dataset(name: str, root: str | Path, split: str = 'train') -> Dataset:
     if name not in DATASETS:
         raise DatasetError(f'unknown data set {name!r}: expected one of {", ".join(DATASETS)}')
     return DATASETS[name](Path(root).expanduser(), split)
+
+
+def remote_files(name: str, root: Path, split: str) -> Sequence[RemoteFile]:
+    """The files that a data set needs in its folder `root`; of `kitti`, those for the images of a list.
+
+    Raises:
+        DatasetError: for an unknown name, or a data set that has to be got by hand; the message says how.
+    """
+    if name not in DOWNLOADS:
+        raise DatasetError(f'unknown data set {name!r}: expected one of {", ".join(DOWNLOADS)}')
+    source = DOWNLOADS[name]
+    if isinstance(source, str):
+        raise DatasetError(f'{name} cannot be fetched by a command: {source}')
+    return source(root, split)

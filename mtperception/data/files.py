@@ -1,6 +1,6 @@
 """Reading the files of a data set, with errors that say which file and what is wrong with it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cv2
@@ -57,8 +57,13 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
-def read_ids(root: Path, split: str) -> list[str]:
+def read_ids(root: Path, split: str, id_of: Callable[[str], str] = str) -> list[str]:
     """The ids that `<root>/<split>.txt` lists, else the file `split` if it is a path.
+
+    Args:
+        root: the data set's folder.
+        split: name or path.
+        id_of: the id that a line of the list means.
 
     Raises:
         DatasetError: if there is neither, or the file lists nothing, or an id twice.
@@ -70,7 +75,7 @@ def read_ids(root: Path, split: str) -> list[str]:
             f'{root}: no split {split!r}: expected {split}.txt with one id per line, the path of such a file, '
             f'or one of: {known}'
         )
-    ids = read_lines(path)
+    ids = [id_of(line) for line in read_lines(path)]
     if len(set(ids)) < len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
         raise DatasetError(f'{path}: lists {twice!r} more than once: expected each id once')

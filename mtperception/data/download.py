@@ -1,0 +1,182 @@
+"""Downloading the files of a data set: resumed where it stopped, checked, and put in place only when complete."""
+
+import hashlib
+import http.client
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from mtperception.data.dataset import DatasetError
+
+CHUNK = 1 << 20
+TIMEOUT_S = 60.0
+"""How long a server may be silent."""
+RECEIPTS = '.downloaded'
+"""Folder in a data set's root with an empty file for each archive that was unpacked."""
+
+Progress = Callable[[str, float | None], AbstractContextManager[Callable[[float], None]]]
+"""Shows one piece of work: its description and its total in bytes give a function that takes how much is done."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a data set on the web."""
+
+    url: str
+    folder: str = '.'
+    """Where it goes or is unpacked to, relative to the data set's root."""
+    size: int | None = None
+    """Bytes, where known."""
+    md5: str = ''
+    """Where one is published. A zip file has checksums of its members in itself."""
+    members: tuple[str, ...] = ()
+    """Patterns of what to unpack from a zip file, which is not kept; none for a file that stays as it is."""
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return PurePosixPath(urlsplit(self.url).path).name
+
+
+@contextmanager
+def no_progress(description: str, total: float | None) -> Iterator[Callable[[float], None]]:
+    """A `Progress` that shows nothing."""
+    yield lambda done: None
+
+
+def fetch(file: RemoteFile, root: Path, progress: Progress = no_progress) -> bool:
+    """Bring a file into a data set's folder. What was interrupted goes on where it stopped.
+
+    Args:
+        file: what to fetch.
+        root: the data set's folder; made if need be.
+        progress: shows the transfer and the unpacking.
+
+    Returns:
+        False if it was there already.
+
+    Raises:
+        DatasetError: if the server fails, the connection breaks, or what came is not what was expected.
+        OSError: if it cannot be written.
+    """
+    folder = root / file.folder
+    place = root / RECEIPTS / file.name if file.members else folder / file.name
+    if place.exists():
+        _check_size(file, place)
+        return False
+    for needed in (folder, place.parent):
+        needed.mkdir(parents=True, exist_ok=True)
+    part = root / f'{file.name}.part'
+    _transfer(file, part, progress)
+    _check(file, part)
+    if file.members:
+        _unpack(file, part, folder, progress)
+        place.touch()
+        part.unlink()
+    else:
+        part.replace(place)
+    return True
+
+
+def _transfer(file: RemoteFile, part: Path, progress: Progress) -> None:
+    """Append to `part` what it lacks of the file."""
+    offset = part.stat().st_size if part.exists() else 0
+    if offset and offset == file.size:
+        return
+    headers = {'User-Agent': 'mtperception'} | ({'Range': f'bytes={offset}-'} if offset else {})
+    try:
+        with urlopen(Request(file.url, headers=headers), timeout=TIMEOUT_S) as response:
+            if not response.headers.get('Content-Range', '').startswith(f'bytes {offset}-'):
+                offset = 0  # the server sends all of it
+            _receive(file, response, part, offset, progress)
+    except HTTPError as error:
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and offset:
+            return  # there is nothing after what we have
+        raise DatasetError(f'{file.url}: the server answers {error.code} {error.reason}') from error
+    except (OSError, http.client.HTTPException) as error:
+        raise DatasetError(f'{file.url}: {error}; run the command again to go on from there') from error
+
+
+def _receive(file: RemoteFile, response: http.client.HTTPResponse, part: Path, offset: int, progress: Progress) -> None:
+    """Write a response's body to `part` from `offset` on."""
+    length = response.headers.get('Content-Length')
+    total = None if length is None else offset + int(length)
+    done = offset
+    with part.open('ab' if offset else 'wb') as out, progress(file.name, total) as show:
+        while block := response.read(CHUNK):
+            out.write(block)
+            done += len(block)
+            show(done)
+    if total is not None and done < total:
+        raise DatasetError(
+            f'{file.url}: the connection broke after {done} of {total} bytes; run the command again to go on from there'
+        )
+
+
+def _check(file: RemoteFile, part: Path) -> None:
+    """Check what was transferred; what is wrong is removed."""
+    try:
+        _check_size(file, part)
+        if file.md5 and (found := _md5(part)) != file.md5:
+            raise DatasetError(f'{file.url}: MD5 {found}: expected {file.md5}; run the command again to fetch it anew')
+    except DatasetError:
+        part.unlink()
+        raise
+
+
+def _check_size(file: RemoteFile, path: Path) -> None:
+    if file.size is not None and not file.members and path.stat().st_size != file.size:
+        raise DatasetError(
+            f'{path}: {path.stat().st_size} bytes: expected the {file.size} of {file.url}; remove it and try again'
+        )
+
+
+def _md5(path: Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open('rb') as content:
+        while block := content.read(CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _unpack(file: RemoteFile, archive: Path, folder: Path, progress: Progress) -> None:
+    """Unpack the members that are wanted; an archive that is damaged is removed."""
+    try:
+        with ZipFile(archive) as source:
+            wanted = [entry for entry in source.infolist() if _is_wanted(entry, file.members)]
+            if not wanted:
+                raise DatasetError(f'{file.url}: has no members {", ".join(file.members)}: its layout has changed')
+            with progress(f'unpacking {file.name}', sum(entry.file_size for entry in wanted)) as show:
+                done = 0
+                for entry in wanted:
+                    _unpack_member(source, entry, folder)
+                    done += entry.file_size
+                    show(done)
+    except (BadZipFile, zlib.error, EOFError) as error:
+        archive.unlink()
+        raise DatasetError(f'{file.url}: not a sound zip file ({error}); run the command again') from error
+
+
+def _is_wanted(entry: ZipInfo, patterns: tuple[str, ...]) -> bool:
+    return not entry.is_dir() and any(fnmatch(entry.filename, pattern) for pattern in patterns)
+
+
+def _unpack_member(source: ZipFile, entry: ZipInfo, folder: Path) -> None:
+    target = (folder / entry.filename).resolve()
+    if not target.is_relative_to(folder.resolve()):
+        raise DatasetError(f'{source.filename}: the member {entry.filename} leads out of {folder}')
+    if target.is_file() and target.stat().st_size == entry.file_size:
+        return  # from a run that was interrupted
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f'{target.name}.part')
+    with source.open(entry) as content, part.open('wb') as out:
+        shutil.copyfileobj(content, out, CHUNK)
+    part.replace(target)
