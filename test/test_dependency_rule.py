@@ -104,7 +104,7 @@ def test_package_xml_names_every_ros_package_that_is_imported():
     assert {package for package in packages if ROS.fullmatch(package)} <= declared
 
 
-@pytest.mark.parametrize('module', ['predictor', 'backends.onnxruntime_backend', 'cli.predict', 'sources'])
+@pytest.mark.parametrize('module', ['predictor', 'backends.onnxruntime_backend', 'cli.predict', 'cli.evaluate', 'sources'])
 def test_the_onnx_path_runs_without_torch_and_ros(module):
     code = f'import sys, mtperception.{module}; print(*({{"torch", "rclpy", "sensor_msgs"}} & set(sys.modules)))'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False, timeout=120)

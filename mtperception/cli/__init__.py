@@ -23,6 +23,10 @@ COMMANDS = {
         'mtperception.cli.label:label',
         'Labels and depth by an expert, for images that have no ground truth.',
     ),
+    'evaluate': (
+        'mtperception.cli.evaluate:evaluate',
+        "Compare a model's predictions with the truth of a data set.",
+    ),
     'import': ('mtperception.cli.import_:import_', 'Turn a published checkpoint into a model directory.'),
 }
 """Function and summary by command; only the command that runs is imported."""

@@ -192,9 +192,10 @@ class NormalMetrics:
         counted = truth.any(axis=-1)
         if valid is not None:
             counted &= valid
-        angles = _angles(normals[counted].astype(np.float64), truth[counted].astype(np.float64))
-        if not np.isfinite(angles).all():
+        true, predicted = truth[counted].astype(np.float64), normals[counted].astype(np.float64)
+        if not np.isfinite(predicted).all():
             raise ValueError('the predicted normals are not finite everywhere: expected unit vectors')
+        angles = _angles(predicted, true)
         self._sum += float(angles.sum())
         self._within += [np.count_nonzero(angles < bound) for bound in ANGLES]
         self._histogram += np.histogram(angles, len(self._histogram), (0, 180))[0]

@@ -149,7 +149,7 @@ def test_a_prediction_that_is_no_number_is_refused(predicted):
     with pytest.raises(ValueError, match='not finite'):
         DepthMetrics().update(metres(predicted), metres(1))
     with pytest.raises(ValueError, match='not finite'):
-        NormalMetrics().update(predicted * directions(45), directions(0))
+        NormalMetrics().update(np.full((1, 1, 3), predicted), directions(0))
 
 
 def test_sums_are_in_double_precision():

@@ -1,0 +1,108 @@
+"""What of a prediction and of the truth can be compared, and how."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtperception.card import TASKS
+from mtperception.evaluation.metrics import DepthMetrics, NormalMetrics, SegmentationMetrics
+from mtperception.geometry import normals_from_depth
+from mtperception.labels import IGNORE_INDEX, LabelSpace
+from mtperception.types import Prediction, Sample
+
+Metrics = SegmentationMetrics | DepthMetrics | NormalMetrics
+
+
+@dataclass(frozen=True)
+class LabelMapping:
+    """How the classes of a model become those of a data set."""
+
+    table: np.ndarray
+    """uint8 256: class of the data set by class of the model; 255 for what the data set does not have."""
+    description: str
+    """In words, for the protocol."""
+
+
+def map_labels(model: LabelSpace, classes: tuple[int, int], truth: LabelSpace) -> LabelMapping:
+    """How to compare the labels of a model with those of a data set.
+
+    Args:
+        model: label space of the model.
+        classes: first class and end of the slice of it that the model chooses among.
+        truth: label space of the data set: the model's own, one that the model's is grouped into, or one whose classes
+            the model's has by the same names, as `nyuv2_kitti_46` has those of `nyuv2_40`.
+
+    Raises:
+        ValueError: if it is none of these, or the model never gives one of its classes.
+    """
+    table = np.full(256, IGNORE_INDEX, np.uint8)
+    if truth.name in model.groupings:
+        return LabelMapping(model.grouping(truth.name), f'{model.name} grouped into {truth.name}')
+    first, end = classes
+    missing = [name for name in truth.names if name not in model.names[first:end]]
+    if missing:
+        chosen = model.name if (first, end) == (0, len(model)) else f'{model.name}, classes {first} to {end - 1}'
+        raise ValueError(
+            f'labels of {truth.name} with a model of {chosen}: no class {", ".join(missing)}: expected a data set of '
+            f'{", ".join((model.name, *model.groupings))}, or of classes that the model gives by the same names'
+        )
+    table[model.indices(truth.names)] = np.arange(len(truth))
+    same = model.names == truth.names
+    return LabelMapping(table, truth.name if same else f'{truth.name}, by name of {model.name}')
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Compares predictions with samples; it keeps nothing.
+
+    Args:
+        tasks: of the model.
+        mapping: of its labels; None if model or data set have none.
+        num_classes: of the data set.
+        normals_window: pixels of the windows that the true normals are fitted over.
+    """
+
+    tasks: Sequence[str]
+    mapping: LabelMapping | None
+    num_classes: int
+    normals_window: int
+
+    def in_common(self, sample: Sample) -> list[str]:
+        """Tasks of the model that a sample has the truth for. True normals need depth and a camera."""
+        has_truth = {
+            'segmentation': sample.labels is not None and self.mapping is not None,
+            'depth': sample.depth is not None,
+            'normals': sample.depth is not None and sample.intrinsics is not None,
+        }
+        return [task for task in TASKS if task in self.tasks and has_truth[task]]
+
+    def score(self, task: str, prediction: Prediction, sample: Sample) -> Metrics:
+        """Metrics of one image for one of the tasks `in_common`.
+
+        Raises:
+            ValueError: if the maps of prediction and truth differ in size, or are not what they should be.
+        """
+        return _SCORES[task](self, prediction, sample)
+
+    def _segmentation(self, prediction: Prediction, sample: Sample) -> SegmentationMetrics:
+        metrics = SegmentationMetrics(self.num_classes)
+        metrics.update(self.mapping.table[prediction.labels], sample.labels)
+        return metrics
+
+    def _depth(self, prediction: Prediction, sample: Sample) -> DepthMetrics:
+        metrics = DepthMetrics()
+        metrics.update(prediction.depth, sample.depth)
+        return metrics
+
+    def _normals(self, prediction: Prediction, sample: Sample) -> NormalMetrics:
+        metrics = NormalMetrics()
+        metrics.update(prediction.normals, normals_from_depth(sample.depth, sample.intrinsics, self.normals_window))
+        return metrics
+
+
+_SCORES: dict[str, Callable[[Comparison, Prediction, Sample], Metrics]] = {
+    'segmentation': Comparison._segmentation,
+    'depth': Comparison._depth,
+    'normals': Comparison._normals,
+}
