@@ -10,6 +10,7 @@ FOLDERS = {
     'labels': 'config/labels',
     'config': 'config',
     'rviz': 'config/rviz',
+    'train': 'config/train',
     'launch': 'launch',
 }
 

@@ -27,6 +27,8 @@ COMMANDS = {
         'mtperception.cli.evaluate:evaluate',
         "Compare a model's predictions with the truth of a data set.",
     ),
+    'train': ('mtperception.cli.train:train', 'Train a network as a configuration says.'),
+    'download': ('mtperception.cli.download:download', 'Fetch the files of a data set.'),
     'import': ('mtperception.cli.import_:import_', 'Turn a published checkpoint into a model directory.'),
 }
 """Function and summary by command; only the command that runs is imported."""

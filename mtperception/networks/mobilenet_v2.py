@@ -54,6 +54,9 @@ class MobileNetV2Encoder(nn.Module):
     Light-Weight RefineNet does.
     """
 
+    IMAGENET = 'MobileNet_V2_Weights.IMAGENET1K_V1'
+    """torchvision's name of the weights that `load_torchvision` is for."""
+
     def __init__(self) -> None:
         super().__init__()
         self.stem = conv_bn(3, STEM_CHANNELS, kernel_size=3, stride=2)

@@ -1,0 +1,38 @@
+"""`mtperception train`: run a configuration."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mtperception.cli.progress import progress_with_text
+
+
+def train(
+    config: Annotated[str, typer.Argument(help='A YAML file, or the name of one in config/train.', metavar='CONFIG')],
+    changes: Annotated[
+        list[str] | None, typer.Argument(help='Changes of the configuration.', metavar='[KEY.SUBKEY=VALUE]...')
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder; runs/<name of the configuration> by default.")
+    ] = None,
+) -> None:
+    """Train a network; a run that was stopped goes on from its last checkpoint.
+
+    Example: mtperception train nyuv2_indoor data.0.root=/data/nyuv2 validation.0.root=/data/nyuv2
+    """
+    try:
+        from mtperception.training.config import load_config
+        from mtperception.training.processes import process_group, rank
+        from mtperception.training.trainer import BEST, LAST, Trainer
+    except ImportError as error:
+        raise ImportError(f'training needs more ({error}): pip install "mtperception[train]"') from error
+    loaded = load_config(config, changes or ())
+    folder = out or Path('runs') / Path(config).stem
+    with process_group(loaded.device) as device, progress_with_text(folder.name, quiet=rank() > 0) as report:
+        trainer = Trainer(loaded, folder, device)
+        trainer.fit(report)
+    if rank() == 0:
+        figures = ', '.join(f'{name} {value:.4f}' for name, value in trainer.metrics.items())
+        kept = folder / (BEST if (folder / BEST).exists() else LAST)
+        typer.echo(f'{kept}: {trainer.steps} steps{", " if figures else ""}{figures}')

@@ -1,0 +1,96 @@
+"""Checkpoints: all that a run needs to go on, in one file that is either the old or the new one.
+
+A safetensors file: tensors by name, and in its header, as JSON, scalars, the configuration and generator states. No
+pickle: a checkpoint from anywhere can be opened.
+"""
+
+import base64
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch.optim import Optimizer
+
+FORMAT = 'mtperception checkpoint 1'
+Tensors = dict[str, torch.Tensor]
+
+
+class CheckpointError(ValueError):
+    """A file that is not a checkpoint of this package, or does not fit the run; the message says which."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State of a run between two steps."""
+
+    tensors: Tensors
+    """By `<kind>/<name>`: `network/...`, `average/...`, `weighting/...`, `gradients/...`, `optimizer/<part>/...`."""
+    scalars: dict[str, Any]
+    """What JSON can hold: progress, best metric, configuration, generator states."""
+
+    def group(self, kind: str) -> Tensors:
+        """The tensors of one kind, without its name."""
+        prefix = f'{kind}/'
+        return {name.removeprefix(prefix): x for name, x in self.tensors.items() if name.startswith(prefix)}
+
+    def write(self, path: Path) -> None:
+        """Write the file, aside first: a kill leaves the earlier one."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f'.{path.name}.partial')
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
+        save_file(tensors, aside, {'format': FORMAT, 'state': json.dumps(self.scalars)})
+        with aside.open('rb') as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> 'Checkpoint':
+        """Read a file.
+
+        Raises:
+            CheckpointError: if it is missing, damaged, or not a checkpoint.
+        """
+        try:
+            with safe_open(path, 'pt') as file:
+                header = file.metadata() or {}
+                if header.get('format') != FORMAT:
+                    raise CheckpointError(f'{path}: not a checkpoint: expected a file that mtperception train wrote')
+                return cls({name: file.get_tensor(name) for name in file.keys()}, json.loads(header['state']))  # noqa: SIM118
+        except (OSError, SafetensorError, json.JSONDecodeError, KeyError) as error:
+            raise CheckpointError(f'{path}: not a readable checkpoint: {error}') from error
+
+
+def optimizer_tensors(optimizer: Optimizer) -> Tensors:
+    """The state of an optimizer, by `<parameter's number>/<name>`; rates come from the configuration."""
+    state = optimizer.state_dict()['state']
+    return {
+        f'{index}/{name}': torch.as_tensor(value)
+        for index, values in state.items()
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Take over the state that `optimizer_tensors` gave."""
+    state: dict[int, Tensors] = {}
+    for key, tensor in tensors.items():
+        index, _, name = key.partition('/')
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({'state': state, 'param_groups': optimizer.state_dict()['param_groups']})
+
+
+def generator_state() -> str:
+    """PyTorch's random generator, as text."""
+    return base64.b64encode(torch.get_rng_state().numpy().tobytes()).decode()
+
+
+def set_generator_state(text: str) -> None:
+    """Put PyTorch's random generator back to where `generator_state` found it."""
+    torch.set_rng_state(torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8))

@@ -1,0 +1,23 @@
+"""Picks what the configuration names."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+T = TypeVar('T')
+
+
+def create(kind: str, choices: Mapping[str, Callable[..., T]], name: str, options: Mapping[str, Any], *args: Any) -> T:
+    """Call `choices[name]` with `args` and, by keyword, the options of the configuration.
+
+    Args:
+        kind: what is chosen, for messages.
+
+    Raises:
+        ValueError: for a name that is not among the choices, or options that it does not take.
+    """
+    if name not in choices:
+        raise ValueError(f'unknown {kind} {name!r}: expected one of {", ".join(choices)}')
+    try:
+        return choices[name](*args, **options)
+    except TypeError as error:
+        raise ValueError(f'{kind} {name} with options {dict(options)}: {error}') from error

@@ -1,0 +1,199 @@
+"""The configuration of a training run: a YAML file, checked against these dataclasses, and `key.subkey=value`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mtperception import resources
+from mtperception.card import TASKS
+from mtperception.data.transforms import ViewConfig
+from mtperception.labels import NO_CLASSES, LabelSpace, load_label_space
+
+PARTS = ('all', 'kept', 'held_back')
+PRECISIONS = ('fp32', 'bf16', 'fp16')
+BATCH_NORM = ('trained', 'frozen')
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the key, what was found and what was expected."""
+
+
+@dataclass
+class DataConfig:
+    """One data set, or a part of one."""
+
+    dataset: str = MISSING
+    """A key of `DATASETS`."""
+    root: str = MISSING
+    """Its folder."""
+    split: str = 'train'
+    fold: int = 0
+    """Which blocks of ids (`mtperception.data.fold`) are held back from it."""
+    part: str = 'all'
+    """'all', 'kept' (without the fold) or 'held_back' (only the fold)."""
+    tasks: list[str] | None = None
+    """Annotations to read, of those that it has; all by default. The others are hidden."""
+
+
+@dataclass
+class ChoiceConfig:
+    """A name out of a table, with the options it takes."""
+
+    name: str = MISSING
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class CameraConfig:
+    """The camera that depth is learnt for: what others see is converted to it."""
+
+    fx: float = MISSING
+    """Focal length in pixels, at `width`."""
+    width: int = MISSING
+    height: int = MISSING
+
+
+@dataclass
+class OptimizerConfig:
+    """What takes the steps, and how long they are."""
+
+    name: str = 'adamw'
+    options: dict[str, Any] = field(default_factory=dict)
+    learning_rate: dict[str, float] = field(default_factory=lambda: {'encoder': 4e-4, 'decoder': 1e-3})
+    """By part: 'encoder', 'decoder', and each head by its task; heads that are not named learn like the decoder."""
+    schedule: ChoiceConfig = field(default_factory=lambda: ChoiceConfig('polynomial'))
+    warm_up_steps: int = 0
+    clip_norm: float = 0.0
+    """Gradients longer than this are shortened to it; 0: they are not."""
+
+
+@dataclass
+class TrainConfig:
+    """Everything that decides what comes out of a run."""
+
+    network: str = 'joint_lw_refinenet'
+    label_space: str = ''
+    tasks: list[str] = field(default_factory=lambda: ['segmentation', 'depth'])
+    camera: CameraConfig = field(default_factory=CameraConfig)
+    depth_range: list[float] = field(default_factory=lambda: [0.3, 10.0])
+    """Smallest and largest depth, metres, that the model is to give."""
+    encoder: str = 'imagenet'
+    """'imagenet' (torchvision's weights, downloaded), a .safetensors file in their layout, or '' for fresh weights."""
+    start: str = ''
+    """Checkpoint or model directory whose weights to start from, instead of the encoder's; '' for none."""
+    data: list[DataConfig] = field(default_factory=list)
+    validation: list[DataConfig] = field(default_factory=list)
+    view: ViewConfig = field(default_factory=ViewConfig)
+    losses: dict[str, ChoiceConfig] = field(default_factory=dict)
+    """By task."""
+    loss_stride: int = 2
+    """Losses are taken at every n-th pixel, along rows and columns."""
+    weighting: ChoiceConfig = field(default_factory=lambda: ChoiceConfig('fixed'))
+    regime: ChoiceConfig = field(default_factory=lambda: ChoiceConfig('blitznet'))
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    batch_norm: str = 'trained'
+    """'trained', or 'frozen': statistics and factors stay as they were."""
+    frozen: list[str] = field(default_factory=list)
+    """Modules of the network that are left as they are, such as encoder.stem."""
+    epochs: int = 50
+    batch_size: int = 8
+    """Images per step, of all processes together."""
+    average_decay: float = 0.998
+    """Of the moving average of the weights, which is what is validated and exported; 0: the weights themselves."""
+    precision: str = 'bf16'
+    device: str = 'auto'
+    workers: int = 1
+    """Processes that read images, for each training process."""
+    seed: int = 0
+    validate_every: int = 5
+    """Epochs."""
+    checkpoint_minutes: float = 10.0
+    """A checkpoint is written this often, and after each epoch."""
+    select_by: str = 'miou'
+    """The metric of the best checkpoint; one of errors, such as rmse, is the better the smaller."""
+    description: str = ''
+    """What the run is for: goes into the card."""
+    licence: str = ''
+    """Of the resulting weights and of the data, in words: goes into the card."""
+
+    @property
+    def space(self) -> LabelSpace:
+        """The label space of the segmentation head."""
+        return load_label_space(self.label_space) if 'segmentation' in self.tasks else NO_CLASSES
+
+
+def load_config(source: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
+    """Read a configuration.
+
+    Args:
+        source: path of a YAML file, or the name of one in `config/train`.
+        changes: `key.subkey=value`, applied in order; `data.0.root=...` reaches into lists.
+
+    Raises:
+        ResourceNotFoundError: if there is no such file.
+        ConfigError: for a key or a value that does not exist or fit.
+    """
+    path = resources.find('train', source)
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.load(path))
+        for change in changes:
+            key, equals, value = change.partition('=')
+            if not equals:
+                raise ConfigError(f'{change!r}: expected key=value')
+            OmegaConf.update(merged, key, yaml.safe_load(value) if value else '')
+        config = OmegaConf.to_object(merged)
+    except (OmegaConfBaseException, yaml.YAMLError, OSError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f'{path}: {_first_line(error)}') from error
+    check_config(config, str(path))
+    return config
+
+
+def config_from_dict(content: dict[str, Any]) -> TrainConfig:
+    """The configuration that `OmegaConf.to_container` made `content` of."""
+    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), content))
+
+
+def config_to_dict(config: TrainConfig) -> dict[str, Any]:
+    """Plain dicts and lists."""
+    return OmegaConf.to_container(OmegaConf.structured(config))
+
+
+def check_config(config: TrainConfig, where: str) -> None:
+    """Check what types do not say; raises ConfigError."""
+    for found, expected, key in (
+        (config.tasks, TASKS, 'tasks'),
+        (list(config.losses), config.tasks, 'losses'),
+        ([config.precision], PRECISIONS, 'precision'),
+        ([config.batch_norm], BATCH_NORM, 'batch_norm'),
+        ([data.part for data in config.data + config.validation], PARTS, 'data.part'),
+        (list(config.optimizer.learning_rate), ['encoder', 'decoder', *config.tasks], 'optimizer.learning_rate'),
+    ):
+        unknown = [name for name in found if name not in expected]
+        if unknown:
+            raise ConfigError(f'{where}: {key}: {", ".join(map(str, unknown))}: expected any of {", ".join(expected)}')
+    low, high = [*config.view.scale, 0, 0][:2]
+    for wrong, message in (
+        (not config.tasks or len(set(config.tasks)) != len(config.tasks), 'tasks: expected one or more, each once'),
+        (set(config.losses) != set(config.tasks), 'losses: expected one for each task'),
+        ('segmentation' in config.tasks and not config.label_space, 'label_space: segmentation needs one'),
+        (not config.data, 'data: expected at least one data set'),
+        (len(config.view.scale) != 2 or not 0 < low <= high, 'view.scale: expected two factors, the smaller first'),
+        (len(config.view.crop) != 2 or min(config.view.crop) < 32, 'view.crop: expected height and width from 32 on'),
+        (len(config.depth_range) != 2, 'depth_range: expected two numbers'),
+        (min(config.epochs, config.batch_size, config.loss_stride, config.validate_every) < 1, 'expected 1 or more'),
+        (not 0 <= config.average_decay < 1, 'average_decay: expected 0 to below 1'),
+        (config.precision == 'fp16' and config.regime.name == 'ubernet', 'ubernet adds gradients up: use bf16 or fp32'),
+    ):
+        if wrong:
+            raise ConfigError(f'{where}: {message}')
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,159 @@
+"""What a run learns from: parts of data sets, seen in random views, in an order that seed and epoch decide alone."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from mtperception.data import Dataset, open_dataset
+from mtperception.data.fold import Subset, held_back, kept
+from mtperception.data.transforms import Example, collate, random_view
+from mtperception.labels import IGNORE_INDEX, LabelSpace, load_label_space
+from mtperception.training.config import ConfigError, DataConfig, TrainConfig
+from mtperception.training.processes import rank, world_size
+from mtperception.types import Sample
+
+
+class Part:
+    """One entry of the configuration's data: a data set, its fold taken out, annotations hidden, labels converted.
+
+    Args:
+        config: the entry.
+        tasks: of the network.
+        space: the label space of the network's segmentation head.
+
+    Raises:
+        DatasetError: if the data set cannot be opened.
+        ConfigError: if its labels cannot be said in `space`, or it has no sample.
+    """
+
+    def __init__(self, config: DataConfig, tasks: Sequence[str], space: LabelSpace) -> None:
+        name = f'{config.dataset} {config.root}'
+        self.tasks = tuple(task for task in tasks if config.tasks is None or task in config.tasks)
+        self._dataset = select(open_dataset(config.dataset, config.root, config.split), config)
+        self._table = None
+        own = self._dataset.label_space
+        if 'segmentation' in self.tasks and own:
+            try:
+                self._table = load_label_space(own).conversion(space)
+            except ValueError as error:
+                raise ConfigError(f'{name}: {error}') from error
+        if not len(self._dataset):
+            raise ConfigError(f'{name}: no sample in part {config.part!r} of split {config.split!r}')
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        """A sample, its labels in the network's label space, or hidden."""
+        sample = self._dataset[index]
+        visible = self._table is not None and sample.labels is not None
+        return replace(sample, labels=self._table[sample.labels] if visible else None)
+
+
+def select(dataset: Dataset, config: DataConfig) -> Dataset:
+    """The part of a data set that an entry of the configuration names."""
+    if config.part == 'all':
+        return dataset
+    chosen = held_back if config.part == 'held_back' else kept
+    return Subset(dataset, chosen(len(dataset), config.fold))
+
+
+class TrainingSet:
+    """All parts, one after the other; indexed by (epoch, position), gives the view of that sample in that epoch."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.tasks = tuple(config.tasks)
+        self._config = config
+        self._parts = [Part(data, self.tasks, config.space) for data in config.data]
+        self._ends = np.cumsum([len(part) for part in self._parts])
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return int(self._ends[-1])
+
+    def __getitem__(self, key: tuple[int, int]) -> Example:
+        """The view of a sample, the same for the same seed, epoch and position."""
+        epoch, position = key
+        part, index = self._find(position)
+        rng = np.random.default_rng((self._config.seed, epoch, position))
+        return random_view(part[index], part.tasks, self._config.view, self._config.camera.fx, rng)
+
+    def _find(self, position: int) -> tuple[Part, int]:
+        """The part that a position lies in, and the index there."""
+        part = int(np.searchsorted(self._ends, position, side='right'))
+        return self._parts[part], position - int(self._ends[part - 1] if part else 0)
+
+    def class_counts(self) -> torch.Tensor:
+        """float64 C: pixels of each class, at every fourth row and column."""
+        counts = np.zeros(256, np.int64)
+        for position in range(len(self)):
+            part, index = self._find(position)
+            labels = part[index].labels
+            if labels is not None:
+                counts += np.bincount(labels[::4, ::4].ravel(), minlength=256)
+        counts[IGNORE_INDEX] = 0
+        return torch.from_numpy(counts[: len(self._config.space)]).double()
+
+
+class Batches:
+    """The positions of each batch of an epoch, and of each the share of this process. Whole batches only.
+
+    Args:
+        length: samples.
+        batch_size: images per batch, of all processes together.
+        seed: of the order.
+
+    Raises:
+        ConfigError: if the processes cannot share a batch evenly, or there are too few samples for one.
+    """
+
+    def __init__(self, length: int, batch_size: int, seed: int) -> None:
+        if batch_size % world_size():
+            raise ConfigError(f'batch_size {batch_size}: expected a multiple of the {world_size()} processes')
+        if length < batch_size:
+            raise ConfigError(f'batch_size {batch_size}: more than the {length} samples')
+        self._length, self._size, self._seed = length, batch_size, seed
+        self.epoch = 0
+        self.done = 0
+        """Batches of the epoch that have been seen."""
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in an epoch."""
+        return self._length // self._size
+
+    def __len__(self) -> int:
+        """Batches that are left of the epoch."""
+        return self.per_epoch - self.done
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        """Keys of the training set, batch by batch."""
+        order = np.random.default_rng((self._seed, self.epoch)).permutation(self._length)
+        share = self._size // world_size()
+        for batch in range(self.done, self.per_epoch):
+            start = batch * self._size + rank() * share
+            yield [(self.epoch, int(position)) for position in order[start : start + share]]
+
+
+def load_batches(training_set: TrainingSet, batches: Batches, workers: int, pin_memory: bool) -> DataLoader:
+    """Reads the views of `batches`, in worker processes."""
+    return DataLoader(
+        training_set,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=partial(collate, tasks=training_set.tasks),
+        pin_memory=pin_memory,
+        multiprocessing_context='forkserver' if workers else None,
+        persistent_workers=workers > 0,
+        worker_init_fn=_single_thread if workers else None,
+    )
+
+
+def _single_thread(_: int) -> None:
+    """Workers share the cores with the training: more threads would only wait for each other."""
+    torch.set_num_threads(1)

@@ -1,0 +1,74 @@
+"""One process or several: sums and maxima over all of them. Without torch.distributed there is one.
+
+Losses are written as if one process saw the whole batch: sums are divided by counts of the global batch. Each process
+then differentiates the same global loss by its own part of the batch, and the gradients of all have to be added up.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import distributed
+
+BACKENDS = {'cuda': 'nccl', 'cpu': 'gloo'}
+
+
+def rank() -> int:
+    """Number of this process; 0 is the one that writes files."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Number of processes."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def global_sum(local: torch.Tensor) -> torch.Tensor:
+    """Sum of a tensor over all processes.
+
+    Its gradient reaches the part of this process only, multiplied by the number of processes: DistributedDataParallel
+    divides by that when it averages, so that the gradients of all are added up.
+    """
+    if world_size() == 1:
+        return local
+    total = local.detach().clone()
+    distributed.all_reduce(total)
+    return total + world_size() * (local - local.detach())
+
+
+def global_max(local: torch.Tensor) -> torch.Tensor:
+    """Largest value of a tensor over all processes; it has no gradient."""
+    largest = local.detach().clone()
+    if world_size() > 1:
+        distributed.all_reduce(largest, op=distributed.ReduceOp.MAX)
+    return largest
+
+
+@contextmanager
+def process_group(device: str) -> Iterator[torch.device]:
+    """Joins the processes that `torchrun` started, if it did; yields the device of this one.
+
+    Args:
+        device: 'auto' (CUDA if there is one), 'cpu', 'cuda' or 'cuda:N'; with several processes on one machine each
+            takes the CUDA device of its local rank.
+
+    Raises:
+        ValueError: if a CUDA device is asked for and there is none.
+    """
+    if device == 'auto':
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    chosen = torch.device(device)
+    if chosen.type == 'cuda' and not torch.cuda.is_available():
+        raise ValueError(f'device {device!r}: PyTorch {torch.__version__} sees no CUDA device; expected cpu here')
+    if 'WORLD_SIZE' not in os.environ:
+        yield chosen
+        return
+    if chosen.type == 'cuda':
+        chosen = torch.device('cuda', int(os.environ['LOCAL_RANK']))
+        torch.cuda.set_device(chosen)
+    distributed.init_process_group(BACKENDS[chosen.type])
+    try:
+        yield chosen
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,102 @@
+"""What stays of a run besides its checkpoints: configuration, versions, losses, metrics and pictures."""
+
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from mtperception import __version__
+from mtperception.hardware import describe_hardware
+from mtperception.training.config import TrainConfig, config_to_dict
+from mtperception.training.processes import rank, world_size
+
+CONFIG, RUN, HISTORY = 'config.yaml', 'run.json', 'history.jsonl'
+
+
+class Record:
+    """Writes into the folder of a run; in processes other than the first it writes nothing.
+
+    `config.yaml`: the configuration, complete. `run.json`: versions, git revision, hardware. `history.jsonl`: one line
+    per epoch. `tensorboard/`: scalars and pictures.
+
+    Args:
+        out: the folder.
+        config: of the run.
+        steps: done already.
+
+    Raises:
+        ImportError: if TensorBoard is not installed.
+    """
+
+    def __init__(self, out: Path, config: TrainConfig, steps: int) -> None:
+        self._writer = None
+        self._epoch_began = (time.monotonic(), steps)
+        if rank():
+            return
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ImportError(f'training needs TensorBoard ({error}): pip install "mtperception[train]"') from error
+        out.mkdir(parents=True, exist_ok=True)
+        (out / CONFIG).write_text(yaml.safe_dump(config_to_dict(config), sort_keys=False), encoding='utf-8')
+        (out / RUN).write_text(json.dumps(_surroundings(), indent=2) + '\n', encoding='utf-8')
+        self._history = out / HISTORY
+        self._writer = SummaryWriter(str(out / 'tensorboard'), purge_step=steps)
+
+    def step(self, steps: int, losses: Mapping[str, float]) -> None:
+        """Keep the losses of a step."""
+        if self._writer:
+            for task, loss in losses.items():
+                self._writer.add_scalar(f'loss/{task}', loss, steps)
+
+    def epoch(self, epoch: int, steps: int, losses: Mapping[str, float], metrics: Mapping[str, float]) -> None:
+        """Keep the mean losses of an epoch, the last metrics, and the seconds that a step took."""
+        began, first = self._epoch_began
+        self._epoch_began = (time.monotonic(), steps)
+        if not self._writer:
+            return
+        for name, value in metrics.items():
+            self._writer.add_scalar(f'validation/{name}', value, steps)
+        seconds = (time.monotonic() - began) / max(steps - first, 1)
+        line = {'epoch': epoch, 'steps': steps, 'seconds_per_step': seconds, 'losses': losses, 'metrics': metrics}
+        with self._history.open('a', encoding='utf-8') as file:
+            file.write(json.dumps(line) + '\n')
+
+    def pictures(self, steps: int, pictures: list[np.ndarray]) -> None:
+        """Keep pictures, uint8 H,W,3 each."""
+        if self._writer:
+            for number, picture in enumerate(pictures):
+                self._writer.add_image(f'validation/{number}', picture, steps, dataformats='HWC')
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._writer:
+            self._writer.close()
+
+
+def _surroundings() -> dict[str, str | int]:
+    """What a result may depend on besides the configuration."""
+    return {
+        'mtperception': __version__,
+        'revision': _revision(),
+        'python': platform.python_version(),
+        'torch': torch.__version__,
+        'hardware': describe_hardware(),
+        'processes': world_size(),
+    }
+
+
+def _revision() -> str:
+    """Of the source tree, in git's words; 'unknown' where the package is installed without it."""
+    command = ['git', 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*']
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    except OSError:
+        return 'unknown'
+    return done.stdout.strip() or 'unknown'

@@ -1,0 +1,315 @@
+"""The training loop: read it from `Trainer.fit` on."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
+
+from mtperception.data.transforms import Targets
+from mtperception.pipeline import normalize
+from mtperception.training.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    generator_state,
+    load_optimizer,
+    optimizer_tensors,
+    set_generator_state,
+)
+from mtperception.training.choice import create
+from mtperception.training.config import TrainConfig, config_to_dict
+from mtperception.training.examples import Batches, TrainingSet, load_batches
+from mtperception.training.losses import LOSSES
+from mtperception.training.optimization import create_optimizers, freeze, learning_rate_factor
+from mtperception.training.processes import rank, world_size
+from mtperception.training.record import Record
+from mtperception.training.regimes import REGIMES
+from mtperception.training.starting_point import build_network
+from mtperception.training.validation import Validator, is_better
+from mtperception.training.weighting import WEIGHTINGS
+
+logger = logging.getLogger(__name__)
+DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+LAST, BEST = 'last.safetensors', 'best.safetensors'
+FREE = {'device', 'workers', 'checkpoint_minutes'}
+"""Keys of the configuration that may change when a run goes on."""
+Report = Callable[[int, int, str], None]
+
+
+class Trainer:
+    """One run: a network, what it learns from, and how far it has come.
+
+    Args:
+        config: decides everything.
+        out: folder of the run; if it holds a checkpoint, the run goes on from there.
+        device: to train on.
+
+    Raises:
+        ConfigError, DatasetError: if something that the configuration names is not there or does not fit.
+        CheckpointError: if `out` holds a run of another configuration.
+    """
+
+    def __init__(self, config: TrainConfig, out: Path, device: torch.device) -> None:
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.out = out
+        self.device = device
+        self.examples = TrainingSet(config)
+        self.batches = Batches(len(self.examples), config.batch_size, config.seed)
+        self.validator = Validator(config, device)
+        self.losses = {
+            task: create('loss', LOSSES, choice.name, choice.options) for task, choice in config.losses.items()
+        }
+        for loss in self.losses.values():
+            loss.prepare(self.examples.class_counts)
+        tasks = tuple(config.tasks)
+        self.weighting = create('weighting', WEIGHTINGS, config.weighting.name, config.weighting.options, tasks)
+        self.regime = create('regime', REGIMES, config.regime.name, config.regime.options, tasks)
+        self.network = build_network(config).to(memory_format=torch.channels_last)
+        freeze(self.network, config)
+        self.network.to(device)
+        self.weighting.to(device)
+        self.average = AveragedModel(self.network, multi_avg_fn=_average_with(config.average_decay), use_buffers=True)
+        self.optimizers = create_optimizers(self.network, self.weighting, config)
+        self.pending = dict.fromkeys(self.optimizers, 0)
+        """Batches whose gradients have been added up since a part's last update."""
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == 'fp16')
+        self.steps = 0
+        self.epoch_losses: dict[str, list[float]] = {task: [0.0, 0] for task in tasks}
+        """By task: sum of the epoch's losses, and their number."""
+        self.metrics: dict[str, float] = {}
+        self.protocol: dict[str, Any] = {}
+        self.best: float | None = None
+        if (out / LAST).exists():
+            self._resume(Checkpoint.read(out / LAST))
+        self.record = Record(out, config, self.steps)
+        self.model = _parallel(self.network, device)
+
+    def fit(self, report: Report = lambda done, total, text: None) -> None:
+        """Train to the last epoch, writing checkpoints, records and validation results on the way.
+
+        Args:
+            report: called after each step with the steps done, their total number, and what to show.
+        """
+        cuda = self.device.type == 'cuda'
+        loader = load_batches(self.examples, self.batches, self.config.workers, pin_memory=cuda)
+        saved = time.monotonic()
+        while self.epoch < self.config.epochs:
+            for images, targets, annotated in loader:
+                losses = self.step(images, targets, annotated)
+                self.batches.done += 1
+                report(self.steps, self.total_steps, _text(self.epoch, losses, self.metrics))
+                if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
+                    self.save(LAST)
+                    saved = time.monotonic()
+            self.end_epoch()
+            saved = time.monotonic()
+        self.record.close()
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are done."""
+        return self.batches.epoch
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.config.epochs * self.batches.per_epoch
+
+    def step(self, images: torch.Tensor, targets: Targets, annotated: Mapping[str, int]) -> dict[str, float]:
+        """Learn from one batch.
+
+        Args:
+            images: uint8 N,3,H,W: this process's share.
+            targets: of this process's images, see `data.transforms.collate`.
+            annotated: by task, how many of them have its annotation.
+
+        Returns:
+            Loss by task, over the batch of all processes, of the tasks that it has annotations for.
+        """
+        self._set_learning_rates()
+        count, annotated = self._over_all_processes(len(images), annotated)
+        losses = self._forward(images, targets, [task for task in self.config.tasks if annotated[task]])
+        if losses:
+            self.scaler.scale(self.weighting(losses)).backward()
+        for part in self.pending:
+            self.pending[part] += 1 if annotated.get(part, 1) else 0
+        self._update(self.regime.due(count, annotated))
+        self.average.update_parameters(self.network)
+        self.steps += 1
+        values = {task: float(loss.detach()) for task, loss in losses.items()}
+        for task, value in values.items():
+            self.epoch_losses[task][0] += value
+            self.epoch_losses[task][1] += 1
+        self.record.step(self.steps, values)
+        return values
+
+    def _set_learning_rates(self) -> None:
+        factor = learning_rate_factor(self.config.optimizer, self.steps, self.total_steps)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group['lr'] = group['base_lr'] * factor
+
+    def _over_all_processes(self, images: int, annotated: Mapping[str, int]) -> tuple[int, dict[str, int]]:
+        """Images in the batch of all processes, and how many of them are annotated, by task."""
+        counts = torch.tensor([images, *(annotated[task] for task in self.config.tasks)], device=self.device)
+        if world_size() > 1:
+            distributed.all_reduce(counts)
+        total, *by_task = counts.tolist()
+        return total, dict(zip(self.config.tasks, by_task, strict=True))
+
+    def _forward(self, images: torch.Tensor, targets: Targets, tasks: list[str]) -> dict[str, torch.Tensor]:
+        """Loss of each of `tasks`."""
+        if not tasks:
+            return {}
+        images = images.to(self.device, non_blocking=True)
+        normalized = normalize(images.permute(0, 2, 3, 1)).contiguous(memory_format=torch.channels_last)
+        precision = DTYPES[self.config.precision]
+        with torch.autocast(self.device.type, precision, enabled=precision != torch.float32):
+            outputs = self.model(normalized)
+        return {task: self._loss(task, outputs[task], targets[task]) for task in tasks}
+
+    def _loss(self, task: str, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """A task's loss at every `loss_stride`-th pixel, with the output upsampled to that size."""
+        stride = self.config.loss_stride
+        seen = target[..., stride // 2 :: stride, stride // 2 :: stride].to(self.device, non_blocking=True)
+        enlarged = functional.interpolate(output.float(), seen.shape[-2:], mode='bilinear', align_corners=False)
+        return self.losses[task](enlarged, seen)
+
+    def _update(self, parts: set[str]) -> None:
+        """Let these parts take their step, with the mean of the gradients that were added up for them."""
+        due = {part: optimizer for part, optimizer in self.optimizers.items() if part in parts}
+        for part, optimizer in due.items():
+            self.scaler.unscale_(optimizer)
+            for parameter in _parameters(optimizer):
+                if parameter.grad is not None and self.pending[part] > 1:
+                    parameter.grad /= self.pending[part]
+        if self.config.optimizer.clip_norm:
+            parameters = [parameter for optimizer in due.values() for parameter in _parameters(optimizer)]
+            nn.utils.clip_grad_norm_(parameters, self.config.optimizer.clip_norm)
+        for part, optimizer in due.items():
+            self.scaler.step(optimizer)
+            optimizer.zero_grad()
+            self.pending[part] = 0
+        if due:
+            self.scaler.update()
+
+    def end_epoch(self) -> None:
+        """Count the epoch, tell the weighting, validate if it is time, write the checkpoints."""
+        means = {task: total / count for task, (total, count) in self.epoch_losses.items() if count}
+        self.weighting.end_epoch(means)
+        self.epoch_losses = {task: [0.0, 0] for task in self.config.tasks}
+        self.batches.epoch += 1
+        self.batches.done = 0
+        improved = False
+        if self.validator and (self.epoch % self.config.validate_every == 0 or self.epoch == self.config.epochs):
+            improved = self._validate()
+        self.record.epoch(self.epoch, self.steps, means, self.metrics)
+        self.save(LAST)
+        if improved:
+            self.save(BEST)
+
+    def _validate(self) -> bool:
+        """Measure the averaged weights; whether they are the best so far. The first process does it for all."""
+        if rank() == 0:
+            self.metrics, self.protocol = self.validator.measure(self.average.module)
+            self.record.pictures(self.steps, self.validator.pictures(self.average.module))
+        value = self.metrics.get(self.config.select_by)
+        improved = value is not None and (self.best is None or is_better(self.config.select_by, value, self.best))
+        if improved:
+            self.best = value
+        if world_size() > 1:
+            distributed.barrier()
+        return improved
+
+    def save(self, name: str) -> None:
+        """Write a checkpoint into the run's folder; the first process does it."""
+        if rank():
+            return
+        tensors = {f'network/{key}': x for key, x in self.network.state_dict().items()}
+        tensors |= {f'average/{key}': x for key, x in self.average.module.state_dict().items()}
+        tensors |= {f'weighting/{key}': x for key, x in self.weighting.state_dict().items()}
+        named = self.network.named_parameters()
+        tensors |= {f'gradients/{key}': x.grad for key, x in named if x.grad is not None}
+        for part, optimizer in self.optimizers.items():
+            tensors |= {f'optimizer/{part}/{key}': x for key, x in optimizer_tensors(optimizer).items()}
+        scalars = {
+            'epoch': self.epoch,
+            'batches_done': self.batches.done,
+            'steps': self.steps,
+            'averaged': int(self.average.n_averaged),
+            'pending': self.pending,
+            'regime': self.regime.state_dict(),
+            'scaler': self.scaler.state_dict(),
+            'epoch_losses': self.epoch_losses,
+            'metrics': self.metrics,
+            'protocol': self.protocol,
+            'best': self.best,
+            'generator': generator_state(),
+            'config': config_to_dict(self.config),
+        }
+        Checkpoint(tensors, scalars).write(self.out / name)
+
+    def _resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of the same configuration."""
+        state = checkpoint.scalars
+        config = config_to_dict(self.config)
+        changed = [key for key in config if key not in FREE and config[key] != state['config'].get(key)]
+        if changed:
+            raise CheckpointError(
+                f'{self.out / LAST} was made with another {", ".join(changed)}: choose another folder for this run'
+            )
+        self.network.load_state_dict(checkpoint.group('network'))
+        self.average.module.load_state_dict(checkpoint.group('average'))
+        self.average.n_averaged.fill_(state['averaged'])
+        self.weighting.load_state_dict(checkpoint.group('weighting'))
+        gradients = checkpoint.group('gradients')
+        for name, parameter in self.network.named_parameters():
+            if name in gradients:
+                parameter.grad = gradients[name].to(parameter).contiguous(memory_format=torch.preserve_format)
+        for part, optimizer in self.optimizers.items():
+            load_optimizer(optimizer, checkpoint.group(f'optimizer/{part}'))
+        self.batches.epoch, self.batches.done, self.steps = state['epoch'], state['batches_done'], state['steps']
+        self.pending = state['pending']
+        self.regime.load_state_dict(state['regime'])
+        self.scaler.load_state_dict(state['scaler'])
+        self.epoch_losses = state['epoch_losses']
+        self.metrics, self.protocol, self.best = state['metrics'], state['protocol'], state['best']
+        set_generator_state(state['generator'])
+        logger.info('going on after %d of %d steps', self.steps, self.total_steps)
+
+
+def _parallel(network: nn.Module, device: torch.device) -> nn.Module:
+    if world_size() == 1:
+        return network
+    devices = [device] if device.type == 'cuda' else None
+    return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=True)
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group['params']]
+
+
+def _average_with(decay: float) -> Callable[[list[torch.Tensor], list[torch.Tensor], torch.Tensor], None]:
+    """A moving average whose first steps, far from the end, are soon forgotten."""
+
+    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor) -> None:
+        kept = min(decay, float(count) / (float(count) + 20))
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, 1 - kept)
+        else:
+            torch._foreach_copy_(averaged, current)
+
+    return update
+
+
+def _text(epoch: int, losses: Mapping[str, float], metrics: Mapping[str, float]) -> str:
+    parts = [f'epoch {epoch + 1}', *(f'{task} {loss:.3f}' for task, loss in losses.items())]
+    parts += [f'{name} {metrics[name]:.3f}' for name in ('miou', 'rmse') if name in metrics]
+    return ', '.join(parts)
