@@ -124,16 +124,18 @@ def _claim(out: Path, images: ImageSet, record: Mapping[str, Any]) -> None:
     """Make the folder, or check that it is one of the same expert, source and request."""
     if out.resolve() == images.root.resolve():
         raise DatasetError(f'{out} holds the images: expected another folder for what is made of them')
-    path = out / RECORD
-    if not path.exists():
-        strangers = [name for name in (LAYOUT, *KEY_OF_TASK.values()) if (out / name).exists()]
-        if strangers:
-            raise DatasetError(
-                f'{out}: has {strangers[0]} but no {RECORD}: not made by an expert: choose another folder'
-            )
-        out.mkdir(parents=True, exist_ok=True)
-        _write_json(path, record)
+    if (out / RECORD).exists():
+        _check_record(out, record)
         return
+    strangers = [name for name in (LAYOUT, *KEY_OF_TASK.values()) if (out / name).exists()]
+    if strangers:
+        raise DatasetError(f'{out}: has {strangers[0]} but no {RECORD}: not made by an expert: choose another folder')
+    out.mkdir(parents=True, exist_ok=True)
+    _write_json(out / RECORD, record)
+
+
+def _check_record(out: Path, record: Mapping[str, Any]) -> None:
+    path = out / RECORD
     try:
         found = json.loads(path.read_text(encoding='utf-8'))
         differences = [
