@@ -17,7 +17,7 @@ def download(
 ) -> None:
     """Fetch the files of a data set.
 
-    Run it again to go on after an interruption. By this you accept the terms of the data set's authors, which docs/datasets.md names.
+    Run it again to go on after an interruption. The terms are those of the authors (docs/datasets.md).
 
     Example: mtperception download nyuv2 --root data/nyuv2_official
     """

