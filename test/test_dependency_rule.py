@@ -30,7 +30,17 @@ LAYERS = (
     {'cli', '__main__'},
 )
 ROS = re.compile(r'rclpy|launch|launch_ros|ament_index_python|cv_bridge|sensor_msgs_py|\w+_(msgs|interfaces)')
-WITH_TORCH = ('networks', 'pipeline', 'backends.torch_backend', 'data', 'training', 'evaluation', 'experts', 'export', 'published')
+WITH_TORCH = (
+    'networks',
+    'pipeline',
+    'backends.torch_backend',
+    'data',
+    'training',
+    'evaluation',
+    'experts',
+    'export',
+    'published',
+)
 
 
 def layer_of(module):
@@ -104,7 +114,9 @@ def test_package_xml_names_every_ros_package_that_is_imported():
     assert {package for package in packages if ROS.fullmatch(package)} <= declared
 
 
-@pytest.mark.parametrize('module', ['predictor', 'backends.onnxruntime_backend', 'cli.predict', 'cli.evaluate', 'sources'])
+@pytest.mark.parametrize(
+    'module', ['predictor', 'backends.onnxruntime_backend', 'cli.predict', 'cli.evaluate', 'sources']
+)
 def test_the_onnx_path_runs_without_torch_and_ros(module):
     code = f'import sys, mtperception.{module}; print(*({{"torch", "rclpy", "sensor_msgs"}} & set(sys.modules)))'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False, timeout=120)
