@@ -29,6 +29,7 @@ COMMANDS = {
     ),
     'train': ('mtperception.cli.train:train', 'Train a network as a configuration says.'),
     'download': ('mtperception.cli.download:download', 'Fetch the files of a data set.'),
+    'export': ('mtperception.cli.export:export', 'Turn a checkpoint of a training run into a model directory.'),
     'import': ('mtperception.cli.import_:import_', 'Turn a published checkpoint into a model directory.'),
 }
 """Function and summary by command; only the command that runs is imported."""

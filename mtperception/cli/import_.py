@@ -8,7 +8,8 @@ import typer
 from mtperception.cli.progress import progress
 
 
-def _slice(text: str) -> tuple[int, int]:
+def class_slice(text: str) -> tuple[int, int]:
+    """First class and end out of FIRST:END; a usage error for anything else."""
     first, colon, end = text.partition(':')
     if not (colon and first.isdecimal() and end.isdecimal()):
         raise typer.BadParameter(f'found {text!r}, expected FIRST:END, such as 0:40')
@@ -29,7 +30,7 @@ def import_(
     Example: mtperception import mobilenetv2-joint.ckpt --network joint_lw_refinenet --label-space nyuv2_40
     --out models/published
     """
-    chosen = None if classes is None else _slice(classes)
+    chosen = None if classes is None else class_slice(classes)
     with progress('importing, exporting and comparing', None):
         try:
             from mtperception.published import import_checkpoint

@@ -1,0 +1,30 @@
+"""`mtperception export`: a checkpoint becomes a model directory."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mtperception.cli.import_ import class_slice
+from mtperception.cli.progress import progress
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help='A file that `mtperception train` wrote.', metavar='CHECKPOINT')],
+    out: Annotated[Path, typer.Option(help='The model directory to write.')],
+    classes: Annotated[
+        str | None, typer.Option(help='Slice of the classes to choose among; all by default.', metavar='FIRST:END')
+    ] = None,
+) -> None:
+    """Turn a checkpoint into a model directory, and prove that its graph gives what PyTorch gives.
+
+    Example: mtperception export runs/nyuv2_indoor/best.safetensors --out models/mine
+    """
+    chosen = None if classes is None else class_slice(classes)
+    with progress('exporting and comparing', None):
+        try:
+            from mtperception.training.result import export_checkpoint
+        except ImportError as error:
+            raise ImportError(f'export needs PyTorch ({error}): pip install "mtperception[train]"') from error
+        parity = export_checkpoint(checkpoint, out, chosen)
+    typer.echo(f'{out}: {parity}')
