@@ -1,6 +1,7 @@
 """The networks: one file per encoder, one per paper. Importing this package imports torch."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -11,6 +12,9 @@ from mtperception.networks.joint_lw_refinenet import JointLWRefineNet
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     'joint_lw_refinenet': JointLWRefineNet,
+    # A teacher: twice the decoder's channels, and the full 1x1 convolutions at the finest resolution that the paper
+    # gave up for speed.
+    'joint_lw_refinenet_large': partial(JointLWRefineNet, channels=512, depthwise=False),
 }
 
 

@@ -19,13 +19,13 @@ SKIP_CHANNELS = (24, 32, 64, 96, 160, 320)
 class Head(nn.Module):
     """Task-specific part: a depthwise 1x1 convolution, ReLU6 and a 3x3 convolution with bias."""
 
-    def __init__(self, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.scale = nn.Conv2d(DECODER_CHANNELS, DECODER_CHANNELS, 1, groups=DECODER_CHANNELS, bias=False)
-        self.predict = nn.Conv2d(DECODER_CHANNELS, out_channels, 3, padding=1)
+        self.scale = nn.Conv2d(in_channels, in_channels, 1, groups=in_channels, bias=False)
+        self.predict = nn.Conv2d(in_channels, out_channels, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map N,256,h,w to N,C,h,w."""
+        """Map N,C,h,w to N,C',h,w."""
         return self.predict(functional.relu6(self.scale(x)))
 
 
@@ -35,23 +35,30 @@ class JointLWRefineNet(nn.Module):
     Args:
         num_classes: channels of the segmentation head.
         tasks: heads to build, out of 'segmentation', 'depth' and 'normals'.
+        channels: of the decoder.
+        depthwise: whether the finest CRP block is depthwise, as in the paper's own network.
 
     Raises:
         ValueError: for an unknown task.
     """
 
-    def __init__(self, num_classes: int, tasks: Sequence[str] = ('segmentation', 'depth')) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        tasks: Sequence[str] = ('segmentation', 'depth'),
+        channels: int = DECODER_CHANNELS,
+        depthwise: bool = True,
+    ) -> None:
         super().__init__()
         out_channels = {'segmentation': num_classes, 'depth': 1, 'normals': 3}
         unknown = set(tasks) - set(out_channels)
         if unknown or not tasks:
             raise ValueError(f'tasks {tuple(tasks)}: expected one or more of {tuple(out_channels)}')
-        channels = DECODER_CHANNELS
         self.encoder = MobileNetV2Encoder()
         self.projections = nn.ModuleList(nn.Conv2d(skip, channels, 1, bias=False) for skip in SKIP_CHANNELS)
-        self.crp = nn.ModuleList(CRPBlock(channels, depthwise=level == 3) for level in range(4))
+        self.crp = nn.ModuleList(CRPBlock(channels, depthwise=depthwise and level == 3) for level in range(4))
         self.adapt = nn.ModuleList(nn.Conv2d(channels, channels, 1, bias=False) for _ in range(3))
-        self.heads = nn.ModuleDict({task: Head(out_channels[task]) for task in tasks})
+        self.heads = nn.ModuleDict({task: Head(channels, out_channels[task]) for task in tasks})
         self._initialise_decoder()
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:

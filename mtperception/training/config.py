@@ -32,10 +32,10 @@ class DataConfig:
     root: str = MISSING
     """Its folder."""
     split: str = 'train'
-    fold: int = 0
-    """Which blocks of ids (`mtperception.data.fold`) are held back from it."""
+    folds: list[int] = field(default_factory=list)
+    """Blocks of ids (`mtperception.data.fold`), 0 to 9, that `part` speaks of."""
     part: str = 'all'
-    """'all', 'kept' (without the fold) or 'held_back' (only the fold)."""
+    """'all', 'kept' (without the folds) or 'held_back' (only the folds)."""
     tasks: list[str] | None = None
     """Annotations to read, of those that it has; all by default. The others are hidden."""
 

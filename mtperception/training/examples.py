@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mtperception.data import Dataset, open_dataset
-from mtperception.data.fold import Subset, held_back, kept
+from mtperception.data.fold import Subset, held_back
 from mtperception.data.transforms import Example, collate, random_view
 from mtperception.labels import IGNORE_INDEX, LabelSpace, load_label_space
 from mtperception.training.config import ConfigError, DataConfig, TrainConfig
@@ -59,8 +59,8 @@ def select(dataset: Dataset, config: DataConfig) -> Dataset:
     """The part of a data set that an entry of the configuration names."""
     if config.part == 'all':
         return dataset
-    chosen = held_back if config.part == 'held_back' else kept
-    return Subset(dataset, chosen(len(dataset), config.fold))
+    folds = {index for fold in config.folds for index in held_back(len(dataset), fold)}
+    return Subset(dataset, [i for i in range(len(dataset)) if (i in folds) == (config.part == 'held_back')])
 
 
 class TrainingSet:

@@ -65,7 +65,7 @@ class Validator:
         predictor = self._predictor(network)
         results = {}
         for data, dataset in self._sets:
-            selection = {'data set': data.dataset, 'split': data.split, 'part': data.part, 'fold': data.fold}
+            selection = {'data set': data.dataset, 'split': data.split, 'part': data.part, 'folds': list(data.folds)}
             results[f'{data.dataset} {data.root}'] = evaluate(predictor, dataset, selection=selection)
         values: dict[str, list[float]] = {}
         for result in results.values():
