@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mtperception import resources
@@ -76,6 +76,8 @@ class OptimizerConfig:
 class TrainConfig:
     """Everything that decides what comes out of a run."""
 
+    paths: dict[str, str] = field(default_factory=dict)
+    """Folders by a name: other keys say ${paths.name}."""
     network: str = 'joint_lw_refinenet'
     label_space: str = ''
     tasks: list[str] = field(default_factory=lambda: ['segmentation', 'depth'])
@@ -90,7 +92,7 @@ class TrainConfig:
     validation: list[DataConfig] = field(default_factory=list)
     view: ViewConfig = field(default_factory=ViewConfig)
     losses: dict[str, ChoiceConfig] = field(default_factory=dict)
-    """By task."""
+    """By task; those of tasks that the run does not have are not used."""
     loss_stride: int = 2
     """Losses are taken at every n-th pixel, along rows and columns."""
     weighting: ChoiceConfig = field(default_factory=lambda: ChoiceConfig('fixed'))
@@ -130,6 +132,8 @@ class TrainConfig:
 def load_config(source: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
     """Read a configuration.
 
+    A file may say `extends: other`, a file of which it then states only what differs; lists are replaced as a whole.
+
     Args:
         source: path of a YAML file, or the name of one in `config/train`.
         changes: `key.subkey=value`, applied in order; `data.0.root=...` reaches into lists.
@@ -140,7 +144,7 @@ def load_config(source: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
     """
     path = resources.find('train', source)
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.load(path))
+        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), *_layers(path))
         for change in changes:
             key, equals, value = change.partition('=')
             if not equals:
@@ -153,6 +157,16 @@ def load_config(source: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
         raise ConfigError(f'{path}: {_first_line(error)}') from error
     check_config(config, str(path))
     return config
+
+
+def _layers(path: Path) -> list[DictConfig]:
+    """A file's content, behind that of the file it extends."""
+    content = OmegaConf.load(path)
+    base = content.pop('extends', None)
+    if base is None:
+        return [content]
+    beside = path.with_name(f'{base}.yaml')
+    return [*_layers(beside if beside.exists() else resources.find('train', base)), content]
 
 
 def config_from_dict(content: dict[str, Any]) -> TrainConfig:
@@ -169,7 +183,7 @@ def check_config(config: TrainConfig, where: str) -> None:
     """Check what types do not say; raises ConfigError."""
     for found, expected, key in (
         (config.tasks, TASKS, 'tasks'),
-        (list(config.losses), config.tasks, 'losses'),
+        (list(config.losses), TASKS, 'losses'),
         ([config.precision], PRECISIONS, 'precision'),
         ([config.batch_norm], BATCH_NORM, 'batch_norm'),
         ([data.part for data in config.data + config.validation], PARTS, 'data.part'),
@@ -181,7 +195,7 @@ def check_config(config: TrainConfig, where: str) -> None:
     low, high = [*config.view.scale, 0, 0][:2]
     for wrong, message in (
         (not config.tasks or len(set(config.tasks)) != len(config.tasks), 'tasks: expected one or more, each once'),
-        (set(config.losses) != set(config.tasks), 'losses: expected one for each task'),
+        (not set(config.losses) >= set(config.tasks), 'losses: expected one for each task'),
         ('segmentation' in config.tasks and not config.label_space, 'label_space: segmentation needs one'),
         (not config.data, 'data: expected at least one data set'),
         (len(config.view.scale) != 2 or not 0 < low <= high, 'view.scale: expected two factors, the smaller first'),

@@ -63,9 +63,8 @@ class Trainer:
         self.examples = TrainingSet(config)
         self.batches = Batches(len(self.examples), config.batch_size, config.seed)
         self.validator = Validator(config, device)
-        self.losses = {
-            task: create('loss', LOSSES, choice.name, choice.options) for task, choice in config.losses.items()
-        }
+        chosen = {task: config.losses[task] for task in config.tasks}
+        self.losses = {task: create('loss', LOSSES, choice.name, choice.options) for task, choice in chosen.items()}
         for loss in self.losses.values():
             loss.prepare(self.examples.class_counts)
         tasks = tuple(config.tasks)
