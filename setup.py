@@ -55,16 +55,27 @@ def ros_wheels(distribution: str) -> list[str]:
 
 EXTRAS = {
     'torch': TORCH,
-    'train': TORCH,
+    # What training, evaluation and the official files of the data sets need.
+    'train': [
+        *TORCH,
+        'omegaconf>=2.3',
+        'tensorboard>=2.14',
+        'h5py>=3.8',
+        'scipy>=1.11',
+        'jinja2>=3.1',
+        'matplotlib>=3.8',
+    ],
+    'experts': ['ai-edge-litert>=2'],
     'openvino': ['openvino>=2024.4'],
     'ros': ros_wheels('jazzy'),
     'ros-kilted': ros_wheels('kilted'),
     'bags': ['rosbags>=0.11'],
+    'lint': ['ruff~=0.17.5'],  # each minor release changes rules and format
     'dev': [
         'pytest>=8',
         'pytest-xdist>=3.6',
         'hypothesis>=6.100',
-        'ruff~=0.17.5',  # each minor release changes rules and format
+        'torchmetrics>=1.4',
         'colcon-common-extensions>=0.3',
         'setuptools>=77,<80',  # newer ones lack the `develop` options of colcon's --symlink-install
     ],
