@@ -1,7 +1,7 @@
 """Label spaces: the one place for class names, colours and groupings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +14,11 @@ IGNORE_INDEX = 255
 UNKNOWN_COLOR = (255, 255, 255)
 UNLABELLED = 'unlabelled'
 """In a grouping: the group of the classes that have no counterpart in the coarser space."""
+TRAVERSABLE, OVERHEAD, OBSTACLE = 'traversable', 'overhead', 'obstacle'
+"""What a class is to a vehicle: it drives on it; it passes under it; it must not hit it."""
+DEFAULT_LABEL_OFFSET = 1
+"""From class index to id on a topic and in what mapping systems read: they keep 0 for unknown."""
+LARGEST_ID = 254
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +31,15 @@ class LabelSpace:
         palette: uint8 C,3, RGB; no two alike and none white, which is kept for unknown pixels.
         groupings: by the name of a coarser label space, uint8 C: the coarse index of each class, 255 of those without
             a counterpart.
+        navigation: by TRAVERSABLE, OVERHEAD and OBSTACLE the names of the classes, each in one of them; empty where
+            the file does not say. It names the first two, the others are obstacles.
     """
 
     name: str
     names: tuple[str, ...]
     palette: np.ndarray
     groupings: dict[str, np.ndarray]
+    navigation: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of classes."""
@@ -47,6 +55,21 @@ class LabelSpace:
         if unknown:
             raise ValueError(f'no class {", ".join(unknown)} in {self.name}: expected any of {", ".join(self.names)}')
         return [self.names.index(name) for name in names]
+
+    def id_table(self, offset: int) -> np.ndarray:
+        """uint8 256: table from class indices to ids: index + offset, unknown 0; with offset 0 unknown is 255.
+
+        Raises:
+            ValueError: if an id would be above `LARGEST_ID`.
+        """
+        if len(self) - 1 + offset > LARGEST_ID:
+            raise ValueError(
+                f'label_offset {offset}: the {len(self)} classes of {self.name} need an offset of '
+                f'{LARGEST_ID + 1 - len(self)} at most'
+            )
+        table = np.full(256, 0 if offset else IGNORE_INDEX, np.uint8)
+        table[: len(self)] = np.arange(len(self)) + offset
+        return table
 
     def grouping(self, target: str) -> np.ndarray:
         """uint8 256: table from this space's indices to those of `target`; 255 stays 255.
@@ -91,7 +114,7 @@ def load_label_space(name: str) -> LabelSpace:
 
     Raises:
         ResourceNotFoundError: if there is no such space.
-        ValueError: if the file repeats a name or a colour, uses white, or groups classes wrongly.
+        ValueError: if the file repeats a name or a colour, uses white, or groups or sorts classes wrongly.
     """
     path = resources.find('labels', name)
     content = yaml.safe_load(path.read_text(encoding='utf-8'))
@@ -102,10 +125,11 @@ def load_label_space(name: str) -> LabelSpace:
             target: _grouping_table(names, load_label_space(target).names, groups)
             for target, groups in content.get('groupings', {}).items()
         }
+        navigation = _navigation(names, content.get('navigation', {}))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f'{path}: not a label space: {error}') from error
     _check(path, names, palette)
-    return LabelSpace(path.stem, names, palette, groupings)
+    return LabelSpace(path.stem, names, palette, groupings, navigation)
 
 
 def _grouping_table(names: Sequence[str], coarse: Sequence[str], groups: dict[str, list[str]]) -> np.ndarray:
@@ -118,6 +142,17 @@ def _grouping_table(names: Sequence[str], coarse: Sequence[str], groups: dict[st
     if unknown:
         raise ValueError(f'no group {", ".join(sorted(unknown))}: expected any of {", ".join(index_of)}')
     return np.array([index_of[group_of[name]] for name in names], np.uint8)
+
+
+def _navigation(names: Sequence[str], kinds: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    """The names of each kind, those that the file does not name as obstacles; empty if it names none."""
+    if not kinds:
+        return {}
+    named = [name for members in kinds.values() for name in members]
+    if not set(kinds) <= {TRAVERSABLE, OVERHEAD} or not set(named) <= set(names) or len(set(named)) != len(named):
+        raise ValueError(f'navigation: expected lists {TRAVERSABLE!r} and {OVERHEAD!r} of classes, none of them twice')
+    obstacles = tuple(name for name in names if name not in named)
+    return {kind: tuple(kinds.get(kind, ())) for kind in (TRAVERSABLE, OVERHEAD)} | {OBSTACLE: obstacles}
 
 
 def _check(path: Path, names: Sequence[str], palette: np.ndarray) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mtperception import resources
+from mtperception.data.camvid import COLORS
 from mtperception.labels import load_label_space
 
 
@@ -15,6 +16,9 @@ from mtperception.labels import load_label_space
         ('kitti_6', 6, 'sky', 'car'),
         ('nyuv2_kitti_46', 46, 'wall', 'car'),
         ('cityscapes_19', 19, 'road', 'bicycle'),
+        ('cityscapes_7', 7, 'flat', 'vehicle'),
+        ('sunrgbd_37', 37, 'wall', 'bag'),
+        ('camvid_11', 11, 'sky', 'bicyclist'),
     ],
 )
 def test_spaces_that_come_with_the_package(name, count, first, last):
@@ -48,6 +52,57 @@ def test_grouping_of_the_street_classes_leaves_out_what_has_no_counterpart():
     assert set(table[19:]) == {255}
 
 
+def test_the_categories_of_cityscapes():
+    table = load_label_space('cityscapes_19').grouping('cityscapes_7')
+    # flat 0, construction 1, object 2, nature 3, sky 4, human 5, vehicle 6, in the order of the train ids
+    expected = [0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 5, 6, 6, 6, 6, 6, 6]
+    assert table[:19].tolist() == expected
+
+
+def test_sun_rgbd_is_nyuv2_without_its_last_three_classes():
+    sun, nyu = load_label_space('sunrgbd_37'), load_label_space('nyuv2_40')
+    assert sun.names == nyu.names[:37]
+    assert np.array_equal(sun.palette, nyu.palette[:37])
+    assert sun.conversion(nyu)[:38].tolist() == [*range(37), 255]
+    assert nyu.grouping('sunrgbd_37')[:40].tolist() == [*range(37), 255, 255, 255]
+    # one fine class has one coarse class, whichever way it goes
+    assert np.array_equal(sun.grouping('nyuv2_13')[:37], nyu.grouping('nyuv2_13')[:37])
+
+
+def test_the_colours_of_camvid_and_its_classes_say_the_same():
+    """The official label images come in colours, SegNet's as indices; a pixel is the same in KITTI-6 either way."""
+    space = load_label_space('camvid_11')
+    coarse = (*load_label_space('kitti_6').names, None)
+    by_index = [coarse[min(index, 6)] for index in space.grouping('kitti_6')[:11].tolist()]
+    assert by_index == [COLORS[tuple(color)] for color in space.palette.tolist()]
+
+
+def test_what_classes_are_to_a_vehicle():
+    navigation = load_label_space('kitti_6').navigation
+    expected = {
+        'traversable': ('road', 'sidewalk'),
+        'overhead': ('sky',),
+        'obstacle': ('building', 'vegetation', 'car'),
+    }
+    assert navigation == expected
+
+
+def test_every_installed_space_says_what_its_classes_are_to_a_vehicle():
+    for name in resources.available('labels'):
+        space = load_label_space(name)
+        assert sorted(name for names in space.navigation.values() for name in names) == sorted(space.names)
+
+
+@pytest.mark.parametrize(('offset', 'ids'), [(1, [1, 6, 0, 0]), (0, [0, 5, 255, 255]), (249, [249, 254, 0, 0])])
+def test_ids_are_indices_with_an_offset(offset, ids):
+    assert load_label_space('kitti_6').id_table(offset)[[0, 5, 6, 255]].tolist() == ids
+
+
+def test_ids_fit_into_a_byte():
+    with pytest.raises(ValueError, match='label_offset 250: the 6 classes of kitti_6 need an offset of 249 at most'):
+        load_label_space('kitti_6').id_table(250)
+
+
 def test_joint_space_is_rooms_then_streets():
     joint = load_label_space('nyuv2_kitti_46').names
     assert joint == load_label_space('nyuv2_40').names + load_label_space('kitti_6').names
@@ -79,6 +134,9 @@ WALL, FLOOR = '{name: wall, color: [1, 2, 3]}', '{name: floor, color: [4, 5, 6]}
         (f'classes: [{WALL}, {FLOOR}]\ngroupings: {{nyuv2_13: {{wall: [wall]}}}}', 'exactly one group'),
         (f'classes: [{WALL}]\ngroupings: {{nyuv2_13: {{wall: [wall], unlabelled: [wall]}}}}', 'exactly one group'),
         (f'classes: [{WALL}]\ngroupings: {{nyuv2_13: {{roof: [wall]}}}}', 'no group roof: expected any of bed, '),
+        (f'classes: [{WALL}]\nnavigation: {{obstacle: [wall]}}', 'navigation: expected'),
+        (f'classes: [{WALL}]\nnavigation: {{traversable: [floor]}}', 'navigation: expected'),
+        (f'classes: [{WALL}]\nnavigation: {{traversable: [wall], overhead: [wall]}}', 'none of them twice'),
     ],
 )
 def test_wrong_files_are_refused(tmp_path, content, problem):
@@ -95,3 +153,4 @@ def test_a_file_of_your_own(tmp_path):
     space = load_label_space(str(path))
     assert (space.name, space.names) == ('mine', ('wall', 'floor'))
     assert space.palette.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert space.navigation == {}

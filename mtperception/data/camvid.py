@@ -19,13 +19,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from mtperception.data.download import RemoteFile
 from mtperception.data.files import check_folder, read_ids
 from mtperception.data.kitti_labels import SPACE, color_table
 from mtperception.data.label_images import Color, LabelledImages, paths_by_stem, read_colors, read_indices
-from mtperception.labels import IGNORE_INDEX, load_label_space
+from mtperception.labels import load_label_space
 
 COLORS: dict[Color, str | None] = {
     (64, 128, 64): None,  # Animal
@@ -62,8 +60,8 @@ COLORS: dict[Color, str | None] = {
     (64, 192, 0): 'building',  # Wall
 }
 """The colours of the official label_colors.txt and what they are in KITTI-6."""
-SEGNET_CLASSES = ('sky', 'building', None, 'road', 'sidewalk', 'vegetation', None, None, 'car', None, None, None)
-"""What SegNet's indices 0..11 are in KITTI-6. The others: pole, sign, fence, pedestrian, bicyclist, unlabelled."""
+SEGNET_SPACE = 'camvid_11'
+"""Of SegNet's indices 0..10; 11 is unlabelled."""
 EXPECTED = (
     'expected 701_StillsRaw_full and LabeledApproved_full of mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid; '
     'to get them: mtperception download camvid --root FOLDER'
@@ -96,10 +94,7 @@ def camvid_segnet(root: Path, split: str) -> LabelledImages:
     check_folder(root, SEGNET_EXPECTED)
     images = paths_by_stem(root / split, '*.png', SEGNET_EXPECTED)
     files = {name: (path, root / f'{split}annot' / path.name) for name, path in images.items()}
-    order = load_label_space(SPACE).names
-    table = np.full(256, IGNORE_INDEX, np.uint8)
-    for index, name in enumerate(SEGNET_CLASSES):
-        table[index] = IGNORE_INDEX if name is None else order.index(name)
+    table = load_label_space(SEGNET_SPACE).grouping(SPACE)
     return LabelledImages(files, SPACE, partial(read_indices, table=table))
 
 

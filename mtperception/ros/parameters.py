@@ -15,6 +15,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from mtperception.backends import BACKENDS, PRECISIONS
+from mtperception.labels import DEFAULT_LABEL_OFFSET
 from mtperception.predictor import DEPTH_SCALE_MODES, OUTPUT_SIZES
 
 DEFAULT_MASK_CLASSES = ('person', 'car')
@@ -78,7 +79,7 @@ PARAMETERS = (
     ),
     ParameterSpec(
         'label_offset',
-        1,
+        DEFAULT_LABEL_OFFSET,
         'Published id = class index + this; unknown is 0, or 255 with offset 0.',
         limits=(0, 253),
         live=True,

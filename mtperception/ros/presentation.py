@@ -10,7 +10,6 @@ from mtperception.card import ModelCard
 from mtperception.labels import IGNORE_INDEX, LabelSpace, load_label_space
 from mtperception.ros.parameters import DEFAULT_MASK_CLASSES, Settings
 
-MAX_ID = 254
 UNLABELED_ID = 255
 
 
@@ -47,11 +46,6 @@ class Presentation:
         if settings.label_space not in ('', model_space.name):
             group_table = model_space.grouping(settings.label_space)
             space = load_label_space(settings.label_space)
-        if len(space) - 1 + settings.label_offset > MAX_ID:
-            raise ValueError(
-                f'label_offset {settings.label_offset}: the {len(space)} classes of {space.name} need an offset of '
-                f'{MAX_ID + 1 - len(space)} at most'
-            )
         near, far = settings.min_depth or card.depth_range[0], settings.max_depth or card.depth_range[1]
         if near >= far:
             raise ValueError(f'min_depth {near}, max_depth {far}: expected min < max (0: the limit of the model)')
@@ -59,7 +53,7 @@ class Presentation:
             settings,
             space,
             group_table,
-            _id_table(len(space), settings.label_offset),
+            space.id_table(settings.label_offset),
             _mask_table(model_space, settings.mask_classes),
             (near, far),
             int(np.ceil(settings.confidence_threshold * 255)),
@@ -112,12 +106,6 @@ def _groups(space: LabelSpace) -> list[str | None]:
     target, table = next(iter(space.groupings.items()))
     names = dict(enumerate(load_label_space(target).names))
     return [names.get(index) for index in table.tolist()]
-
-
-def _id_table(count: int, offset: int) -> np.ndarray:
-    table = np.full(256, 0 if offset else UNLABELED_ID, np.uint8)
-    table[:count] = np.arange(count) + offset
-    return table
 
 
 def _mask_table(space: LabelSpace, names: tuple[str, ...]) -> np.ndarray:
