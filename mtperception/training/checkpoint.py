@@ -30,7 +30,8 @@ class Checkpoint:
     """State of a run between two steps."""
 
     tensors: Tensors
-    """By `<kind>/<name>`: `network/...`, `average/...`, `weighting/...`, `gradients/...`, `optimizer/<part>/...`."""
+    """By `<kind>/<name>`: `network/...`, `average/...`, `weighting/...`, `gradients/...`,
+    `weighting_gradients/...`, `optimizer/<part>/...`."""
     scalars: dict[str, Any]
     """What JSON can hold: progress, best metric, configuration, generator states."""
 
@@ -78,10 +79,14 @@ def optimizer_tensors(optimizer: Optimizer) -> Tensors:
 
 
 def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Take over the state that `optimizer_tensors` gave."""
+    """Take over the state that `optimizer_tensors` gave, laid out in memory as the parameters are."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group['params']]
     state: dict[int, Tensors] = {}
     for key, tensor in tensors.items():
         index, _, name = key.partition('/')
+        parameter = parameters[int(index)]
+        if tensor.shape == parameter.shape:
+            tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({'state': state, 'param_groups': optimizer.state_dict()['param_groups']})
 

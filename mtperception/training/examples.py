@@ -151,6 +151,8 @@ def load_batches(training_set: TrainingSet, batches: Batches, workers: int, pin_
         multiprocessing_context='forkserver' if workers else None,
         persistent_workers=workers > 0,
         worker_init_fn=_single_thread if workers else None,
+        # Else each pass would draw from the global generator, and a run that goes on would see other numbers.
+        generator=torch.Generator(),
     )
 
 

@@ -47,6 +47,7 @@ class Record:
         (out / CONFIG).write_text(yaml.safe_dump(config_to_dict(config), sort_keys=False), encoding='utf-8')
         (out / RUN).write_text(json.dumps(_surroundings(), indent=2) + '\n', encoding='utf-8')
         self._history = out / HISTORY
+        _forget_after(self._history, steps)
         self._writer = SummaryWriter(str(out / 'tensorboard'), purge_step=steps)
 
     def step(self, steps: int, losses: Mapping[str, float]) -> None:
@@ -78,6 +79,14 @@ class Record:
         """Write what is left."""
         if self._writer:
             self._writer.close()
+
+
+def _forget_after(history: Path, steps: int) -> None:
+    """Drop the lines that a killed run wrote after its last checkpoint: they will be written again."""
+    if history.exists():
+        lines = history.read_text(encoding='utf-8').splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith('\n') and json.loads(line)['steps'] <= steps]
+        history.write_text(''.join(kept), encoding='utf-8')
 
 
 def _surroundings() -> dict[str, str | int]:
