@@ -29,7 +29,7 @@ from mtperception.training.losses import LOSSES
 from mtperception.training.optimization import create_optimizers, freeze, learning_rate_factor
 from mtperception.training.processes import rank, world_size
 from mtperception.training.record import Record
-from mtperception.training.regimes import REGIMES
+from mtperception.training.regimes import REGIMES, SHARED
 from mtperception.training.starting_point import build_network
 from mtperception.training.validation import Validator, is_better
 from mtperception.training.weighting import WEIGHTINGS
@@ -137,8 +137,9 @@ class Trainer:
         losses = self._forward(images, targets, [task for task in self.config.tasks if annotated[task]])
         if losses:
             self.scaler.scale(self.weighting(losses)).backward()
+        contributed = annotated | {SHARED: len(losses)}
         for part in self.pending:
-            self.pending[part] += 1 if annotated.get(part, 1) else 0
+            self.pending[part] += 1 if contributed[part] else 0
         self._update(self.regime.due(count, annotated))
         self.average.update_parameters(self.network)
         self.steps += 1
@@ -183,7 +184,7 @@ class Trainer:
 
     def _update(self, parts: set[str]) -> None:
         """Let these parts take their step, with the mean of the gradients that were added up for them."""
-        due = {part: optimizer for part, optimizer in self.optimizers.items() if part in parts}
+        due = {part: optimizer for part, optimizer in self.optimizers.items() if part in parts and self.pending[part]}
         for part, optimizer in due.items():
             self.scaler.unscale_(optimizer)
             for parameter in _parameters(optimizer):
@@ -210,9 +211,9 @@ class Trainer:
         if self.validator and (self.epoch % self.config.validate_every == 0 or self.epoch == self.config.epochs):
             improved = self._validate()
         self.record.epoch(self.epoch, self.steps, means, self.metrics)
-        self.save(LAST)
         if improved:
-            self.save(BEST)
+            self.save(BEST)  # first: killed in between, the run measures and writes it again
+        self.save(LAST)
 
     def _validate(self) -> bool:
         """Measure the averaged weights; whether they are the best so far. The first process does it for all."""
@@ -234,8 +235,9 @@ class Trainer:
         tensors = {f'network/{key}': x for key, x in self.network.state_dict().items()}
         tensors |= {f'average/{key}': x for key, x in self.average.module.state_dict().items()}
         tensors |= {f'weighting/{key}': x for key, x in self.weighting.state_dict().items()}
-        named = self.network.named_parameters()
-        tensors |= {f'gradients/{key}': x.grad for key, x in named if x.grad is not None}
+        for kind, module in self._with_gradients().items():
+            named = module.named_parameters()
+            tensors |= {f'{kind}/{key}': x.grad for key, x in named if x.grad is not None}
         for part, optimizer in self.optimizers.items():
             tensors |= {f'optimizer/{part}/{key}': x for key, x in optimizer_tensors(optimizer).items()}
         scalars = {
@@ -255,6 +257,10 @@ class Trainer:
         }
         Checkpoint(tensors, scalars).write(self.out / name)
 
+    def _with_gradients(self) -> dict[str, nn.Module]:
+        """What may wait for its update with gradients, by their kind in a checkpoint."""
+        return {'gradients': self.network, 'weighting_gradients': self.weighting}
+
     def _resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same configuration."""
         state = checkpoint.scalars
@@ -268,10 +274,11 @@ class Trainer:
         self.average.module.load_state_dict(checkpoint.group('average'))
         self.average.n_averaged.fill_(state['averaged'])
         self.weighting.load_state_dict(checkpoint.group('weighting'))
-        gradients = checkpoint.group('gradients')
-        for name, parameter in self.network.named_parameters():
-            if name in gradients:
-                parameter.grad = gradients[name].to(parameter).contiguous(memory_format=torch.preserve_format)
+        for kind, module in self._with_gradients().items():
+            gradients = checkpoint.group(kind)
+            for name, parameter in module.named_parameters():
+                if name in gradients:
+                    parameter.grad = torch.empty_like(parameter).copy_(gradients[name])
         for part, optimizer in self.optimizers.items():
             load_optimizer(optimizer, checkpoint.group(f'optimizer/{part}'))
         self.batches.epoch, self.batches.done, self.steps = state['epoch'], state['batches_done'], state['steps']
