@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mtperception import resources
 from mtperception.card import TASKS
 from mtperception.data.transforms import ViewConfig
+from mtperception.evaluation.metrics import DepthMetrics, NormalMetrics, SegmentationMetrics
 from mtperception.labels import NO_CLASSES, LabelSpace, load_label_space
 
 PARTS = ('all', 'kept', 'held_back')
@@ -149,24 +150,30 @@ def load_config(source: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
             key, equals, value = change.partition('=')
             if not equals:
                 raise ConfigError(f'{change!r}: expected key=value')
-            OmegaConf.update(merged, key, yaml.safe_load(value) if value else '')
+            # OmegaConf's own reader: YAML's would take 1e-3 for a word.
+            OmegaConf.update(merged, key, OmegaConf.from_dotlist([f'value={value}']).value if value else '')
         config = OmegaConf.to_object(merged)
     except (OmegaConfBaseException, yaml.YAMLError, OSError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f'{path}: {_first_line(error)}') from error
+        raise ConfigError(f'{path}: {_in_a_line(error)}') from error
     check_config(config, str(path))
     return config
 
 
-def _layers(path: Path) -> list[DictConfig]:
+def _layers(path: Path, extended_by: tuple[Path, ...] = ()) -> list[DictConfig]:
     """A file's content, behind that of the file it extends."""
     content = OmegaConf.load(path)
+    if not isinstance(content, DictConfig):
+        raise ConfigError(f'{path}: expected keys with values, such as epochs: 50')
+    if path in extended_by:
+        raise ConfigError(f'{path}: extends: extends itself')
     base = content.pop('extends', None)
     if base is None:
         return [content]
     beside = path.with_name(f'{base}.yaml')
-    return [*_layers(beside if beside.exists() else resources.find('train', base)), content]
+    base_path = beside if beside.exists() else resources.find('train', base)
+    return [*_layers(base_path, (*extended_by, path)), content]
 
 
 def config_from_dict(content: dict[str, Any]) -> TrainConfig:
@@ -192,6 +199,10 @@ def check_config(config: TrainConfig, where: str) -> None:
         unknown = [name for name in found if name not in expected]
         if unknown:
             raise ConfigError(f'{where}: {key}: {", ".join(map(str, unknown))}: expected any of {", ".join(expected)}')
+    for key in ('epochs', 'batch_size', 'loss_stride', 'validate_every'):
+        if getattr(config, key) < 1:
+            raise ConfigError(f'{where}: {key}: found {getattr(config, key)}, expected 1 or more')
+    measured = _measured(config.tasks)
     low, high = [*config.view.scale, 0, 0][:2]
     for wrong, message in (
         (not config.tasks or len(set(config.tasks)) != len(config.tasks), 'tasks: expected one or more, each once'),
@@ -201,7 +212,10 @@ def check_config(config: TrainConfig, where: str) -> None:
         (len(config.view.scale) != 2 or not 0 < low <= high, 'view.scale: expected two factors, the smaller first'),
         (len(config.view.crop) != 2 or min(config.view.crop) < 32, 'view.crop: expected height and width from 32 on'),
         (len(config.depth_range) != 2, 'depth_range: expected two numbers'),
-        (min(config.epochs, config.batch_size, config.loss_stride, config.validate_every) < 1, 'expected 1 or more'),
+        (
+            bool(config.validation) and config.select_by not in measured,
+            f'select_by: {config.select_by} is not measured: expected one of {", ".join(measured)}',
+        ),
         (not 0 <= config.average_decay < 1, 'average_decay: expected 0 to below 1'),
         (config.precision == 'fp16' and config.regime.name == 'ubernet', 'ubernet adds gradients up: use bf16 or fp32'),
     ):
@@ -209,5 +223,14 @@ def check_config(config: TrainConfig, where: str) -> None:
             raise ConfigError(f'{where}: {message}')
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _measured(tasks: Sequence[str]) -> list[str]:
+    """The metrics that tasks are measured by."""
+    metrics = {'segmentation': SegmentationMetrics(1), 'depth': DepthMetrics(), 'normals': NormalMetrics()}
+    return [name for task in tasks for name in metrics[task].compute()]
+
+
+def _in_a_line(error: Exception) -> str:
+    """What went wrong, behind the key that it happened at."""
+    message = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    key = getattr(error, 'full_key', None)
+    return f'{key}: {message}' if key else message
