@@ -32,7 +32,8 @@ def train(
     with process_group(loaded.device) as device, progress_with_text(folder.name, quiet=rank() > 0) as report:
         trainer = Trainer(loaded, folder, device)
         trainer.fit(report)
-    if rank() == 0:
+        first = rank() == 0  # later there is no group to ask
+    if first:
         figures = ', '.join(f'{name} {value:.4f}' for name, value in trainer.metrics.items())
         kept = folder / (BEST if (folder / BEST).exists() else LAST)
         typer.echo(f'{kept}: {trainer.steps} steps{", " if figures else ""}{figures}')
