@@ -84,10 +84,20 @@ def depth_in_millimeters(depth: np.ndarray) -> np.ndarray:
     Args:
         depth: metres along the optical axis; 0, negative and not finite mean invalid.
     """
-    millimeters = np.rint(depth * np.float32(1000))
+    return depth_in_units(depth, 1000)
+
+
+def depth_in_units(depth: np.ndarray, per_meter: int) -> np.ndarray:
+    """uint16 H,W: depth in fractions of a metre to the nearest, 0 = invalid or too far for 16 bits.
+
+    Args:
+        depth: float32 H,W, metres along the optical axis; 0, negative and not finite mean invalid.
+        per_meter: units of a metre.
+    """
+    units = np.rint(depth * np.float32(per_meter))
     # Written so that NaN is invalid too.
-    millimeters[~((millimeters > 0) & (depth <= np.float32(65.535)))] = 0
-    return millimeters.astype(np.uint16)
+    units[~((units > 0) & (depth <= np.float32(65535 / per_meter)))] = 0
+    return units.astype(np.uint16)
 
 
 def normals_from_depth(depth: np.ndarray, intrinsics: Intrinsics, window: int = 9) -> np.ndarray:

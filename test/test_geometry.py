@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from mtperception.geometry import back_project, focal_scale, normals_from_depth
+from mtperception.geometry import (
+    back_project,
+    depth_in_millimeters,
+    depth_in_units,
+    focal_scale,
+    normals_from_depth,
+)
 from mtperception.types import Intrinsics
 
 CAMERA = Intrinsics(fx=50.0, fy=40.0, cx=31.5, cy=23.5, width=64, height=48)
@@ -148,3 +154,21 @@ class TestNormals:
     def test_foreign_intrinsics_are_refused(self):
         with pytest.raises(ValueError, match='64 x 48 image'):
             normals_from_depth(np.ones((24, 32), np.float32), CAMERA)
+
+
+@pytest.mark.parametrize(
+    ('per_meter', 'expected'),
+    [
+        # 1 mm: 0.4 and 0.6 mm are rounded; 65.535 m is the last that 16 bits hold
+        (1000, [0, 1, 1500, 13107, 13108, 65535, 0, 0, 0, 0]),
+        # 0.2 mm: 13.107 m is the last
+        (5000, [2, 3, 7500, 65535, 0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_depth_in_integers(per_meter, expected):
+    depth = np.array([[0.0004, 0.0006, 1.5, 13.107, 13.108, 65.535, 65.536, 0, np.nan, -1]], np.float32)
+    units = depth_in_units(depth, per_meter)
+    assert units.dtype == np.uint16
+    assert units[0].tolist() == expected
+    if per_meter == 1000:
+        np.testing.assert_array_equal(depth_in_millimeters(depth), units)

@@ -27,6 +27,10 @@ COMMANDS = {
         'mtperception.cli.evaluate:evaluate',
         "Compare a model's predictions with the truth of a data set.",
     ),
+    'export-sequence': (
+        'mtperception.cli.export_sequence:export_sequence',
+        "Write a recording with the model's depth, or a table of its classes, as mapping systems read them.",
+    ),
     'train': ('mtperception.cli.train:train', 'Train a network as a configuration says.'),
     'download': ('mtperception.cli.download:download', 'Fetch the files of a data set.'),
     'export': ('mtperception.cli.export:export', 'Turn a checkpoint of a training run into a model directory.'),

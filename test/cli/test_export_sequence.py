@@ -1,0 +1,182 @@
+"""`mtperception export-sequence`: recordings and tables for mapping systems, one clear line for what cannot be."""
+
+import json
+import struct
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from bags import camera_info, color, header, make, write_bag
+from spaces import small_space
+
+from mtperception import cli
+from mtperception.media import write_image
+from mtperception.predictor import Predictor
+from mtperception.sequences import FORMATS, LABEL_FORMATS, SEQUENCE_FORMATS
+from mtperception.types import Intrinsics
+
+BACKEND = ('--backend', 'onnxruntime', '--device', 'cpu')
+CAMERA = Intrinsics(30.0, 31.0, 31.5, 23.5, 64, 48)
+
+
+def image(seed):
+    """Smooth noise, 64x48, RGB."""
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    return cv2.resize(noise, (64, 48), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three images with their camera."""
+    path = tmp_path / 'images'
+    path.mkdir()
+    for index in range(3):
+        write_image(path / f'{index}.png', image(index))
+    (path / 'dataset.json').write_text(json.dumps(vars(CAMERA)))
+    return path
+
+
+def run(kind, out, *arguments):
+    return cli.main(['export-sequence', *map(str, arguments), '--format', kind, '--out', str(out)])
+
+
+def written(path):
+    return sorted(entry.name for entry in path.iterdir())
+
+
+def test_a_folder_becomes_a_tum_sequence(folder, tmp_path, capsys):
+    out = tmp_path / 'made' / 'tum'
+    assert run('tum', out, folder, '--rate', 4, *BACKEND) == 0
+    expected = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')(image(1), CAMERA).depth
+    depth = cv2.imread(str(out / 'depth' / '000001.png'), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_allclose(depth / 5000, expected, atol=0.00011)
+    assert (out / 'associations.txt').read_text().splitlines()[1] == '0.250000 rgb/000001.png 0.250000 depth/000001.png'
+    said = capsys.readouterr()
+    assert said.out == ''
+    assert f'{out}: 3 frames in ' in said.err
+    assert said.err.endswith('64x48, camera fx fy cx cy: 30 31 31.5 23.5\n')
+
+
+def test_a_bag_becomes_a_log(tmp_path, capsys):
+    data = cv2.imencode('.png', image(0))[1].ravel()
+    picture = make('sensor_msgs/msg/CompressedImage', header(1_500_000_000), 'png', data)
+    small = make('sensor_msgs/msg/CompressedImage', header(7), 'png', cv2.imencode('.png', color(5))[1].ravel())
+    messages = [('/a/compressed', small), ('/b/compressed', picture), ('/b/camera_info', camera_info())]
+    bag = write_bag(tmp_path / 'bag', messages)
+    out = tmp_path / 'x.klg'
+    options = ('--image-topic', '/b/compressed', '--image-compression', 'none', '--depth-compression', 'none')
+    assert run('klg', out, bag, *options, *BACKEND) == 0
+    assert out.stat().st_size == 4 + 16 + 640 * 480 * 5
+    assert struct.unpack_from('<iqii', out.read_bytes()) == (1, 1_500_000, 640 * 480 * 2, 640 * 480 * 3)
+    assert 'camera not known' in capsys.readouterr().err
+
+
+def test_probabilities_as_far_as_wanted(folder, tmp_path):
+    """The network's output has a quarter of the size of its input."""
+    out = tmp_path / 'out'
+    assert run('semanticfusion', out, folder, '--frames', 2, '--probabilities', *BACKEND) == 0
+    assert written(out / 'frames') == ['000000_depth.png', '000000_rgb.png', '000001_depth.png', '000001_rgb.png']
+    with np.load(out / 'probabilities' / '000001.npz') as content:
+        assert content['probabilities'].shape == (40, 12, 16)
+
+
+@pytest.mark.parametrize('kind', LABEL_FORMATS)
+def test_tables_need_no_source(kind, tmp_path, capsys):
+    assert run(kind, tmp_path / 'made' / kind) == 0
+    assert capsys.readouterr().err == f'{tmp_path}/made/{kind}: the 40 classes of nyuv2_40\n'
+    assert written(tmp_path / 'made') == [kind]
+
+
+def test_tables_of_a_coarser_space_with_ids_of_ones_own(tmp_path):
+    assert run('hydra', tmp_path / 'x.csv', '--label-space', 'nyuv2_13', '--label-offset', 100) == 0
+    rows = (tmp_path / 'x.csv').read_text().splitlines()
+    assert (len(rows), rows[2]) == (15, 'bed,0,0,255,255,100')
+
+
+def test_tables_of_a_space_of_ones_own(tmp_path):
+    small_space(tmp_path)
+    assert run('hydra', tmp_path / 'x.csv', '--label-space', tmp_path / 'small.yaml') == 0
+    assert (tmp_path / 'x.csv').read_text().splitlines()[-1] == 'sky,70,130,180,255,3'
+
+
+@pytest.mark.parametrize('kind', ['klg', 'hydra'])
+def test_a_second_run_replaces_the_first(kind, folder, tmp_path):
+    arguments = [folder, *BACKEND] if kind in SEQUENCE_FORMATS else []
+    (tmp_path / 'out').write_text('from an earlier run')
+    assert run(kind, tmp_path / 'out', *arguments) == 0
+    assert written(tmp_path) == ['images', 'out']
+    assert b'earlier' not in (tmp_path / 'out').read_bytes()
+
+
+def test_the_help_names_every_format(capsys):
+    assert cli.main(['export-sequence', '--help']) == 0
+    said = capsys.readouterr().out
+    assert [kind for kind in FORMATS if kind[:8] not in said] == []
+
+
+@pytest.mark.parametrize(
+    ('kind', 'arguments', 'message'),
+    [
+        ('tum', ['nonesuch.bag'], "no source 'nonesuch.bag'"),
+        ('tum', ['images', '--model', 'nonesuch'], "no model 'nonesuch'"),
+        ('hydra', ['--label-space', 'nonesuch'], "no labels 'nonesuch'"),
+        ('hydra', ['--label-offset', '0'], 'Kimera-Semantics takes id 0 for unknown'),
+        ('legend', ['--label-offset', '250'], 'need an offset of 215 at most'),
+    ],
+)
+def test_what_cannot_be_is_one_clear_line(kind, arguments, message, folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(kind, 'out', *arguments) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith('error: ')
+    assert message in said.err
+    assert said.err.count('\n') == 1
+    assert said.out == ''
+    assert written(tmp_path) == ['images']
+
+
+def test_a_damaged_image_leaves_nothing_behind(folder, tmp_path, capsys):
+    (folder / '1.png').write_bytes(b'no image')
+    assert run('tum', tmp_path / 'out', folder, *BACKEND) == 1
+    assert '1.png: not an image that OpenCV can read' in capsys.readouterr().err
+    assert written(tmp_path) == ['images']
+
+
+@pytest.mark.parametrize('out', ['images', '.', 'images/0.png'])
+def test_the_source_is_not_replaced(out, folder, tmp_path, capsys):
+    source = folder / '0.png' if out.endswith('png') else folder
+    assert run('klg', tmp_path / out, source, *BACKEND) == 1
+    assert 'is or holds the source' in capsys.readouterr().err
+    assert written(folder) == ['0.png', '1.png', '2.png', 'dataset.json']
+
+
+@pytest.mark.parametrize(
+    ('kind', 'arguments', 'message'),
+    [
+        ('tum', [], 'tum is a recording: expected a SOURCE'),
+        ('hydra', ['synthetic'], 'hydra is a table of classes'),
+        ('tum', ['synthetic', '--depth-compression', 'none'], 'compressions are for klg'),
+        ('legend', ['--image-compression', 'none'], 'compressions are for klg'),
+        ('klg', ['synthetic', '--probabilities'], '--probabilities is for'),
+        ('klg', ['synthetic', '--label-space', 'nyuv2_13'], '--label-space is for tables'),
+        ('klg', ['synthetic', '--frames', '0'], 'frames'),
+        ('ply', ['synthetic'], 'ply'),
+    ],
+)
+def test_wrong_usage_exits_with_2(kind, arguments, message, tmp_path, capsys):
+    assert run(kind, tmp_path / 'out', *arguments) == 2
+    assert message in capsys.readouterr().err.replace('\n', ' ')
+    assert written(tmp_path) == []
+
+
+def test_it_works_without_torch(folder, tmp_path):
+    """As it must where only the ONNX backends are installed; what needs torch says what to install."""
+    arguments = ['export-sequence', str(folder), '--format', 'semanticfusion', '--out', str(tmp_path / 'out'), *BACKEND]
+    start = 'import sys; sys.modules["torch"] = None; from mtperception import cli; '
+    for extra, status, said in (([], 0, '3 frames'), (['--probabilities'], 1, 'pip install "mtperception[torch]"')):
+        code = f'{start}sys.exit(cli.main({arguments + extra}))'
+        done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == status, done.stderr
+        assert said in done.stderr
