@@ -1,32 +1,32 @@
 """A ROS 2 bag, read without ROS."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtperception.decoding import (
-    RefusedCameraInfoError,
-    RefusedImageError,
-    compressed_to_rgb,
-    image_to_rgb,
-    intrinsics_from,
+from mtperception.decoding import RefusedCameraInfoError, RefusedImageError, intrinsics_from
+from mtperception.sources.bag_file import (
+    CAMERA_INFO,
+    DECODERS,
+    SUFFIXES,
+    camera_info_topic,
+    choose_image_topic,
+    connections_of,
+    first_message,
+    open_bag,
+    stamp_of,
+    topics_of,
 )
 from mtperception.sources.source import Frame, SourceError, SourceOptions
 from mtperception.types import Intrinsics
 
 if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader
-    from rosbags.interfaces import Connection
 
-SUFFIXES = ('.mcap', '.db3')
-DECODERS = {'sensor_msgs/msg/Image': image_to_rgb, 'sensor_msgs/msg/CompressedImage': compressed_to_rgb}
-"""By the type of an image topic."""
 RATE = 10.0
 """Of a recording of a single moment."""
-CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 
 
 class Bag:
@@ -40,13 +40,12 @@ class Bag:
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
         self._path = Path(spec).expanduser()
-        with self._reader() as reader:
-            connections = [connection for connection in reader.connections if connection.msgtype in DECODERS]
-            self._topic = self._checked(options.image_topic, reader) or self._chosen(connections, reader)
-            chosen = [connection for connection in connections if connection.topic == self._topic]
-            self._first_info = self._first_message(reader, self._info_connections(reader))
+        with open_bag(self._path) as reader:
+            self._topic = self._chosen(options.image_topic, reader)
+            self._info_topic = camera_info_topic(self._topic)
+            self._first_info = first_message(reader, self._info_topic, [CAMERA_INFO])
+            self.count = sum(x.msgcount for x in connections_of(reader, [self._topic], DECODERS))
             seconds = reader.duration / 1e9
-        self.count = sum(connection.msgcount for connection in chosen)
         self.rate = self.count / seconds if seconds > 0 else RATE
         self.description = f'{self._topic} of the bag {self._path} ({self.count} images)'
 
@@ -60,90 +59,34 @@ class Bag:
     def __iter__(self) -> Iterator[Frame]:
         """The frames in the order of the recording; the stamp is the one in the message's header."""
         info = self._first_info
-        with self._reader() as reader:
-            wanted = [connection for connection in reader.connections if connection.topic == self._topic]
+        with open_bag(self._path) as reader:
+            wanted = connections_of(reader, [self._topic], DECODERS)
+            infos = connections_of(reader, [self._info_topic], [CAMERA_INFO])
             index = 0
-            for connection, received_ns, data in reader.messages([*wanted, *self._info_connections(reader)]):
+            for connection, received_ns, data in reader.messages([*wanted, *infos]):
                 message = reader.deserialize(data, connection.msgtype)
                 if connection.msgtype == CAMERA_INFO:
                     info = message
                     continue
-                image = self._decoded(connection, message, index)
-                yield Frame(image, _stamp_ns(message) or received_ns, _intrinsics(info, image), f'{index:06d}')
+                image = self._decoded(message, index)
+                yield Frame(image, stamp_of(message) or received_ns, _intrinsics(info, image), f'{index:06d}')
                 index += 1
 
-    @contextmanager
-    def _reader(self) -> Iterator['AnyReader']:
+    def _chosen(self, asked_for: str, reader: 'AnyReader') -> str:
+        """The topic that was asked for, if any; else one that suits."""
+        found = topics_of(reader, DECODERS)
+        if asked_for and asked_for not in found:
+            raise SourceError(f'{self._path}: no images on {asked_for!r}: expected one of {", ".join(found) or "none"}')
         try:
-            from rosbags.highlevel import AnyReader, AnyReaderError
-            from rosbags.typesys import Stores, get_typestore
-        except ImportError as error:
-            raise SourceError(f'{self._path}: bags need rosbags: pip install "mtperception[bags]"') from error
+            return asked_for or choose_image_topic(reader)
+        except SourceError as error:
+            raise SourceError(f'{self._path}: {error}') from error
+
+    def _decoded(self, message: Any, index: int) -> np.ndarray:
         try:
-            reader = AnyReader([self._path], default_typestore=get_typestore(Stores.ROS2_JAZZY))
-            reader.open()
-        except (AnyReaderError, FileNotFoundError) as error:
-            raise SourceError(
-                f'{self._path}: not a complete ROS 2 bag: {error} If the recording was cut off, `ros2 bag reindex` or, '
-                'for .mcap, `mcap recover` may mend it'
-            ) from error
-        try:
-            yield reader
-        finally:
-            reader.close()
-
-    def _checked(self, topic: str, reader: 'AnyReader') -> str:
-        """The topic that was asked for, if any."""
-        found = _image_topics(reader)
-        if topic and topic not in found:
-            raise SourceError(f'{self._path}: no images on {topic!r}: expected one of {", ".join(found) or "none"}')
-        return topic
-
-    def _chosen(self, connections: list['Connection'], reader: 'AnyReader') -> str:
-        """The topic to take when none was asked for."""
-        usable: dict[str, bool] = {}
-        for connection in sorted(connections, key=lambda connection: connection.topic):
-            message = self._first_message(reader, [connection])
-            try:
-                image = DECODERS[connection.msgtype](message) if message is not None else None
-            except RefusedImageError:  # depth, or something else that is not for the eye
-                continue
-            if image is not None:
-                usable[connection.topic] = _is_grey(image)
-        if not usable:
-            topics = ', '.join(f'{name} ({topic.msgtype})' for name, topic in sorted(reader.topics.items()))
-            raise SourceError(
-                f'{self._path}: no topic with images for the eye: expected one of type {" or ".join(DECODERS)}, '
-                f'found {topics or "no topic"}'
-            )
-        return min(usable, key=usable.__getitem__)
-
-    def _info_connections(self, reader: 'AnyReader') -> list['Connection']:
-        topic = self._topic.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
-        return [x for x in reader.connections if x.topic == topic and x.msgtype == CAMERA_INFO]
-
-    def _first_message(self, reader: 'AnyReader', connections: list['Connection']) -> Any | None:
-        for connection, _, data in reader.messages(connections) if connections else ():
-            return reader.deserialize(data, connection.msgtype)
-        return None
-
-    def _decoded(self, connection: 'Connection', message: Any, index: int) -> np.ndarray:
-        try:
-            return DECODERS[connection.msgtype](message)
+            return DECODERS[message.__msgtype__](message)
         except RefusedImageError as error:
-            raise SourceError(f'{self._path}: image {index} of {connection.topic}: {error}') from error
-
-
-def _image_topics(reader: 'AnyReader') -> list[str]:
-    return sorted({connection.topic for connection in reader.connections if connection.msgtype in DECODERS})
-
-
-def _is_grey(image: np.ndarray) -> bool:
-    return bool((image == image[..., :1]).all())
-
-
-def _stamp_ns(message: Any) -> int:
-    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+            raise SourceError(f'{self._path}: image {index} of {self._topic}: {error}') from error
 
 
 def _intrinsics(info: Any | None, image: np.ndarray) -> Intrinsics | None:

@@ -100,10 +100,10 @@ def _image_paths(folder: Path, layout: dict[str, Any]) -> list[Path]:
     paths = [path for path in folder.glob(pattern) if path.suffix.lower() in SUFFIXES and path.is_file()]
     if not paths:
         raise SourceError(f'{folder}: no images ({pattern}): expected files that end in {", ".join(SUFFIXES)}')
-    return sorted(paths, key=lambda path: _by_number(path.name))
+    return sorted(paths, key=lambda path: by_number(path.name))
 
 
-def _by_number(name: str) -> list[tuple[str, int]]:
+def by_number(name: str) -> list[tuple[str, int]]:
     """Sort key that puts 9.png before 10.png."""
     return [(text, int(digits or 0)) for text, digits in re.findall(r'(\D*)(\d*)', name)]
 
