@@ -6,14 +6,20 @@ expected and carries a short key to count by.
 
 from mtperception.decoding.camera_info import intrinsics_from
 from mtperception.decoding.compressed import compressed_to_rgb
+from mtperception.decoding.depth import compressed_to_depth, image_to_depth
 from mtperception.decoding.errors import RefusedCameraInfoError, RefusedImageError, RefusedMessageError
 from mtperception.decoding.images import image_to_rgb
+from mtperception.decoding.labels import compressed_to_labels, image_to_labels
 
 __all__ = [
     'RefusedCameraInfoError',
     'RefusedImageError',
     'RefusedMessageError',
+    'compressed_to_depth',
+    'compressed_to_labels',
     'compressed_to_rgb',
+    'image_to_depth',
+    'image_to_labels',
     'image_to_rgb',
     'intrinsics_from',
 ]

@@ -29,14 +29,29 @@ def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
     data = bytes(msg.data)
     if not data:
         raise RefusedImageError('data', 'found no bytes, expected a JPEG or PNG file')
+    return cv2.cvtColor(_decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION), cv2.COLOR_BGR2RGB)
+
+
+def unchanged_png(data: bytes) -> np.ndarray:
+    """H,W or H,W,C: the pixels of a PNG as they are, for values that are no colours.
+
+    Raises:
+        RefusedImageError: of kind `data` (none), `size` or `compressed`.
+    """
+    if not data.startswith(_PNG_START):
+        raise _broken(data, 'found none') if data else RefusedImageError('data', 'found no bytes, expected a PNG file')
+    return _decoded(data, cv2.IMREAD_UNCHANGED)
+
+
+def _decoded(data: bytes, flags: int) -> np.ndarray:
     check_size(*_size(data))
     try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # OPENCV_IO_MAX_IMAGE_PIXELS and its like can set lower limits than ours
         raise _broken(data, f'OpenCV refuses: {error.err}') from error
-    if bgr is None:
+    if pixels is None:
         raise _broken(data, 'OpenCV cannot decode')
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return pixels
 
 
 def _size(data: bytes) -> tuple[int, int]:

@@ -53,7 +53,7 @@ def image_to_rgb(msg: Image) -> np.ndarray:
     _check_cell(msg, decoder)
     rows = int(msg.height * decoder.height_scaling)
     row_bytes = msg.width * decoder.bytes_per_pixel
-    _check_bytes(msg, rows, row_bytes)
+    check_bytes(msg, rows, row_bytes)
     pixels = np.frombuffer(msg.data, np.uint8).reshape(rows, msg.step)[:, :row_bytes]
     return decoder.to_rgb(pixels.reshape(rows, msg.width, decoder.bytes_per_pixel), bool(msg.is_bigendian))
 
@@ -83,7 +83,12 @@ def _check_cell(msg: Image, decoder: Decoder) -> None:
         )
 
 
-def _check_bytes(msg: Image, rows: int, row_bytes: int) -> None:
+def check_bytes(msg: Image, rows: int, row_bytes: int) -> None:
+    """Refuse an image whose data are not so many rows of its step, each with at least so many bytes.
+
+    Raises:
+        RefusedImageError: of kind `step` or `data`.
+    """
     if msg.step < row_bytes:
         raise RefusedImageError(
             'step', f'found step {msg.step}, expected {row_bytes} or more for {msg.width} pixels of {msg.encoding}'
