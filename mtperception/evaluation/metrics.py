@@ -96,16 +96,43 @@ class SegmentationMetrics:
         }
 
 
+DEPTH_TERMS = ('squared', 'squared_log', 'log', 'abs_rel', 'sq_rel', 'delta1', 'delta2', 'delta3')
+"""What the metrics of depth are means of."""
+
+
+def depth_terms(depth: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """float64 8,N: the `DEPTH_TERMS` of each pixel.
+
+    Args:
+        depth: float N, predicted metres.
+        truth: float N, metres, all valid.
+
+    Raises:
+        ValueError: if a prediction is not finite.
+    """
+    predicted, true = depth.astype(np.float64), truth.astype(np.float64)
+    if not np.isfinite(predicted).all():
+        raise ValueError('the predicted depth is not finite everywhere: expected metres')
+    squared = (predicted - true) ** 2
+    positive = np.maximum(predicted, SMALLEST_DEPTH)
+    log, factor = np.log(positive / true), np.maximum(positive / true, true / positive)
+    deltas = (factor < DEPTH_RATIO**power for power in (1, 2, 3))
+    return np.stack([squared, log**2, log, np.sqrt(squared) / true, squared / true, *deltas])
+
+
 class DepthMetrics:
     """Error of depth, by the definitions of Eigen et al. (NIPS 2014) and of the KITTI depth benchmark (silog)."""
 
-    _PER_PIXEL = ('squared', 'squared_log', 'abs_rel', 'sq_rel', 'delta1', 'delta2', 'delta3')
-
     def __init__(self) -> None:
-        self._sums = np.zeros(len(self._PER_PIXEL))
+        self._sums = np.zeros(len(DEPTH_TERMS))
         self._pixels = 0
         self._image_sums = np.zeros(2)
         self._images = 0
+
+    @property
+    def pixels(self) -> int:
+        """How many were counted."""
+        return self._pixels
 
     def update(self, depth: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) -> None:
         """Add one image.
@@ -120,23 +147,21 @@ class DepthMetrics:
         """
         _check_same_shape(depth, truth)
         counted = is_valid(truth) if valid is None else is_valid(truth) & valid
-        if not counted.any():
+        self.add(depth_terms(depth[counted], truth[counted]).sum(axis=1), int(np.count_nonzero(counted)))
+
+    def add(self, sums: np.ndarray, pixels: int) -> None:
+        """Add one image by the sums over its pixels.
+
+        Args:
+            sums: float64 8, of the `DEPTH_TERMS`.
+            pixels: how many there are; 0 changes nothing.
+        """
+        if not pixels:
             return
-        true, predicted = truth[counted].astype(np.float64), depth[counted].astype(np.float64)
-        if not np.isfinite(predicted).all():
-            raise ValueError('the predicted depth is not finite everywhere: expected metres')
-        squared = (predicted - true) ** 2
-        positive = np.maximum(predicted, SMALLEST_DEPTH)
-        log, factor = np.log(positive / true), np.maximum(positive / true, true / positive)
-        self._sums += [
-            squared.sum(),
-            (log**2).sum(),
-            (np.sqrt(squared) / true).sum(),
-            (squared / true).sum(),
-            *(np.count_nonzero(factor < DEPTH_RATIO**power) for power in (1, 2, 3)),
-        ]
-        self._pixels += true.size
-        self._image_sums += np.sqrt(squared.mean()), 100 * log.std()
+        squared, squared_log, log = sums[:3] / pixels
+        self._sums += sums
+        self._pixels += pixels
+        self._image_sums += math.sqrt(squared), 100 * math.sqrt(max(squared_log - log**2, 0.0))
         self._images += 1
 
     def merge(self, other: 'DepthMetrics') -> None:
@@ -158,7 +183,8 @@ class DepthMetrics:
             silog: mean over the images of 100 times the standard deviation of ln p - ln t, as in KITTI's benchmark:
                 no scale of an image's depth changes it.
         """
-        means = {name: _quotient(total, self._pixels) for name, total in zip(self._PER_PIXEL, self._sums, strict=True)}
+        means = {name: _quotient(total, self._pixels) for name, total in zip(DEPTH_TERMS, self._sums, strict=True)}
+        del means['log']
         rmse_per_image, silog = (_quotient(total, self._images) for total in self._image_sums)
         return {
             'rmse': math.sqrt(means.pop('squared')),

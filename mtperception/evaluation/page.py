@@ -1,12 +1,24 @@
-"""The page of an evaluation's report, as a Jinja template."""
+"""The pages of reports, as Jinja templates put together of the parts they share."""
 
-PAGE = """\
+import math
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from mtperception import __version__
+from mtperception.labels import LabelSpace
+
+UNITS = {'rmse': ' m', 'rmse_per_image': ' m', 'sq_rel': ' m', 'angle_mean': '°', 'angle_median': '°'}
+PERCENT = ('miou', 'pixel_accuracy', 'mean_accuracy')
+PERCENT_PREFIXES = ('delta', 'within_', 'label_flicker', 'depth_flicker')
+
+HEAD = """\
 <!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ evaluation.model }}: evaluation</title>
+<title>{{ title }}</title>
 <style>
   body { font: 15px/1.45 system-ui, sans-serif; color: #1d2730; max-width: 1100px; margin: 2em auto; padding: 0 1em; }
   h1 { font-size: 1.6em; margin-bottom: .1em; }
@@ -24,32 +36,44 @@ PAGE = """\
   .classes meter { width: 6em; }
   .swatch { width: .9em; height: .9em; border: 1px solid #0003; }
   .plots img { max-width: 100%; }
-  .worst { overflow-x: auto; }
+  .worst, .wide { overflow-x: auto; }
   .worst figure { margin: 0 0 1.2em; }
   .worst img { width: 32.5%; min-width: 12em; }
   .muted { color: #5d6b78; }
 </style>
 </head>
 <body>
-<h1>{{ evaluation.model }}</h1>
-<p class="muted">{{ evaluation.frames }} images · {{ evaluation.hardware }} · mtperception {{ version }}</p>
+<h1>{{ heading }}</h1>
+<p class="muted">{{ frames }} images · {{ hardware }} · mtperception {{ version }}</p>
 
-{% for task, metrics in evaluation.metrics.items() %}
+"""
+"""With `title`, `heading`, `frames` and `hardware`."""
+
+TASKS = """\
+{% for task, values in metrics.items() %}
 <h2>{{ task | capitalize }}</h2>
 <div class="figures">
-{% for name, value in metrics.items() %}
+{% for name, value in values.items() %}
   <div class="figure">{{ name }}<b>{{ value | metric(name) }}</b></div>
 {% endfor %}
 </div>
 {% endfor %}
 
+"""
+"""With `metrics` by task and name."""
+
+PROTOCOL = """\
 <h2>Protocol</h2>
 <table>
-{% for name, value in evaluation.protocol.items() %}
+{% for name, value in protocol.items() %}
   <tr><th>{{ name }}</th><td>{{ value | join(', ') if value is sequence and value is not string else value }}</td></tr>
 {% endfor %}
 </table>
 
+"""
+"""With `protocol`."""
+
+CLASSES = """\
 {% if classes %}
 <h2>IoU by class</h2>
 <ul class="classes">
@@ -61,6 +85,10 @@ PAGE = """\
 </ul>
 {% endif %}
 
+"""
+"""With `classes`: name, colour and IoU of each."""
+
+PICTURES = """\
 {% for plot in plots %}
 <h2>{{ plot.title }}</h2>
 <div class="plots"><img src="{{ plot.path }}" alt="{{ plot.title }}"></div>
@@ -68,7 +96,7 @@ PAGE = """\
 
 {% for gallery in galleries %}
 <h2>{{ gallery.title }}</h2>
-<p class="muted">image | prediction | truth</p>
+<p class="muted">{{ gallery.caption }}</p>
 <div class="worst">
 {% for image in gallery.images %}
   <figure>
@@ -78,6 +106,59 @@ PAGE = """\
 {% endfor %}
 </div>
 {% endfor %}
+"""
+"""With `plots` and `galleries`."""
+
+FOOT = """\
 </body>
 </html>
 """
+
+NOTES = """\
+{% if notes %}
+<h2>Notes</h2>
+<ul>
+{% for note in notes %}
+  <li>{{ note }}</li>
+{% endfor %}
+</ul>
+{% endif %}
+"""
+"""With `notes`."""
+
+TABLES = """\
+{% for table in tables %}
+<h2>{{ table.title }}</h2>
+<div class="wide"><table>
+<tr><th></th>{% for name in table.columns %}<th>{{ name }}</th>{% endfor %}</tr>
+{% for row in table.rows %}
+<tr><th>{{ row[0] }}</th>{% for value in row[1:] %}<td class="number">{{ value }}</td>{% endfor %}</tr>
+{% endfor %}
+</table></div>
+{% endfor %}
+"""
+"""With `tables`: title, columns, and rows that start with their name."""
+
+EVALUATION_PAGE = HEAD + TASKS + PROTOCOL + CLASSES + PICTURES + FOOT
+REPLAY_PAGE = HEAD + NOTES + TASKS + TABLES + CLASSES + PICTURES + PROTOCOL + FOOT
+
+
+def render(template: str, **context: Any) -> str:
+    """A page of a template and what it is to show; a name that the template wants and the context lacks is an error."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters['metric'] = format_metric
+    return environment.from_string(template).render(version=__version__, **context)
+
+
+def format_metric(value: float, name: str) -> str:
+    """A metric for people: shares in percent, lengths in metres, angles in degrees."""
+    if math.isnan(value):
+        return '–'
+    if name in PERCENT or name.startswith(PERCENT_PREFIXES):
+        return f'{100 * value:.2f} %'
+    return f'{value:.2f}°' if name.startswith('angle_') else f'{value:.4f}{UNITS.get(name, "")}'
+
+
+def hex_colors(label_space: LabelSpace) -> list[str]:
+    """The palette as `#rrggbb`."""
+    return ['#{:02x}{:02x}{:02x}'.format(*color) for color in label_space.palette.tolist()]

@@ -1,6 +1,7 @@
 """Plots of an evaluation, drawn without a screen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,6 +10,7 @@ from mtperception.evaluation.depth_profile import DepthProfile
 from mtperception.labels import LabelSpace
 
 _BLUE, _GRAY = '#2f6f9f', '#c8d3dc'
+_LINES = (_BLUE, '#c0562b', '#4d8b4a', '#7a5195')
 _NAMES_FIT = 64
 """A confusion matrix of more classes has no names on its axes."""
 
@@ -74,3 +76,28 @@ def plot_image_scores(values: Sequence[float], label: str) -> Figure:
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
+
+
+def plot_over_time(seconds: np.ndarray, lines: Mapping[str, np.ndarray], label: str) -> Figure:
+    """Figures of each frame over the time of a recording.
+
+    Args:
+        seconds: float64 N.
+        lines: by what they are, float64 N; NaN where a frame has none, which leaves a gap.
+        label: of the vertical axis.
+    """
+    figure = Figure(figsize=(9, 3.2), layout='constrained')
+    axes = figure.add_subplot(xlabel='seconds', ylabel=label)
+    for (name, values), color in zip(lines.items(), _LINES, strict=False):
+        axes.plot(seconds, values, '.-', color=color, label=name, markersize=4, linewidth=1)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def save_plot(out: Path, name: str, title: str, figure: Figure) -> dict[str, str]:
+    """Write a plot into the folder `plots` of a report; returns what a page needs to show it."""
+    path = f'plots/{name}.png'
+    figure.savefig(out / path, dpi=110)
+    return {'title': title, 'path': path}

@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
-from mtperception import __version__
 from mtperception.data import Dataset
 from mtperception.evaluation.comparison import map_labels
 from mtperception.evaluation.evaluate import Evaluation, ImageScore
-from mtperception.evaluation.page import PAGE
-from mtperception.evaluation.plots import plot_confusion, plot_depth_errors, plot_error_by_distance, plot_image_scores
+from mtperception.evaluation.page import EVALUATION_PAGE, hex_colors, render
+from mtperception.evaluation.plots import (
+    plot_confusion,
+    plot_depth_errors,
+    plot_error_by_distance,
+    plot_image_scores,
+    save_plot,
+)
 from mtperception.geometry import is_valid
 from mtperception.media import write_image
 from mtperception.predictor import BackendPredictor
@@ -29,8 +33,6 @@ from mtperception.visualization import colorize_depth, colorize_labels
 
 WORST = 8
 """Images that are shown by each metric."""
-UNITS = {'rmse': ' m', 'rmse_per_image': ' m', 'sq_rel': ' m', 'angle_mean': '°', 'angle_median': '°'}
-PERCENT = ('miou', 'pixel_accuracy', 'mean_accuracy')
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,16 @@ def write_report(evaluation: Evaluation, predictor: BackendPredictor, dataset: D
     for folder in ('plots', 'images'):
         (out / folder).mkdir(parents=True, exist_ok=True)
     pictures = _Pictures(predictor, dataset, evaluation)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters['metric'] = format_metric
-    page = environment.from_string(PAGE).render(
-        evaluation=evaluation,
-        version=__version__,
+    page = render(
+        EVALUATION_PAGE,
+        title=f'{evaluation.model}: evaluation',
+        heading=evaluation.model,
+        frames=evaluation.frames,
+        hardware=evaluation.hardware,
+        metrics=evaluation.metrics,
+        protocol=evaluation.protocol,
         classes=_classes(evaluation),
-        plots=[_save(out, name, title, figure) for name, title, figure in _plots(evaluation)],
+        plots=[save_plot(out, name, title, figure) for name, title, figure in _plots(evaluation)],
         galleries=[
             _write_gallery(gallery, evaluation, pictures, out)
             for gallery in _GALLERIES
@@ -81,22 +86,12 @@ def write_report(evaluation: Evaluation, predictor: BackendPredictor, dataset: D
     (out / 'index.html').write_text(page, encoding='utf-8')
 
 
-def format_metric(value: float, name: str) -> str:
-    """A metric for people: shares in percent, lengths in metres, angles in degrees."""
-    if math.isnan(value):
-        return '–'
-    if name in PERCENT or name.startswith(('delta', 'within_')):
-        return f'{100 * value:.2f} %'
-    return f'{value:.2f}°' if name.startswith('angle_') else f'{value:.4f}{UNITS.get(name, "")}'
-
-
 def _classes(evaluation: Evaluation) -> list[dict[str, Any]]:
     if evaluation.label_space is None:
         return []
-    colors = ('#{:02x}{:02x}{:02x}'.format(*color) for color in evaluation.label_space.palette.tolist())
     return [
         {'name': name, 'iou': None if math.isnan(iou) else iou, 'color': color}
-        for (name, iou), color in zip(evaluation.iou.items(), colors, strict=True)
+        for (name, iou), color in zip(evaluation.iou.items(), hex_colors(evaluation.label_space), strict=True)
     ]
 
 
@@ -113,16 +108,11 @@ def _plots(evaluation: Evaluation) -> Iterator[tuple[str, str, Figure]]:
             yield f'images_{metric}', f'{label} by image', plot_image_scores(values, label)
 
 
-def _save(out: Path, name: str, title: str, figure: Figure) -> dict[str, str]:
-    path = f'plots/{name}.png'
-    figure.savefig(out / path, dpi=110)
-    return {'title': title, 'path': path}
-
-
 def _write_gallery(gallery: _Gallery, evaluation: Evaluation, pictures: '_Pictures', out: Path) -> dict[str, Any]:
     images = evaluation.worst(gallery.metric, WORST, largest=gallery.largest)
     return {
         'title': gallery.title,
+        'caption': 'image | prediction | truth',
         'metric': gallery.metric,
         'images': [
             {'id': score.id, 'value': score.metrics[gallery.metric], 'paths': pictures.write(gallery.task, score, out)}

@@ -115,7 +115,7 @@ def test_wrong_usage_exits_with_2(arguments, folder):
 
 @pytest.mark.parametrize('missing', ['matplotlib.figure', 'jinja2'])
 def test_what_a_report_lacks_is_said_before_the_work(missing, folder, tmp_path, capsys, monkeypatch):
-    for name in ('report', 'plots'):
+    for name in ('report', 'plots', 'page'):
         monkeypatch.delitem(sys.modules, f'mtperception.evaluation.{name}', raising=False)
     monkeypatch.setitem(sys.modules, missing, None)
     assert run(folder, '--report', tmp_path / 'report', '--json', tmp_path / 'result.json') == 1

@@ -14,6 +14,7 @@ from mtperception.visualization import colorize_labels
 pytest.importorskip('matplotlib')
 pytest.importorskip('jinja2')
 from mtperception.evaluation import report
+from mtperception.evaluation.page import format_metric
 
 
 class Page(HTMLParser):
@@ -127,4 +128,4 @@ def test_a_report_without_labels_has_no_classes(predictor, samples, tmp_path):
     ],
 )
 def test_metrics_are_written_with_their_units(name, value, text):
-    assert report.format_metric(value, name) == text
+    assert format_metric(value, name) == text
