@@ -1,0 +1,95 @@
+"""`mtperception export`: a checkpoint becomes a model that the predictor opens."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from rooms import rooms, write_rooms
+from safetensors.torch import save_file
+from tiny_runs import data_of, tiny_config
+
+from mtperception import cli
+from mtperception.card import open_model
+from mtperception.pipeline import Pipeline
+from mtperception.predictor import Predictor
+from mtperception.training.config import OptimizerConfig
+from mtperception.training.trainer import BEST, Trainer
+
+
+def export(*arguments):
+    return cli.main(['export', *map(str, arguments)])
+
+
+@pytest.fixture(scope='module')
+def trainer(tmp_path_factory):
+    """A short run whose average is far from its last weights."""
+    folder = tmp_path_factory.mktemp('run')
+    data = write_rooms(folder / 'data', rooms(4))
+    config = tiny_config(
+        data,
+        validation=[data_of(data)],
+        optimizer=OptimizerConfig(learning_rate={'encoder': 1e-2, 'decoder': 1e-2}),
+        description='a room',
+        licence='none',
+    )
+    trainer = Trainer(config, folder / 'run', torch.device('cpu'))
+    trainer.fit()
+    return trainer
+
+
+@pytest.fixture(scope='module')
+def model(trainer, tmp_path_factory):
+    """Exported with the first ten classes to choose among."""
+    out = tmp_path_factory.mktemp('models') / 'room'
+    assert export(trainer.out / BEST, '--out', out, '--classes', '0:10') == 0
+    return out
+
+
+def test_the_model_gives_what_the_average_gives(model, trainer):
+    image = rooms(1)[0].image
+    prediction = Predictor(model, 'onnxruntime', 'cpu')(image)
+    pipeline = Pipeline(copy.deepcopy(trainer.average.module), (0.3, 10.0), (0, 10)).eval()
+    with torch.inference_mode():
+        expected = pipeline(torch.from_numpy(image)[None])
+    assert (prediction.labels == expected['labels'][0].numpy()).mean() >= 0.999
+    assert prediction.depth == pytest.approx(expected['depth'][0].numpy(), abs=1e-3)
+    assert prediction.labels.max() < 10
+    average, last = trainer.average.module.state_dict(), trainer.network.state_dict()
+    assert not torch.equal(average['heads.depth.predict.weight'], last['heads.depth.predict.weight'])
+
+
+def test_the_card_says_where_it_comes_from(model, trainer):
+    card = open_model(model).card
+    assert (card.name, card.label_space, card.classes, card.depth_range) == ('room', 'nyuv2_40', (0, 10), (0.3, 10.0))
+    assert (card.camera.fx, card.camera.width, card.camera.height) == (80.0, 96, 72)
+    assert card.training['data'] == 'a room'
+    assert card.training['licence'] == 'none'
+    assert '2 of 2 epochs of adamw (encoder 0.01, decoder 0.01; polynomial)' in card.training['procedure']
+    assert card.metrics['rmse'] == pytest.approx(trainer.metrics['rmse'], abs=1e-4)
+    assert card.metrics['protocol']
+    assert np.isfinite(card.metrics['miou'])
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['missing.safetensors'], 'missing.safetensors: not a readable checkpoint'),
+        (
+            ['weights.safetensors'],
+            'weights.safetensors: not a checkpoint: expected a file that',
+        ),
+        (['run.safetensors', '--classes', '30:50'], 'classes (30, 50): expected a slice of 0..40'),
+    ],
+)
+def test_what_cannot_be_is_one_clear_line(options, message, trainer, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_file({'a': torch.zeros(1)}, 'weights.safetensors')
+    (tmp_path / 'run.safetensors').symlink_to(trainer.out / BEST)
+    assert export(*options, '--out', 'out') == 1
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_slice_that_is_none(tmp_path):
+    assert export('x.safetensors', '--out', tmp_path / 'out', '--classes', '10') == 2

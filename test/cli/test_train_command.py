@@ -1,0 +1,60 @@
+"""`mtperception train`: arguments, messages and exit statuses."""
+
+import pytest
+from rooms import rooms, write_rooms
+from tiny_runs import history, tiny_config, write_config
+
+from mtperception import cli
+
+
+@pytest.fixture
+def config(tmp_path):
+    """One epoch of one batch."""
+    data = write_rooms(tmp_path / 'data', rooms(2))
+    return write_config(tmp_path / 'mine.yaml', tiny_config(data, epochs=1))
+
+
+def train(*arguments):
+    return cli.main(['train', *map(str, arguments)])
+
+
+def test_a_run_says_where_its_result_is(config, tmp_path, capsys, caplog, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert train(config) == 0
+    said = capsys.readouterr()
+    assert said.out == 'runs/mine/last.safetensors: 1 steps\n'
+    assert said.err == ''  # no progress bar where there is no terminal
+    assert train(config) == 0
+    again = capsys.readouterr()
+    assert again.out == said.out
+    assert 'going on after 1 of 1 steps' in caplog.text
+    assert len(history(tmp_path / 'runs' / 'mine')) == 1
+
+
+def test_changes_and_a_folder(config, tmp_path, capsys):
+    changes = ['tasks=[depth]', f'validation=[{{dataset: folder, root: {tmp_path / "data"}, split: test}}]']
+    assert train(config, *changes, 'select_by=rmse', '--out', tmp_path / 'out') == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f'{tmp_path / "out" / "best.safetensors"}: 1 steps, rmse ')
+    assert train(config, '--out', tmp_path / 'out') == 1
+    assert 'was made with another tasks' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['nonesuch'], 'nonesuch'),
+        (['mine.yaml', 'epochs=some'], "epochs: Value 'some'"),
+        (['mine.yaml', 'data.0.root=nowhere'], 'nowhere: '),
+        (['mine.yaml', 'device=cuda:7'], 'cuda:7'),
+        (['mine.yaml', 'encoder=missing.safetensors'], 'missing.safetensors: expected a readable .safetensors file'),
+    ],
+)
+def test_what_cannot_be_is_one_clear_line(arguments, message, config, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert train(*arguments) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith('error: ')
+    assert message in said[0]
+    assert not (tmp_path / 'runs').exists()

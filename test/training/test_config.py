@@ -1,0 +1,152 @@
+"""Configurations: those of the package are right, and what is wrong in one is said with its key."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_runs import tiny_config
+
+from mtperception.card import TASKS
+from mtperception.resources import ResourceNotFoundError
+from mtperception.training.config import ConfigError, config_from_dict, config_to_dict, load_config
+from mtperception.training.losses import LOSSES
+from mtperception.training.optimization import OPTIMIZERS, SCHEDULES
+from mtperception.training.regimes import REGIMES
+from mtperception.training.validation import draft_card
+from mtperception.training.weighting import WEIGHTINGS
+
+FILES = sorted((Path(__file__).resolve().parents[2] / 'config' / 'train').glob('*.yaml'))
+
+
+@pytest.mark.parametrize('name', [path.stem for path in FILES])
+def test_every_experiment_names_what_there_is(name):
+    config = load_config(name)
+    for task in config.tasks:
+        choice = config.losses[task]
+        LOSSES[choice.name](**choice.options)
+    WEIGHTINGS[config.weighting.name](config.tasks, **config.weighting.options)
+    REGIMES[config.regime.name](config.tasks, **config.regime.options)
+    assert config.optimizer.name in OPTIMIZERS
+    assert SCHEDULES[config.optimizer.schedule.name](0.0, **config.optimizer.schedule.options) == 1
+    card = draft_card(config, name)
+    assert set(card.tasks) <= set(TASKS)
+    assert config.description
+    assert config.licence
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A complete configuration as a file."""
+    path = tmp_path / 'mine.yaml'
+    path.write_text(yaml.safe_dump(config_to_dict(tiny_config('/data'))), encoding='utf-8')
+    return path
+
+
+def test_it_goes_to_plain_values_and_back(file):
+    config = tiny_config('/data')
+    assert load_config(file) == config
+    assert config_from_dict(config_to_dict(config)) == config
+
+
+def test_changes_reach_everything(file):
+    config = load_config(
+        file,
+        [
+            'epochs=7',
+            'data.0.root=/elsewhere',
+            'data.0.tasks=[depth]',
+            'view.scale=[0.5, 1.5]',
+            'optimizer.learning_rate.depth=1e-2',
+            'optimizer.options.weight_decay=1e-4',
+            'losses.depth.name=l1',
+            'label_space=nyuv2_13',
+            'encoder=',
+            'description=a = b',
+            'epochs=8',
+        ],
+    )
+    assert (config.epochs, config.label_space, config.encoder, config.description) == (8, 'nyuv2_13', '', 'a = b')
+    assert (config.data[0].root, config.data[0].tasks) == ('/elsewhere', ['depth'])
+    assert config.view.scale == [0.5, 1.5]
+    assert config.optimizer.learning_rate == {'encoder': 1e-3, 'decoder': 1e-3, 'depth': 1e-2}
+    assert config.optimizer.options == {'weight_decay': 1e-4}  # a number, not the word that YAML takes it for
+    assert config.losses['depth'].name == 'l1'
+    assert len(config.space) == 13
+
+
+def test_a_file_states_what_differs_from_another(file):
+    later = file.with_name('later.yaml')
+    later.write_text('extends: mine\nepochs: 9\noptimizer: {warm_up_steps: 4}\ndata: []\n', encoding='utf-8')
+    last = file.with_name('last.yaml')
+    last.write_text('extends: later\nseed: 3\ndata: [{dataset: folder, root: b}]\n', encoding='utf-8')
+    config = load_config(last)
+    assert (config.epochs, config.seed, config.optimizer.warm_up_steps, config.batch_size) == (9, 3, 4, 2)
+    assert [data.root for data in config.data] == ['b']  # lists are replaced
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ('epoch=3', "epoch: Key 'epoch' not in 'TrainConfig'"),
+        ('view.zoom=2', "view.zoom: Key 'zoom' not in 'ViewConfig'"),
+        ('epochs=many', "epochs: Value 'many' of type 'str' could not be converted to Integer"),
+        ('data.0.tasks=depth', 'data'),
+        ('data.3.root=x', 'data'),
+        ('view.mirror=2.5', 'view.mirror: '),
+        ('optimizer.learning_rate.encoder=fast', 'optimizer.learning_rate.encoder: '),
+        ('epochs', "'epochs': expected key=value"),
+        ('epochs=[', ''),
+        ('epochs=0', 'epochs: found 0, expected 1 or more'),
+        ('loss_stride=0', 'loss_stride: found 0, expected 1 or more'),
+        ('tasks=[depth, colour]', 'tasks: colour: expected any of segmentation, depth, normals'),
+        ('tasks=[]', 'tasks: expected one or more'),
+        ('tasks=[depth, depth]', 'tasks: expected one or more, each once'),
+        ('tasks=[depth, normals]', 'losses: expected one for each task'),
+        ('precision=fp8', 'precision: fp8: expected any of fp32, bf16, fp16'),
+        ('batch_norm=off', 'batch_norm: '),
+        ('data.0.part=half', 'data.part: half: expected any of all, kept, held_back'),
+        ('optimizer.learning_rate.normals=1e-3', 'optimizer.learning_rate: normals: expected any of encoder, decoder'),
+        ('label_space=', 'label_space: segmentation needs one'),
+        ('data=[]', 'data: expected at least one data set'),
+        ('view.scale=[1.5, 0.5]', 'view.scale: expected two factors, the smaller first'),
+        ('view.scale=[1.5]', 'view.scale: expected two factors'),
+        ('view.crop=[16, 320]', 'view.crop: expected height and width from 32 on'),
+        ('depth_range=[1]', 'depth_range: expected two numbers'),
+        ('average_decay=1', 'average_decay: expected 0 to below 1'),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_key(change, message, file):
+    with pytest.raises(ConfigError) as error:
+        load_config(file, [change])
+    assert message in str(error.value)
+    assert '\n' not in str(error.value)
+
+
+def test_choices_that_do_not_go_together(file):
+    with pytest.raises(ConfigError, match='ubernet adds gradients up: use bf16 or fp32'):
+        load_config(file, ['precision=fp16', 'regime.name=ubernet'])
+    validated = ['validation=[{dataset: folder, root: x}]', 'tasks=[depth]']
+    assert load_config(file, [*validated, 'select_by=rmse']).select_by == 'rmse'
+    with pytest.raises(ConfigError, match='select_by: miou is not measured: expected one of rmse, '):
+        load_config(file, validated)
+
+
+@pytest.mark.parametrize('content', ['- a\n- b\n', 'epochs: [\n', 'extends: mine\n', 'a word', ''])
+def test_a_file_that_is_no_configuration(content, tmp_path):
+    path = tmp_path / 'mine.yaml'
+    path.write_text(content, encoding='utf-8')
+    with pytest.raises(ConfigError, match=r'mine\.yaml: '):
+        load_config(path)
+
+
+def test_the_key_that_is_missing(file):
+    content = yaml.safe_load(file.read_text(encoding='utf-8'))
+    del content['camera']['fx']
+    file.write_text(yaml.safe_dump(content), encoding='utf-8')
+    with pytest.raises(ConfigError, match=r'camera\.fx: .*mandatory'):
+        load_config(file)
+
+
+def test_there_is_no_such_file(tmp_path):
+    with pytest.raises(ResourceNotFoundError, match='nonesuch'):
+        load_config('nonesuch')

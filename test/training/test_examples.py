@@ -1,0 +1,84 @@
+"""What a run sees, and in which order: seed and epoch decide alone."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_runs import data_of, tiny_config
+
+from mtperception.training.config import ConfigError, DataConfig
+from mtperception.training.examples import Batches, Part, TrainingSet, load_batches
+
+
+def keys(batches):
+    return [key for batch in batches for key in batch]
+
+
+def test_every_epoch_has_an_order_of_its_own():
+    batches = Batches(10, 3, seed=1)
+    first = keys(batches)
+    assert first == keys(batches) == keys(Batches(10, 3, seed=1))
+    assert len(batches) == batches.per_epoch == 3  # whole batches only: 9 of 10
+    assert len({position for _, position in first}) == 9
+    assert first != keys(Batches(10, 3, seed=2))
+    batches.epoch = 1
+    second = keys(batches)
+    assert {epoch for epoch, _ in second} == {1}
+    assert [position for _, position in second] != [position for _, position in first]
+
+
+def test_an_epoch_goes_on_where_it_stopped():
+    whole, rest = Batches(10, 3, seed=1), Batches(10, 3, seed=1)
+    rest.done = 2
+    assert list(rest) == list(whole)[2:]
+    assert len(rest) == 1
+
+
+def test_worker_processes_read_the_same(room_data):
+    examples = TrainingSet(tiny_config(room_data))
+    torch.manual_seed(3)
+    expected_state = torch.get_rng_state()
+    seen = []
+    for workers in (0, 1):
+        loader = load_batches(examples, Batches(len(examples), 4, 0), workers, pin_memory=False)
+        seen.append([(images, targets['depth']) for images, targets, _ in loader])
+    assert len(seen[0]) == 2
+    for here, there in zip(*seen, strict=True):
+        assert all(torch.equal(*pair) for pair in zip(here, there, strict=True))
+    assert torch.equal(torch.get_rng_state(), expected_state)  # reading is no part of the run's chance
+
+
+def test_views_change_from_epoch_to_epoch(room_data):
+    examples = TrainingSet(tiny_config(room_data))
+    assert torch.equal(examples[0, 3].image, examples[0, 3].image)
+    assert not torch.equal(examples[0, 3].image, examples[1, 3].image)
+
+
+def test_parts_follow_one_another(room_data):
+    config = tiny_config(room_data, data=[data_of(room_data, ['depth'], 'first'), data_of(room_data, split='pair')])
+    examples = TrainingSet(config)
+    assert len(examples) == 6
+    assert [set(examples[0, position].targets) for position in range(6)] == [{'depth'}] * 4 + [
+        {'segmentation', 'depth'}
+    ] * 2
+
+
+def test_classes_are_counted(room_data):
+    config = tiny_config(room_data, data=[data_of(room_data, ['depth'], 'last'), data_of(room_data, split='pair')])
+    examples = TrainingSet(config)
+    parts = Part(config.data[1], config.tasks, config.space)
+    labels = np.concatenate([parts[index].labels[::4, ::4].ravel() for index in range(2)])
+    expected = [int((labels == index).sum()) for index in range(40)]
+    assert examples.class_counts().tolist() == expected
+    assert sum(expected) == (labels != 255).sum() > 0
+
+
+def test_what_does_not_fit(room_data):
+    space = tiny_config(room_data, label_space='kitti_6').space
+    with pytest.raises(ConfigError, match='nyuv2_40'):
+        Part(data_of(room_data), ('segmentation',), space)
+    assert Part(data_of(room_data), ('depth',), space)[0].labels is None  # labels that nobody wants may be any
+    nothing = DataConfig(dataset='folder', root=str(room_data), split='test', folds=[9], part='held_back')
+    with pytest.raises(ConfigError, match="no sample in part 'held_back' of split 'test'"):
+        Part(nothing, ('depth',), space)
+    with pytest.raises(ConfigError, match='batch_size 11: more than the 10 samples'):
+        Batches(10, 11, 0)

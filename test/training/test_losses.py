@@ -1,0 +1,152 @@
+"""Losses: numbers worked by hand, and what all of them promise."""
+
+import math
+
+import pytest
+import torch
+
+from mtperception.training.losses import L1, LOSSES, BerHu, CrossEntropy, DotProduct, ScaleInvariant
+
+LN2 = math.log(2)
+
+
+def column(*values):
+    """N,C,h,w = 1,C,1,n of n pixels with C values each."""
+    return torch.tensor(values, dtype=torch.float32).T[None, :, None]
+
+
+def row(*values, dtype=torch.float32):
+    """N,h,w = 1,1,n."""
+    return torch.tensor(values, dtype=dtype)[None, None]
+
+
+def meters(*values):
+    """Depth as a head gives it: 1,1,1,n."""
+    return row(*values)[None]
+
+
+def test_cross_entropy_leaves_255_out():
+    # Logits (0, ln 3) are probabilities 1/4 and 3/4: -ln 3/4 for the first, -ln 1/4 for the second; the third is out.
+    logits = column(*[(0, math.log(3))] * 3)
+    loss = CrossEntropy()(logits, row(1, 0, 255, dtype=torch.uint8))
+    assert loss.item() == pytest.approx((math.log(4 / 3) + math.log(4)) / 2)
+
+
+@pytest.mark.parametrize(('max_weight', 'weights'), [(8.0, [2 / 3, 2, 0]), (1.5, [2 / 3, 1.5, 0])])
+def test_balanced_classes(max_weight, weights):
+    # 3 : 1 : 0 pixels. frequency^-1 = 4/3, 4 and, as it never occurs, 0; their mean over pixels is 4/3 * 3/4 + 4 * 1/4
+    # = 2; divided by it 2/3, 2, 0; then cut.
+    balanced = CrossEntropy(balance=1, max_weight=max_weight)
+    balanced.prepare(lambda: torch.tensor([3.0, 1.0, 0.0]))
+    assert balanced.weights.tolist() == pytest.approx(weights)
+    # Logits (0, ln 2, 0) are probabilities 1/4, 1/2, 1/4: 2 ln 2, ln 2, 2 ln 2.
+    logits = column(*[(0, LN2, 0)] * 4)
+    expected = (weights[0] * 2 * LN2 + weights[1] * LN2) / (weights[0] + weights[1])
+    assert balanced(logits, row(0, 1, 2, 255, dtype=torch.uint8)).item() == pytest.approx(expected)
+    assert balanced(logits[..., 2:], row(2, 255, dtype=torch.uint8)).item() == 0  # nothing that counts
+
+
+def test_unbalanced_classes_are_not_counted():
+    CrossEntropy().prepare(lambda: pytest.fail('reads the whole training set for nothing'))
+
+
+def test_berhu_has_two_branches():
+    # Errors 0.1, 1, 5: c = 0.2 * 5 = 1; 0.1 and 1 stay; 5 becomes (25 + 1) / 2 = 13. The fourth has no truth.
+    predicted = meters(2.1, 1.0, 7.0, 900.0).requires_grad_()
+    loss = BerHu()(predicted, row(2.0, 2.0, 2.0, 0.0))
+    assert loss.item() == pytest.approx((0.1 + 1 + 13) / 3)
+    loss.backward()
+    # Slopes: sign of the error, beyond c error / c; over 3 pixels.
+    assert predicted.grad.flatten().tolist() == pytest.approx([1 / 3, -1 / 3, 5 / 3, 0])
+
+
+def test_berhu_of_a_perfect_prediction_is_0():
+    predicted = meters(2.0, 3.0).requires_grad_()
+    loss = BerHu()(predicted, row(2.0, 3.0))
+    loss.backward()
+    assert loss.item() == 0
+    assert predicted.grad.isfinite().all()
+
+
+def test_l1():
+    assert L1()(meters(2.1, 1.0, 7.0, 900.0), row(2.0, 2.0, 2.0, 0.0)).item() == pytest.approx(6.1 / 3)
+    assert L1()(meters(-2.0), row(2.0)).item() == 4  # the output is signed: it must learn to be positive
+
+
+@pytest.mark.parametrize(('invariance', 'expected'), [(0.0, 2.0), (0.5, 1.5), (1.0, 1.0)])
+def test_scale_invariant(invariance, expected):
+    # Logarithms differ by 0 and 2: mean of squares 2, square of the mean 1. The output's sign does not matter.
+    predicted = meters(1.5, -2 * math.exp(2), 900.0)
+    assert ScaleInvariant(invariance)(predicted, row(1.5, 2.0, 0.0)).item() == pytest.approx(expected)
+
+
+def test_full_invariance_forgives_a_common_factor():
+    assert ScaleInvariant(1.0)(meters(3.0, 12.0), row(1.0, 4.0)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_dot_product_is_one_minus_the_cosine():
+    # The same direction 0, at a right angle 1, opposite 2, at 60 degrees 1 - 1/2; the last has no truth. Outputs need
+    # not be of unit length.
+    output = column((0, 0, -7), (3, 0, 0), (0, 0, 2), (0, math.sqrt(3), -1), (5, 5, 5))
+    truth = column(*[(0, 0, -1)] * 4, (0, 0, 0))
+    assert DotProduct()(output, truth).item() == pytest.approx((0 + 1 + 2 + 0.5) / 4)
+
+
+def batch(name):
+    """Raw output, truth and truth without a valid pixel, for a loss; of 2 images, whose left halves are invalid."""
+    generator = torch.Generator().manual_seed(1)
+    size = (2, 6, 8)
+    if name == 'cross_entropy':
+        output, truth, invalid = torch.randn(2, 3, 6, 8, generator=generator), torch.ones(size), torch.full(size, 255)
+        truth, invalid = truth.to(torch.uint8), invalid.to(torch.uint8)
+    elif name == 'dot_product':
+        output = torch.randn(2, 3, 6, 8, generator=generator)
+        truth = torch.nn.functional.normalize(torch.randn(2, 3, 6, 8, generator=generator), dim=1)
+        invalid = torch.zeros_like(truth)
+    else:
+        output = torch.rand(2, 1, 6, 8, generator=generator) * 5 + 0.5
+        truth, invalid = torch.rand(size, generator=generator) * 5 + 0.5, torch.zeros(size)
+    truth[..., :4] = invalid[..., :4]
+    return output, truth, invalid
+
+
+@pytest.mark.parametrize('name', LOSSES)
+class TestEveryLoss:
+    """What the trainer relies on, whatever the loss."""
+
+    def test_it_is_exactly_0_without_a_valid_pixel(self, name):
+        output, _, invalid = batch(name)
+        output.requires_grad_()
+        loss = LOSSES[name]()(output, invalid)
+        loss.backward()
+        assert loss.item() == 0
+        assert torch.equal(output.grad, torch.zeros_like(output))
+
+    def test_invalid_pixels_do_not_matter(self, name):
+        output, truth, _ = batch(name)
+        absurd = output.clone()
+        absurd[..., :4] = 1e6 * output[..., :4]
+        absurd.requires_grad_()
+        loss = LOSSES[name]()(absurd, truth)
+        loss.backward()
+        assert loss.item() == LOSSES[name]()(output, truth).item() > 0
+        assert not absurd.grad[..., :4].any()
+        assert absurd.grad[..., 4:].any()
+
+    def test_it_is_a_mean(self, name):
+        output, truth, _ = batch(name)
+        twice = LOSSES[name]()(torch.cat([output, output]), torch.cat([truth, truth]))
+        assert twice.item() == pytest.approx(LOSSES[name]()(output, truth).item(), rel=1e-5)
+
+    def test_half_precision_is_taken_up_to_single(self, name):
+        output, truth, _ = batch(name)
+        loss = LOSSES[name]()(output.half(), truth)
+        assert loss.dtype == torch.float32
+        assert loss.item() == pytest.approx(LOSSES[name]()(output, truth).item(), rel=1e-2)
+
+    def test_following_its_gradient_makes_it_smaller(self, name):
+        output, truth, _ = batch(name)
+        output.requires_grad_()
+        loss = LOSSES[name]()(output, truth)
+        loss.backward()
+        assert LOSSES[name]()(output - 0.05 * output.grad, truth) < loss

@@ -1,0 +1,96 @@
+"""What a run begins with, and what is said where that is not to be had."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tiny_runs import tiny_config
+
+from mtperception.training.checkpoint import Checkpoint
+from mtperception.training.config import ConfigError
+from mtperception.training.starting_point import build_network
+
+
+def test_without_a_network_it_says_which_file_to_give(tmp_path, monkeypatch):
+    for name in ('http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'):
+        monkeypatch.setenv(name, 'http://127.0.0.1:9')  # nobody listens there
+    monkeypatch.delenv('no_proxy', raising=False)
+    monkeypatch.delenv('NO_PROXY', raising=False)
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    with pytest.raises(ConfigError) as error:
+        build_network(tiny_config(tmp_path, encoder='imagenet'))
+    assert "torchvision's MobileNet_V2_Weights." in str(error.value)
+    assert 'cannot be downloaded' in str(error.value)
+    assert 'give a .safetensors file that holds them in its layout, encoder=FILE' in str(error.value)
+
+
+@pytest.fixture(scope='module')
+def imagenet(tmp_path_factory):
+    """A file in the layout of torchvision's weights."""
+    from torchvision.models import mobilenet_v2
+
+    torch.manual_seed(4)
+    path = tmp_path_factory.mktemp('imagenet') / 'encoder.safetensors'
+    save_file(mobilenet_v2().state_dict(), path)
+    return path
+
+
+def test_an_encoder_from_a_file(imagenet, tmp_path):
+    from safetensors.torch import load_file
+
+    network = build_network(tiny_config(tmp_path, encoder=str(imagenet), depth_range=[0.5, 8.0]))
+    assert torch.equal(network.encoder.stem[0].weight, load_file(imagenet)['features.0.0.weight'])
+    # Depth begins in the middle: sqrt(0.5 * 8) = 2 m.
+    assert network.heads['depth'].predict.bias.item() == 2
+
+
+@pytest.mark.parametrize(
+    ('write', 'message'),
+    [
+        (lambda path: None, r'x\.safetensors: expected a readable \.safetensors file'),
+        (lambda path: path.write_bytes(b'weights'), r'x\.safetensors: expected a readable \.safetensors file'),
+        (lambda path: save_file({'a': torch.zeros(1)}, path), r'^encoder .*x\.safetensors: '),
+    ],
+)
+def test_a_file_that_is_no_encoder(write, message, tmp_path):
+    write(tmp_path / 'x.safetensors')
+    with pytest.raises(ConfigError, match=message):
+        build_network(tiny_config(tmp_path, encoder=str(tmp_path / 'x.safetensors')))
+
+
+@pytest.fixture(scope='module')
+def earlier(tmp_path_factory):
+    """A checkpoint of a network for nyuv2_40: its average is not its network."""
+    path = tmp_path_factory.mktemp('earlier') / 'best.safetensors'
+    torch.manual_seed(7)
+    average = build_network(tiny_config(path)).state_dict()
+    Checkpoint({f'average/{name}': x for name, x in average.items()}, {}).write(path)
+    return path, average
+
+
+def test_a_checkpoint_gives_its_average(earlier, tmp_path):
+    path, average = earlier
+    network = build_network(tiny_config(tmp_path, start=str(path), encoder='imagenet'))  # the encoder is not needed
+    assert all(torch.equal(x, average[name]) for name, x in network.state_dict().items())
+
+
+def test_heads_for_other_classes_begin_anew(earlier, tmp_path, caplog):
+    path, average = earlier
+    caplog.set_level('INFO', 'mtperception')
+    tasks = ('segmentation', 'depth', 'normals')
+    network = build_network(tiny_config(tmp_path, tasks, start=str(path), label_space='nyuv2_13')).state_dict()
+    other = {name for name, x in network.items() if name not in average or not torch.equal(x, average[name])}
+    assert {name.split('.')[1] for name in other} == {'segmentation', 'normals'}
+    assert 'the heads for normals, segmentation begin anew' in caplog.text
+
+
+def test_what_cannot_be_started_from(imagenet, tmp_path):
+    foreign = tmp_path / 'foreign.safetensors'
+    Checkpoint({'average/a': torch.zeros(1)}, {}).write(foreign)
+    for start, message in (
+        (tmp_path / 'missing', 'expected a checkpoint or a model directory'),
+        (tmp_path, 'expected a checkpoint or a model directory'),
+        (imagenet, 'not a checkpoint'),
+        (foreign, 'not the weights of this network: no fitting encoder'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            build_network(tiny_config(tmp_path, start=str(start)))
