@@ -40,22 +40,22 @@ def write(folder, frames):
 
 
 def frames(width=3, height=2):
-    """Two frames, 33.3 ms apart."""
+    """Two frames; the fraction of the second stamp begins with zeros."""
     image = np.arange(height * width * 3, dtype=np.uint8).reshape(height, width, 3)
     depth = np.full((height, width), 2, np.float32)
     depth[0, :3] = 0, 13.107, 13.2
     return [
         SequenceFrame(image, depth, 1_305_031_102_175_304_999),
-        SequenceFrame(image + 9, depth / 2, 1_305_031_102_208_604_000),
+        SequenceFrame(image + 9, depth / 2, 1_305_031_103_008_604_000),
     ]
 
 
 ASSOCIATIONS = (
     b'1305031102.175304 rgb/000000.png 1305031102.175304 depth/000000.png\n'
-    b'1305031102.208604 rgb/000001.png 1305031102.208604 depth/000001.png\n'
+    b'1305031103.008604 rgb/000001.png 1305031103.008604 depth/000001.png\n'
 )
-RGB = b'# color images\n# timestamp filename\n1305031102.175304 rgb/000000.png\n1305031102.208604 rgb/000001.png\n'
-DEPTH = b'# depth maps\n# timestamp filename\n1305031102.175304 depth/000000.png\n1305031102.208604 depth/000001.png\n'
+RGB = b'# color images\n# timestamp filename\n1305031102.175304 rgb/000000.png\n1305031103.008604 rgb/000001.png\n'
+DEPTH = b'# depth maps\n# timestamp filename\n1305031102.175304 depth/000000.png\n1305031103.008604 depth/000001.png\n'
 
 
 def test_the_lists(tmp_path):
@@ -69,7 +69,7 @@ def test_the_lists(tmp_path):
 def test_orb_slam_gets_the_frames(tmp_path):
     folder = write(tmp_path / 'out', frames())
     pairs = load_images(folder / 'associations.txt')
-    assert [stamp for stamp, _, _ in pairs] == pytest.approx([1305031102.175304, 1305031102.208604], abs=1e-6)
+    assert [stamp for stamp, _, _ in pairs] == pytest.approx([1305031102.175304, 1305031103.008604], abs=1e-6)
     for (_, rgb, depth), frame in zip(pairs, frames(), strict=True):
         image = cv2.imread(str(folder / rgb), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(image[..., ::-1], frame.image)
