@@ -29,12 +29,13 @@ class Record:
         out: the folder.
         config: of the run.
         steps: done already.
+        epochs: done already, with validation and checkpoint.
 
     Raises:
         ImportError: if TensorBoard is not installed.
     """
 
-    def __init__(self, out: Path, config: TrainConfig, steps: int) -> None:
+    def __init__(self, out: Path, config: TrainConfig, steps: int, epochs: int) -> None:
         self._writer = None
         self._epoch_began = (time.monotonic(), steps)
         if rank():
@@ -47,7 +48,7 @@ class Record:
         (out / CONFIG).write_text(yaml.safe_dump(config_to_dict(config), sort_keys=False), encoding='utf-8')
         (out / RUN).write_text(json.dumps(_surroundings(), indent=2) + '\n', encoding='utf-8')
         self._history = out / HISTORY
-        _forget_after(self._history, steps)
+        _forget_after(self._history, epochs)
         self._writer = SummaryWriter(str(out / 'tensorboard'), purge_step=steps)
 
     def step(self, steps: int, losses: Mapping[str, float]) -> None:
@@ -81,11 +82,11 @@ class Record:
             self._writer.close()
 
 
-def _forget_after(history: Path, steps: int) -> None:
+def _forget_after(history: Path, epochs: int) -> None:
     """Drop the lines that a killed run wrote after its last checkpoint: they will be written again."""
     if history.exists():
         lines = history.read_text(encoding='utf-8').splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith('\n') and json.loads(line)['steps'] <= steps]
+        kept = [line for line in lines if line.endswith('\n') and json.loads(line)['epoch'] <= epochs]
         history.write_text(''.join(kept), encoding='utf-8')
 
 

@@ -87,7 +87,7 @@ class Trainer:
         self.best: float | None = None
         if (out / LAST).exists():
             self._resume(Checkpoint.read(out / LAST))
-        self.record = Record(out, config, self.steps)
+        self.record = Record(out, config, self.steps, self.epoch)
         self.model = _parallel(self.network, device)
 
     def fit(self, report: Report = lambda done, total, text: None) -> None:
