@@ -25,7 +25,7 @@ LAYERS = (
         'visualization',
     },
     {'networks', 'pipeline', 'selftest', 'backends', 'predictor'},
-    {'data', 'training', 'evaluation', 'experts', 'export', 'published', 'sequences'},
+    {'data', 'training', 'evaluation', 'experts', 'export', 'published', 'replay', 'sequences'},
     {'ros'},
     {'cli', '__main__'},
 )
@@ -117,7 +117,15 @@ def test_package_xml_names_every_ros_package_that_is_imported():
 
 @pytest.mark.parametrize(
     'module',
-    ['predictor', 'backends.onnxruntime_backend', 'cli.predict', 'cli.evaluate', 'cli.export_sequence', 'sources'],
+    [
+        'predictor',
+        'backends.onnxruntime_backend',
+        'cli.predict',
+        'cli.evaluate',
+        'cli.export_sequence',
+        'cli.replay',
+        'sources',
+    ],
 )
 def test_the_onnx_path_runs_without_torch_and_ros(module):
     code = f'import sys, mtperception.{module}; print(*({{"torch", "rclpy", "sensor_msgs"}} & set(sys.modules)))'

@@ -31,6 +31,10 @@ COMMANDS = {
         'mtperception.cli.export_sequence:export_sequence',
         "Write a recording with the model's depth, or a table of its classes, as mapping systems read them.",
     ),
+    'replay': (
+        'mtperception.cli.replay:replay',
+        'Score a model on every image of a ROS 2 bag, against its depth sensor and from frame to frame.',
+    ),
     'train': ('mtperception.cli.train:train', 'Train a network as a configuration says.'),
     'download': ('mtperception.cli.download:download', 'Fetch the files of a data set.'),
     'export': ('mtperception.cli.export:export', 'Turn a checkpoint of a training run into a model directory.'),

@@ -1,0 +1,168 @@
+"""`mtperception replay`: how good a model is on a recording of one's own robot."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mtperception import __version__
+from mtperception.backends import BACKENDS
+from mtperception.backends.backend import PRECISIONS
+from mtperception.card import DEFAULT_MODEL
+from mtperception.cli.folders import check_apart
+from mtperception.cli.progress import progress
+from mtperception.labels import load_label_space
+from mtperception.predictor import Predictor
+from mtperception.replay.alignment import ALIGNMENTS
+from mtperception.replay.depth_scores import AlignedMetrics
+from mtperception.replay.recording import TOLERANCE, Recording
+from mtperception.replay.replay import replay as replay_recording
+from mtperception.replay.result import Replay
+from mtperception.replay.topics import TopicRequest
+
+
+def replay(
+    bag: Annotated[Path, typer.Argument(help='A rosbag2 folder, or an .mcap or .db3 file.')],
+    model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
+    image_topic: Annotated[str, typer.Option(help='Raw or compressed images; default: the first in colour.')] = '',
+    camera_info_topic: Annotated[str, typer.Option(help='Default: the one beside the images.')] = '',
+    depth_topic: Annotated[str, typer.Option(help='Raw, or compressedDepth; default: the first of 16UC1, 32FC1.')] = '',
+    label_topic: Annotated[str, typer.Option(help='Recorded class ids, mono8 or PNG; default: none.')] = '',
+    pose_topic: Annotated[str, typer.Option(help='Odometry or PoseStamped; default: the first, or transforms.')] = '',
+    label_space: Annotated[str, typer.Option(help="Of the label topic; default: the model's.")] = '',
+    label_offset: Annotated[int, typer.Option(min=0, max=254, help='Id of the first class in the label topic.')] = 1,
+    tolerance: Annotated[
+        float, typer.Option(min=0, metavar='SECONDS', help='How far the stamps of a pair may be apart.')
+    ] = TOLERANCE,
+    depth_registered: Annotated[
+        bool, typer.Option('--depth-registered', help='Depth is registered to the image, whatever its frame_id says.')
+    ] = False,
+    backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
+    device: Annotated[str, typer.Option(help='auto, cpu, cuda:N or tensorrt:N.')] = 'auto',
+    precision: Annotated[str, typer.Option(help=f'auto, {", ".join(PRECISIONS)}.')] = 'auto',
+    json_file: Annotated[Path | None, typer.Option('--json', metavar='FILE', help='Write the result here.')] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar='DIR', help='Write a page with plots over time and the worst frames here.')
+    ] = None,
+) -> None:
+    """Score a model on every image of a ROS 2 bag, in order, without ROS.
+
+    Depth is compared with the bag's depth sensor as it is, after alignment by the median, and after alignment by scale
+    and shift: what alignment takes away is an error of scale, what it leaves one of shape. With or without a sensor,
+    flicker says how restless labels and depth are from frame to frame; where the bag has poses, the motion of the
+    camera is taken out. Of a bag that was cut off, what can be read is scored.
+
+    Example: mtperception replay drive/ --depth-topic /camera/depth/image_raw --json result.json --report report
+    """
+    write_report = _prepare_report(report, bag) if report else None
+    request = TopicRequest(image_topic, camera_info_topic, depth_topic, label_topic, pose_topic)
+    truth_space = load_label_space(label_space) if label_space else None
+    with Recording(
+        bag.expanduser(),
+        request,
+        tolerance=tolerance,
+        label_offset=label_offset,
+        depth_registered=depth_registered,
+    ) as recording:
+        for line in recording.topics.lines():
+            typer.echo(line, err=True)
+        if json_file:
+            json_file.parent.mkdir(parents=True, exist_ok=True)
+        with closing(Predictor(model, backend, device, precision)) as predictor:
+            with progress('replaying', recording.count) as move:
+                result = replay_recording(predictor, recording, truth_space=truth_space, on_frame=move)
+            topics = vars(recording.topics)
+            if json_file:
+                json_file.write_text(json.dumps(as_json(result, topics), indent=1) + '\n', encoding='utf-8')
+            _print(result)
+            if report:
+                with progress('drawing', None):
+                    write_report(result, topics, predictor, report)
+                typer.echo(f'{report / "index.html"}: written', err=True)
+
+
+def as_json(result: Replay, topics: Mapping[str, str]) -> dict[str, Any]:
+    """What `--json` writes; a metric over nothing is null."""
+    return {
+        'mtperception': __version__,
+        'command': 'replay',
+        'model': result.model,
+        'hardware': result.hardware,
+        'topics': dict(topics),
+        'notes': list(result.notes),
+        'metrics': _null_for_nan(result.summary()),
+        'frames': len(result.frames),
+        'depth': _depth_json(result.depth) if result.depth else None,
+        'depth_by_distance': {name: _depth_json(band) for name, band in result.by_band.items()},
+        'depth_by_class': {name: _depth_json(group) for name, group in result.by_class.items()},
+        'iou': _null_for_nan(result.iou),
+        'series': [_null_for_nan(values) for values in result.series],
+        'speed': result.speed(),
+        'seconds': dict(result.seconds),
+        'protocol': dict(result.protocol),
+    }
+
+
+def _depth_json(metrics: AlignedMetrics) -> dict[str, Any]:
+    """Pixels, and the metrics by alignment."""
+    computed = {name: _null_for_nan(values) for name, values in metrics.compute().items()}
+    return {'pixels': metrics.pixels, **computed}
+
+
+def _null_for_nan(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
+
+
+def _prepare_report(out: Path, bag: Path) -> Callable[..., None]:
+    """The function that writes a report. What it lacks is said before the bag is worked through, not after."""
+    try:
+        from mtperception.replay.report import write_report
+    except ImportError as error:
+        raise ImportError(
+            f'--report needs matplotlib and jinja2 ({error}): pip install "mtperception[train]"'
+        ) from error
+    check_apart(out, [str(bag)])
+    out.mkdir(parents=True, exist_ok=True)
+    return write_report
+
+
+def _print(result: Replay) -> None:
+    console = Console()
+    table = Table('metric', 'value', title=f'{result.model}, {len(result.frames)} images')
+    for name, value in result.summary().items():
+        table.add_row(name, f'{value:.4f}')
+    console.print(table)
+    if result.depth is not None:
+        console.print(_alignment_table(result.depth))
+        console.print(_group_table('distance', result.by_band))
+    if result.by_class:
+        console.print(_group_table('predicted class', result.by_class))
+    speed = result.speed()
+    alone = f'{speed["decoding_frames_per_second"]:.1f} of reading and decoding alone'
+    console.print(f'{speed["frames_per_second"]:.1f} frames per second, {alone}')
+    for note in result.notes:
+        typer.echo(f'note: {note}', err=True)
+
+
+def _alignment_table(depth: AlignedMetrics) -> Table:
+    computed = depth.compute()
+    table = Table('metric', *computed, title='depth by alignment')
+    for name in computed['raw']:
+        table.add_row(name, *(f'{values[name]:.4f}' for values in computed.values()))
+    return table
+
+
+def _group_table(title: str, groups: Mapping[str, AlignedMetrics]) -> Table:
+    """RMSE under each alignment; most pixels first."""
+    table = Table(title, 'pixels', *ALIGNMENTS, title=f'RMSE of depth by {title}, metres')
+    total = sum(group.pixels for group in groups.values())
+    for name, group in sorted(groups.items(), key=lambda entry: -entry[1].pixels):
+        values = (f'{metrics["rmse"]:.3f}' for metrics in group.compute().values())
+        table.add_row(name, f'{group.pixels / total:.1%}', *values)
+    return table

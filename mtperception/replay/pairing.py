@@ -1,0 +1,31 @@
+"""Which messages of two topics belong together."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def pair_by_stamp(first: Sequence[int], second: Sequence[int], tolerance: int) -> dict[int, int]:
+    """Pair stamps that are near each other, the nearest ones first, each used once.
+
+    Args:
+        first: stamps, in any unit and order.
+        second: the same of the other topic.
+        tolerance: largest difference of a pair, 0 or more.
+
+    Returns:
+        Position in `second` by position in `first`; what has no partner is missing.
+    """
+    order = np.argsort(np.asarray(second, np.int64), kind='stable')
+    ordered = np.asarray(second, np.int64)[order]
+    near = []
+    for i, stamp in enumerate(first):
+        low, high = np.searchsorted(ordered, [stamp - tolerance, stamp + tolerance + 1])
+        near += [(abs(int(ordered[k]) - stamp), i, int(order[k])) for k in range(low, high)]
+    pairs: dict[int, int] = {}
+    taken: set[int] = set()
+    for _, i, j in sorted(near):
+        if i not in pairs and j not in taken:
+            pairs[i] = j
+            taken.add(j)
+    return pairs

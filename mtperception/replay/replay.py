@@ -1,0 +1,103 @@
+"""Run a model over a recording, every frame in order, and score it against what the recording knows."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mtperception.labels import LabelSpace
+from mtperception.predictor import BackendPredictor
+from mtperception.replay.recording import RecordedFrame, Recording
+from mtperception.replay.result import DEFINITIONS, Replay
+from mtperception.replay.scorer import Scorer
+from mtperception.sources.source import SourceError
+from mtperception.types import Prediction
+
+
+class Stopwatch:
+    """Seconds spent on each of several things."""
+
+    def __init__(self) -> None:
+        self.seconds = {'reading': 0.0, 'predicting': 0.0, 'scoring': 0.0}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """All that was spent since the last lap was spent on this."""
+        now = time.perf_counter()
+        self.seconds[name] += now - self._last
+        self._last = now
+
+
+def predictions(
+    predictor: BackendPredictor, recording: Recording, stopwatch: Stopwatch
+) -> Iterator[tuple[RecordedFrame, Prediction]]:
+    """The frames of a recording with what a model says about them."""
+    for frame in recording.frames():
+        stopwatch.lap('reading')
+        prediction = predictor(frame.sample.image, frame.sample.intrinsics)
+        stopwatch.lap('predicting')
+        yield frame, prediction
+
+
+def replay(
+    predictor: BackendPredictor,
+    recording: Recording,
+    *,
+    truth_space: LabelSpace | None = None,
+    on_frame: Callable[[int], None] = lambda done: None,
+) -> Replay:
+    """Predict and score all frames of a recording.
+
+    Args:
+        predictor: the model. Depth is scaled to the camera where the recording has a camera_info.
+        recording: the bag.
+        truth_space: label space of its label topic; None for the model's own.
+        on_frame: called with the number of frames done, after each one.
+
+    Raises:
+        SourceError: if no image can be used.
+        ValueError: if labels cannot be compared, or the predictor does not give maps of the size of the image.
+    """
+    if predictor.output_size != 'input':
+        raise ValueError(f'predictor with output_size {predictor.output_size!r}: expected input, the size of the truth')
+    if recording.topics.labels:
+        truth_space = truth_space or predictor.label_space
+    scorer = Scorer(predictor, truth_space if recording.topics.labels else None)
+    _warm_up(predictor, recording)
+    stopwatch, done, sizes, with_camera = Stopwatch(), 0, set(), 0
+    for frame, prediction in predictions(predictor, recording, stopwatch):
+        try:
+            scorer.add(frame, prediction)
+        except ValueError as error:
+            raise ValueError(f'image {frame.index} of {recording.topics.image}: {error}') from error
+        stopwatch.lap('scoring')
+        done += 1
+        sizes.add(frame.sample.image.shape[1::-1])
+        with_camera += frame.sample.intrinsics is not None
+        on_frame(done)
+    if not done:
+        raise SourceError(f'{recording.path}: no image can be used: {"; ".join(recording.notes)}')
+    facts = _protocol(predictor, recording, sizes, with_camera, done)
+    return scorer.result(stopwatch.seconds, facts, recording.notes)
+
+
+def _warm_up(predictor: BackendPredictor, recording: Recording) -> None:
+    """Prepare the backend for the size of the first image, so that this does not count as prediction."""
+    first = next(recording.frames(), None)
+    if first is not None:
+        height, width = first.sample.image.shape[:2]
+        predictor.prepare(width, height)
+
+
+def _protocol(
+    predictor: BackendPredictor, recording: Recording, sizes: set[tuple[int, int]], with_camera: int, done: int
+) -> dict[str, Any]:
+    backend = predictor.backend
+    return {
+        **recording.facts(),
+        'image_sizes': [f'{width}x{height}' for width, height in sorted(sizes)],
+        'network_size': f'{predictor.network_size[0]}x{predictor.network_size[1]}, larger images reduced to fit',
+        'focal_scale': f"by the camera_info and the model's camera, for {with_camera} of {done} images",
+        'depth_range': list(predictor.card.depth_range),
+        **DEFINITIONS,
+        'backend': f'{backend.name} on {backend.device}, {backend.precision}',
+    }

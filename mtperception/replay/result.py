@@ -1,0 +1,148 @@
+"""What a model achieved on a recording."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mtperception.evaluation.depth_profile import DepthProfile
+from mtperception.labels import LabelSpace
+from mtperception.replay.depth_scores import AlignedMetrics, FrameDepthScore
+from mtperception.replay.flicker import Flicker
+from mtperception.replay.recording import RecordedFrame
+from mtperception.types import Prediction
+
+DEFINITIONS = {
+    'aligned': (
+        'median: depth times the median of truth / prediction; scale_shift: depth times and plus what least squares '
+        'give; both fitted to each frame by itself'
+    ),
+    'scale': 'median over frames of the median over pixels of truth / prediction: 1 is right, 1.1 is 10 % too near',
+    'scale_std': 'standard deviation of the scale over frames',
+    'scale_change': 'mean of the absolute change of the scale from one frame with a truth to the next',
+    'label_flicker': 'mean over consecutive frames of the share of pixels with another class',
+    'depth_flicker': 'mean over consecutive frames of the median over pixels of |now - before| / before',
+    'compensated': 'the same after the previous maps were warped by predicted depth and recorded camera motion',
+}
+"""What the metrics are that no data set has, for protocols."""
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """One frame. What it has no truth or no predecessor for is missing."""
+
+    index: int
+    """Position among the images of its topic."""
+    stamp_ns: int
+    depth: FrameDepthScore | None
+    segmentation: Mapping[str, float]
+    flicker: Flicker | None
+    compensated: Flicker | None
+
+    def values(self) -> dict[str, float]:
+        """All figures by name: of labels, of depth (`rmse`, `rmse_median`, `rmse_scale_shift`, ...), scale, flicker."""
+        values = {'index': self.index, 'stamp_ns': self.stamp_ns, **self.segmentation}
+        if self.depth is not None:
+            for alignment, metrics in self.depth.metrics.items():
+                suffix = '' if alignment == 'raw' else f'_{alignment}'
+                values |= {f'{name}{suffix}': value for name, value in metrics.items() if name != 'rmse_per_image'}
+            values['scale'] = self.depth.fits['median'].scale
+            values['scale_shift_scale'] = self.depth.fits['scale_shift'].scale
+            values['scale_shift_shift'] = self.depth.fits['scale_shift'].shift
+        for suffix, flicker in (('', self.flicker), ('_compensated', self.compensated)):
+            if flicker is not None:
+                values |= {f'label_flicker{suffix}': flicker.labels, f'depth_flicker{suffix}': flicker.depth}
+        if self.compensated is not None:
+            values['visible'] = self.compensated.visible
+        return values
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A frame that is kept for its picture."""
+
+    value: float
+    """Of the metric that it is among the worst by."""
+    frame: RecordedFrame
+    prediction: Prediction
+    previous: Prediction | None
+    """Of the frame before; None of the first one."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A model on a recording."""
+
+    model: str
+    label_space: LabelSpace
+    """Of the model's labels."""
+    truth_space: LabelSpace | None
+    """Of the label topic; None without one."""
+    frames: tuple[FrameResult, ...]
+    """In the order of the recording."""
+    depth: AlignedMetrics | None
+    """None if no frame has a measured depth, and so for the next two."""
+    by_band: Mapping[str, AlignedMetrics]
+    """By band of true distance, such as `2-3 m`; bands without pixels left out."""
+    by_class: Mapping[str, AlignedMetrics]
+    """By name of the predicted class; classes that were not predicted left out."""
+    depth_profile: DepthProfile | None
+    segmentation: Mapping[str, float]
+    iou: Mapping[str, float]
+    """By class of the truth space."""
+    worst: Mapping[str, Sequence[Shown]]
+    """By metric, worst first: `rmse`, `miou` or, without any truth, `label_flicker`."""
+    seconds: Mapping[str, float]
+    """What was spent on `reading` (and decoding), `predicting` and `scoring`."""
+    protocol: Mapping[str, Any]
+    notes: Sequence[str]
+    hardware: str
+    series: tuple[Mapping[str, float], ...] = field(init=False)
+    """`FrameResult.values` of all frames."""
+
+    def __post_init__(self) -> None:
+        """Work out what follows from the rest."""
+        object.__setattr__(self, 'series', tuple(frame.values() for frame in self.frames))
+
+    def column(self, name: str) -> np.ndarray:
+        """float64, one per frame: a figure of the series, NaN where a frame does not have it."""
+        return np.array([values.get(name, np.nan) for values in self.series], np.float64)
+
+    def summary(self) -> dict[str, float]:
+        """Metrics of the whole recording by name, as far as there is something to take them of."""
+        metrics = dict(self.segmentation)
+        if self.depth is not None:
+            metrics |= self.depth.compute()['raw'] | scale_metrics(self.column('scale'))
+        for name in ('label_flicker', 'depth_flicker', 'label_flicker_compensated', 'depth_flicker_compensated'):
+            known = _known(self.column(name))
+            if known.size:
+                metrics[name] = float(known.mean())
+        return metrics
+
+    def speed(self) -> dict[str, float]:
+        """Frames per second: of all together, and of reading and decoding the bag alone."""
+        count = len(self.frames)
+        return {
+            'frames_per_second': count / sum(self.seconds.values()),
+            'decoding_frames_per_second': count / self.seconds['reading'],
+        }
+
+
+def scale_metrics(scales: np.ndarray) -> dict[str, float]:
+    """The scale over time and its jitter (`DEFINITIONS`).
+
+    Args:
+        scales: float N, median of truth / prediction by frame, NaN of a frame without truth; at least one is known.
+    """
+    known = _known(scales)
+    change = np.abs(np.diff(known))
+    return {
+        'scale': float(np.median(known)),
+        'scale_std': float(known.std()),
+        'scale_change': float(change.mean()) if change.size else np.nan,
+    }
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    return values[~np.isnan(values)]

@@ -1,0 +1,111 @@
+"""`mtperception replay`: a table for people, JSON for programs, one clear line for what cannot be."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip('rosbags', reason='bags need the extra `bags`')
+
+from recordings import DEPTH, IMAGE, LABELS, ODOM, room_messages, write_recording
+
+from mtperception import __version__, cli
+
+BACKEND = ('--backend', 'onnxruntime', '--device', 'cpu')
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory):
+    return write_recording(tmp_path_factory.mktemp('bags') / 'walk', room_messages(3))
+
+
+def run(bag, *arguments):
+    return cli.main(['replay', str(bag), *BACKEND, *map(str, arguments)])
+
+
+def strict(constant):
+    raise AssertionError(f'{constant} is not JSON')
+
+
+def load(path):
+    return json.loads(path.read_text(encoding='utf-8'), parse_constant=strict)
+
+
+def test_figures_go_to_the_terminal_and_to_a_file(bag, tmp_path, capsys):
+    result = tmp_path / 'made' / 'result.json'
+    assert run(bag, '--label-topic', LABELS, '--json', result) == 0
+    content = load(result)
+    assert (content['mtperception'], content['command'], content['model']) == (__version__, 'replay', 'nyuv2_indoor')
+    assert content['frames'] == len(content['series']) == 3
+    assert content['topics']['depth'] == DEPTH
+    assert content['metrics']['rmse'] == content['depth']['raw']['rmse'] > content['depth']['median']['rmse']
+    assert content['metrics']['label_flicker_compensated'] <= 1
+    assert 0 <= content['metrics']['miou'] <= 1
+    assert content['series'][0].get('label_flicker') is None
+    assert content['series'][2]['rmse_scale_shift'] > 0
+    assert content['protocol']['camera_motion'] == 'odometry of camera'
+    assert sum(band['pixels'] for band in content['depth_by_distance'].values()) == content['depth']['pixels']
+    assert set(content['depth_by_class']) & {'wall', 'floor'}
+    assert content['speed']['frames_per_second'] < content['speed']['decoding_frames_per_second']
+    printed = capsys.readouterr()
+    for text in ('rmse_per_image', f'{content["metrics"]["rmse"]:.4f}', 'scale_shift', '2-3 m', 'frames per second'):
+        assert text in printed.out
+    assert f'image: {IMAGE}\n' in printed.err
+    assert f'pose: {ODOM}\n' in printed.err
+
+
+def test_a_report_on_demand(bag, tmp_path, capsys):
+    pytest.importorskip('matplotlib')
+    pytest.importorskip('jinja2')
+    assert run(bag, '--report', tmp_path / 'report') == 0
+    assert (tmp_path / 'report' / 'index.html').is_file()
+    assert capsys.readouterr().err.endswith(f'{tmp_path}/report/index.html: written\n')
+
+
+def test_a_cut_off_bag_is_scored_as_far_as_it_goes(tmp_path, capsys):
+    bag = write_recording(tmp_path / 'walk', room_messages(6))
+    (file,) = bag.glob('*.db3')
+    file.write_bytes(file.read_bytes()[: int(0.7 * file.stat().st_size)])
+    assert run(bag, '--json', tmp_path / 'result.json') == 0
+    content = load(tmp_path / 'result.json')
+    assert 1 <= content['frames'] < 6
+    assert f'note: {IMAGE}: {content["frames"]} of 6 messages could be read' in capsys.readouterr().err
+
+
+def test_it_works_without_torch_and_ros(bag):
+    arguments = ['replay', str(bag), *BACKEND]
+    code = (
+        'import sys; sys.modules |= dict.fromkeys(["torch", "rclpy", "sensor_msgs"]); '
+        f'from mtperception import cli; sys.exit(cli.main({arguments}))'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert 'rmse' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--depth-topic', '/nope'], "no topic '/nope'"),
+        (['--image-topic', ODOM], f"no topic '{ODOM}' of type sensor_msgs/msg/Image"),
+        (['--model', 'nonesuch'], "no model 'nonesuch'"),
+        (['--label-space', 'nonesuch'], "no labels 'nonesuch'"),
+        (['--label-topic', LABELS, '--label-space', 'cityscapes_19'], 'labels of cityscapes_19 with a model of'),
+    ],
+)
+def test_what_cannot_be_is_one_clear_line(bag, arguments, message, capsys):
+    assert run(bag, *arguments) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith('error: ')
+    assert message in last
+
+
+def test_a_bag_that_is_not_there(tmp_path, capsys):
+    assert run(tmp_path / 'nothing') == 1
+    assert capsys.readouterr().err == f'error: {tmp_path}/nothing: no such file or folder: expected a ROS 2 bag\n'
+
+
+@pytest.mark.parametrize('arguments', [['--tolerance', '-1'], ['--label-offset', '255'], ['--rate', '3']])
+def test_wrong_usage_exits_with_2(bag, arguments):
+    assert run(bag, *arguments) == 2

@@ -1,0 +1,222 @@
+"""A real model on recordings of the synthetic room, and on the kitchen where it is there."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rosbags', reason='bags need the extra `bags`')
+
+from recordings import (
+    DEPTH,
+    DEPTH_INFO,
+    IMAGE,
+    INFO,
+    LABELS,
+    depth_32f,
+    image,
+    info,
+    kitchen_messages,
+    odometry,
+    room_messages,
+    transforms,
+    translation,
+    write_recording,
+)
+
+from mtperception.evaluation.metrics import DepthMetrics, SegmentationMetrics
+from mtperception.labels import load_label_space
+from mtperception.predictor import Predictor
+from mtperception.replay.recording import Recording
+from mtperception.replay.replay import replay
+from mtperception.replay.result import scale_metrics
+from mtperception.replay.scorer import Scorer
+from mtperception.replay.topics import TopicRequest
+from mtperception.sources import SourceError
+from mtperception.synthetic import SyntheticRoom, pose
+from mtperception.types import Prediction
+
+KITCHEN = Path(__file__).resolve().parents[3] / 'shared' / 'data' / 'sevenscenes_kitchen'
+COUNT = 4
+
+
+@pytest.fixture(scope='module')
+def predictor():
+    with_network = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')
+    yield with_network
+    with_network.close()
+
+
+@pytest.fixture(scope='module')
+def walk(tmp_path_factory):
+    return write_recording(tmp_path_factory.mktemp('bags') / 'walk', room_messages(COUNT))
+
+
+@pytest.fixture(scope='module')
+def result(predictor, walk):
+    with Recording(walk, TopicRequest(labels=LABELS)) as recording:
+        return replay(predictor, recording)
+
+
+def test_the_numbers_are_those_of_the_model_on_the_scene(predictor, result):
+    """The same images and truth without a bag between: depth in whole millimetres is all that is lost."""
+    room, depth, labels = SyntheticRoom(96, 72), DepthMetrics(), SegmentationMetrics(40)
+    for index in range(COUNT):
+        sample = room.frame(0.1 * index)
+        prediction = predictor(sample.image, sample.intrinsics)
+        depth.update(prediction.depth, sample.depth)
+        labels.update(prediction.labels, sample.labels)
+    summary = result.summary()
+    assert {name: summary[name] for name in labels.compute()} == pytest.approx(labels.compute())
+    assert {name: summary[name] for name in depth.compute()} == pytest.approx(depth.compute(), rel=1e-3)
+    assert len(result.frames) == COUNT
+    assert result.notes == ()
+
+
+def test_alignment_takes_error_away(result):
+    rmse = {name: metrics['rmse'] for name, metrics in result.depth.compute().items()}
+    assert rmse['scale_shift'] < rmse['median'] < rmse['raw']
+
+
+def test_the_parts_add_up(result):
+    everything = result.depth.pixels
+    assert everything == COUNT * 96 * 72  # the room has depth everywhere
+    assert sum(band.pixels for band in result.by_band.values()) == everything
+    assert sum(group.pixels for group in result.by_class.values()) == everything
+
+
+def test_each_frame_has_its_figures(result):
+    assert len(result.series) == COUNT
+    assert result.series[1]['stamp_ns'] == 10**12 + 10**8
+    for name in ('rmse', 'rmse_median', 'delta1_scale_shift', 'scale', 'miou'):
+        assert np.isfinite(result.column(name)).all(), name
+    for name in ('label_flicker', 'depth_flicker_compensated', 'visible'):
+        assert np.isnan(result.column(name)[0]), name  # nothing came before
+        assert np.isfinite(result.column(name)[1:]).all(), name
+    assert result.summary()['rmse_per_image'] == pytest.approx(result.column('rmse').mean())
+
+
+def test_the_protocol_says_how_it_was_measured(result, walk):
+    protocol = result.protocol
+    assert protocol['bag'] == str(walk)
+    assert protocol[f'pairs_{DEPTH}'] == f'{COUNT} of {COUNT} images, of {COUNT} there'
+    assert protocol['camera_motion'] == 'odometry of camera'
+    assert protocol['image_sizes'] == ['96x72']
+    assert f'for {COUNT} of {COUNT} images' in protocol['focal_scale']
+    assert protocol['backend'] == 'onnxruntime on cpu, fp32'
+
+
+def test_the_worst_frames_are_kept_for_their_pictures(result):
+    assert [shown.value for shown in result.worst['rmse']] == sorted(result.column('rmse'), reverse=True)
+    assert [shown.value for shown in result.worst['miou']] == sorted(result.column('miou'))
+
+
+def test_without_a_sensor_there_is_flicker(predictor, tmp_path):
+    room = SyntheticRoom(96, 72)
+    messages = [(IMAGE, image(room.frame(0.1 * index).image, 10**9 + index)) for index in range(3)]
+    with Recording(write_recording(tmp_path / 'bag', messages)) as recording:
+        result = replay(predictor, recording)
+    assert set(result.summary()) == {'label_flicker', 'depth_flicker'}
+    assert (result.depth, result.by_band, result.by_class, result.depth_profile) == (None, {}, {}, None)
+    assert list(result.worst) == ['label_flicker']
+    assert result.protocol['camera_motion'] == 'not known: no poses in the bag'
+
+
+def test_labels_of_a_coarser_space(predictor, tmp_path):
+    space = load_label_space('nyuv2_40')
+    grouped = space.grouping('nyuv2_13')[SyntheticRoom(96, 72).frame(0.0).labels]
+    messages = [(t, m) for t, m in room_messages(1) if t != LABELS]
+    messages.append((LABELS, image(np.where(grouped == 255, 0, grouped + 1).astype(np.uint8), 10**12, 'mono8')))
+    with Recording(write_recording(tmp_path / 'bag', messages), TopicRequest(labels=LABELS)) as recording:
+        result = replay(predictor, recording, truth_space=load_label_space('nyuv2_13'))
+    assert len(result.iou) == 13
+    assert 0 <= result.summary()['pixel_accuracy'] <= 1
+
+
+def test_a_class_too_many_names_the_image(predictor, tmp_path):
+    messages = [(t, m) for t, m in room_messages(1) if t != LABELS]
+    messages.append((LABELS, image(np.full((72, 96), 99, np.uint8), 10**12, 'mono8')))
+    path = write_recording(tmp_path / 'bag', messages)
+    error = pytest.raises(ValueError, match=f'image 0 of {IMAGE}: class 98 in the truth: expected 0 to 39')
+    with Recording(path, TopicRequest(labels=LABELS)) as recording, error:
+        replay(predictor, recording)
+
+
+def test_a_depth_camera_beside_the_colour_camera_is_registered(predictor, tmp_path):
+    """The same scene seen from 5 cm to the right by a camera of its own; the room's exact depth from the colour
+    camera's place is what registration must give, but at edges and where only one of them looks."""
+    color, depth = SyntheticRoom(96, 72), SyntheticRoom(80, 60, fx=60.0)
+    T_color_depth = translation(x=0.05)
+    sample, seen = color.frame(3.0), depth.render(pose(3.0) @ T_color_depth)
+    messages = [
+        ('/tf_static', transforms(('camera', 'depth_optical', T_color_depth, 0))),
+        (INFO, info(color.intrinsics)),
+        (DEPTH_INFO, info(depth.intrinsics, frame='depth_optical')),
+        (IMAGE, image(sample.image, 10**9)),
+        (DEPTH, depth_32f(seen.depth, 10**9, 'depth_optical')),
+    ]
+    with Recording(write_recording(tmp_path / 'bag', messages)) as recording:
+        (frame,) = recording.frames()
+    got = frame.sample.depth
+    assert np.mean(got > 0) > 0.9
+    error = np.abs(got - sample.depth)[got > 0] / sample.depth[got > 0]
+    assert np.median(error) < 0.005
+    assert np.mean(error < 0.05) > 0.95
+
+
+def test_exact_predictions_score_perfectly_and_hardly_flicker(predictor, walk):
+    """The scorer alone: the truth itself, at half its scale, as a model would give it."""
+    scorer = Scorer(predictor, predictor.label_space)
+    with Recording(walk, TopicRequest(labels=LABELS)) as recording:
+        for frame in recording.frames():
+            scorer.add(frame, Prediction(labels=frame.sample.labels, depth=frame.sample.depth / 2))
+    result = scorer.result({'reading': 1.0}, {}, [])
+    summary = result.summary()
+    assert summary['miou'] == summary['pixel_accuracy'] == 1
+    assert summary['scale'] == pytest.approx(2)
+    assert summary['scale_std'] == pytest.approx(0, abs=1e-6)
+    assert result.depth.compute()['median']['rmse'] == pytest.approx(0, abs=1e-5)
+    assert result.depth.compute()['raw']['delta1'] == 0
+    assert summary['label_flicker_compensated'] < summary['label_flicker']
+
+
+def test_the_same_image_again_does_not_flicker(predictor, tmp_path):
+    sample = SyntheticRoom(96, 72).frame(1.0)
+    messages = []
+    for index in range(3):
+        messages += [(INFO, info(sample.intrinsics)), (IMAGE, image(sample.image, 10**9 + index))]
+        messages.append(('/odom', odometry(pose(1.0), 10**9 + index, child='camera')))
+    with Recording(write_recording(tmp_path / 'bag', messages)) as recording:
+        summary = replay(predictor, recording).summary()
+    assert set(summary) == {f'{x}_flicker{y}' for x in ('label', 'depth') for y in ('', '_compensated')}
+    assert all(value == pytest.approx(0, abs=1e-4) for value in summary.values())
+
+
+def test_scale_and_its_jitter():
+    """Scales 1, 2, 4 with a frame without truth between: deviation from the mean 7/3 is sqrt(14) / 3, changes 1, 2."""
+    metrics = scale_metrics(np.array([1, np.nan, 2, 4]))
+    assert metrics == pytest.approx({'scale': 2, 'scale_std': np.sqrt(14) / 3, 'scale_change': 1.5})
+    assert np.isnan(scale_metrics(np.array([1.5]))['scale_change'])
+
+
+def test_no_usable_image_is_an_error_that_says_why(predictor, tmp_path):
+    broken = image(np.zeros((2, 2, 3), np.uint8), 1)
+    broken.step = 1
+    good = image(np.zeros((2, 2, 3), np.uint8), 1)
+    path = write_recording(tmp_path / 'bag', [('/good', good), ('/broken', broken)])
+    error = pytest.raises(SourceError, match='no image can be used: images: 1 refused, the first: found step 1')
+    with Recording(path, TopicRequest(image='/broken')) as recording, error:
+        replay(predictor, recording)
+
+
+@pytest.mark.skipif(not KITCHEN.is_dir(), reason='needs data/sevenscenes_kitchen')
+def test_a_real_recording(predictor, tmp_path):
+    """Three frames of a real kitchen, 0.27 s apart: indoor depth by a model for indoors, and motion taken out."""
+    path = write_recording(tmp_path / 'kitchen', kitchen_messages(KITCHEN, 3))
+    with Recording(path) as recording:
+        result = replay(predictor, recording)
+    summary, rmse = result.summary(), {k: v['rmse'] for k, v in result.depth.compute().items()}
+    assert 0.05 < rmse['scale_shift'] < rmse['raw'] < 1.5
+    assert 0.5 < summary['scale'] < 2
+    assert summary['label_flicker_compensated'] < summary['label_flicker'] < 0.8
+    assert result.notes == ()
