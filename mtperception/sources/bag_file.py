@@ -1,8 +1,9 @@
 """Opening ROS 2 bags and finding topics in them, without ROS."""
 
+import importlib
 import struct
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,14 @@ SUFFIXES = ('.mcap', '.db3')
 DECODERS = {'sensor_msgs/msg/Image': image_to_rgb, 'sensor_msgs/msg/CompressedImage': compressed_to_rgb}
 """By the type of an image topic."""
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+_READ_WITH = (
+    ('sqlite3', 'Error'),
+    ('apsw', 'Error'),
+    ('zstandard', 'ZstdError'),
+    ('backports.zstd', 'ZstdError'),
+    ('compression.zstd', 'ZstdError'),
+)
+"""Modules and errors of the libraries that rosbags reads with: which of them, its version and Python's decide."""
 
 
 class BrokenBagError(SourceError):
@@ -59,14 +68,16 @@ _WHAT_MAY_MEND = 'If the recording was cut off, `ros2 bag reindex` or, for .mcap
 
 def reading_errors() -> tuple[type[Exception], ...]:
     """What rosbags raises at bytes that are missing or wrong: its own errors and those of what it reads with."""
-    import apsw
     from rosbags.highlevel import AnyReaderError
     from rosbags.rosbag2 import ReaderError
-    from rosbags.rosbag2.reader import zstd  # of the standard library from Python 3.14 on, of a backport before
 
-    # The last five come of a record that ends, or says something impossible, half-way; lz4 raises RuntimeError.
+    below: list[type[Exception]] = []
+    for module, error in _READ_WITH:
+        with suppress(ImportError):
+            below.append(getattr(importlib.import_module(module), error))
+    # These come of a record that ends, or says something impossible, half-way; lz4 raises RuntimeError.
     inside_a_record = (EOFError, OSError, RuntimeError, TypeError, ValueError, struct.error)
-    return (AnyReaderError, ReaderError, apsw.Error, zstd.ZstdError, *inside_a_record)
+    return (AnyReaderError, ReaderError, *below, *inside_a_record)
 
 
 def describe_topics(reader: 'AnyReader') -> str:
