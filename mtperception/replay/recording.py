@@ -106,7 +106,7 @@ class Recording:
                 self.topics = choose_topics(reader, request)
                 self._survey = survey(reader, self.topics, self._messages(reader))
                 self._note_missing(reader)
-        except (SourceError, *reading_errors()) as error:
+        except SourceError as error:
             self.close()
             raise SourceError(f'{self.path}: {error}') from error
         self._notes |= {f'{topic}: {reason}': None for topic, reason in self._survey.refused.items()}
@@ -156,9 +156,7 @@ class Recording:
         with open_bag(*self._paths) as reader:
             for connection, _, data in self._messages(reader, used):
                 if connection.msgtype == CAMERA_INFO:
-                    info = (
-                        self._decoded('camera info', lambda data=data: deserialized(reader, data, CAMERA_INFO)) or info
-                    )
+                    info = self._newest_info(reader, data) or info
                     continue
                 for joined in assembly.add(connection.topic, _Raw(connection.msgtype, data, info)):
                     yield from self._frame(reader, joined)
@@ -233,6 +231,9 @@ class Recording:
         stamp_ns = self._stamps[joined.index]
         pose = self._motion(stamp_ns) if self._motion else None
         yield RecordedFrame(joined.index, stamp_ns, Sample(image, labels, depth, intrinsics), pose)
+
+    def _newest_info(self, reader: 'AnyReader', data: bytes) -> Any:
+        return self._decoded('camera info', lambda: deserialized(reader, data, CAMERA_INFO))
 
     def _intrinsics(self, info: Any, size: tuple[int, int]) -> Intrinsics | None:
         return info and self._decoded('camera info', lambda: intrinsics_from(info, *size))

@@ -96,11 +96,23 @@ def connections_of(reader: 'AnyReader', topics: Collection[str], kinds: Collecti
 
 
 def first_message(reader: 'AnyReader', topic: str, kinds: Collection[str]) -> Any | None:
-    """The first message of a topic; None without one."""
+    """The first message of a topic; None without one, or if it is not one of its type.
+
+    Raises:
+        BrokenBagError: if the bag cannot be read so far.
+    """
     connections = connections_of(reader, [topic], kinds)
-    for connection, _, data in reader.messages(connections) if connections else ():
-        return reader.deserialize(data, connection.msgtype)
-    return None
+    try:
+        first = next(reader.messages(connections), None) if connections else None
+    except reading_errors() as error:
+        raise BrokenBagError(f'{topic}: not even its first message can be read: {error}') from error
+    if first is None:
+        return None
+    connection, _, data = first
+    try:
+        return deserialized(reader, data, connection.msgtype)
+    except RefusedMessageError:
+        return None
 
 
 def choose_image_topic(reader: 'AnyReader', leave_out: Collection[str] = ()) -> str:

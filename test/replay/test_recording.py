@@ -228,6 +228,14 @@ def hardly_begun(path):
     file.write_bytes(file.read_bytes()[:100])
 
 
+def damaged_from_the_start(path):
+    write_recording(path, noisy_images(80, levels=4), StoragePlugin.MCAP, 'STORAGE')
+    (file,) = path.glob('*.mcap')
+    data = bytearray(file.read_bytes())
+    data[2000:6000] = bytes(4000)
+    file.write_bytes(data)
+
+
 def only_broken_images(path):
     write_recording(path, [(IMAGE, compressed(b'nothing', 1, 'jpeg'))])
 
@@ -239,6 +247,7 @@ def only_broken_images(path):
         (no_bag, 'expected files that end in .mcap or .db3, found readme.txt'),
         (not_what_it_says, 'not an MCAP file'),
         (hardly_begun, 'no topic with images for the eye'),
+        (damaged_from_the_start, f'{IMAGE}: not even its first message can be read'),
         (only_broken_images, 'no topic with images for the eye'),
         (lambda path: None, 'no such file or folder'),
     ],
