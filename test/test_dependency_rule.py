@@ -25,7 +25,7 @@ LAYERS = (
         'visualization',
     },
     {'networks', 'pipeline', 'selftest', 'backends', 'predictor'},
-    {'data', 'training', 'evaluation', 'experts', 'export', 'published', 'replay', 'sequences'},
+    {'data', 'training', 'evaluation', 'experts', 'export', 'interface', 'published', 'replay', 'sequences'},
     {'ros'},
     {'cli', '__main__'},
 )

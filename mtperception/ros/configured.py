@@ -6,12 +6,12 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 
+from mtperception.interface.parameters import Settings
+from mtperception.interface.presentation import Presentation
 from mtperception.predictor import Predictor
 from mtperception.ros.diagnostics import diagnostic_array
 from mtperception.ros.frames import FrameProcessor
 from mtperception.ros.monitor import Monitor
-from mtperception.ros.parameters import Settings
-from mtperception.ros.presentation import Presentation
 from mtperception.ros.publishers import OutputPublishers
 from mtperception.ros.qos import QosWarnings
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from rclpy.node import Node
 
-from mtperception.ros.parameters import ParameterSpec, declare
+from mtperception.interface.parameters import ParameterSpec
+from mtperception.ros.parameters import declare
 
 fixed = partial(ParameterSpec, fixed=True)
 """A parameter that is read once."""

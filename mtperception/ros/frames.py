@@ -9,7 +9,10 @@ import numpy as np
 import rclpy
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
+from mtperception.interface.presentation import Presentation
+from mtperception.interface.products import Products
 from mtperception.predictor import Predictor
 from mtperception.ros.conversions import (
     RefusedCameraInfoError,
@@ -19,8 +22,6 @@ from mtperception.ros.conversions import (
     intrinsics_from,
 )
 from mtperception.ros.monitor import Monitor
-from mtperception.ros.outputs import Products
-from mtperception.ros.presentation import Presentation
 from mtperception.types import Intrinsics
 
 CAMERA_INFO_PATIENCE_S = 2.0
@@ -48,7 +49,7 @@ class FrameProcessor:
 
     Args:
         predictor: the model.
-        publish: publishes the products of a frame to whoever subscribes.
+        publish: publishes the products of a frame, with the header of its image, to whoever subscribes.
         presentation: gives the current presentation.
         monitor: counts and times.
         logger: the node's.
@@ -57,7 +58,7 @@ class FrameProcessor:
     def __init__(
         self,
         predictor: Predictor,
-        publish: Callable[[Products], None],
+        publish: Callable[[Products, Header], None],
         presentation: Callable[[], Presentation],
         monitor: Monitor,
         logger: RcutilsLogger,
@@ -100,7 +101,7 @@ class FrameProcessor:
         predicting = time.monotonic()
         prediction = self._predictor(image, intrinsics)
         predicted = time.monotonic()
-        self._publish(Products(message.header, image, prediction, intrinsics, self._presentation()))
+        self._publish(Products(image, prediction, intrinsics, self._presentation()), message.header)
         published = time.monotonic()
         self._monitor.answer()
         if fresh:

@@ -7,12 +7,12 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
+from mtperception.interface.presentation import Presentation
 from mtperception.ros import parameters
 from mtperception.ros.configured import Configured
 from mtperception.ros.frames import Frame
 from mtperception.ros.inputs import Inputs
 from mtperception.ros.logs import forward_logs
-from mtperception.ros.presentation import Presentation
 from mtperception.ros.process import ros_process, spinning
 from mtperception.ros.qos import QosWarnings
 from mtperception.ros.rate_limit import RateLimit
@@ -24,7 +24,7 @@ FAILURES = (ValueError, OSError, RuntimeError, ImportError)
 
 
 class PerceptionNode(LifecycleNode):
-    """Subscribes to `image` and `camera_info`, publishes `outputs.OUTPUTS`; parameters: `parameters.PARAMETERS`."""
+    """Subscribes to `image` and `camera_info`, publishes `interface.OUTPUTS`; parameters: `interface.PARAMETERS`."""
 
     def __init__(self) -> None:
         super().__init__('perception')

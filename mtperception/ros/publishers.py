@@ -7,13 +7,20 @@ from typing import Any
 
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import QoSProfile
-from std_msgs.msg import String
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from std_msgs.msg import Header, String
 
+from mtperception.interface.outputs import CLASSES, FRAME_DEPTH, LATCHED_DEPTH, classes, outputs_for
+from mtperception.interface.presentation import Presentation
+from mtperception.interface.products import Products
 from mtperception.ros import label_info
-from mtperception.ros.outputs import FRAME_QOS, LATCHED_QOS, Products, outputs_for
-from mtperception.ros.presentation import Presentation
+from mtperception.ros.conversions import MESSAGE_TYPES, ros_message
 from mtperception.ros.qos import OVERRIDES, QosWarnings
+
+FRAME_QOS = QoSProfile(depth=FRAME_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED_QOS = QoSProfile(
+    depth=LATCHED_DEPTH, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
 
 
 class OutputPublishers:
@@ -28,9 +35,11 @@ class OutputPublishers:
         self._said: tuple[str, float] | None = None
         self._classes = self._label_info = None
         with ExitStack() as self._undo:
-            self._outputs = [(output, self._create(output.message_type, output.topic)) for output in outputs_for(tasks)]
+            self._outputs = [
+                (output, self._create(MESSAGE_TYPES[output.kind], output.topic)) for output in outputs_for(tasks)
+            ]
             if 'segmentation' in tasks:
-                self._classes = self._create(String, 'semantic/classes', LATCHED_QOS)
+                self._classes = self._create(String, CLASSES, LATCHED_QOS)
                 if label_info.LabelInfo is not None:
                     self._label_info = self._create(label_info.LabelInfo, 'semantic/label_info', LATCHED_QOS)
             self._undo = self._undo.pop_all()
@@ -39,20 +48,20 @@ class OutputPublishers:
         """Whether anybody subscribes to a frame output."""
         return any(publisher.get_subscription_count() for _, publisher in self._outputs)
 
-    def publish(self, products: Products) -> None:
-        """Publish what is subscribed to of a frame; without a camera nothing that needs one."""
+    def publish(self, products: Products, header: Header) -> None:
+        """Publish what is subscribed to of a frame, with the header of its image; without a camera less."""
         for output, publisher in self._outputs:
             if publisher.get_subscription_count() and (products.intrinsics or not output.needs_camera):
-                publisher.publish(output.make(products))
+                publisher.publish(ros_message(output.make(products), header))
 
     def publish_classes(self, presentation: Presentation) -> None:
         """Publish what the ids mean, for all who are there and all who come later; nothing if it was said already."""
-        text = presentation.classes_json()
-        said = text, presentation.settings.confidence_threshold
+        message = classes(presentation)
+        said = message.fields['data'], presentation.settings.confidence_threshold
         if self._classes is None or said == self._said:
             return
         self._said = said
-        self._classes.publish(String(data=text))
+        self._classes.publish(ros_message(message))
         if self._label_info is not None:
             self._label_info.publish(label_info.label_info(presentation))
 

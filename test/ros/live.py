@@ -12,8 +12,8 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header
 
-from mtperception.ros.conversions import camera_info_from, rgb8_image
-from mtperception.ros.outputs import OUTPUTS
+from mtperception.interface.outputs import OUTPUTS
+from mtperception.ros.conversions import MESSAGE_TYPES, camera_info_from, rgb8_image
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -31,7 +31,7 @@ class Peer(Observer):
 
     def subscribe(self, *topics, qos=RELIABLE):
         """Collect messages of some of the node's outputs in `received`."""
-        types = {output.topic: output.message_type for output in OUTPUTS}
+        types = {output.topic: MESSAGE_TYPES[output.kind] for output in OUTPUTS}
         for topic in topics:
             self.collect(types[topic], topic, qos)
         for topic in topics:

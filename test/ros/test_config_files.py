@@ -6,10 +6,12 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 
 from mtperception import resources
+from mtperception.interface.outputs import OUTPUTS
+from mtperception.interface.parameters import PARAMETERS
+from mtperception.ros import conversions
 from mtperception.ros.camera_player import PARAMETERS as PLAYER_PARAMETERS
 from mtperception.ros.inputs import INPUT_QOS
-from mtperception.ros.outputs import FRAME_QOS, OUTPUTS
-from mtperception.ros.parameters import PARAMETERS
+from mtperception.ros.publishers import FRAME_QOS
 
 MESSAGE_TYPES = {'rviz_default_plugins/Image': Image, 'rviz_default_plugins/PointCloud2': PointCloud2}
 SHOWN = {'image', 'depth/color', 'semantic/color', 'overlay/image', 'points'}
@@ -46,7 +48,7 @@ def test_rviz_shows_the_input_and_what_a_person_looks_at():
 
 @pytest.mark.parametrize('display', [pytest.param(display, id=display['Name']) for display in rviz()['Displays']])
 def test_every_display_matches_an_endpoint_of_the_node(display):
-    offered = {output.topic: (output.message_type, FRAME_QOS) for output in OUTPUTS}
+    offered = {output.topic: (conversions.MESSAGE_TYPES[output.kind], FRAME_QOS) for output in OUTPUTS}
     message_type, qos = {'image': (Image, INPUT_QOS), **offered}[display['Topic']['Value']]
     assert MESSAGE_TYPES[display['Class']] is message_type
     policies = {ReliabilityPolicy: qos.reliability, DurabilityPolicy: qos.durability, HistoryPolicy: qos.history}

@@ -7,23 +7,24 @@ import sys
 EVERY_OUTPUT = """
 import numpy as np
 from std_msgs.msg import Header
-from mtperception.ros import conversions
+from mtperception.interface import camera_info, images, point_cloud
+from mtperception.ros.conversions import ros_message
 from mtperception.types import Intrinsics
 
 header = Header(frame_id='camera')
 rgb = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
 gray, xyz = rgb[..., 0], rgb.astype(np.float32)
 messages = [
-    conversions.mono8_image(gray, header),
-    conversions.rgb8_image(rgb, header),
-    *(convert(xyz[..., 0], header) for convert in conversions.DEPTH_IMAGES.values()),
-    conversions.normals_image(xyz, header),
-    conversions.jpeg_image(rgb, header),
-    conversions.point_cloud(xyz, rgb, gray, gray, header),
-    conversions.camera_info_from(Intrinsics(500, 500, 2, 1, 4, 2), header),
+    images.mono8_image(gray),
+    images.rgb8_image(rgb),
+    *(convert(xyz[..., 0]) for convert in images.DEPTH_IMAGES.values()),
+    images.normals_image(xyz),
+    images.jpeg_image(rgb),
+    point_cloud.point_cloud(xyz, rgb, gray, gray),
+    camera_info.camera_info(Intrinsics(500, 500, 2, 1, 4, 2)),
 ]
 for message in messages:
-    print(message)
+    print(ros_message(message, header))
 """
 
 

@@ -6,17 +6,16 @@ import pytest
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
-from mtperception.ros.conversions import (
+from mtperception.interface.images import (
     DEPTH_IMAGES,
-    compressed_to_rgb,
     depth_image_16uc1,
     depth_image_32fc1,
-    image_to_rgb,
     jpeg_image,
     mono8_image,
     normals_image,
     rgb8_image,
 )
+from mtperception.ros.conversions import compressed_to_rgb, image_to_rgb, ros_message
 
 HEADER = Header(stamp=Time(sec=12, nanosec=345678901), frame_id='camera_optical')
 MONO = np.array([[0, 1, 255], [7, 8, 9]], np.uint8)
@@ -41,36 +40,36 @@ PUBLISHED = {
 @pytest.mark.parametrize(('convert', 'values', 'encoding', 'step', 'layout'), LAYOUTS)
 class TestImages:
     def test_every_field(self, convert, values, encoding, step, layout):
-        msg = convert(values, HEADER)
+        msg = ros_message(convert(values), HEADER)
         assert msg.header == HEADER
         assert (msg.width, msg.height, msg.encoding, msg.step, msg.is_bigendian) == (3, 2, encoding, step, 0)
         expected = PUBLISHED.get(encoding, values.ravel())
         np.testing.assert_array_equal(struct.unpack(layout, bytes(msg.data)), expected)
 
     def test_arrays_that_are_not_contiguous(self, convert, values, encoding, step, layout):
-        expected = convert(np.ascontiguousarray(values[:, ::-1]), HEADER)
-        assert bytes(convert(values[:, ::-1], HEADER).data) == bytes(expected.data)
+        expected = ros_message(convert(np.ascontiguousarray(values[:, ::-1])), HEADER)
+        assert bytes(ros_message(convert(values[:, ::-1]), HEADER).data) == bytes(expected.data)
 
     def test_the_message_does_not_share_the_array(self, convert, values, encoding, step, layout):
         values = values.copy()
-        msg = convert(values, HEADER)
+        msg = ros_message(convert(values), HEADER)
         before = bytes(msg.data)
         values[:] = 0
         assert bytes(msg.data) == before
 
     def test_the_array_is_not_changed(self, convert, values, encoding, step, layout):
         before = values.copy()
-        convert(values, HEADER)
+        ros_message(convert(values), HEADER)
         np.testing.assert_array_equal(values, before)
 
     def test_header_is_a_copy(self, convert, values, encoding, step, layout):
-        msg = convert(values, HEADER)
+        msg = ros_message(convert(values), HEADER)
         msg.header.stamp.nanosec = 0
         msg.header.frame_id = ''
         assert (HEADER.stamp.nanosec, HEADER.frame_id) == (345678901, 'camera_optical')
 
     def test_data_is_what_rclpy_takes_fast(self, convert, values, encoding, step, layout):
-        data = convert(values, HEADER).data
+        data = ros_message(convert(values), HEADER).data
         assert isinstance(data, array.array)
         assert data.typecode == 'B'
 
@@ -95,16 +94,16 @@ class TestDepth:
     )
     @pytest.mark.filterwarnings('error')
     def test_millimeters(self, meters, millimeters):
-        msg = depth_image_16uc1(np.array([[meters]], np.float32), HEADER)
+        msg = ros_message(depth_image_16uc1(np.array([[meters]], np.float32)), HEADER)
         assert struct.unpack('<H', bytes(msg.data)) == (millimeters,)
 
     @pytest.mark.parametrize('meters', [0.0, -1.0, np.nan])
     def test_invalid_meters_are_nan(self, meters):
-        msg = depth_image_32fc1(np.array([[meters]], np.float32), HEADER)
+        msg = ros_message(depth_image_32fc1(np.array([[meters]], np.float32)), HEADER)
         assert np.isnan(struct.unpack('<f', bytes(msg.data)))
 
     def test_by_encoding(self):
-        assert {encoding: make(DEPTH, HEADER).encoding for encoding, make in DEPTH_IMAGES.items()} == {
+        assert {encoding: ros_message(make(DEPTH), HEADER).encoding for encoding, make in DEPTH_IMAGES.items()} == {
             '32FC1': '32FC1',
             '16UC1': '16UC1',
         }
@@ -112,14 +111,14 @@ class TestDepth:
 
 class TestThereAndBack:
     def test_rgb8(self):
-        np.testing.assert_array_equal(image_to_rgb(rgb8_image(RGB, HEADER)), RGB)
+        np.testing.assert_array_equal(image_to_rgb(ros_message(rgb8_image(RGB), HEADER)), RGB)
 
     def test_mono8(self):
-        np.testing.assert_array_equal(image_to_rgb(mono8_image(MONO, HEADER))[..., 1], MONO)
+        np.testing.assert_array_equal(image_to_rgb(ros_message(mono8_image(MONO), HEADER))[..., 1], MONO)
 
     def test_jpeg(self):
         rgb = np.full((16, 24, 3), (200, 100, 50), np.uint8)
-        msg = jpeg_image(rgb, HEADER)
+        msg = ros_message(jpeg_image(rgb), HEADER)
         assert msg.header == HEADER
         assert msg.format == 'rgb8; jpeg compressed bgr8'
         assert bytes(msg.data[:3]) == b'\xff\xd8\xff'
@@ -140,4 +139,4 @@ class TestThereAndBack:
 )
 def test_another_type_or_shape_is_an_error(convert, values, reason):
     with pytest.raises(ValueError, match=reason):
-        convert(values, HEADER)
+        convert(values)

@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 from std_msgs.msg import Header
 
-from mtperception.ros.conversions import (
+from mtperception.interface.images import (
     depth_image_16uc1,
     depth_image_32fc1,
-    image_to_rgb,
     jpeg_image,
     mono8_image,
     normals_image,
-    point_cloud,
     rgb8_image,
 )
+from mtperception.interface.point_cloud import point_cloud
+from mtperception.ros.conversions import image_to_rgb, ros_message
 
 RNG = np.random.default_rng(0)
 MONO = RNG.integers(0, 256, (6, 8), np.uint8)
@@ -37,11 +37,11 @@ class TestCvBridge:
     @pytest.mark.parametrize(
         ('msg', 'expected'),
         [
-            (mono8_image(MONO, Header()), MONO),
-            (rgb8_image(RGB, Header()), RGB),
-            (depth_image_32fc1(DEPTH, Header()), np.where(DEPTH > 0, DEPTH, np.nan)),
-            (depth_image_16uc1(DEPTH, Header()), np.rint(DEPTH * 1000).astype(np.uint16)),
-            (normals_image(NORMALS, Header()), NORMALS),
+            (ros_message(mono8_image(MONO), Header()), MONO),
+            (ros_message(rgb8_image(RGB), Header()), RGB),
+            (ros_message(depth_image_32fc1(DEPTH), Header()), np.where(DEPTH > 0, DEPTH, np.nan)),
+            (ros_message(depth_image_16uc1(DEPTH), Header()), np.rint(DEPTH * 1000).astype(np.uint16)),
+            (ros_message(normals_image(NORMALS), Header()), NORMALS),
         ],
     )
     def test_images(self, bridge, msg, expected):
@@ -49,7 +49,7 @@ class TestCvBridge:
 
     def test_jpeg(self, bridge):
         smooth = cv2.resize(RGB, (64, 48))
-        bgr = bridge.compressed_imgmsg_to_cv2(jpeg_image(smooth, Header()))
+        bgr = bridge.compressed_imgmsg_to_cv2(ros_message(jpeg_image(smooth), Header()))
         assert np.abs(bgr[..., ::-1].astype(int) - smooth).mean() < 5
 
     @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_read_points():
     point_cloud2 = pytest.importorskip('sensor_msgs_py.point_cloud2', reason='needs sensor_msgs_py')
     points = RNG.normal(size=(6, 8, 3)).astype(np.float32)
     points[0, 0] = np.nan
-    read = point_cloud2.read_points(point_cloud(points, RGB, MONO, MONO, Header())).reshape(6, 8)
+    read = point_cloud2.read_points(ros_message(point_cloud(points, RGB, MONO, MONO), Header())).reshape(6, 8)
     assert read.dtype.names == ('x', 'y', 'z', 'rgb', 'label', 'confidence')
     np.testing.assert_array_equal(np.stack([read['x'], read['y'], read['z']], axis=-1), points)
     # Colours as PCL and rviz unpack them: the float's bits as an integer.

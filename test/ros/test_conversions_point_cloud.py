@@ -6,7 +6,8 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import PointField
 from std_msgs.msg import Header
 
-from mtperception.ros.conversions import point_cloud
+from mtperception.interface.point_cloud import point_cloud
+from mtperception.ros.conversions import ros_message
 
 HEADER = Header(stamp=Time(sec=12, nanosec=345678901), frame_id='camera_optical')
 POINTS = np.arange(18, dtype=np.float32).reshape(2, 3, 3) / 4
@@ -18,7 +19,7 @@ CONFIDENCE = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
 
 def cloud(**changes):
     maps = {'points': POINTS, 'rgb': RGB, 'labels': LABELS, 'confidence': CONFIDENCE} | changes
-    return point_cloud(**maps, header=HEADER)
+    return ros_message(point_cloud(**maps), HEADER)
 
 
 def test_description():

@@ -31,7 +31,7 @@ def frame():
 
 
 def test_a_failure_behind_the_model_is_counted_and_does_not_end_the_worker(context, predictor):
-    def publish(products):
+    def publish(products, header):
         raise RuntimeError('the network cable is out')
 
     monitor = Monitor()
@@ -44,8 +44,12 @@ def test_a_failure_behind_the_model_is_counted_and_does_not_end_the_worker(conte
 
 def test_a_new_size_is_prepared_and_kept_out_of_the_latency(context, predictor):
     published = []
+
+    def publish(products, header):
+        published.append(products)
+
     monitor = Monitor()
-    processor = FrameProcessor(predictor, published.append, lambda: None, monitor, get_logger('test'))
+    processor = FrameProcessor(predictor, publish, lambda: None, monitor, get_logger('test'))
     size = np.zeros((50, 66, 3), np.uint8)
     for _ in range(2):
         processor.handle(Frame(rgb8_image(size, Header()), None, time.monotonic()))

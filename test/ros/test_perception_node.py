@@ -10,10 +10,10 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from mtperception.geometry import back_project
+from mtperception.interface.outputs import OUTPUTS
+from mtperception.interface.parameters import PARAMETERS
 from mtperception.labels import load_label_space
 from mtperception.predictor import Predictor
-from mtperception.ros.outputs import OUTPUTS
-from mtperception.ros.parameters import PARAMETERS
 from mtperception.synthetic import SyntheticRoom
 from mtperception.visualization import overlay
 

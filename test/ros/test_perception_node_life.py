@@ -8,8 +8,8 @@ import pytest
 from live import active_node, endpoints, pixels, running_node
 from sensor_msgs.msg import CompressedImage
 
+from mtperception.interface.outputs import OUTPUTS
 from mtperception.predictor import Predictor
-from mtperception.ros.outputs import OUTPUTS
 from mtperception.synthetic import SyntheticRoom
 
 WIDTH, HEIGHT, FX = 160, 120, 140.0

@@ -1,7 +1,7 @@
 """Messages to arrays and back: pure functions, no node.
 
-What comes in is decoded by `mtperception.decoding`, which is without ROS because bags are read there as well. What goes
-out carries the header it is given.
+What comes in is decoded by `mtperception.decoding`, and what goes out is made by `mtperception.interface`: both are
+without ROS, because bags are read and written there as well. What is left is to fill rclpy's messages.
 """
 
 from mtperception.decoding import (
@@ -12,32 +12,17 @@ from mtperception.decoding import (
     image_to_rgb,
     intrinsics_from,
 )
-from mtperception.ros.conversions.camera_info import camera_info_from
-from mtperception.ros.conversions.images_out import (
-    DEPTH_IMAGES,
-    depth_image_16uc1,
-    depth_image_32fc1,
-    jpeg_image,
-    mono8_image,
-    normals_image,
-    rgb8_image,
-)
-from mtperception.ros.conversions.point_cloud import point_cloud
+from mtperception.ros.conversions.messages import MESSAGE_TYPES, camera_info_from, rgb8_image, ros_message
 
 __all__ = [
-    'DEPTH_IMAGES',
+    'MESSAGE_TYPES',
     'RefusedCameraInfoError',
     'RefusedImageError',
     'RefusedMessageError',
     'camera_info_from',
     'compressed_to_rgb',
-    'depth_image_16uc1',
-    'depth_image_32fc1',
     'image_to_rgb',
     'intrinsics_from',
-    'jpeg_image',
-    'mono8_image',
-    'normals_image',
-    'point_cloud',
     'rgb8_image',
+    'ros_message',
 ]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from mtperception.card import open_model
+from mtperception.interface.parameters import default_settings
+from mtperception.interface.presentation import Presentation
 from mtperception.labels import load_label_space
-from mtperception.ros.parameters import PARAMETERS, settings_from
-from mtperception.ros.presentation import Presentation
 
-DEFAULTS = settings_from({spec.name: spec.default for spec in PARAMETERS})
+DEFAULTS = default_settings()
 
 
 def build(space='nyuv2_40', **changes):

@@ -1,15 +1,10 @@
-"""Arrays to sensor_msgs/Image and CompressedImage.
-
-Every function copies stamp and frame of the header it is given. Data are little-endian and rows unpadded.
-"""
+"""Arrays as sensor_msgs/Image and CompressedImage. Data are little-endian and rows unpadded."""
 
 import cv2
 import numpy as np
-from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 
 from mtperception.geometry import depth_in_millimeters
-from mtperception.ros.conversions.fields import copied, fill_data
+from mtperception.interface.message import COMPRESSED_IMAGE, IMAGE, Message, as_bytes
 
 JPEG_QUALITY = 80
 """For viewers over a network: about half the bytes of OpenCV's default of 95."""
@@ -23,35 +18,33 @@ _LAYOUTS = {
 }
 
 
-def mono8_image(values: np.ndarray, header: Header) -> Image:
+def mono8_image(values: np.ndarray) -> Message:
     """Image mono8 of uint8 H,W: class ids, a mask, confidence."""
-    return _image(values, 'mono8', header)
+    return _image(values, 'mono8')
 
 
-def rgb8_image(rgb: np.ndarray, header: Header) -> Image:
+def rgb8_image(rgb: np.ndarray) -> Message:
     """Image rgb8 of uint8 H,W,3."""
-    return _image(rgb, 'rgb8', header)
+    return _image(rgb, 'rgb8')
 
 
-def depth_image_32fc1(depth: np.ndarray, header: Header) -> Image:
+def depth_image_32fc1(depth: np.ndarray) -> Message:
     """Image 32FC1, metres, NaN = invalid, of float32 H,W in metres, 0 = invalid."""
-    msg = _image(depth, '32FC1', header)
-    published = np.frombuffer(msg.data, '<f4').reshape(depth.shape)
-    np.copyto(published, np.float32(np.nan), where=published <= 0)
-    return msg
+    valid = depth > 0
+    return _image(depth if valid.all() else np.where(valid, depth, depth.dtype.type(np.nan)), '32FC1')
 
 
-def depth_image_16uc1(depth: np.ndarray, header: Header) -> Image:
+def depth_image_16uc1(depth: np.ndarray) -> Message:
     """Image 16UC1, millimetres to the nearest, 0 = invalid or above 65.535 m, of float32 H,W in metres, 0 = invalid."""
-    return _image(depth_in_millimeters(depth).astype('<u2'), '16UC1', header)
+    return _image(depth_in_millimeters(depth).astype('<u2'), '16UC1')
 
 
-def normals_image(normals: np.ndarray, header: Header) -> Image:
+def normals_image(normals: np.ndarray) -> Message:
     """Image 32FC3 of float32 H,W,3: unit vectors x, y, z in the camera frame."""
-    return _image(normals, '32FC3', header)
+    return _image(normals, '32FC3')
 
 
-def jpeg_image(rgb: np.ndarray, header: Header) -> CompressedImage:
+def jpeg_image(rgb: np.ndarray) -> Message:
     """CompressedImage of uint8 H,W,3 RGB as a JPEG, its `format` as image_transport writes it for rgb8.
 
     Raises:
@@ -60,29 +53,28 @@ def jpeg_image(rgb: np.ndarray, header: Header) -> CompressedImage:
     _check(rgb, 'rgb8')
     _, jpeg = cv2.imencode('.jpg', cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     # bgr8 is how image_transport hands pixels to the encoder; the JPEG's own colours are the usual ones.
-    msg = CompressedImage(header=copied(header), format='rgb8; jpeg compressed bgr8')
-    fill_data(msg, jpeg)
-    return msg
+    return Message(COMPRESSED_IMAGE, {'format': 'rgb8; jpeg compressed bgr8', 'data': as_bytes(jpeg)})
 
 
 DEPTH_IMAGES = {'32FC1': depth_image_32fc1, '16UC1': depth_image_16uc1}
 """By the encoding of the depth image."""
 
 
-def _image(values: np.ndarray, encoding: str, header: Header) -> Image:
-    """The message of an array that has the layout of `encoding`: its bytes are copied once."""
+def _image(values: np.ndarray, encoding: str) -> Message:
+    """The message of an array that has the layout of `encoding`, whose bytes it shares where they are in order."""
     _check(values, encoding)
     height, width = values.shape[:2]
-    msg = Image(
-        header=copied(header),
-        height=height,
-        width=width,
-        encoding=encoding,
-        is_bigendian=0,
-        step=values[:1].nbytes,
+    return Message(
+        IMAGE,
+        {
+            'height': height,
+            'width': width,
+            'encoding': encoding,
+            'is_bigendian': 0,
+            'step': values[:1].nbytes,
+            'data': as_bytes(values),
+        },
     )
-    fill_data(msg, values)
-    return msg
 
 
 def _check(values: np.ndarray, encoding: str) -> None:

@@ -1,29 +1,27 @@
-"""Arrays to sensor_msgs/PointCloud2."""
+"""Arrays as sensor_msgs/PointCloud2."""
 
 import cv2
 import numpy as np
-from sensor_msgs.msg import PointCloud2, PointField
-from std_msgs.msg import Header
 
-from mtperception.ros.conversions.fields import copied, fill_data
+from mtperception.interface.message import POINT_CLOUD, Message, as_bytes
 
 POINT = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('rgb', '<u4'), ('label', '<u4'), ('confidence', '<f4')])
 """One point of a cloud: 24 bytes. `rgb` is an integer which the message, by PCL's convention, declares as FLOAT32."""
 
+_FLOAT32, _UINT32 = 7, 6
+"""Constants of sensor_msgs/PointField."""
 _POINT_TYPES = {
-    'x': PointField.FLOAT32,
-    'y': PointField.FLOAT32,
-    'z': PointField.FLOAT32,
-    'rgb': PointField.FLOAT32,
-    'label': PointField.UINT32,
-    'confidence': PointField.FLOAT32,
+    'x': _FLOAT32,
+    'y': _FLOAT32,
+    'z': _FLOAT32,
+    'rgb': _FLOAT32,
+    'label': _UINT32,
+    'confidence': _FLOAT32,
 }
 
 
-def point_cloud(
-    points: np.ndarray, rgb: np.ndarray, labels: np.ndarray, confidence: np.ndarray, header: Header
-) -> PointCloud2:
-    """Organised cloud of H,W points, little-endian, not dense, with a copy of `header`.
+def point_cloud(points: np.ndarray, rgb: np.ndarray, labels: np.ndarray, confidence: np.ndarray) -> Message:
+    """Organised cloud of H,W points, little-endian, not dense.
 
     Fields: FLOAT32 x y z, FLOAT32 rgb (packed 0x00RRGGBB), UINT32 label, FLOAT32 confidence.
 
@@ -32,7 +30,6 @@ def point_cloud(
         rgb: uint8 H,W,3.
         labels: uint8 H,W: class ids as published.
         confidence: uint8 H,W: 0..255, published as 0..1.
-        header: stamp and frame to copy.
 
     Raises:
         ValueError: if the maps are not all of the size of `points`.
@@ -41,18 +38,19 @@ def point_cloud(
     sizes = [x.shape[:2] for x in (points, rgb, labels, confidence)]
     if sizes != [(height, width)] * 4:
         raise ValueError(f'found points, rgb, labels and confidence of {sizes}, expected one height and width')
-    msg = PointCloud2(
-        header=copied(header),
-        height=height,
-        width=width,
-        fields=_fields(),
-        is_bigendian=False,
-        point_step=POINT.itemsize,
-        row_step=POINT.itemsize * width,
-        is_dense=False,
+    return Message(
+        POINT_CLOUD,
+        {
+            'height': height,
+            'width': width,
+            'fields': _fields(),
+            'is_bigendian': False,
+            'point_step': POINT.itemsize,
+            'row_step': POINT.itemsize * width,
+            'data': as_bytes(_filled(points, rgb, labels, confidence)),
+            'is_dense': False,
+        },
     )
-    fill_data(msg, _filled(points, rgb, labels, confidence))
-    return msg
 
 
 def _filled(points: np.ndarray, rgb: np.ndarray, labels: np.ndarray, confidence: np.ndarray) -> np.ndarray:
@@ -71,8 +69,11 @@ def _packed(rgb: np.ndarray) -> np.ndarray:
     return bgra.view('<u4')[..., 0] & np.uint32(0x00FFFFFF)
 
 
-def _fields() -> list[PointField]:
+def _fields() -> list[Message]:
     return [
-        PointField(name=name, offset=POINT.fields[name][1], datatype=datatype, count=1)
+        Message(
+            'sensor_msgs/msg/PointField',
+            {'name': name, 'offset': POINT.fields[name][1], 'datatype': datatype, 'count': 1},
+        )
         for name, datatype in _POINT_TYPES.items()
     ]

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from mtperception.card import ModelCard
+from mtperception.interface.parameters import DEFAULT_MASK_CLASSES, Settings
 from mtperception.labels import IGNORE_INDEX, LabelSpace, load_label_space
-from mtperception.ros.parameters import DEFAULT_MASK_CLASSES, Settings
 
 UNLABELED_ID = 255
 
