@@ -60,8 +60,3 @@ def held_back(length: int, fold: int) -> list[int]:
         raise ValueError(f'fold {fold}: expected 0 to {FOLDS - 1}')
     return [index for index in range(length) if index // BLOCK % FOLDS == fold]
 
-
-def kept(length: int, fold: int) -> list[int]:
-    """Positions outside of one fold, in order; raises as `held_back`."""
-    left_out = set(held_back(length, fold))
-    return [index for index in range(length) if index not in left_out]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mtperception.data.fold import Subset, held_back, kept
+from mtperception.data.fold import Subset, held_back
 from mtperception.types import Sample
 
 
@@ -32,18 +32,15 @@ def test_a_fold_is_ten_neighbours_of_every_hundred():
 
 
 @pytest.mark.parametrize('length', [0, 7, 95, 110, 795])
-def test_every_sample_is_held_back_in_one_fold_and_kept_in_the_others(length):
+def test_every_sample_is_held_back_in_one_fold(length):
     folds = [held_back(length, fold) for fold in range(10)]
     assert sorted(index for positions in folds for index in positions) == list(range(length))
-    for fold, positions in enumerate(folds):
-        assert sorted(positions + kept(length, fold)) == list(range(length))
 
 
 @pytest.mark.parametrize('fold', [-1, 10])
 def test_there_are_ten_folds(fold):
-    for part in (held_back, kept):
-        with pytest.raises(ValueError, match='expected 0 to 9'):
-            part(100, fold)
+    with pytest.raises(ValueError, match='expected 0 to 9'):
+        held_back(100, fold)
 
 
 def test_a_subset_is_a_data_set():
