@@ -4,7 +4,7 @@ import re
 
 from xdist.scheduler import LoadScopeScheduling
 
-RUNS_NODES = re.compile(r'test_(bad_input|camera_player|demo|launch|perception_node|recorder)\w*\.py')
+RUNS_NODES = re.compile(r'test_(bad_input|camera_player|demo|launch|perception_node|recorder|replay_live)\w*\.py')
 
 
 class ByModule(LoadScopeScheduling):

@@ -1,7 +1,6 @@
 """`mtperception demo`: the package at work, the node and a camera as processes of their own."""
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,25 +15,16 @@ from mtperception import __version__
 from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL, ModelDirectory, ModelError, open_model
 from mtperception.cli.folders import check_apart
-from mtperception.cli.processes import Processes, processes
 from mtperception.cli.progress import progress
+from mtperception.cli.session import INTERRUPTED, NODE, PATIENCE_S, InterruptedRunError, Session, ros_session
 from mtperception.hardware import describe_hardware
 from mtperception.sources import SourceOptions, open_source
 
 if TYPE_CHECKING:
     from mtperception.ros.demo_monitor import DemoMonitor
 
-NODE, PLAYER, RECORDER = 'perception_node', 'camera_player', 'recorder'
+PLAYER, RECORDER = 'camera_player', 'recorder'
 PICTURES = 6
-PATIENCE_S = 10.0
-"""How long the last frames may take to be answered, and to be recorded."""
-SETTLED_S = 0.5
-"""After so long the node has taken notice of a message that reached its process."""
-INTERRUPTED = 130
-
-
-class InterruptedDemoError(Exception):
-    """Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,7 @@ def demo(
     _say('to play something else: --source webcam:0, or the path of a video, a ROS bag or a folder of images')
     try:
         summary, interrupted = _run(plan)
-    except InterruptedDemoError:
+    except InterruptedRunError:
         _say('interrupted: nothing was measured')
         raise typer.Exit(INTERRUPTED) from None
     summary = _header(plan, description) | summary
@@ -87,63 +77,33 @@ def demo(
 
 def _run(plan: Plan) -> tuple[dict[str, Any], bool]:
     """The measured part of the summary, and whether Ctrl-C cut it short."""
-    try:
-        from mtperception.ros.demo_monitor import demo_monitor
-        from mtperception.ros.domain import free_domain_id
-        from mtperception.ros.process import stop_on_signals
-    except ImportError as error:
-        raise ImportError(
-            f'the demo needs ROS 2 ({error}): source an installation, or pip install "mtperception[ros]"'
-        ) from error
-
-    domain = {'ROS_DOMAIN_ID': str(free_domain_id()), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
-    os.environ.update(domain)
-    _say(f'to look in: {" ".join(f"{name}={value}" for name, value in domain.items())} rviz2')
-    with stop_on_signals() as stop, processes(plan.out / 'logs') as started:
-
-        def check() -> None:
-            started.check()
-            if stop.is_set():
-                stop.clear()  # once more, while the results are collected, ends that too
-                raise InterruptedDemoError
-
-        with demo_monitor(check) as monitor:
-            _start(plan, started)
-            _activate(monitor, started)
-            played, interrupted = _play(monitor, plan.seconds)
-            _finish(monitor, started)
-            return {'seconds': round(played, 2), **_measured(monitor)}, interrupted
+    with ros_session(plan.out / 'logs') as session:
+        _start(plan, session)
+        _activate(session)
+        played, interrupted = _play(session.monitor, plan.seconds)
+        _finish(session)
+        return {'seconds': round(played, 2), **_measured(session)}, interrupted
 
 
-def _start(plan: Plan, started: Processes) -> None:
-    perception = {
-        'autostart': False,
-        'model': str(plan.model.path),
-        'backend': plan.backend,
-        'device': plan.device,
-        # The default, best effort, is for cameras that others wrote. Without retransmission, an image that does not
-        # fit into the middleware's buffers at once is lost; here the frames are to be counted, not those buffers.
-        'qos_overrides./image.subscription.reliability': 'reliable',
-    }
-    started.start_node(NODE, perception)
+def _start(plan: Plan, session: Session) -> None:
+    session.start_perception({'model': str(plan.model.path), 'backend': plan.backend, 'device': plan.device})
     picture_period = max(0.1, plan.seconds / PICTURES)
-    started.start_node(RECORDER, {'out': str(plan.out), 'rate': plan.rate, 'picture_period': picture_period})
-    started.start_node(PLAYER, {'source': plan.source, 'rate': plan.rate, 'wait_for_subscriber': True})
+    recorder = {'out': str(plan.out), 'rate': plan.rate, 'picture_period': picture_period}
+    session.started.start_node(RECORDER, recorder)
+    player = {'source': plan.source, 'rate': plan.rate, 'wait_for_subscriber': True}
+    session.started.start_node(PLAYER, player)
 
 
-def _activate(monitor: 'DemoMonitor', started: Processes) -> None:
+def _activate(session: Session) -> None:
     """Make the node active once the others are there; the player starts when the node then subscribes."""
     from mtperception.ros.demo_monitor import ACTIVATE, CONFIGURE
 
-    def change(transition: int) -> None:
-        if not monitor.change_state(transition):
-            raise OSError(f'the node refuses to start: {started.last_line(NODE)}')
-
+    monitor = session.monitor
     with progress('starting the node', None):
-        change(CONFIGURE)
+        session.change_state(CONFIGURE)
         for name in (PLAYER, RECORDER):
             monitor.wait_for(f'the {name}', lambda name=name: monitor.reported(f'/{name}: frames'))
-        change(ACTIVATE)
+        session.change_state(ACTIVATE)
 
 
 def _play(monitor: 'DemoMonitor', seconds: float) -> tuple[float, bool]:
@@ -158,43 +118,31 @@ def _play(monitor: 'DemoMonitor', seconds: float) -> tuple[float, bool]:
 
         try:
             monitor.wait_until(over)
-        except InterruptedDemoError:
+        except InterruptedRunError:
             interrupted = True
     return time.monotonic() - start, interrupted
 
 
-def _finish(monitor: 'DemoMonitor', started: Processes) -> None:
+def _finish(session: Session) -> None:
     """Stop the player, let the node answer and the recorder write what is under way, and stop them."""
-    started.stop(PLAYER)
-    settled = time.monotonic() + SETTLED_S
-
-    def answered() -> bool:
-        done = sum(monitor.count('/perception: processing', key) for key in ('frames out', 'dropped'))
-        done += monitor.count('/perception: input', 'refused')
-        received = monitor.count('/perception: input', 'frames in')
-        return monitor.reported('/perception: processing', since=settled) and done >= received
 
     def recorded() -> bool:
-        return monitor.count('/recorder: frames', 'recorded') >= _frames_out(monitor)
+        return session.monitor.count('/recorder: frames', 'recorded') >= session.frames_out
 
-    monitor.wait_until(answered, PATIENCE_S)
-    monitor.wait_until(recorded, PATIENCE_S)
-    started.stop(NODE, RECORDER)
-
-
-def _frames_out(monitor: 'DemoMonitor') -> int:
-    return monitor.count('/perception: processing', 'frames out')
+    session.started.stop(PLAYER)
+    session.wait_for_node()
+    session.monitor.wait_until(recorded, PATIENCE_S)
+    session.started.stop(NODE, RECORDER)
 
 
-def _measured(monitor: 'DemoMonitor') -> dict[str, Any]:
-    frames_in = monitor.count('/camera_player: frames', 'published')
-    model = monitor.values('/perception: model')
+def _measured(session: Session) -> dict[str, Any]:
+    frames_in = session.monitor.count('/camera_player: frames', 'published')
     return {
-        **{key: model.get(key, '') for key in ('backend', 'device', 'precision')},
+        **session.backend(),
         'frames_in': frames_in,
-        'frames_out': _frames_out(monitor),
-        'dropped': frames_in - _frames_out(monitor),
-        'latency_ms': monitor.latency_ms(),
+        'frames_out': session.frames_out,
+        'dropped': frames_in - session.frames_out,
+        'latency_ms': session.monitor.latency_ms(),
     }
 
 

@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,13 +14,17 @@ from rich.table import Table
 from mtperception import __version__
 from mtperception.backends import BACKENDS
 from mtperception.backends.backend import PRECISIONS
-from mtperception.card import DEFAULT_MODEL
+from mtperception.card import DEFAULT_MODEL, open_model
 from mtperception.cli.folders import check_apart
+from mtperception.cli.live import LivePlan, live_run
 from mtperception.cli.progress import progress
-from mtperception.labels import load_label_space
+from mtperception.cli.session import INTERRUPTED, InterruptedRunError
+from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import Predictor
 from mtperception.replay.alignment import ALIGNMENTS
 from mtperception.replay.depth_scores import AlignedMetrics
+from mtperception.replay.live import LiveComparison, LiveRun
+from mtperception.replay.out_bag import LEFT_OUT, BagRecorder, check_free, recorded_bag
 from mtperception.replay.recording import TOLERANCE, Recording
 from mtperception.replay.replay import replay as replay_recording
 from mtperception.replay.result import Replay
@@ -50,6 +54,16 @@ def replay(
     report: Annotated[
         Path | None, typer.Option(metavar='DIR', help='Write a page with plots over time and the worst frames here.')
     ] = None,
+    out_bag: Annotated[
+        Path | None,
+        typer.Option(metavar='PATH', help='Write the input and all outputs here: .mcap, .db3, or a folder like BAG.'),
+    ] = None,
+    live: Annotated[
+        bool, typer.Option('--live', help='Before, play the images to the node over ROS 2, and compare its answers.')
+    ] = False,
+    rate: Annotated[
+        float, typer.Option(min=0, max=1000, help='Images per second with --live; 0: as they were recorded.')
+    ] = 0.0,
 ) -> None:
     """Score a model on every image of a ROS 2 bag, in order, without ROS.
 
@@ -60,6 +74,11 @@ def replay(
 
     Example: mtperception replay drive/ --depth-topic /camera/depth/image_raw --json result.json --report report
     """
+    if rate and not live:
+        raise typer.BadParameter('expected together with --live', param_hint='--rate')
+    if out_bag:
+        check_free(out_bag)
+    plan = LivePlan(open_model(model), backend, device, precision, rate) if live else None
     write_report = _prepare_report(report, bag) if report else None
     request = TopicRequest(image_topic, camera_info_topic, depth_topic, label_topic, pose_topic)
     truth_space = load_label_space(label_space) if label_space else None
@@ -74,13 +93,18 @@ def replay(
             typer.echo(line, err=True)
         if json_file:
             json_file.parent.mkdir(parents=True, exist_ok=True)
-        with closing(Predictor(model, backend, device, precision)) as predictor:
-            with progress('replaying', recording.count) as move:
-                result = replay_recording(predictor, recording, truth_space=truth_space, on_frame=move)
+        with (
+            _live_run(recording, plan) as run,
+            closing(Predictor(model, backend, device, precision)) as predictor,
+        ):
+            result, live_figures = _scored(recording, predictor, truth_space, out_bag, run)
             topics = vars(recording.topics)
+            content = as_json(result, topics) | ({'live': live_figures} if live else {})
             if json_file:
-                json_file.write_text(json.dumps(as_json(result, topics), indent=1) + '\n', encoding='utf-8')
+                json_file.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
             _print(result)
+            if live:
+                _print_live(live_figures)
             if report:
                 with progress('drawing', None):
                     write_report(result, topics, predictor, report)
@@ -119,6 +143,54 @@ def _null_for_nan(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
+@contextmanager
+def _live_run(recording: Recording, plan: LivePlan | None) -> Iterator[LiveRun | None]:
+    """What came of playing the recording to the node; None without a plan."""
+    if plan is None:
+        yield None
+        return
+    try:
+        with live_run(recording, plan) as run:
+            yield run
+    except InterruptedRunError:
+        typer.echo('interrupted: nothing was measured', err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _scored(
+    recording: Recording,
+    predictor: Predictor,
+    truth_space: LabelSpace | None,
+    out_bag: Path | None,
+    run: LiveRun | None,
+) -> tuple[Replay, dict[str, Any]]:
+    """The scores, and the figures of a run with the node, which are none without one."""
+    comparison = run and LiveComparison(run, predictor)
+    with progress('replaying', recording.count) as move, _recorder(out_bag, recording, predictor) as recorder:
+        result = replay_recording(
+            predictor,
+            recording,
+            truth_space=truth_space,
+            on_frame=move,
+            on_message=recorder and recorder.message,
+            listeners=[*([comparison.add] if comparison else []), *([recorder.frame] if recorder else [])],
+        )
+    return result, {**run.summary(), 'difference': comparison.result()} if run else {}
+
+
+@contextmanager
+def _recorder(out: Path | None, recording: Recording, predictor: Predictor) -> Iterator[BagRecorder | None]:
+    """Writes a bag, and says so in the end; None without a path."""
+    if out is None:
+        yield None
+        return
+    with recorded_bag(out, recording.path, predictor, recording.used_topics) as recorder:
+        yield recorder
+    typer.echo(f'{out}: written, the outputs in the namespace {recorder.namespace or "/"}', err=True)
+    for topic, reason in LEFT_OUT.items():
+        typer.echo(f'{out}: without {topic}: {reason}', err=True)
+
+
 def _prepare_report(out: Path, bag: Path) -> Callable[..., None]:
     """The function that writes a report. What it lacks is said before the bag is worked through, not after."""
     try:
@@ -148,6 +220,20 @@ def _print(result: Replay) -> None:
     console.print(f'{speed["frames_per_second"]:.1f} frames per second, {alone}')
     for note in result.notes:
         typer.echo(f'note: {note}', err=True)
+
+
+def _print_live(live: Mapping[str, Any]) -> None:
+    """The figures of the run with the node."""
+    counts = f'{live["frames_in"]} frames in, {live["frames_out"]} out, {live["dropped"]} dropped'
+    table = Table('stage', 'p50 [ms]', 'p99 [ms]', title='live', caption=counts)
+    for stage, figures in live['latency_ms'].items():
+        table.add_row(stage, *('-' if value is None else f'{value:.2f}' for value in figures.values()))
+    console = Console()
+    console.print(table)
+    rates = ('-' if live[name] is None else f'{live[name]:.1f} Hz' for name in ('input_rate', 'output_rate'))
+    console.print('in at {}, out at {}'.format(*rates))
+    difference = ', '.join(f'{name} {value:g}' for name, value in live['difference'].items())
+    console.print(f'largest difference of live from offline: {difference}')
 
 
 def _alignment_table(depth: AlignedMetrics) -> Table:

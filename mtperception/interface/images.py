@@ -30,8 +30,9 @@ def rgb8_image(rgb: np.ndarray) -> Message:
 
 def depth_image_32fc1(depth: np.ndarray) -> Message:
     """Image 32FC1, metres, NaN = invalid, of float32 H,W in metres, 0 = invalid."""
-    valid = depth > 0
-    return _image(depth if valid.all() else np.where(valid, depth, depth.dtype.type(np.nan)), '32FC1')
+    published = depth.copy()
+    np.copyto(published, np.float32(np.nan), where=depth <= 0)
+    return _image(published, '32FC1')
 
 
 def depth_image_16uc1(depth: np.ndarray) -> Message:

@@ -45,6 +45,8 @@ _RAW, _COMPRESSED = DECODERS
 _DEPTH = {_RAW: image_to_depth, _COMPRESSED: compressed_to_depth}
 _LABELS = {_RAW: image_to_labels, _COMPRESSED: compressed_to_labels}
 """By the type of the topic."""
+MessageListener = Callable[['AnyReader', 'Connection', int, bytes], None]
+"""Is given the open bag, where a message is from, when it was received in nanoseconds, and its bytes."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class _Raw:
 
     kind: str
     data: bytes
+    received_ns: int
     info: Any
     """The newest CameraInfo of the image at that time."""
 
@@ -64,6 +67,10 @@ class RecordedFrame:
     index: int
     """Position among the images of its topic."""
     stamp_ns: int
+    """In the header of the image, else when that was received."""
+    received_ns: int
+    header: Any
+    """Of the image, as it is: a std_msgs/Header of rosbags."""
     sample: Sample
     """Depth is registered to the image and of its size; so are labels, in the classes that the bag's ids stand for."""
     T_world_camera: np.ndarray | None
@@ -128,6 +135,17 @@ class Recording:
         return len(self._stamps)
 
     @property
+    def used_topics(self) -> list[str]:
+        """Names of the chosen topics and of those with transforms."""
+        with open_bag(*self._paths) as reader:
+            return sorted({connection.topic for connection in wanted_connections(reader, self.topics)})
+
+    @property
+    def image_kind(self) -> str:
+        """Type of the images' topic."""
+        return self._survey.kinds[self.topics.image]
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know: what is missing, what was refused. It grows while frames are read."""
         refused = (f'{role}: {count} refused, the first: {why}' for role, (count, why) in self._refused.items())
@@ -144,21 +162,33 @@ class Recording:
             facts['registration'] = self._registration.description
         return {**facts, 'camera_motion': self.motion}
 
-    def frames(self) -> Iterator[RecordedFrame]:
+    def messages(self, topics: Collection[str]) -> Iterator[tuple['Connection', int, bytes]]:
+        """Messages of some of the chosen topics as they are, with the nanosecond of their reception."""
+        with open_bag(*self._paths) as reader:
+            yield from self._messages(reader, topics)
+
+    def frames(self, on_message: MessageListener | None = None) -> Iterator[RecordedFrame]:
         """All images in the order of the recording, whatever their stamps say; what is refused is counted in `notes`.
 
         What belongs to an image may come later in the bag: the image then waits for it.
+
+        Args:
+            on_message: called with each message of the chosen topics and of the transforms.
         """
         self._refused.clear()
         info = self._survey.infos.get(self.topics.camera_info)
         assembly: Assembly[_Raw] = Assembly(self.topics.image, self._pairs)
         used = {self.topics.image, self.topics.camera_info, *self._pairs}
         with open_bag(*self._paths) as reader:
-            for connection, _, data in self._messages(reader, used):
+            for connection, received_ns, data in self._messages(reader, () if on_message else used):
+                if on_message:
+                    on_message(reader, connection, received_ns, data)
+                if connection.topic not in used:
+                    continue
                 if connection.msgtype == CAMERA_INFO:
                     info = self._newest_info(reader, data) or info
                     continue
-                for joined in assembly.add(connection.topic, _Raw(connection.msgtype, data, info)):
+                for joined in assembly.add(connection.topic, _Raw(connection.msgtype, data, received_ns, info)):
                     yield from self._frame(reader, joined)
             for joined in assembly.rest():
                 yield from self._frame(reader, joined)
@@ -216,9 +246,10 @@ class Recording:
         def message(raw: _Raw) -> Any:
             return deserialized(reader, raw.data, raw.kind)
 
-        image = self._decoded('images', lambda: DECODERS[joined.image.kind](message(joined.image)))
-        if image is None:
+        decoded = self._decoded('images', lambda: _with_image(message(joined.image)))
+        if decoded is None:
             return
+        header, image = decoded
         size = (image.shape[1], image.shape[0])
         intrinsics = self._intrinsics(joined.image.info, size)
         raw_depth, raw_labels = joined.partners.get(self.topics.depth), joined.partners.get(self.topics.labels)
@@ -230,7 +261,8 @@ class Recording:
         )
         stamp_ns = self._stamps[joined.index]
         pose = self._motion(stamp_ns) if self._motion else None
-        yield RecordedFrame(joined.index, stamp_ns, Sample(image, labels, depth, intrinsics), pose)
+        sample = Sample(image, labels, depth, intrinsics)
+        yield RecordedFrame(joined.index, stamp_ns, joined.image.received_ns, header, sample, pose)
 
     def _newest_info(self, reader: 'AnyReader', data: bytes) -> Any:
         return self._decoded('camera info', lambda: deserialized(reader, data, CAMERA_INFO))
@@ -246,3 +278,8 @@ class Recording:
             count, reason = self._refused.get(role, (0, str(error)))
             self._refused[role] = (count + 1, reason)
             return None
+
+
+def _with_image(message: Any) -> tuple[Any, np.ndarray]:
+    """Header and pixels of an image."""
+    return message.header, DECODERS[message.__msgtype__](message)

@@ -1,20 +1,22 @@
 """Run a model over a recording, every frame in order, and score it against what the recording knows."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mtperception.labels import LabelSpace
 from mtperception.predictor import BackendPredictor
-from mtperception.replay.recording import RecordedFrame, Recording
+from mtperception.replay.recording import MessageListener, RecordedFrame, Recording
 from mtperception.replay.result import DEFINITIONS, Replay
 from mtperception.replay.scorer import Scorer
 from mtperception.sources.source import SourceError
 from mtperception.types import Prediction
 
+PredictionListener = Callable[[RecordedFrame, Prediction], None]
+
 
 class Stopwatch:
-    """Seconds spent on each of several things."""
+    """Seconds spent on each of several things; `writing` only where something is written or compared."""
 
     def __init__(self) -> None:
         self.seconds = {'reading': 0.0, 'predicting': 0.0, 'scoring': 0.0}
@@ -23,15 +25,24 @@ class Stopwatch:
     def lap(self, name: str) -> None:
         """All that was spent since the last lap was spent on this."""
         now = time.perf_counter()
-        self.seconds[name] += now - self._last
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
         self._last = now
 
 
 def predictions(
-    predictor: BackendPredictor, recording: Recording, stopwatch: Stopwatch
+    predictor: BackendPredictor,
+    recording: Recording,
+    stopwatch: Stopwatch,
+    on_message: MessageListener | None = None,
 ) -> Iterator[tuple[RecordedFrame, Prediction]]:
     """The frames of a recording with what a model says about them."""
-    for frame in recording.frames():
+
+    def listen(*message: Any) -> None:
+        stopwatch.lap('reading')
+        on_message(*message)
+        stopwatch.lap('writing')
+
+    for frame in recording.frames(on_message and listen):
         stopwatch.lap('reading')
         prediction = predictor(frame.sample.image, frame.sample.intrinsics)
         stopwatch.lap('predicting')
@@ -44,6 +55,8 @@ def replay(
     *,
     truth_space: LabelSpace | None = None,
     on_frame: Callable[[int], None] = lambda done: None,
+    on_message: MessageListener | None = None,
+    listeners: Sequence[PredictionListener] = (),
 ) -> Replay:
     """Predict and score all frames of a recording.
 
@@ -52,6 +65,8 @@ def replay(
         recording: the bag.
         truth_space: label space of its label topic; None for the model's own.
         on_frame: called with the number of frames done, after each one.
+        on_message: called with the messages of the recording that are used, as `Recording.frames` does.
+        listeners: called with each frame and its prediction.
 
     Raises:
         SourceError: if no image can be used.
@@ -64,12 +79,16 @@ def replay(
     scorer = Scorer(predictor, truth_space if recording.topics.labels else None)
     _warm_up(predictor, recording)
     stopwatch, done, sizes, with_camera = Stopwatch(), 0, set(), 0
-    for frame, prediction in predictions(predictor, recording, stopwatch):
+    for frame, prediction in predictions(predictor, recording, stopwatch, on_message):
         try:
             scorer.add(frame, prediction)
         except ValueError as error:
             raise ValueError(f'image {frame.index} of {recording.topics.image}: {error}') from error
         stopwatch.lap('scoring')
+        if listeners:
+            for listener in listeners:
+                listener(frame, prediction)
+            stopwatch.lap('writing')
         done += 1
         sizes.add(frame.sample.image.shape[1::-1])
         with_camera += frame.sample.intrinsics is not None

@@ -94,7 +94,7 @@ class Replay:
     worst: Mapping[str, Sequence[Shown]]
     """By metric, worst first: `rmse`, `miou` or, without any truth, `label_flicker`."""
     seconds: Mapping[str, float]
-    """What was spent on `reading` (and decoding), `predicting` and `scoring`."""
+    """What was spent on `reading` (and decoding), `predicting` and `scoring`, and on `writing` where there was some."""
     protocol: Mapping[str, Any]
     notes: Sequence[str]
     hardware: str

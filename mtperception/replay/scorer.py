@@ -83,7 +83,7 @@ class Scorer:
         """What came out so far.
 
         Args:
-            seconds: spent on `reading`, `predicting` and `scoring`.
+            seconds: spent on `reading`, `predicting`, `scoring`, and `writing` if anything was written.
             protocol: how it was measured.
             notes: what a user should know besides.
         """

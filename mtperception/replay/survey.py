@@ -33,6 +33,8 @@ class Survey:
 
     stamps: dict[str, list[int]] = field(default_factory=dict)
     """By topic of images, in the order of the recording: nanoseconds of the header, else of the reception."""
+    kinds: dict[str, str] = field(default_factory=dict)
+    """By topic of images: the type."""
     frames: dict[str, str] = field(default_factory=dict)
     """By topic of images: the frame_id of the first message."""
     infos: dict[str, Any] = field(default_factory=dict)
@@ -60,6 +62,7 @@ def survey(reader: 'AnyReader', topics: Topics, messages: Iterable[tuple['Connec
         if connection.msgtype in DECODERS:
             stamp_ns, frame = raw_header(data)
             found.stamps[connection.topic].append(stamp_ns or received_ns)
+            found.kinds.setdefault(connection.topic, connection.msgtype)
             found.frames.setdefault(connection.topic, frame)
             continue
         try:

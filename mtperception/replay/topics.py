@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mtperception.decoding.depth import is_depth_encoding
+from mtperception.interface.outputs import OUTPUTS
 from mtperception.sources.bag_file import (
     CAMERA_INFO,
     DECODERS,
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 
 ODOMETRY = 'nav_msgs/msg/Odometry'
 POSE = 'geometry_msgs/msg/PoseStamped'
-_NODE_OUTPUTS = ('depth', 'semantic', 'overlay', 'normals', 'points')
-"""First parts of the names, in its namespace, under which our own node publishes."""
+_NODE_OUTPUTS = tuple(output.topic for output in OUTPUTS)
 
 
 @dataclass(frozen=True)
@@ -121,5 +121,5 @@ def _node_outputs(topics: list[str]) -> list[str]:
         topic
         for topic in topics
         for space in spaces
-        if topic.startswith(space) and topic[len(space) :].partition('/')[0] in _NODE_OUTPUTS
+        if any(f'{topic}/'.startswith(f'{space}{output}/') for output in _NODE_OUTPUTS)
     ]

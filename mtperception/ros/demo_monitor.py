@@ -12,7 +12,8 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
-from rclpy.signals import SignalHandlerOptions
+
+from mtperception.ros.process import ros_context
 
 CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
 STEP_S = 0.05
@@ -100,10 +101,5 @@ class DemoMonitor:
 @contextmanager
 def demo_monitor(check: Callable[[], None]) -> Iterator[DemoMonitor]:
     """A monitor with a ROS context of its own, which leaves the signals alone."""
-    context = Context()
-    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        with closing(DemoMonitor(context, check)) as monitor:
-            yield monitor
-    finally:
-        context.try_shutdown()
+    with ros_context() as context, closing(DemoMonitor(context, check)) as monitor:
+        yield monitor

@@ -5,12 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from node_processes import left_behind, until
 from videos import read_video
 
 from mtperception import __version__
@@ -24,33 +23,12 @@ def start(*arguments, **options):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
-def left_behind(out):
-    """Command lines of running processes that the demo with this output folder has started."""
-    found = []
-    for entry in Path('/proc').iterdir():
-        try:
-            command = (entry / 'cmdline').read_bytes().replace(b'\0', b' ').decode()
-            log = str((entry / 'fd' / '1').readlink()) if 'mtperception.ros' in command else ''
-        except (OSError, UnicodeDecodeError):  # not a process, or one that has just ended
-            continue
-        if log.startswith(str(out)):
-            found.append(command)
-    return found
-
-
 def assert_plays_in_real_time(out):
     """The video shows every answered frame and has one for each that was played in the meantime."""
     summary = json.loads((out / 'summary.json').read_text())
     images, rate = read_video(out / 'overlay_depth.mp4')
     assert rate == summary['rate']
     assert 0 < summary['frames_out'] <= len(images) <= summary['frames_in'] + 1
-
-
-def until(condition, patience_s=90):
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < deadline, 'waited in vain'
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope='module')

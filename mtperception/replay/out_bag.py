@@ -1,0 +1,166 @@
+"""A bag with what was replayed and all that the node would have published of it, written without ROS."""
+
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from itertools import chain, count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from mtperception.interface.message import Message
+from mtperception.interface.outputs import CLASSES, FRAME_DEPTH, LATCHED_DEPTH, classes, outputs_for
+from mtperception.interface.parameters import default_settings
+from mtperception.interface.presentation import Presentation
+from mtperception.interface.products import Products
+from mtperception.predictor import BackendPredictor
+from mtperception.replay.recording import RecordedFrame
+from mtperception.sources.bag_file import SUFFIXES
+from mtperception.types import Prediction
+
+if TYPE_CHECKING:
+    from rosbags.highlevel import AnyReader
+    from rosbags.interfaces import Connection, Qos
+    from rosbags.rosbag2 import Writer
+    from rosbags.typesys.store import Typestore
+
+LEFT_OUT = {
+    'semantic/label_info': 'its type, vision_msgs/LabelInfo, belongs to ROS; semantic/classes says the same',
+    '/diagnostics': 'it is about a node that runs',
+}
+"""Topics of the node that are not written, and why."""
+
+
+class BagRecorder:
+    """Writes messages of a recording as they are, and the outputs of its frames, as the node has them by default.
+
+    Args:
+        writer: an open one.
+        predictor: the model.
+        taken: names of topics of the recording. If an output has one of them, all outputs go into a namespace.
+    """
+
+    def __init__(self, writer: 'Writer', predictor: BackendPredictor, taken: Collection[str]) -> None:
+        from rosbags.typesys import Stores, get_typestore
+
+        card = predictor.card
+        self._writer = writer
+        self._store = get_typestore(Stores.ROS2_JAZZY)
+        self._connections: dict[str, Connection] = {}
+        self._presentation = Presentation.build(default_settings(), card, predictor.label_space)
+        self._outputs = outputs_for(card.tasks)
+        self._latched = {CLASSES: classes(self._presentation)} if 'segmentation' in card.tasks else {}
+        self.namespace = free_namespace([*self._latched, *(output.topic for output in self._outputs)], taken)
+
+    def message(self, reader: 'AnyReader', connection: 'Connection', received_ns: int, data: bytes) -> None:
+        """Write a message of the recording; before the first one, what the node latches when it starts."""
+        topic = connection.topic
+        if not self._connections:
+            for name, latched in self._latched.items():
+                self._write(name, latched, received_ns, quality_of_service(LATCHED_DEPTH, latched=True))
+        if topic not in self._connections:
+            self._connections[topic] = self._writer.add_connection(
+                topic,
+                connection.msgtype,
+                typestore=reader.typestore,
+                offered_qos_profiles=connection.ext.offered_qos_profiles,
+            )
+        self._writer.write(self._connections[topic], received_ns, data)
+
+    def frame(self, frame: RecordedFrame, prediction: Prediction) -> None:
+        """Write the outputs of a frame, with the stamp of its image and received when that was."""
+        sample = frame.sample
+        products = Products(sample.image, prediction, sample.intrinsics, self._presentation)
+        for output in self._outputs:
+            if products.intrinsics or not output.needs_camera:
+                message = output.make(products)
+                self._write(output.topic, message, frame.received_ns, quality_of_service(FRAME_DEPTH), frame.header)
+
+    def _write(self, name: str, message: Message, received_ns: int, qos: 'Qos', header: Any = None) -> None:
+        topic = f'{self.namespace}/{name}'
+        if topic not in self._connections:
+            self._connections[topic] = self._writer.add_connection(
+                topic, message.kind, typestore=self._store, offered_qos_profiles=[qos]
+            )
+        data = self._store.serialize_cdr(bag_message(self._store, message, header), message.kind)
+        self._writer.write(self._connections[topic], received_ns, data)
+
+
+@contextmanager
+def recorded_bag(out: Path, like: Path, predictor: BackendPredictor, taken: Collection[str]) -> Iterator[BagRecorder]:
+    """A recorder; when this context ends without an exception, its bag is at `out`.
+
+    Args:
+        out: with the suffix .mcap or .db3 a file of that kind, else a folder.
+        like: a bag, whose kind of storage a folder gets.
+        predictor, taken: as for `BagRecorder`.
+
+    Raises:
+        FileExistsError: if there is something at `out`.
+    """
+    from rosbags.rosbag2 import StoragePlugin, Writer
+
+    check_free(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    plugin = StoragePlugin.MCAP if _suffix(out, like) == '.mcap' else StoragePlugin.SQLITE3
+    # What is not complete never is at `out`.
+    with TemporaryDirectory(dir=out.parent, prefix=f'.{out.name}.') as folder:
+        made = Path(folder) / (out.stem if out.suffix in SUFFIXES else out.name)
+        with Writer(made, version=Writer.VERSION_LATEST, storage_plugin=plugin) as writer:
+            yield BagRecorder(writer, predictor, taken)
+        if out.suffix in SUFFIXES:
+            made = next(file for file in made.iterdir() if file.suffix == out.suffix)
+        shutil.move(made, out)
+
+
+def check_free(out: Path) -> None:
+    """Raise FileExistsError if there is something at a path."""
+    if out.exists():
+        raise FileExistsError(f'{out}: there is something already: expected the path of a bag that is to be made')
+
+
+def free_namespace(names: Collection[str], taken: Collection[str]) -> str:
+    """The first of '', '/perception', '/perception_2', ... in which none of some names is taken."""
+    candidates = chain(['', '/perception'], (f'/perception_{number}' for number in count(2)))
+    return next(space for space in candidates if not {f'{space}/{name}' for name in names} & set(taken))
+
+
+def bag_message(store: 'Typestore', message: Message, header: Any = None) -> Any:
+    """The message of a typestore, with a copy of `header`, of whatever typestore; None for a type without one."""
+    fields = {name: _field(store, value) for name, value in message.fields.items()}
+    if header is not None:
+        stamp = store.types['builtin_interfaces/msg/Time'](header.stamp.sec, header.stamp.nanosec)
+        fields['header'] = store.types['std_msgs/msg/Header'](stamp, header.frame_id)
+    return store.types[message.kind](**fields)
+
+
+def _field(store: 'Typestore', value: Any) -> Any:
+    if isinstance(value, Message):
+        return bag_message(store, value)
+    return [bag_message(store, each) for each in value] if isinstance(value, list) else value
+
+
+def quality_of_service(depth: int, *, latched: bool = False) -> 'Qos':
+    """Of the node's outputs, as `ros2 bag play` offers them again: reliable."""
+    from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+
+    forever = QosTime(9223372036, 854775807)  # RMW_DURATION_INFINITE
+    return Qos(
+        history=QosHistory.KEEP_LAST,
+        depth=depth,
+        reliability=QosReliability.RELIABLE,
+        durability=QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
+        deadline=forever,
+        lifespan=forever,
+        liveliness=QosLiveliness.AUTOMATIC,
+        liveliness_lease_duration=forever,
+        avoid_ros_namespace_conventions=False,
+    )
+
+
+def _suffix(out: Path, like: Path) -> str:
+    """Of the storage file."""
+    if out.suffix in SUFFIXES:
+        return out.suffix
+    files = like.iterdir() if like.is_dir() else [like]
+    return '.mcap' if any('.mcap' in file.suffixes for file in files) else '.db3'

@@ -1,0 +1,109 @@
+"""`mtperception replay --live`: a recording played to the node over DDS."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip('rosbags', reason='bags need the extra `bags`')
+
+from node_processes import left_behind, until
+from recordings import IMAGE, image, room_messages, write_recording
+
+COUNT = 8
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory):
+    return write_recording(tmp_path_factory.mktemp('bags') / 'walk', room_messages(COUNT, 160, 120))
+
+
+def start(bag, folder, *arguments):
+    """The command; logs and all that it keeps for itself are in the folder."""
+    command = [sys.executable, '-m', 'mtperception', 'replay', bag, '--backend', 'onnxruntime', '--device', 'cpu']
+    return subprocess.Popen(
+        [*map(str, command), '--live', *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {'TMPDIR': str(folder)},
+    )
+
+
+def assert_nothing_left(folder):
+    """No process, no logs, no answers."""
+    assert left_behind(folder) == []
+    assert [*folder.glob('mtperception_replay_*'), *folder.glob('tmp*')] == []
+
+
+def played(bag, folder, *arguments):
+    """What `--json` has about the run, and what was printed."""
+    process = start(bag, folder, '--json', folder / 'result.json', *arguments)
+    stdout, stderr = process.communicate(timeout=240)
+    assert process.returncode == 0, stderr
+    assert_nothing_left(folder)
+    return json.loads((folder / 'result.json').read_text(encoding='utf-8')), stdout
+
+
+def assert_consistent(result):
+    live = result['live']
+    assert live['frames_in'] == result['frames'] == COUNT
+    assert live['frames_in'] == live['frames_out'] + live['dropped']
+    assert live['frames_out'] > 0
+    assert live['difference'] == {
+        'frames': live['frames_out'],
+        'equal_frames': live['frames_out'],
+        'labels': 0.0,
+        'depth': 0.0,
+    }
+    latency = live['latency_ms']
+    assert 0 < latency['inference']['p50'] < latency['end_to_end']['p50'] <= latency['end_to_end']['p99']
+
+
+def test_every_answer_is_what_is_predicted_offline(bag, tmp_path):
+    result, stdout = played(bag, tmp_path, '--rate', 2)
+    assert_consistent(result)
+    live = result['live']
+    assert (live['rate'], live['backend'], live['device']) == (2, 'onnxruntime', 'cpu')
+    assert 0 < live['input_rate'] <= 2.5  # a machine with other work may be slower
+    assert f'{COUNT} frames in, {live["frames_out"]} out, {live["dropped"]} dropped' in stdout
+    assert 'end_to_end' in stdout
+
+
+def test_drops_are_counted(bag, tmp_path):
+    """The whole recording at once: the node keeps the newest image only."""
+    result, _ = played(bag, tmp_path, '--rate', 1000)
+    assert_consistent(result)
+    assert result['live']['dropped'] > 0
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_no_process(bag, tmp_path, number):
+    process = start(bag, tmp_path, '--rate', 0.1)
+    until(lambda: left_behind(tmp_path))
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert 'interrupted: nothing was measured' in stderr
+    assert_nothing_left(tmp_path)
+
+
+def test_images_that_cannot_be_told_apart_are_not_played(tmp_path):
+    (_, message), *_ = [entry for entry in room_messages(1, 160, 120) if entry[0] == IMAGE]
+    pixels = message.data.reshape(120, 160, 3)
+    same = [(IMAGE, image(pixels, stamp_ns)) for stamp_ns in (5, 6, 5)]
+    process = start(write_recording(tmp_path / 'same', same), tmp_path)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert '1 of 3 images have no stamp or that of another image' in stderr
+
+
+def test_without_ros_the_error_names_the_extra(bag):
+    arguments = ['replay', str(bag), '--live']
+    code = f'import sys; sys.modules["rclpy"] = None; from mtperception.cli import main; sys.exit(main({arguments}))'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert 'pip install "mtperception[ros]"' in done.stderr
