@@ -16,7 +16,8 @@ from torch import nn
 
 from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend
 from mtperception.card import CARD, GRAPH, SELF_TEST, WEIGHTS, ModelCard, ModelDirectory, open_model, sha256
-from mtperception.pipeline import Pipeline
+from mtperception.networks.inference import for_inference
+from mtperception.pipeline import Pipeline, normalize
 from mtperception.selftest import write_self_test
 from mtperception.synthetic import SyntheticRoom
 
@@ -97,14 +98,36 @@ def _write(network: nn.Module, card: ModelCard, folder: Path, images: Iterable[n
 def export_graph(pipeline: Pipeline, tasks: Sequence[str], path: Path) -> None:
     """Write the ONNX graph of a pipeline; batch, height and width stay free (dimensions N, H, W)."""
     names = [name for task in tasks for name in _OUTPUTS[task]]
-    example = torch.zeros((2, 97, 131, 3), dtype=torch.uint8)
+    fast = Pipeline(for_inference(pipeline.network), pipeline.depth_range, pipeline.classes).eval()
+    _export(fast, names, path)
+
+
+def export_network(network: nn.Module, tasks: Sequence[str], path: Path) -> None:
+    """Write the ONNX graph of normalisation and network alone, to measure what the rest of the pipeline costs.
+
+    Its input is that of the whole graph; its outputs are the raw head outputs, by task.
+    """
+    _export(_NetworkAlone(for_inference(network)).eval(), tasks, path)
+
+
+class _NetworkAlone(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return self.network(normalize(image))
+
+
+def _export(module: nn.Module, outputs: Sequence[str], path: Path) -> None:
+    """Write the ONNX graph of a module that maps uint8 N,H,W,3 to outputs in this order."""
     with _quiet():
         program = torch.onnx.export(
-            pipeline,
-            (example,),
+            module,
+            (torch.zeros((2, 97, 131, 3), dtype=torch.uint8),),
             dynamo=True,
             input_names=['image'],
-            output_names=names,
+            output_names=list(outputs),
             dynamic_shapes={'image': {0: 'N', 1: 'H', 2: 'W'}},
             opset_version=OPSET,
             verbose=False,

@@ -8,15 +8,19 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mtperception.upsampling import upsample, upsampled_argmax
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def normalize(image: torch.Tensor) -> torch.Tensor:
     """Map RGB uint8 N,H,W,3 to the ImageNet-normalised float32 N,3,H,W that networks take."""
-    mean = torch.tensor(IMAGENET_MEAN, device=image.device) * 255
-    std = torch.tensor(IMAGENET_STD, device=image.device) * 255
-    return ((image.to(torch.float32) - mean) / std).permute(0, 3, 1, 2)
+    mean, std = (
+        torch.tensor(values, device=image.device)[:, None, None] * 255 for values in (IMAGENET_MEAN, IMAGENET_STD)
+    )
+    # Bytes are moved, not floats; and what is then done by channel runs over whole planes.
+    return (image.permute(0, 3, 1, 2).to(torch.float32) - mean) / std
 
 
 class Pipeline(nn.Module):
@@ -53,24 +57,21 @@ class Pipeline(nn.Module):
             maps |= self._labels(raw['segmentation'].float(), size)
         if 'depth' in raw:
             # The network's output is signed; the published post-processing takes its absolute value.
-            maps['depth'] = _upsample(raw['depth'].float(), size)[:, 0].abs().clamp(*self.depth_range)
+            maps['depth'] = upsample(raw['depth'].float(), size)[:, 0].abs().clamp(*self.depth_range)
         if 'normals' in raw:
-            normals = functional.normalize(_upsample(raw['normals'].float(), size), dim=1)
+            normals = functional.normalize(upsample(raw['normals'].float(), size), dim=1)
             maps['normals'] = normals.permute(0, 2, 3, 1)
         return maps
 
     def _labels(self, logits: torch.Tensor, size: torch.Size) -> dict[str, torch.Tensor]:
         first, end = self.classes
         logits = logits[:, first:end]
-        labels = _upsample(logits, size).argmax(dim=1)
-        confidence = _upsample(logits.softmax(dim=1).amax(dim=1, keepdim=True), size)[:, 0]
+        labels = upsampled_argmax(logits, size) + first
+        # The classes last: that is the axis along which every backend has a fast softmax.
+        largest = logits.permute(0, 2, 3, 1).softmax(dim=-1).amax(dim=-1)
+        confidence = upsample(largest[:, None], size)[:, 0]
         return {
-            # TensorRT converts uint8 only from and to floats.
-            'labels': (labels + first).to(torch.float32).to(torch.uint8),
+            # TensorRT converts uint8 only from and to floats; both are.
+            'labels': labels.to(torch.uint8),
             'confidence': (confidence * 255).round().to(torch.uint8),
         }
-
-
-def _upsample(x: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """Bilinear, half-pixel centres."""
-    return functional.interpolate(x, size=size, mode='bilinear', align_corners=False)

@@ -1,17 +1,42 @@
 """Where built engines are kept, so that only the first start with a model waits for them."""
 
 import os
+from importlib import metadata
 from pathlib import Path
 
 from mtperception.card import GRAPH, ModelDirectory
 
+_DISTRIBUTIONS = ('onnxruntime-gpu', 'onnxruntime')
 
-def engine_cache(model: ModelDirectory) -> Path:
-    """Folder of the user's cache for the engines of this very graph; it need not exist."""
+
+def engine_cache(model: ModelDirectory, provider: str, version: str | None = None) -> Path:
+    """Folder of the user's cache for the engines of this very graph; it need not exist.
+
+    Args:
+        model: whose graph; another graph has another folder.
+        provider: what builds the engines, as in 'tensorrt'.
+        version: of ONNX Runtime, by default the one installed: an engine is for the library that built it.
+    """
     root = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
-    return root / 'mtperception' / 'tensorrt' / model.card.sha256[GRAPH][:16]
+    return root / 'mtperception' / provider / (version or _installed_version()) / model.card.sha256[GRAPH][:16]
 
 
-def has_engine(model: ModelDirectory) -> bool:
-    """Whether an engine was built for this graph before."""
-    return any(engine_cache(model).glob('*.engine'))
+def engine_folder(cache: Path, precision: str, shape: tuple[int, int, int]) -> Path:
+    """Folder in `engine_cache` for the engine of one precision and shape (batch, height, width)."""
+    batch, height, width = shape
+    return cache / f'{precision}-{batch}x{height}x{width}'
+
+
+def has_engine(folder: Path) -> bool:
+    """Whether an engine was built before: of one shape (`engine_folder`), or of any (`engine_cache`)."""
+    return next(folder.rglob('*.engine'), None) is not None
+
+
+def _installed_version() -> str:
+    """Of ONNX Runtime, without the time that importing it takes; 'none' if it is not installed."""
+    for name in _DISTRIBUTIONS:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return 'none'

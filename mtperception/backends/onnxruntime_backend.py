@@ -1,12 +1,13 @@
 """ONNX Runtime: the CPU, CUDA and TensorRT execution providers."""
 
 import logging
+import os
 import time
 
 import numpy as np
 
 from mtperception.backends.backend import Backend, BackendUnavailableError, Maps, Runner
-from mtperception.backends.engine_cache import engine_cache
+from mtperception.backends.engine_cache import engine_cache, engine_folder, has_engine
 from mtperception.card import ModelDirectory
 
 try:
@@ -24,6 +25,21 @@ PROVIDERS = {
 """Execution providers by kind of device: the first is the one asked for, the others take what it does not support."""
 
 PRECISIONS = {'cpu': ('fp32',), 'cuda': ('fp32',), 'tensorrt': ('fp32', 'fp16')}
+OPTIONS = {
+    'CPUExecutionProvider': {},
+    # fp32 is fp32: not the TF32 that CUDA and TensorRT use for it by themselves.
+    'CUDAExecutionProvider': {'device_id': '{device}', 'use_tf32': '0'},
+    'TensorrtExecutionProvider': {
+        'device_id': '{device}',
+        'trt_engine_cache_enable': 'True',
+        'trt_engine_cache_path': '{engines}',
+        'trt_timing_cache_enable': 'True',
+        'trt_timing_cache_path': '{cache}',
+        'trt_fp16_enable': '{fp16}',
+    },
+}
+"""Options by provider, with places for what is known only when a session is opened."""
+
 _FATAL = 4  # severity: errors arrive as exceptions, warnings about fall-backs are checked for here
 _log = logging.getLogger(__name__)
 
@@ -40,20 +56,46 @@ class OnnxRuntimeBackend(Backend):
             raise BackendUnavailableError(
                 f'onnxruntime on {device} has no {precision}: choose one of {", ".join(PRECISIONS[self._kind])}'
             )
-        self._model = model
-        options = _provider_options(model, index, precision)
-        self._providers = [(provider, options.get(provider, {})) for provider in PROVIDERS[self._kind]]
+        self._graph = str(model.graph)
+        self._index = index or '0'
+        self._cache = engine_cache(model, self._kind)
 
     def _compile(self, batch: int, height: int, width: int) -> Runner:
-        if self._kind == 'tensorrt':
+        shape = (batch, height, width)
+        engines = engine_folder(self._cache, self.precision, shape)
+        builds = self._kind == 'tensorrt' and not has_engine(engines)
+        if builds:
             # The provider makes one folder, not those above it.
-            engine_cache(self._model).mkdir(parents=True, exist_ok=True)
-            _log.warning('TensorRT for %dx%d: without an engine in the cache this takes minutes, once', width, height)
+            engines.mkdir(parents=True, exist_ok=True)
+            _log.warning('building a TensorRT engine for %d x %dx%d: this takes minutes, once', batch, width, height)
+        start = time.perf_counter()
+        session = self._open_session(shape)
+        # The first run of a session allocates (and builds the engine): not in a timed frame.
+        outputs = session.run(None, {'image': np.zeros((*shape, 3), np.uint8)})
+        if builds:
+            _log.warning('built the TensorRT engine in %.0f s', time.perf_counter() - start)
+        names = (output.name for output in session.get_outputs())
+        kinds = {name: (output.dtype, output.shape) for name, output in zip(names, outputs, strict=True)}
+
+        def run(images: np.ndarray) -> Maps:
+            begin = time.perf_counter()
+            maps = _run_bound(session, np.ascontiguousarray(images), kinds)
+            self.latency_ms = {'inference': (time.perf_counter() - begin) * 1e3}
+            return maps
+
+        return run
+
+    def _open_session(self, shape: tuple[int, int, int]) -> onnxruntime.InferenceSession:
+        """A session for one shape, on the device that was asked for."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _FATAL
-        for dimension, size in zip(('N', 'H', 'W'), (batch, height, width), strict=True):
+        cores = len(os.sched_getaffinity(0))
+        if cores < (os.cpu_count() or 1):
+            # ONNX Runtime counts the cores of the machine, not those that this process may use.
+            options.intra_op_num_threads = cores
+        for dimension, size in zip(('N', 'H', 'W'), shape, strict=True):
             options.add_free_dimension_override_by_name(dimension, size)
-        session = onnxruntime.InferenceSession(str(self._model.graph), options, providers=self._providers)
+        session = onnxruntime.InferenceSession(self._graph, options, providers=self._providers(shape))
         # ONNX Runtime falls back to other providers by itself.
         wanted = PROVIDERS[self._kind][0]
         if wanted not in session.get_providers():
@@ -61,29 +103,36 @@ class OnnxRuntimeBackend(Backend):
                 f'onnxruntime {onnxruntime.__version__} on {self.device}: {wanted} did not load, only '
                 f'{", ".join(session.get_providers())}: install onnxruntime-gpu and the CUDA libraries that it names'
             )
-        names = [output.name for output in session.get_outputs()]
+        return session
 
-        def run(images: np.ndarray) -> Maps:
-            start = time.perf_counter()
-            outputs = session.run(names, {'image': images})
-            self.latency_ms = {'inference': (time.perf_counter() - start) * 1e3}
-            return dict(zip(names, outputs, strict=True))
+    def _providers(self, shape: tuple[int, int, int]) -> list[tuple[str, dict[str, str]]]:
+        """Providers with their options, the one asked for first."""
+        values = {
+            'device': self._index,
+            'engines': engine_folder(self._cache, self.precision, shape),
+            'cache': self._cache,
+            'fp16': self.precision == 'fp16',
+        }
+        return [
+            (provider, {key: option.format(**values) for key, option in OPTIONS[provider].items()})
+            for provider in PROVIDERS[self._kind]
+        ]
 
-        # The first run of a session allocates (and builds the engine): not in a timed frame.
-        run(np.zeros((batch, height, width, 3), np.uint8))
-        return run
 
+def _run_bound(
+    session: onnxruntime.InferenceSession, images: np.ndarray, kinds: dict[str, tuple[np.dtype, tuple[int, ...]]]
+) -> Maps:
+    """Run on the bytes where they are, into new arrays: nothing is copied but between devices.
 
-def _provider_options(model: ModelDirectory, device_index: str, precision: str) -> dict[str, dict[str, str]]:
-    """Options by provider."""
-    cuda = {'device_id': device_index or '0'}
-    cache = str(engine_cache(model))
-    tensorrt = cuda | {
-        'trt_engine_cache_enable': 'True',
-        'trt_engine_cache_path': cache,
-        'trt_timing_cache_enable': 'True',
-        'trt_timing_cache_path': cache,
-        'trt_fp16_enable': str(precision == 'fp16'),
-    }
-    # fp32 is fp32: not the TF32 that both use for it by themselves.
-    return {'CUDAExecutionProvider': cuda | {'use_tf32': '0'}, 'TensorrtExecutionProvider': tensorrt}
+    Args:
+        session: for the shape of these images.
+        images: uint8 N,H,W,3, contiguous.
+        kinds: type and shape of the outputs by name.
+    """
+    binding = session.io_binding()
+    binding.bind_input('image', 'cpu', 0, images.dtype, images.shape, images.ctypes.data)
+    maps = {name: np.empty(shape, dtype) for name, (dtype, shape) in kinds.items()}
+    for name, map_ in maps.items():
+        binding.bind_output(name, 'cpu', 0, map_.dtype, map_.shape, map_.ctypes.data)
+    session.run_with_iobinding(binding)
+    return maps

@@ -35,6 +35,10 @@ COMMANDS = {
         'mtperception.cli.replay:replay',
         'Score a model on every image of a ROS 2 bag, against its depth sensor and from frame to frame.',
     ),
+    'benchmark': (
+        'mtperception.cli.benchmark:benchmark',
+        "How fast a model is here, beside the network as its authors' code runs it.",
+    ),
     'train': ('mtperception.cli.train:train', 'Train a network as a configuration says.'),
     'download': ('mtperception.cli.download:download', 'Fetch the files of a data set.'),
     'export': ('mtperception.cli.export:export', 'Turn a checkpoint of a training run into a model directory.'),

@@ -1,0 +1,233 @@
+"""The benchmark: each way to run a model, at each size, beside the baseline."""
+
+import importlib
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from importlib import metadata
+from itertools import cycle
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+
+from mtperception.backends import BACKENDS, Backend, BackendUnavailableError, open_backend
+from mtperception.benchmark.agreement import Agreement, compare
+from mtperception.benchmark.candidates import Candidate
+from mtperception.benchmark.memory import peak_memory
+from mtperception.benchmark.timing import Budget, Latency, measure
+from mtperception.card import ModelDirectory, open_model
+from mtperception.hardware import describe_hardware
+from mtperception.selftest import SelfTestError
+from mtperception.synthetic import SyntheticRoom
+
+RENDERED_IMAGES = 4
+_PACKAGES = ('numpy', 'torch', 'onnxruntime', 'onnxruntime-gpu', 'openvino')
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a graph is run on."""
+
+    width: int
+    height: int
+    batch: int = 1
+
+    def __str__(self) -> str:
+        """As in `2 x 640x480`; without the 1 of a single image."""
+        return f'{f"{self.batch} x " if self.batch > 1 else ""}{self.width}x{self.height}'
+
+
+@dataclass(frozen=True)
+class Result:
+    """One way to run the model at one shape. What needs PyTorch is None without it."""
+
+    candidate: Candidate
+    shape: Shape
+    whole: Latency
+    """Bytes on the host in, maps on the host out."""
+    forward: Latency | None
+    """The network alone."""
+    baseline: Latency | None
+    """The same network in eager PyTorch, fp32, NCHW, forward only, on the same device, in turns with the others."""
+    agreement: Agreement | None
+    """With PyTorch in fp32."""
+    prepare_s: float
+    """Seconds to specialise for the shape."""
+    memory_mib: float | None
+    """By how much the memory of the process, or that in use on the GPU, grew; None where that is not known."""
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times faster than the baseline, by medians."""
+        return self.baseline.median_ms / self.whole.median_ms if self.baseline else None
+
+    @property
+    def images_per_second(self) -> float:
+        """Over all runs."""
+        return self.shape.batch / self.whole.mean_ms * 1e3
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """A way to run the model that cannot be had here."""
+
+    candidate: Candidate
+    reason: str
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """All that was measured, and what it was measured on."""
+
+    model: str
+    results: tuple[Result, ...]
+    unavailable: tuple[Unavailable, ...]
+    images: str
+    hardware: str
+    versions: Mapping[str, str]
+
+
+def benchmark(
+    model: str | Path,
+    candidates: Sequence[Candidate],
+    shapes: Sequence[Shape],
+    *,
+    budget: Budget,
+    photographs: Sequence[np.ndarray] = (),
+    on_step: Callable[[int], None] = lambda done: None,
+) -> Benchmark:
+    """Measure each candidate at each shape.
+
+    Args:
+        model: a model directory, or the name of an installed one.
+        candidates: ways to run it; what cannot be had is named with the reason.
+        shapes: sizes and batches.
+        budget: how long each candidate is measured at each shape.
+        photographs: uint8 H,W,3 images of any size to run on, instead of those that the package renders.
+        on_step: called with the number of measurements done, after each one; there are candidates x shapes.
+
+    Raises:
+        ResourceNotFoundError, ModelError: no such model, or one that is not complete.
+        ValueError: for a shape without pixels or with too many.
+    """
+    directory = open_model(model)
+    results: list[Result] = []
+    unavailable: list[Unavailable] = []
+    with ExitStack() as stack:
+        bench = _Bench(directory, budget, photographs, stack)
+        for index, candidate in enumerate(candidates):
+            try:
+                for step, shape in enumerate(shapes, index * len(shapes)):
+                    results.append(bench.measure(candidate, shape))
+                    on_step(step + 1)
+            except (BackendUnavailableError, SelfTestError) as error:
+                unavailable.append(Unavailable(candidate, str(error)))
+                on_step((index + 1) * len(shapes))
+    return Benchmark(
+        model=directory.card.name,
+        results=tuple(results),
+        unavailable=tuple(unavailable),
+        images=f'{len(photographs)} photographs' if photographs else f'{RENDERED_IMAGES} rendered images',
+        hardware=describe_hardware(),
+        versions=_versions(),
+    )
+
+
+class _Bench:
+    """What measurements share: images and expected maps by shape, and the graph of the network alone."""
+
+    def __init__(
+        self, model: ModelDirectory, budget: Budget, photographs: Sequence[np.ndarray], stack: ExitStack
+    ) -> None:
+        self._model = model
+        self._budget = budget
+        self._photographs = photographs
+        self._stack = stack
+        self._reference = _load_reference()
+        self._expected: dict[Shape, list[Mapping[str, np.ndarray]]] = {}
+        self._network_alone: ModelDirectory | None = None
+
+    def measure(self, candidate: Candidate, shape: Shape) -> Result:
+        """Measure one candidate at one shape, with a backend that has seen no other."""
+        batches = _batches(self._photographs, shape)
+        functions: dict[str, Callable[[], object]] = {}
+        with ExitStack() as stack:
+            if self._reference:
+                functions['baseline'] = self._reference.baseline(self._model, candidate.baseline_device, batches[0])
+            with peak_memory(candidate.baseline_device) as memory:
+                backend = stack.enter_context(
+                    closing(open_backend(self._model, candidate.backend, candidate.device, candidate.precision))
+                )
+                start = time.perf_counter()
+                backend.prepare(*batches[0].shape[:3])
+                prepare_s = time.perf_counter() - start
+                maps = [backend.run(batch) for batch in batches]
+            turns = cycle(batches)
+            functions['whole'] = lambda: backend.run(next(turns))
+            if self._reference:
+                functions['forward'] = self._forward(candidate, batches[0], stack)
+            times = measure(functions, self._budget)
+        return Result(
+            candidate,
+            shape,
+            times['whole'],
+            times.get('forward'),
+            times.get('baseline'),
+            self._agreement(shape, batches, maps),
+            prepare_s,
+            memory.mebibytes,
+        )
+
+    def _forward(self, candidate: Candidate, images: np.ndarray, stack: ExitStack) -> Callable[[], object]:
+        """Runs the network alone, by the same library."""
+        if candidate.backend == 'torch':
+            return self._reference.forward(self._model, candidate.device, candidate.precision, images)
+        if self._network_alone is None:
+            folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix='mtperception-')))
+            self._network_alone = self._reference.network_alone(self._model, folder)
+        opened: Backend = BACKENDS[candidate.backend](self._network_alone, candidate.device, candidate.precision)
+        stack.enter_context(closing(opened))
+        return lambda: opened.run(images)
+
+    def _agreement(
+        self, shape: Shape, batches: Sequence[np.ndarray], maps: Sequence[Mapping[str, np.ndarray]]
+    ) -> Agreement | None:
+        if not self._reference:
+            return None
+        if shape not in self._expected:
+            self._expected[shape] = [self._reference.reference_maps(self._model, batch) for batch in batches]
+        found, expected = (
+            {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            for parts in (maps, self._expected[shape])
+        )
+        return compare(found, expected)
+
+
+def _load_reference() -> ModuleType | None:
+    """`mtperception.benchmark.reference`; None without PyTorch."""
+    try:
+        return importlib.import_module('mtperception.benchmark.reference')
+    except (ImportError, BackendUnavailableError):
+        return None
+
+
+def _batches(photographs: Sequence[np.ndarray], shape: Shape) -> list[np.ndarray]:
+    """Different images, so that no time is that of a single one: uint8 N,H,W,3 each."""
+    if photographs:
+        size = (shape.width, shape.height)
+        images = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in photographs]
+    else:
+        room = SyntheticRoom(shape.width, shape.height)
+        images = [room.frame(2.0 * i).image for i in range(RENDERED_IMAGES)]
+    turns = [images[i:] + images[:i] for i in range(len(images))]
+    return [np.stack([image for image, _ in zip(cycle(turn), range(shape.batch), strict=False)]) for turn in turns]
+
+
+def _versions() -> dict[str, str]:
+    """Of what runs the model, by the name of its package."""
+    installed = {distribution.name for distribution in metadata.distributions()}
+    return {package: metadata.version(package) for package in _PACKAGES if package in installed}

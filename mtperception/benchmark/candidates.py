@@ -1,0 +1,71 @@
+"""What there is to measure: every backend on every device in every precision, less what nobody asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mtperception.backends.backend import BACKENDS, PRECISIONS
+from mtperception.backends.selection import AUTO_ORDER
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to run a model."""
+
+    backend: str
+    device: str
+    precision: str
+
+    def __str__(self) -> str:
+        """As in `torch on cpu, fp32`."""
+        return f'{self.backend} on {self.device}, {self.precision}'
+
+    @property
+    def baseline_device(self) -> str:
+        """The device on which PyTorch runs beside it."""
+        return self.device.replace('tensorrt', 'cuda')
+
+
+def list_candidates(
+    backends: Sequence[str] = (), devices: Sequence[str] = (), precisions: Sequence[str] = ()
+) -> list[Candidate]:
+    """Combinations of what is asked for, whether they can be had or not; nothing asked for means all.
+
+    Args:
+        backends: keys of `BACKENDS`.
+        devices: 'cpu', 'cuda:N' or 'tensorrt:N', with or without the number.
+        precisions: of `PRECISIONS`.
+
+    Raises:
+        ValueError: for an unknown backend or precision, or if no backend asked for runs on any device asked for.
+    """
+    _check('backend', backends, list(BACKENDS))
+    _check('precision', precisions, PRECISIONS)
+    wanted = {device.partition(':')[0]: device for device in devices}
+    places = [
+        (backend, _device(place, wanted))
+        for backend, place in AUTO_ORDER
+        if (not backends or backend in backends) and (not wanted or place.partition(':')[0] in wanted)
+    ]
+    if not places:
+        raise ValueError(
+            f'backend {", ".join(backends) or "of any name"} on device {", ".join(devices)}: expected one of '
+            f'{", ".join(f"{backend} on {place}" for backend, place in AUTO_ORDER)}'
+        )
+    return [
+        Candidate(backend, device, precision)
+        for backend, device in places
+        for precision in PRECISIONS
+        if not precisions or precision in precisions
+    ]
+
+
+def _device(place: str, wanted: dict[str, str]) -> str:
+    """The place of AUTO_ORDER, with the number that was asked for."""
+    asked = wanted.get(place.partition(':')[0], '')
+    return asked if ':' in asked else place
+
+
+def _check(what: str, found: Sequence[str], known: Sequence[str]) -> None:
+    unknown = [name for name in found if name not in known]
+    if unknown:
+        raise ValueError(f'unknown {what} {unknown[0]!r}: expected {", ".join(known)}')

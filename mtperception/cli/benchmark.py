@@ -1,0 +1,191 @@
+"""`mtperception benchmark`: how fast a model is on this machine."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import cv2
+import numpy as np
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from mtperception import __version__
+from mtperception.backends import BACKENDS
+from mtperception.backends.backend import PRECISIONS
+from mtperception.benchmark.benchmark import Benchmark, Result, Shape
+from mtperception.benchmark.benchmark import benchmark as run_benchmark
+from mtperception.benchmark.candidates import list_candidates
+from mtperception.benchmark.timing import Budget
+from mtperception.card import DEFAULT_MODEL
+from mtperception.cli.progress import progress
+
+SIZE = '640x480'
+BASELINE = 'the same network in eager PyTorch, fp32, NCHW, forward pass only'
+WIDTH = 120
+"""Characters of a line in a file."""
+
+_Columns = tuple[tuple[str, str, str], ...]
+"""Of a table: the key of a row in the JSON, heading and format."""
+
+
+def benchmark(
+    model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
+    backend: Annotated[list[str] | None, typer.Option(help=f'{", ".join(BACKENDS)}; may be repeated.')] = None,
+    device: Annotated[list[str] | None, typer.Option(help='cpu, cuda:N or tensorrt:N; may be repeated.')] = None,
+    precision: Annotated[list[str] | None, typer.Option(help=f'{", ".join(PRECISIONS)}; may be repeated.')] = None,
+    size: Annotated[
+        list[str] | None, typer.Option(metavar='WxH', help=f'Size of images, by default {SIZE}; may be repeated.')
+    ] = None,
+    batch: Annotated[
+        list[int] | None, typer.Option(min=1, help='Images at a time, by default 1; may be repeated.')
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0, help='How long each combination is measured.')] = 10.0,
+    iterations: Annotated[int | None, typer.Option(min=1, help='Runs of each, in place of --seconds.')] = None,
+    image: Annotated[
+        list[Path] | None, typer.Option(metavar='FILE', help='Image to run on, not a rendered one; may be repeated.')
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option('--json', metavar='FILE', help='Write the result here.')] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar='FILE', help='Draw latency against pixels and batch (png, svg, pdf).')
+    ] = None,
+) -> None:
+    """Measure how fast a model is on this machine, beside the network as its authors' code runs it.
+
+    All backends, devices and precisions that no option rules out are measured, from the bytes of an image to finished
+    maps. Each takes turns with the baseline, the same network in eager PyTorch, fp32, forward pass only, so that other
+    work on the machine disturbs both alike. What cannot be had here is named, with the reason.
+
+    Example: mtperception benchmark --backend openvino --backend onnxruntime --device cpu --size 640x480 --size 320x240
+    """
+    candidates = list_candidates(backend or (), device or (), precision or ())
+    shapes = [Shape(*_size(text), count) for text in size or (SIZE,) for count in batch or (1,)]
+    photographs = [_read(path) for path in image or ()]
+    draw = _prepare_plot() if plot else None
+    for file in (json_file, plot):
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+    with progress('measuring', len(candidates) * len(shapes)) as move:
+        done = run_benchmark(
+            model,
+            candidates,
+            shapes,
+            budget=Budget(seconds, iterations),
+            photographs=photographs,
+            on_step=move,
+        )
+    if json_file:
+        json_file.write_text(json.dumps(as_json(done), indent=1) + '\n', encoding='utf-8')
+    _print(done)
+    if not done.results:
+        raise RuntimeError('nothing was measured: each combination asked for is named above, with the reason')
+    if draw:
+        draw(done.results).savefig(plot)
+
+
+def as_json(done: Benchmark) -> dict[str, Any]:
+    """What `--json` writes."""
+    first = next(iter(done.results), None)
+    return {
+        'mtperception': __version__,
+        'command': 'benchmark',
+        'model': done.model,
+        'hardware': done.hardware,
+        'versions': dict(done.versions),
+        'images': done.images,
+        'baseline': {'median_ms': first.baseline.median_ms, 'what': BASELINE} if first and first.baseline else None,
+        'results': [_row(result) for result in done.results],
+        'unavailable': [{**vars(missing.candidate), 'reason': missing.reason} for missing in done.unavailable],
+    }
+
+
+def _row(result: Result) -> dict[str, Any]:
+    return {
+        **vars(result.candidate),
+        **vars(result.shape),
+        'median_ms': result.whole.median_ms,
+        'p90_ms': result.whole.p90_ms,
+        'p99_ms': result.whole.p99_ms,
+        'forward_ms': result.forward.median_ms if result.forward else None,
+        'baseline_ms': result.baseline.median_ms if result.baseline else None,
+        'ratio': result.ratio,
+        'runs': result.whole.runs,
+        'images_per_second': result.images_per_second,
+        'prepare_s': result.prepare_s,
+        'memory_mib': result.memory_mib,
+        'label_agreement': result.agreement.labels if result.agreement else None,
+        'depth_difference': result.agreement.depth if result.agreement else None,
+    }
+
+
+_TIMES: _Columns = (
+    ('median_ms', 'median', '.2f'),
+    ('p90_ms', 'p90', '.2f'),
+    ('p99_ms', 'p99', '.2f'),
+    ('forward_ms', 'forward', '.2f'),
+    ('baseline_ms', 'baseline', '.1f'),
+    ('ratio', 'ratio', '.2f'),
+)
+_COSTS: _Columns = (
+    ('images_per_second', 'images/s', '.1f'),
+    ('memory_mib', 'MiB', '.0f'),
+    ('prepare_s', 'prepare s', '.2f'),
+    ('label_agreement', 'labels equal', '.2%'),
+    ('depth_difference', 'depth off', '.2%'),
+)
+
+
+def _print(done: Benchmark) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    if done.results:
+        console.print(_table(done, 'milliseconds, image in to all maps out', _TIMES))
+        console.print(_table(done, 'what it costs, and whether it is right', _COSTS))
+    for missing in done.unavailable:
+        console.print(f'{missing.candidate}: not measured: {missing.reason}', markup=False, highlight=False)
+    versions = ', '.join(f'{name} {version}' for name, version in done.versions.items())
+    console.print(f'{done.hardware}; {versions}; {done.images}', markup=False, highlight=False)
+    if any(result.baseline for result in done.results):
+        console.print(f'baseline: {BASELINE}', highlight=False)
+    elif done.results:
+        console.print('no baseline and no check of the maps: they need PyTorch (mtperception[torch])', markup=False)
+
+
+def _table(done: Benchmark, title: str, columns: _Columns) -> Table:
+    table = Table(title=f'{done.model}: {title}', box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table.add_column('backend', no_wrap=True)
+    table.add_column('size', no_wrap=True)
+    for _, heading, _ in columns:
+        table.add_column(heading, justify='right', no_wrap=True)
+    for result in done.results:
+        row = _row(result)
+        values = ('-' if row[key] is None else format(row[key], form) for key, _, form in columns)
+        table.add_row(' '.join(vars(result.candidate).values()), str(result.shape), *values)
+    return table
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r'(\d+)x(\d+)', text)
+    if not match:
+        raise typer.BadParameter(f'{text!r}: expected width and height, as in {SIZE}', param_hint='--size')
+    return int(match[1]), int(match[2])
+
+
+def _read(path: Path) -> np.ndarray:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f'{path}: not an image that can be read')
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _prepare_plot() -> Callable[[Sequence[Result]], Any]:
+    """The function that draws. What it lacks is said before the measurements, not after."""
+    try:
+        from mtperception.benchmark.plots import plot_cost
+    except ImportError as error:
+        raise ImportError(f'--plot needs matplotlib ({error}): pip install "mtperception[train]"') from error
+    return plot_cost

@@ -1,0 +1,85 @@
+"""The same function in operations that runtimes do faster: what an exported graph is made of."""
+
+from copy import deepcopy
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mtperception.networks.layers import CRPBlock
+
+FEW_CHANNELS = 4
+"""A convolution to no more than this fills little of a vector register of 8 or 16 outputs."""
+
+
+def for_inference(network: nn.Module) -> nn.Module:
+    """A copy of a network with its slow parts replaced by equal ones (up to rounding); the network itself is kept.
+
+    Chained residual pooling becomes separable, 3x3 convolutions to a few channels become 1x1 convolutions whose results
+    are shifted and added. Training and checkpoints never see this form.
+    """
+    network = deepcopy(network)
+    for name, module in list(network.named_modules()):
+        if isinstance(module, CRPBlock):
+            _put(network, name, SeparableCRPBlock(module))
+        elif isinstance(module, nn.Conv2d) and _is_thin(module):
+            _put(network, name, ShiftedConvolution(module))
+    return network
+
+
+def _put(network: nn.Module, name: str, module: nn.Module) -> None:
+    """Set the module of this dotted name (`Module.set_submodule` is newer than the oldest PyTorch in use)."""
+    parent, _, child = name.rpartition('.')
+    setattr(network.get_submodule(parent), child, module)
+
+
+def _is_thin(convolution: nn.Conv2d) -> bool:
+    """Whether it is a plain 3x3 convolution to a few channels."""
+    plain = (convolution.kernel_size, convolution.stride, convolution.padding, convolution.dilation)
+    return (
+        plain == ((3, 3), (1, 1), (1, 1), (1, 1))
+        and convolution.groups == 1
+        and convolution.out_channels <= FEW_CHANNELS < convolution.in_channels
+    )
+
+
+class SeparableCRPBlock(nn.Module):
+    """`CRPBlock`: the maximum of 5x5 is one of 5 rows of maxima of 5, so 10 comparisons do the work of 25."""
+
+    def __init__(self, block: CRPBlock) -> None:
+        super().__init__()
+        self.convolutions = block.convolutions
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map N,C,H,W to N,C,H,W."""
+        stage, stages = x, []
+        for convolution in self.convolutions:
+            columns = functional.max_pool2d(stage, (5, 1), stride=1, padding=(2, 0))
+            stage = convolution(functional.max_pool2d(columns, (1, 5), stride=1, padding=(0, 2)))
+            stages.append(stage)
+        # The input comes last: ONNX Runtime has it in another memory layout, and would bring each term to that one.
+        return sum(stages[1:], start=stages[0]) + x
+
+
+class ShiftedConvolution(nn.Module):
+    """A 3x3 convolution, padded by 1, from many channels to a few: a 1x1 convolution for all its taps, then their sum.
+
+    Vector registers hold the outputs of a convolution, 16 at a time: 9 taps in one go cost what a single output does.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        channels, depth = convolution.weight.shape[:2]
+        biased = convolution.bias is not None
+        self.taps = nn.Conv2d(depth, 9 * channels, 1, bias=False)
+        self.shifts = nn.Conv2d(9 * channels, channels, 3, padding=1, groups=channels, bias=biased)
+        with torch.no_grad():
+            self.taps.weight.copy_(convolution.weight.permute(0, 2, 3, 1).reshape(9 * channels, depth, 1, 1))
+            # Tap k of the nine is read at the k-th place of the window.
+            self.shifts.weight.copy_(torch.eye(9).reshape(1, 9, 3, 3).expand(channels, -1, -1, -1))
+            if biased:
+                self.shifts.bias.copy_(convolution.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map N,C,H,W to N,C',H,W."""
+        return self.shifts(self.taps(x))

@@ -1,0 +1,92 @@
+"""ONNX Runtime's buffers are the caller's arrays, and engines are kept by all that they depend on."""
+
+import string
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from mtperception.backends.engine_cache import engine_cache, engine_folder, has_engine
+from mtperception.backends.onnxruntime_backend import OPTIONS, PROVIDERS, OnnxRuntimeBackend
+from mtperception.card import GRAPH, ModelDirectory, open_model
+from mtperception.synthetic import SyntheticRoom
+
+
+@pytest.fixture(scope='module')
+def model():
+    return open_model('nyuv2_indoor')
+
+
+def images(count, seconds=0.0):
+    room = SyntheticRoom(96, 64)
+    return np.stack([room.frame(seconds + 2.0 * i).image for i in range(count)])
+
+
+@pytest.mark.parametrize('count', [1, 2])
+def test_bound_buffers_hold_what_a_plain_run_returns(model, count):
+    session = onnxruntime.InferenceSession(model.graph, providers=['CPUExecutionProvider'])
+    names = [output.name for output in session.get_outputs()]
+    expected = dict(zip(names, session.run(names, {'image': images(count)}), strict=True))
+    found = OnnxRuntimeBackend(model, 'cpu', 'fp32').run(images(count))
+    assert set(found) == set(expected)
+    for name, map_ in expected.items():
+        assert (found[name].dtype, found[name].shape) == (map_.dtype, map_.shape)
+    assert np.array_equal(found['labels'], expected['labels'])
+    assert found['depth'] == pytest.approx(expected['depth'], abs=1e-5)
+
+
+def test_runs_share_no_memory(model):
+    """A node may still be publishing the maps of one frame while the next one is computed."""
+    backend = OnnxRuntimeBackend(model, 'cpu', 'fp32')
+    first = backend.run(images(1))
+    kept = {name: map_.copy() for name, map_ in first.items()}
+    second = backend.run(images(1, 9.0))
+    for name in kept:
+        assert not np.shares_memory(first[name], second[name])
+        assert np.array_equal(first[name], kept[name])
+        assert first[name].flags.owndata
+
+
+def test_an_engine_is_kept_by_all_that_it_depends_on(model, monkeypatch, tmp_path):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    cache = engine_cache(model, 'tensorrt', '1.20.0')
+    assert cache == tmp_path / 'mtperception' / 'tensorrt' / '1.20.0' / model.card.sha256[GRAPH][:16]
+    folder = engine_folder(cache, 'fp16', (2, 480, 640))
+    assert folder == cache / 'fp16-2x480x640'
+    other = ModelDirectory(model.path, replace(model.card, sha256={GRAPH: 'f' * 64}))
+    folders = {
+        folder,
+        engine_folder(cache, 'fp32', (2, 480, 640)),
+        engine_folder(cache, 'fp16', (1, 480, 640)),
+        engine_folder(engine_cache(model, 'tensorrt', '1.21.0'), 'fp16', (2, 480, 640)),
+        engine_folder(engine_cache(model, 'cuda', '1.20.0'), 'fp16', (2, 480, 640)),
+        engine_folder(engine_cache(other, 'tensorrt', '1.20.0'), 'fp16', (2, 480, 640)),
+    }
+    assert len(folders) == 6
+
+
+def test_a_built_engine_is_found(model, monkeypatch, tmp_path):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    cache = engine_cache(model, 'tensorrt')
+    assert cache.parent.name == onnxruntime.__version__  # of the one installed
+    assert not has_engine(cache)
+    folder = engine_folder(cache, 'fp16', (1, 480, 640))
+    folder.mkdir(parents=True)
+    assert not has_engine(cache)
+    (folder / 'TensorrtExecutionProvider_TRTKernel_graph_1_fp16.engine').touch()
+    assert has_engine(cache)
+    assert has_engine(folder)
+    assert not has_engine(engine_folder(cache, 'fp16', (1, 240, 320)))
+
+
+def test_options_are_data():
+    assert set(OPTIONS) == {provider for providers in PROVIDERS.values() for provider in providers}
+    places = {
+        name
+        for options in OPTIONS.values()
+        for option in options.values()
+        for _, name, _, _ in string.Formatter().parse(option)
+        if name is not None
+    }
+    assert places == {'device', 'engines', 'cache', 'fp16'}

@@ -1,0 +1,129 @@
+"""`mtperception benchmark`: a table for people, JSON for programs, one line for what cannot be had."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from mtperception import __version__, cli
+from mtperception.hardware import describe_hardware
+from mtperception.synthetic import SyntheticRoom
+
+TINY = ('--device', 'cpu', '--iterations', '2')
+EVERYTHING = ('--precision', 'fp32', '--size', '64x48', '--size', '81x53', '--batch', '2')
+KEYS = {
+    *('backend', 'device', 'precision', 'width', 'height', 'batch', 'median_ms', 'p90_ms', 'p99_ms', 'forward_ms'),
+    *('baseline_ms', 'ratio', 'runs', 'images_per_second', 'prepare_s', 'memory_mib'),
+    *('label_agreement', 'depth_difference'),
+}
+
+
+def run(*arguments):
+    return cli.main(['benchmark', *TINY, *map(str, arguments)])
+
+
+@pytest.fixture(scope='module')
+def done(three_task_model, tmp_path_factory):
+    """One run of all backends at two sizes, one of them odd, and what it wrote and printed."""
+    out = tmp_path_factory.mktemp('benchmark')
+    arguments = ['--model', three_task_model, *EVERYTHING, '--json', out / 'made' / 'b.json', '--plot', out / 'b.svg']
+    command = [sys.executable, '-m', 'mtperception', 'benchmark', *TINY, *map(str, arguments)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert finished.returncode == 0, finished.stderr
+    return json.loads((out / 'made' / 'b.json').read_text(encoding='utf-8')), finished.stdout, out
+
+
+def test_the_result_for_programs(done):
+    content, _, _ = done
+    assert (content['mtperception'], content['command'], content['model']) == (__version__, 'benchmark', 'three')
+    assert content['hardware'] == describe_hardware()
+    assert {'numpy', 'torch', 'openvino'} <= set(content['versions'])
+    assert content['baseline']['median_ms'] == content['results'][0]['baseline_ms']
+    assert all(set(result) == KEYS for result in content['results'])
+    measured = {(result['backend'], result['width'], result['height']) for result in content['results']}
+    assert measured == {(name, *size) for name in ('torch', 'openvino', 'onnxruntime') for size in ((64, 48), (81, 53))}
+    assert {result['batch'] for result in content['results']} == {2}
+
+
+def test_figures_fit_each_other(done):
+    for result in done[0]['results']:
+        assert result['ratio'] == pytest.approx(result['baseline_ms'] / result['median_ms'])
+        assert 0 < result['median_ms'] <= result['p90_ms'] <= result['p99_ms']
+        # Two runs: their mean is their median.
+        assert result['images_per_second'] == pytest.approx(2 * 1000 / result['median_ms'])
+        assert result['runs'] == 2
+        assert min(result['forward_ms'], result['prepare_s']) > 0
+
+
+def test_fast_graphs_give_what_pytorch_does(done):
+    for result in done[0]['results']:
+        assert result['label_agreement'] >= 0.999
+        assert result['depth_difference'] <= 1e-4
+
+
+def test_the_table_for_people(done):
+    content, printed, _ = done
+    for text in ('openvino cpu fp32', '2 x 81x53', 'ratio', 'labels equal', content['hardware'].split(',')[0]):
+        assert text in printed
+    for result in content['results']:
+        assert f'{result["ratio"]:.2f}' in printed
+
+
+def test_the_plot(done):
+    drawn = (done[2] / 'b.svg').read_text(encoding='utf-8')
+    assert drawn.lstrip().startswith('<?xml')
+
+
+def test_what_cannot_be_had_is_one_line_each(capsys, tmp_path):
+    options = ('--backend', 'onnxruntime', '--size', '32x32', '--precision', 'bf16', '--precision', 'fp16')
+    assert run(*options, '--json', tmp_path / 'b.json') == 1
+    printed = capsys.readouterr()
+    content = json.loads((tmp_path / 'b.json').read_text(encoding='utf-8'))
+    assert content['results'] == []
+    assert content['baseline'] is None
+    assert [(entry['precision'], entry['reason']) for entry in content['unavailable']] == [
+        (name, f'onnxruntime on cpu has no {name}: choose one of fp32') for name in ('fp16', 'bf16')
+    ]
+    assert printed.out.count('not measured') == 2
+    assert 'nothing was measured' in printed.err
+
+
+def test_own_images(tmp_path, capsys):
+    image = SyntheticRoom(96, 64).frame(1.0).image
+    cv2.imwrite(str(tmp_path / 'mine.png'), np.ascontiguousarray(image[..., ::-1]))
+    options = ('--backend', 'torch', '--precision', 'fp32', '--size', '48x32', '--image', tmp_path / 'mine.png')
+    assert run(*options, '--json', tmp_path / 'b.json') == 0
+    content = json.loads((tmp_path / 'b.json').read_text(encoding='utf-8'))
+    assert content['images'] == '1 photographs'
+    assert content['results'][0]['label_agreement'] >= 0.999
+
+
+def test_without_torch_the_onnx_backends_are_still_measured(tmp_path):
+    arguments = ['benchmark', *TINY, '--backend', 'openvino', '--precision', 'fp32', '--size', '64x48']
+    arguments += ['--json', str(tmp_path / 'b.json')]
+    code = f'import sys; sys.modules["torch"] = None; from mtperception import cli; sys.exit(cli.main({arguments}))'
+    finished = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False, timeout=120)
+    assert finished.returncode == 0, finished.stderr
+    content = json.loads((tmp_path / 'b.json').read_text(encoding='utf-8'))
+    assert content['baseline'] is None
+    (result,) = content['results']
+    assert result['median_ms'] > 0
+    assert [result[key] for key in ('baseline_ms', 'ratio', 'forward_ms', 'label_agreement')] == [None] * 4
+    assert 'they need PyTorch' in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'status', 'message'),
+    [
+        (('--size', '640'), 2, "'640': expected width and height, as in 640x480"),
+        (('--backend', 'caffe'), 1, 'unknown backend'),
+        (('--image', 'nowhere.png'), 1, 'nowhere.png: not an image'),
+        (('--size', '5000x5000', '--backend', 'openvino', '--precision', 'fp32'), 1, '4096x3072'),
+    ],
+)
+def test_wrong_arguments(arguments, status, message, capsys):
+    assert run(*arguments) == status
+    assert message in ' '.join(capsys.readouterr().err.replace('│', ' ').split())
