@@ -67,6 +67,11 @@ class Checkpoint:
             raise CheckpointError(f'{path}: not a readable checkpoint: {error}') from error
 
 
+def named(kind: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    """Tensors under the names that `Checkpoint.group(kind)` finds them by."""
+    return {f'{kind}/{name}': x for name, x in tensors.items()}
+
+
 def optimizer_tensors(optimizer: Optimizer) -> Tensors:
     """The state of an optimizer, by `<parameter's number>/<name>`; rates come from the configuration."""
     state = optimizer.state_dict()['state']

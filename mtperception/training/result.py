@@ -56,5 +56,6 @@ def _procedure(config: TrainConfig, epochs: int) -> str:
         f'{epochs} of {config.epochs} epochs of {optimizer.name} ({rates}; {optimizer.schedule.name}), batches of '
         f'{config.batch_size} views of {view.crop[1]}x{view.crop[0]} pixels scaled by {view.scale[0]:g} to '
         f'{view.scale[1]:g}, batch norm {config.batch_norm}, {losses}, {config.weighting.name} weighting, '
-        f'{config.regime.name} regime, weights averaged with decay {config.average_decay:g}, {config.precision}; {start}'
+        f'{config.regime.name} regime, weights averaged with decay {config.average_decay:g}, {config.precision}, '
+        f'{start}'
     )

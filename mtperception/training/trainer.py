@@ -18,19 +18,18 @@ from mtperception.training.checkpoint import (
     Checkpoint,
     CheckpointError,
     generator_state,
-    load_optimizer,
-    optimizer_tensors,
+    named,
     set_generator_state,
 )
 from mtperception.training.choice import create
 from mtperception.training.config import TrainConfig, config_to_dict
 from mtperception.training.examples import Batches, TrainingSet, load_batches
 from mtperception.training.losses import LOSSES
-from mtperception.training.optimization import create_optimizers, freeze, learning_rate_factor
+from mtperception.training.optimization import freeze
 from mtperception.training.processes import rank, world_size
 from mtperception.training.record import Record
-from mtperception.training.regimes import REGIMES, SHARED
 from mtperception.training.starting_point import build_network
+from mtperception.training.updates import Updates
 from mtperception.training.validation import Validator, is_better
 from mtperception.training.weighting import WEIGHTINGS
 
@@ -67,20 +66,14 @@ class Trainer:
         self.losses = {task: create('loss', LOSSES, choice.name, choice.options) for task, choice in chosen.items()}
         for loss in self.losses.values():
             loss.prepare(self.examples.class_counts)
-        tasks = tuple(config.tasks)
-        self.weighting = create('weighting', WEIGHTINGS, config.weighting.name, config.weighting.options, tasks)
-        self.regime = create('regime', REGIMES, config.regime.name, config.regime.options, tasks)
-        self.network = build_network(config).to(memory_format=torch.channels_last)
+        options = config.weighting.options
+        self.weighting = create('weighting', WEIGHTINGS, config.weighting.name, options, tuple(config.tasks)).to(device)
+        self.network = build_network(config).to(device, memory_format=torch.channels_last)
         freeze(self.network, config)
-        self.network.to(device)
-        self.weighting.to(device)
         self.average = AveragedModel(self.network, multi_avg_fn=_average_with(config.average_decay), use_buffers=True)
-        self.optimizers = create_optimizers(self.network, self.weighting, config)
-        self.pending = dict.fromkeys(self.optimizers, 0)
-        """Batches whose gradients have been added up since a part's last update."""
-        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == 'fp16')
+        self.updates = Updates(self.network, self.weighting, config, device)
         self.steps = 0
-        self.epoch_losses: dict[str, list[float]] = {task: [0.0, 0] for task in tasks}
+        self.epoch_losses = self._no_losses()
         """By task: sum of the epoch's losses, and their number."""
         self.metrics: dict[str, float] = {}
         self.protocol: dict[str, Any] = {}
@@ -132,15 +125,12 @@ class Trainer:
         Returns:
             Loss by task, over the batch of all processes, of the tasks that it has annotations for.
         """
-        self._set_learning_rates()
+        self.updates.set_learning_rates(self.steps, self.total_steps)
         count, annotated = self._over_all_processes(len(images), annotated)
         losses = self._forward(images, targets, [task for task in self.config.tasks if annotated[task]])
         if losses:
-            self.scaler.scale(self.weighting(losses)).backward()
-        contributed = annotated | {SHARED: len(losses)}
-        for part in self.pending:
-            self.pending[part] += 1 if contributed[part] else 0
-        self._update(self.regime.due(count, annotated))
+            self.updates.add(self.weighting(losses), annotated)
+        self.updates.step(count, annotated)
         self.average.update_parameters(self.network)
         self.steps += 1
         values = {task: float(loss.detach()) for task, loss in losses.items()}
@@ -149,12 +139,6 @@ class Trainer:
             self.epoch_losses[task][1] += 1
         self.record.step(self.steps, values)
         return values
-
-    def _set_learning_rates(self) -> None:
-        factor = learning_rate_factor(self.config.optimizer, self.steps, self.total_steps)
-        for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group['lr'] = group['base_lr'] * factor
 
     def _over_all_processes(self, images: int, annotated: Mapping[str, int]) -> tuple[int, dict[str, int]]:
         """Images in the batch of all processes, and how many of them are annotated, by task."""
@@ -182,29 +166,11 @@ class Trainer:
         enlarged = functional.interpolate(output.float(), seen.shape[-2:], mode='bilinear', align_corners=False)
         return self.losses[task](enlarged, seen)
 
-    def _update(self, parts: set[str]) -> None:
-        """Let these parts take their step, with the mean of the gradients that were added up for them."""
-        due = {part: optimizer for part, optimizer in self.optimizers.items() if part in parts and self.pending[part]}
-        for part, optimizer in due.items():
-            self.scaler.unscale_(optimizer)
-            for parameter in _parameters(optimizer):
-                if parameter.grad is not None and self.pending[part] > 1:
-                    parameter.grad /= self.pending[part]
-        if self.config.optimizer.clip_norm:
-            parameters = [parameter for optimizer in due.values() for parameter in _parameters(optimizer)]
-            nn.utils.clip_grad_norm_(parameters, self.config.optimizer.clip_norm)
-        for part, optimizer in due.items():
-            self.scaler.step(optimizer)
-            optimizer.zero_grad()
-            self.pending[part] = 0
-        if due:
-            self.scaler.update()
-
     def end_epoch(self) -> None:
         """Count the epoch, tell the weighting, validate if it is time, write the checkpoints."""
         means = {task: total / count for task, (total, count) in self.epoch_losses.items() if count}
         self.weighting.end_epoch(means)
-        self.epoch_losses = {task: [0.0, 0] for task in self.config.tasks}
+        self.epoch_losses = self._no_losses()
         self.batches.epoch += 1
         self.batches.done = 0
         improved = False
@@ -214,6 +180,9 @@ class Trainer:
         if improved:
             self.save(BEST)  # first: killed in between, the run measures and writes it again
         self.save(LAST)
+
+    def _no_losses(self) -> dict[str, list[float]]:
+        return {task: [0.0, 0] for task in self.config.tasks}
 
     def _validate(self) -> bool:
         """Measure the averaged weights; whether they are the best so far. The first process does it for all."""
@@ -232,34 +201,22 @@ class Trainer:
         """Write a checkpoint into the run's folder; the first process does it."""
         if rank():
             return
-        tensors = {f'network/{key}': x for key, x in self.network.state_dict().items()}
-        tensors |= {f'average/{key}': x for key, x in self.average.module.state_dict().items()}
-        tensors |= {f'weighting/{key}': x for key, x in self.weighting.state_dict().items()}
-        for kind, module in self._with_gradients().items():
-            named = module.named_parameters()
-            tensors |= {f'{kind}/{key}': x.grad for key, x in named if x.grad is not None}
-        for part, optimizer in self.optimizers.items():
-            tensors |= {f'optimizer/{part}/{key}': x for key, x in optimizer_tensors(optimizer).items()}
+        tensors = named('network', self.network.state_dict()) | named('average', self.average.module.state_dict())
+        tensors |= named('weighting', self.weighting.state_dict()) | self.updates.tensors()
         scalars = {
             'epoch': self.epoch,
             'batches_done': self.batches.done,
             'steps': self.steps,
             'averaged': int(self.average.n_averaged),
-            'pending': self.pending,
-            'regime': self.regime.state_dict(),
-            'scaler': self.scaler.state_dict(),
             'epoch_losses': self.epoch_losses,
             'metrics': self.metrics,
             'protocol': self.protocol,
             'best': self.best,
             'generator': generator_state(),
             'config': config_to_dict(self.config),
+            **self.updates.scalars(),
         }
         Checkpoint(tensors, scalars).write(self.out / name)
-
-    def _with_gradients(self) -> dict[str, nn.Module]:
-        """What may wait for its update with gradients, by their kind in a checkpoint."""
-        return {'gradients': self.network, 'weighting_gradients': self.weighting}
 
     def _resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same configuration."""
@@ -274,17 +231,8 @@ class Trainer:
         self.average.module.load_state_dict(checkpoint.group('average'))
         self.average.n_averaged.fill_(state['averaged'])
         self.weighting.load_state_dict(checkpoint.group('weighting'))
-        for kind, module in self._with_gradients().items():
-            gradients = checkpoint.group(kind)
-            for name, parameter in module.named_parameters():
-                if name in gradients:
-                    parameter.grad = torch.empty_like(parameter).copy_(gradients[name])
-        for part, optimizer in self.optimizers.items():
-            load_optimizer(optimizer, checkpoint.group(f'optimizer/{part}'))
+        self.updates.restore(checkpoint)
         self.batches.epoch, self.batches.done, self.steps = state['epoch'], state['batches_done'], state['steps']
-        self.pending = state['pending']
-        self.regime.load_state_dict(state['regime'])
-        self.scaler.load_state_dict(state['scaler'])
         self.epoch_losses = state['epoch_losses']
         self.metrics, self.protocol, self.best = state['metrics'], state['protocol'], state['best']
         set_generator_state(state['generator'])
@@ -296,10 +244,6 @@ def _parallel(network: nn.Module, device: torch.device) -> nn.Module:
         return network
     devices = [device] if device.type == 'cuda' else None
     return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=True)
-
-
-def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
-    return [parameter for group in optimizer.param_groups for parameter in group['params']]
 
 
 def _average_with(decay: float) -> Callable[[list[torch.Tensor], list[torch.Tensor], torch.Tensor], None]:

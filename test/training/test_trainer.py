@@ -106,7 +106,7 @@ def test_ubernet_takes_the_mean_of_the_gradients_it_added_up(room_data, tmp_path
         moves = parameter.requires_grad and not name.startswith('heads.segmentation.')
         expected = parameter - rate * parameter.grad if moves else parameter
         torch.testing.assert_close(trainer.network.get_parameter(name), expected, rtol=1e-5, atol=1e-6)
-    assert trainer.pending == {'shared': 0, 'depth': 0, 'segmentation': 1}
+    assert trainer.updates.pending == {'shared': 0, 'depth': 0, 'segmentation': 1}
     assert trainer.network.heads['segmentation'].predict.bias.grad.any()
 
 

@@ -1,0 +1,108 @@
+"""From gradients to steps: which part of the network takes one, and when."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from mtperception.training.checkpoint import Checkpoint, Tensors, load_optimizer, named, optimizer_tensors
+from mtperception.training.choice import create
+from mtperception.training.config import TrainConfig
+from mtperception.training.optimization import create_optimizers, learning_rate_factor
+from mtperception.training.regimes import REGIMES, SHARED
+
+
+class Updates:
+    """Adds gradients up, and lets each part take its step when the regime says so.
+
+    Args:
+        network: what is trained of it.
+        weighting: what it learns is updated with the shared part.
+        config: names optimizer, schedule, regime and precision.
+        device: of the network.
+
+    Raises:
+        ValueError: for names or options that do not exist.
+        ConfigError: if everything is frozen.
+    """
+
+    def __init__(self, network: nn.Module, weighting: nn.Module, config: TrainConfig, device: torch.device) -> None:
+        self._config = config.optimizer
+        self._modules = {'gradients': network, 'weighting_gradients': weighting}
+        tasks = tuple(config.tasks)
+        self.regime = create('regime', REGIMES, config.regime.name, config.regime.options, tasks)
+        self.optimizers = create_optimizers(network, weighting, config)
+        self.pending = dict.fromkeys(self.optimizers, 0)
+        """By part: batches whose gradients have been added up since its last step."""
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == 'fp16')
+
+    def set_learning_rates(self, done: int, total: int) -> None:
+        """For the next step of a run that has taken `done` of `total`."""
+        factor = learning_rate_factor(self._config, done, total)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group['lr'] = group['base_lr'] * factor
+
+    def add(self, loss: torch.Tensor, annotated: Mapping[str, int]) -> None:
+        """Add the gradients of a batch up.
+
+        Args:
+            loss: what is to fall.
+            annotated: by task, images of the batch with its annotation; a head without any has no gradient.
+        """
+        self.scaler.scale(loss).backward()
+        for part in self.pending:
+            self.pending[part] += part == SHARED or annotated[part] > 0
+
+    def step(self, images: int, annotated: Mapping[str, int]) -> None:
+        """Let the parts that are due after a batch take their step, with the mean of the gradients that wait for it."""
+        parts = self.regime.due(images, annotated)
+        due = {part: optimizer for part, optimizer in self.optimizers.items() if part in parts and self.pending[part]}
+        if not due:
+            return
+        for part, optimizer in due.items():
+            self.scaler.unscale_(optimizer)
+            for parameter in _parameters(optimizer):
+                if parameter.grad is not None and self.pending[part] > 1:
+                    parameter.grad /= self.pending[part]
+        if self._config.clip_norm:
+            parameters = [parameter for optimizer in due.values() for parameter in _parameters(optimizer)]
+            nn.utils.clip_grad_norm_(parameters, self._config.clip_norm)
+        for part, optimizer in due.items():
+            self.scaler.step(optimizer)
+            optimizer.zero_grad()
+            self.pending[part] = 0
+        self.scaler.update()
+
+    def tensors(self) -> Tensors:
+        """For a checkpoint: gradients that wait, and the state of the optimizers."""
+        tensors = {}
+        for kind, module in self._modules.items():
+            waiting = {key: x.grad for key, x in module.named_parameters() if x.grad is not None}
+            tensors |= named(kind, waiting)
+        for part, optimizer in self.optimizers.items():
+            tensors |= named(f'optimizer/{part}', optimizer_tensors(optimizer))
+        return tensors
+
+    def scalars(self) -> dict[str, Any]:
+        """For a checkpoint: counters of the regime, and the scale of the loss."""
+        return {'pending': self.pending, 'regime': self.regime.state_dict(), 'scaler': self.scaler.state_dict()}
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take over what `tensors` and `scalars` gave."""
+        for kind, module in self._modules.items():
+            gradients = checkpoint.group(kind)
+            for key, parameter in module.named_parameters():
+                if key in gradients:
+                    parameter.grad = torch.empty_like(parameter).copy_(gradients[key])
+        for part, optimizer in self.optimizers.items():
+            load_optimizer(optimizer, checkpoint.group(f'optimizer/{part}'))
+        self.pending = checkpoint.scalars['pending']
+        self.regime.load_state_dict(checkpoint.scalars['regime'])
+        self.scaler.load_state_dict(checkpoint.scalars['scaler'])
+
+
+def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group['params']]
