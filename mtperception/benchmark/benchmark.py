@@ -23,6 +23,7 @@ from mtperception.card import ModelDirectory, open_model
 from mtperception.hardware import describe_hardware
 from mtperception.selftest import SelfTestError
 from mtperception.synthetic import SyntheticRoom
+from mtperception.types import MAX_PIXELS
 
 RENDERED_IMAGES = 4
 _PACKAGES = ('numpy', 'torch', 'onnxruntime', 'onnxruntime-gpu', 'openvino')
@@ -30,11 +31,16 @@ _PACKAGES = ('numpy', 'torch', 'onnxruntime', 'onnxruntime-gpu', 'openvino')
 
 @dataclass(frozen=True)
 class Shape:
-    """What a graph is run on."""
+    """What a graph is run on; ValueError if an image has no pixels or more than `MAX_PIXELS`."""
 
     width: int
     height: int
     batch: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the size before minutes go by."""
+        if not 0 < self.width * self.height <= MAX_PIXELS:
+            raise ValueError(f'size {self.width}x{self.height}: expected 1 to {MAX_PIXELS} pixels (4096x3072)')
 
     def __str__(self) -> str:
         """As in `2 x 640x480`; without the 1 of a single image."""
@@ -112,7 +118,6 @@ def benchmark(
 
     Raises:
         ResourceNotFoundError, ModelError: no such model, or one that is not complete.
-        ValueError: for a shape without pixels or with too many.
     """
     directory = open_model(model)
     results: list[Result] = []
@@ -131,7 +136,7 @@ def benchmark(
         model=directory.card.name,
         results=tuple(results),
         unavailable=tuple(unavailable),
-        images=f'{len(photographs)} photographs' if photographs else f'{RENDERED_IMAGES} rendered images',
+        images=_describe(photographs),
         hardware=describe_hardware(),
         versions=_versions(),
     )
@@ -156,8 +161,6 @@ class _Bench:
         batches = _batches(self._photographs, shape)
         functions: dict[str, Callable[[], object]] = {}
         with ExitStack() as stack:
-            if self._reference:
-                functions['baseline'] = self._reference.baseline(self._model, candidate.baseline_device, batches[0])
             with peak_memory(candidate.baseline_device) as memory:
                 backend = stack.enter_context(
                     closing(open_backend(self._model, candidate.backend, candidate.device, candidate.precision))
@@ -166,6 +169,8 @@ class _Bench:
                 backend.prepare(*batches[0].shape[:3])
                 prepare_s = time.perf_counter() - start
                 maps = [backend.run(batch) for batch in batches]
+            if self._reference and self._reference.has_device(candidate.baseline_device):
+                functions['baseline'] = self._reference.baseline(self._model, candidate.baseline_device, batches[0])
             turns = cycle(batches)
             functions['whole'] = lambda: backend.run(next(turns))
             if self._reference:
@@ -225,6 +230,13 @@ def _batches(photographs: Sequence[np.ndarray], shape: Shape) -> list[np.ndarray
         images = [room.frame(2.0 * i).image for i in range(RENDERED_IMAGES)]
     turns = [images[i:] + images[:i] for i in range(len(images))]
     return [np.stack([image for image, _ in zip(cycle(turn), range(shape.batch), strict=False)]) for turn in turns]
+
+
+def _describe(photographs: Sequence[np.ndarray]) -> str:
+    """What was run on."""
+    if not photographs:
+        return f'{RENDERED_IMAGES} rendered images'
+    return f'{len(photographs)} photograph{"s" if len(photographs) > 1 else ""}'
 
 
 def _versions() -> dict[str, str]:

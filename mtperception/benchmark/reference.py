@@ -47,6 +47,11 @@ class Forward:
             torch.cuda.synchronize(self._device)
 
 
+def has_device(device: str) -> bool:
+    """Whether this PyTorch can run on 'cpu' or 'cuda:N'."""
+    return device == 'cpu' or torch.cuda.is_available()
+
+
 def baseline(model: ModelDirectory, device: str, images: np.ndarray) -> Forward:
     """As the published code runs it: eager, fp32, contiguous NCHW, the forward pass only."""
     return Forward(model, device, 'fp32', images, torch.contiguous_format)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mtperception import __version__, cli
+from mtperception.backends.selection import cuda_device_count
 from mtperception.hardware import describe_hardware
 from mtperception.synthetic import SyntheticRoom
 
@@ -91,13 +92,21 @@ def test_what_cannot_be_had_is_one_line_each(capsys, tmp_path):
     assert 'nothing was measured' in printed.err
 
 
+@pytest.mark.skipif(cuda_device_count() > 0, reason='there is a GPU')
+def test_a_device_that_is_not_there(capsys):
+    assert cli.main(['benchmark', '--device', 'cuda', '--precision', 'fp32', '--iterations', '1']) == 1
+    printed = ' '.join(capsys.readouterr().out.split())
+    for backend in ('torch', 'onnxruntime'):
+        assert f'{backend} on cuda:0, fp32: not measured: {backend} on cuda:0: no NVIDIA driver' in printed
+
+
 def test_own_images(tmp_path, capsys):
     image = SyntheticRoom(96, 64).frame(1.0).image
     cv2.imwrite(str(tmp_path / 'mine.png'), np.ascontiguousarray(image[..., ::-1]))
     options = ('--backend', 'torch', '--precision', 'fp32', '--size', '48x32', '--image', tmp_path / 'mine.png')
     assert run(*options, '--json', tmp_path / 'b.json') == 0
     content = json.loads((tmp_path / 'b.json').read_text(encoding='utf-8'))
-    assert content['images'] == '1 photographs'
+    assert content['images'] == '1 photograph'
     assert content['results'][0]['label_agreement'] >= 0.999
 
 
