@@ -76,6 +76,8 @@ EXTRAS = {
         'pytest-xdist>=3.6',
         'hypothesis>=6.100',
         'torchmetrics>=1.4',
+        'mcap>=1.2',
+        'mcap-ros2-support>=0.5',
         'colcon-common-extensions>=0.3',
         'setuptools>=77,<80',  # newer ones lack the `develop` options of colcon's --symlink-install
     ],

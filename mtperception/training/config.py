@@ -87,8 +87,9 @@ class TrainConfig:
     """Smallest and largest depth, metres, that the model is to give."""
     encoder: str = 'imagenet'
     """'imagenet' (torchvision's weights, downloaded), a .safetensors file in their layout, or '' for fresh weights."""
-    start: str = ''
-    """Checkpoint or model directory whose weights to start from, instead of the encoder's; '' for none."""
+    start: list[str] = field(default_factory=list)
+    """Checkpoints or model directories whose weights to start from, instead of the encoder's; of several the mean, of use
+    if they began alike (Wortsman et al., ICML 2022)."""
     data: list[DataConfig] = field(default_factory=list)
     validation: list[DataConfig] = field(default_factory=list)
     view: ViewConfig = field(default_factory=ViewConfig)

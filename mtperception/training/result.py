@@ -51,7 +51,8 @@ def _procedure(config: TrainConfig, epochs: int) -> str:
     optimizer, view = config.optimizer, config.view
     rates = ', '.join(f'{part} {rate:g}' for part, rate in optimizer.learning_rate.items())
     losses = ' + '.join(config.losses[task].name for task in config.tasks)
-    start = f'start from {Path(config.start).name}' if config.start else f'encoder from {Path(config.encoder).stem}'
+    encoder = f'encoder from {Path(config.encoder).stem}'
+    start = f'start from {" + ".join(config.start)}' if config.start else encoder
     return (
         f'{epochs} of {config.epochs} epochs of {optimizer.name} ({rates}; {optimizer.schedule.name}), batches of '
         f'{config.batch_size} views of {view.crop[1]}x{view.crop[0]} pixels scaled by {view.scale[0]:g} to '

@@ -27,7 +27,7 @@ def build_network(config: TrainConfig) -> nn.Module:
     """
     network = create_network(config.network, len(config.space), config.tasks)
     if config.start:
-        _start_from(network, Path(config.start))
+        _start_from(network, [Path(path).expanduser() for path in config.start])
     elif config.encoder:
         _load_encoder(network, config.encoder)
         if 'depth' in config.tasks:
@@ -55,18 +55,27 @@ def _load_encoder(network: nn.Module, source: str) -> None:
         raise ConfigError(f'encoder {source}: {error}') from error
 
 
-def _start_from(network: nn.Module, path: Path) -> None:
-    """Take over weights, by name, but of heads for other classes."""
-    weights = _trained_weights(path.expanduser())
+def _start_from(network: nn.Module, paths: list[Path]) -> None:
+    """Take over the mean of some weights, by name, but of heads for other classes."""
     own = network.state_dict()
+    sources = [_fitting_weights(own, path) for path in paths]
+    common = {name for name in own if all(name in weights for weights in sources)}
+    fresh = sorted({name.split('.')[1] for name in own if name not in common})
+    if fresh:
+        logger.info('start %s: the heads for %s begin anew', ', '.join(map(str, paths)), ', '.join(fresh))
+    means = {name: torch.stack([weights[name].to(own[name]) for weights in sources]) for name in common}
+    mean = {name: x.mean(dim=0) if x.is_floating_point() else x[0] for name, x in means.items()}
+    network.load_state_dict(own | mean)
+
+
+def _fitting_weights(own: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
+    """The weights in a file that have the name and shape of a network's; raises ConfigError unless only heads lack."""
+    weights = _trained_weights(path)
     fits = {name: x for name, x in weights.items() if name in own and own[name].shape == x.shape}
     wrong = [name for name in own if name not in fits and not name.startswith('heads.')]
     if wrong:
         raise ConfigError(f'start {path}: not the weights of this network: no fitting {wrong[0]}, {len(wrong)} in all')
-    fresh = sorted({name.split('.')[1] for name in own if name not in fits})
-    if fresh:
-        logger.info('start %s: the heads for %s begin anew', path, ', '.join(fresh))
-    network.load_state_dict(own | fits)
+    return fits
 
 
 def _trained_weights(path: Path) -> dict[str, torch.Tensor]:

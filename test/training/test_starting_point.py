@@ -69,7 +69,7 @@ def earlier(tmp_path_factory):
 
 def test_a_checkpoint_gives_its_average(earlier, tmp_path):
     path, average = earlier
-    network = build_network(tiny_config(tmp_path, start=str(path), encoder='imagenet'))  # the encoder is not needed
+    network = build_network(tiny_config(tmp_path, start=[str(path)], encoder='imagenet'))  # the encoder is not needed
     assert all(torch.equal(x, average[name]) for name, x in network.state_dict().items())
 
 
@@ -77,10 +77,20 @@ def test_heads_for_other_classes_begin_anew(earlier, tmp_path, caplog):
     path, average = earlier
     caplog.set_level('INFO', 'mtperception')
     tasks = ('segmentation', 'depth', 'normals')
-    network = build_network(tiny_config(tmp_path, tasks, start=str(path), label_space='nyuv2_13')).state_dict()
+    network = build_network(tiny_config(tmp_path, tasks, start=[str(path)], label_space='nyuv2_13')).state_dict()
     other = {name for name, x in network.items() if name not in average or not torch.equal(x, average[name])}
     assert {name.split('.')[1] for name in other} == {'segmentation', 'normals'}
     assert 'the heads for normals, segmentation begin anew' in caplog.text
+
+
+def test_several_checkpoints_give_their_mean(earlier, tmp_path):
+    path, average = earlier
+    other = tmp_path / 'other.safetensors'
+    # (x + 3x) / 2 = 2x
+    Checkpoint({f'average/{name}': 3 * x for name, x in average.items()}, {}).write(other)
+    network = build_network(tiny_config(tmp_path, start=[str(path), str(other)])).state_dict()
+    floating = {name for name, x in average.items() if x.is_floating_point()}
+    assert floating and all(torch.allclose(network[name], 2 * average[name]) for name in floating)
 
 
 def test_what_cannot_be_started_from(imagenet, tmp_path):
@@ -93,4 +103,4 @@ def test_what_cannot_be_started_from(imagenet, tmp_path):
         (foreign, 'not the weights of this network: no fitting encoder'),
     ):
         with pytest.raises(ValueError, match=message):
-            build_network(tiny_config(tmp_path, start=str(start)))
+            build_network(tiny_config(tmp_path, start=[str(start)]))
