@@ -88,8 +88,8 @@ class TrainConfig:
     encoder: str = 'imagenet'
     """'imagenet' (torchvision's weights, downloaded), a .safetensors file in their layout, or '' for fresh weights."""
     start: list[str] = field(default_factory=list)
-    """Checkpoints or model directories whose weights to start from, instead of the encoder's; of several the mean, of use
-    if they began alike (Wortsman et al., ICML 2022)."""
+    """Checkpoints or model directories whose weights to start from, instead of the encoder's; of several the mean,
+    which is of use if they began alike (Wortsman et al., ICML 2022)."""
     data: list[DataConfig] = field(default_factory=list)
     validation: list[DataConfig] = field(default_factory=list)
     view: ViewConfig = field(default_factory=ViewConfig)
