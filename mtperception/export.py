@@ -141,13 +141,14 @@ _OUTPUTS = {'segmentation': ('labels', 'confidence'), 'depth': ('depth',), 'norm
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's notes on its own progress out of the user's terminal."""
-    logger = logging.getLogger('torch.onnx')
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in ('torch.onnx', 'onnx_ir')}
+    for logger in levels:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 @torch.inference_mode()

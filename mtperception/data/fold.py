@@ -59,4 +59,3 @@ def held_back(length: int, fold: int) -> list[int]:
     if not 0 <= fold < FOLDS:
         raise ValueError(f'fold {fold}: expected 0 to {FOLDS - 1}')
     return [index for index in range(length) if index // BLOCK % FOLDS == fold]
-
