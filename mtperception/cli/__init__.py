@@ -33,11 +33,11 @@ COMMANDS = {
     ),
     'replay': (
         'mtperception.cli.replay:replay',
-        'Score a model on every image of a ROS 2 bag, against its depth sensor and from frame to frame.',
+        'Score a model on every image of a ROS 2 bag, in order.',
     ),
     'benchmark': (
         'mtperception.cli.benchmark:benchmark',
-        "How fast a model is here, beside the network as its authors' code runs it.",
+        "Measure how fast a model is on this machine, beside the network as its authors' code runs it.",
     ),
     'train': ('mtperception.cli.train:train', 'Train a network as a configuration says.'),
     'download': ('mtperception.cli.download:download', 'Fetch the files of a data set.'),

@@ -16,7 +16,9 @@ def export(
         str | None, typer.Option(help='Slice of the classes to choose among; all by default.', metavar='FIRST:END')
     ] = None,
 ) -> None:
-    """Turn a checkpoint into a model directory, and prove that its graph gives what PyTorch gives.
+    """Turn a checkpoint of a training run into a model directory.
+
+    Its graph is compared with PyTorch before anything is written.
 
     Example: mtperception export runs/nyuv2_indoor/best.safetensors --out models/mine
     """

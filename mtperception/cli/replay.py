@@ -65,9 +65,9 @@ def replay(
         float, typer.Option(min=0, max=1000, help='Images per second with --live; 0: as they were recorded.')
     ] = 0.0,
 ) -> None:
-    """Score a model on every image of a ROS 2 bag, in order, without ROS.
+    """Score a model on every image of a ROS 2 bag, in order.
 
-    Depth is compared with the bag's depth sensor as it is, after alignment by the median, and after alignment by scale
+    ROS is not needed but for --live. Depth is compared with the bag's depth sensor as it is, after alignment by the median, and after alignment by scale
     and shift: what alignment takes away is an error of scale, what it leaves one of shape. With or without a sensor,
     flicker says how restless labels and depth are from frame to frame; where the bag has poses, the motion of the
     camera is taken out. Of a bag that was cut off, what can be read is scored.

@@ -17,7 +17,9 @@ def train(
         Path | None, typer.Option(help="The run's folder; runs/<name of the configuration> by default.")
     ] = None,
 ) -> None:
-    """Train a network; a run that was stopped goes on from its last checkpoint.
+    """Train a network as a configuration says.
+
+    A run that was stopped goes on from its last checkpoint.
 
     Example: mtperception train nyuv2_indoor data.0.root=/data/nyuv2 validation.0.root=/data/nyuv2
     """
