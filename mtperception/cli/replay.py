@@ -67,10 +67,10 @@ def replay(
 ) -> None:
     """Score a model on every image of a ROS 2 bag, in order.
 
-    ROS is not needed but for --live. Depth is compared with the bag's depth sensor as it is, after alignment by the median, and after alignment by scale
-    and shift: what alignment takes away is an error of scale, what it leaves one of shape. With or without a sensor,
-    flicker says how restless labels and depth are from frame to frame; where the bag has poses, the motion of the
-    camera is taken out. Of a bag that was cut off, what can be read is scored.
+    ROS is not needed but for --live. Depth is compared with the bag's depth sensor as it is, after alignment by the
+    median, and after alignment by scale and shift: what alignment takes away is an error of scale, what it leaves one
+    of shape. With or without a sensor, flicker says how restless labels and depth are from frame to frame; where the
+    bag has poses, the motion of the camera is taken out. Of a bag that was cut off, what can be read is scored.
 
     Example: mtperception replay drive/ --depth-topic /camera/depth/image_raw --json result.json --report report
     """
