@@ -48,7 +48,7 @@ def test_working_size_keeps_the_aspect_and_never_enlarges(small, image, working)
 
 def test_default_working_size_is_the_training_size():
     predictor = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')
-    assert predictor.network_size == (640, 480)
+    assert predictor.network_size == (480, 360)
 
 
 def test_an_image_of_working_size_is_the_graph_itself(small):
@@ -79,13 +79,13 @@ def test_output_at_network_size(small):
 
 
 def test_focal_scale_by_hand(small):
-    """The model is for 518.86 pixels. This camera has 400 at 320 wide, so 200 at the 160 that the network sees."""
+    """The model is for 389.145 pixels. This camera has 400 at 320 wide, so 200 at the 160 that the network sees."""
     image = room(320, 240)
     plain = small(image).depth
     camera = Intrinsics(fx=400, fy=400, cx=160, cy=120, width=320, height=240)
-    assert small(image, camera).depth == pytest.approx(plain * (200 / 518.86), rel=1e-5)
+    assert small(image, camera).depth == pytest.approx(plain * (200 / 389.145), rel=1e-5)
     small.depth_scale = 2.0
-    assert small(image, camera).depth == pytest.approx(plain * (400 / 518.86), rel=1e-5)
+    assert small(image, camera).depth == pytest.approx(plain * (400 / 389.145), rel=1e-5)
     small.depth_scale_mode = 'none'
     assert small(image, camera).depth == pytest.approx(plain * 2, rel=1e-6)
 

@@ -97,8 +97,8 @@ def test_depth_is_that_of_the_camera(tmp_path, expert):
     sample = labelled[1]
     expected = expert(image(1), sample.intrinsics).depth
     np.testing.assert_allclose(sample.depth, expected, atol=0.00051)
-    # fx 90 at the 64 pixels that the network sees, 518.86 in training: much nearer than without the camera.
-    np.testing.assert_allclose(expected, expert(image(1), None).depth * 90 / 518.86, rtol=1e-4)
+    # fx 90 at the 64 pixels that the network sees, 389.145 in training: much nearer than without the camera.
+    np.testing.assert_allclose(expected, expert(image(1), None).depth * 90 / 389.145, rtol=1e-4)
 
 
 def test_a_ground_truth_is_replaced_only_if_asked_for(tmp_path, expert):

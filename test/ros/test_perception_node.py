@@ -229,7 +229,7 @@ def test_depth_follows_the_focal_length(node, changed, answers, frame, predictio
     changed(depth_scale_mode='none')
     (message,) = peer.ask(frame.image, 'depth/image')
     found = np.nanmedian(pixels(message, np.float32)) / np.median(prediction.depth)
-    assert found == pytest.approx(518.86 / FX, rel=0.02)
+    assert found == pytest.approx(389.145 / FX, rel=0.02)
 
 
 def test_another_size_in_mid_stream(node, answers):

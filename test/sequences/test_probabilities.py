@@ -23,7 +23,7 @@ def image():
 
 def test_they_are_of_the_classes_that_the_graph_sees(predictor, image):
     probabilities = Probabilities(predictor)(image)
-    assert (probabilities.dtype, probabilities.shape) == (np.float16, (40, 120, 160))
+    assert (probabilities.dtype, probabilities.shape) == (np.float16, (40, 90, 120))
     np.testing.assert_allclose(probabilities.astype(float).sum(axis=0), 1, atol=0.005)
     prediction = predictor(image)
     # the graph's labels and confidence, in the middle of each 4x4 pixels that one output stands for
