@@ -1,5 +1,6 @@
 """How good the network in training is: measured by `mtperception.evaluation`, as a model would be."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ class Validator:
         results = {}
         for data, dataset in self._sets:
             selection = {'data set': data.dataset, 'split': data.split, 'part': data.part, 'folds': list(data.folds)}
-            results[f'{data.dataset} {data.root}'] = evaluate(predictor, dataset, selection=selection)
+            results[f'{data.dataset} {Path(data.root).name}'] = evaluate(predictor, dataset, selection=selection)
         values: dict[str, list[float]] = {}
         for result in results.values():
             for name, value in result.summary().items():
