@@ -67,7 +67,9 @@ class Validator:
         results = {}
         for data, dataset in self._sets:
             selection = {'data set': data.dataset, 'split': data.split, 'part': data.part, 'folds': list(data.folds)}
-            results[f'{data.dataset} {Path(data.root).name}'] = evaluate(predictor, dataset, selection=selection)
+            # Its folder's name, not its place: this goes into the card.
+            name = ' '.join(map(str, (Path(data.root).name, *selection.values())))
+            results[name] = evaluate(predictor, dataset, selection=selection)
         values: dict[str, list[float]] = {}
         for result in results.values():
             for name, value in result.summary().items():
