@@ -81,11 +81,15 @@ def maps(message, dtype=np.uint8, channels=()):
 
 
 def assert_pixels(topics, kept):
-    """Maps of the messages by topic are those of the predictions; published ids start at 1, NaN is no depth."""
+    """Maps of the messages by topic are those of the predictions.
+
+    Published ids start at 1; NaN is a depth beyond the model's range, 0.3 to 10 m, which scaling to the camera can bring.
+    """
     answers = (topics[topic] for topic in ('/depth/image', '/semantic/image', '/semantic/confidence'))
     for depth, ids, confidence in zip(*answers, strict=True):
         _, prediction = kept[stamp_ns(depth)]
-        np.testing.assert_array_equal(maps(depth, np.float32), prediction.depth)
+        in_range = (prediction.depth >= np.float32(0.3)) & (prediction.depth <= 10)
+        np.testing.assert_array_equal(maps(depth, np.float32), np.where(in_range, prediction.depth, np.float32('nan')))
         np.testing.assert_array_equal(maps(ids), prediction.labels + 1)
         np.testing.assert_array_equal(maps(confidence), prediction.confidence)
 
