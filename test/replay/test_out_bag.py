@@ -83,7 +83,7 @@ def maps(message, dtype=np.uint8, channels=()):
 def assert_pixels(topics, kept):
     """Maps of the messages by topic are those of the predictions.
 
-    Published ids start at 1. Depth beyond the range of the model, 0.3 to 10 m, is NaN: scaling to the camera can bring it.
+    Published ids start at 1. Depth beyond the model's range, 0.3 to 10 m, is NaN; scaling to the camera can bring it.
     """
     answers = (topics[topic] for topic in ('/depth/image', '/semantic/image', '/semantic/confidence'))
     for depth, ids, confidence in zip(*answers, strict=True):
