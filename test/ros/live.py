@@ -167,9 +167,12 @@ def pixels(message, dtype=np.uint8, channels=()):
 
 
 def endpoints(peer, topic):
-    """Reliability and durability of the node's end of a topic."""
+    """Reliability and durability of the node's end of a topic, once it is discovered."""
     name = f'{peer.node.get_namespace()}/{topic}'
-    found = peer.node.get_publishers_info_by_topic(name) + peer.node.get_subscriptions_info_by_topic(name)
-    return {
-        (i.qos_profile.reliability.name, i.qos_profile.durability.name) for i in found if i.node_name == 'perception'
-    }
+
+    def found():
+        ends = peer.node.get_publishers_info_by_topic(name) + peer.node.get_subscriptions_info_by_topic(name)
+        return [end.qos_profile for end in ends if end.node_name == 'perception']
+
+    profiles = peer.spin_until(found, f'the end of {topic}')
+    return {(profile.reliability.name, profile.durability.name) for profile in profiles}
