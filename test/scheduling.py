@@ -4,7 +4,10 @@ import re
 
 from xdist.scheduler import LoadScopeScheduling
 
-RUNS_NODES = re.compile(r'test_(bad_input|camera_player|demo|launch|perception_node|recorder|replay_live)\w*\.py')
+RUNS_NODES = re.compile(
+    r'test_(bad_input|benchmark_node|camera_player|demo|graph_monitor|launch|listener|perception_node|recorder'
+    r'|replay_live)\w*\.py'
+)
 
 
 class ByModule(LoadScopeScheduling):

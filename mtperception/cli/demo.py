@@ -21,7 +21,7 @@ from mtperception.hardware import describe_hardware
 from mtperception.sources import SourceOptions, open_source
 
 if TYPE_CHECKING:
-    from mtperception.ros.demo_monitor import DemoMonitor
+    from mtperception.ros.graph_monitor import GraphMonitor
 
 PLAYER, RECORDER = 'camera_player', 'recorder'
 PICTURES = 6
@@ -96,7 +96,7 @@ def _start(plan: Plan, session: Session) -> None:
 
 def _activate(session: Session) -> None:
     """Make the node active once the others are there; the player starts when the node then subscribes."""
-    from mtperception.ros.demo_monitor import ACTIVATE, CONFIGURE
+    from mtperception.ros.graph_monitor import ACTIVATE, CONFIGURE
 
     monitor = session.monitor
     with progress('starting the node', None):
@@ -106,7 +106,7 @@ def _activate(session: Session) -> None:
         session.change_state(ACTIVATE)
 
 
-def _play(monitor: 'DemoMonitor', seconds: float) -> tuple[float, bool]:
+def _play(monitor: 'GraphMonitor', seconds: float) -> tuple[float, bool]:
     """Wait; the seconds that it really was, and whether Ctrl-C cut it short."""
     start = time.monotonic()
     interrupted = False

@@ -114,7 +114,7 @@ def _parameters(plan: LivePlan, transport: str) -> dict[str, str]:
 
 
 def _activate(session: Session) -> None:
-    from mtperception.ros.demo_monitor import ACTIVATE, CONFIGURE
+    from mtperception.ros.graph_monitor import ACTIVATE, CONFIGURE
 
     with progress('starting the node', None):
         session.change_state(CONFIGURE)

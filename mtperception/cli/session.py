@@ -13,7 +13,7 @@ import typer
 from mtperception.cli.processes import Processes, processes
 
 if TYPE_CHECKING:
-    from mtperception.ros.demo_monitor import DemoMonitor
+    from mtperception.ros.graph_monitor import GraphMonitor
 
 NODE = 'perception_node'
 PATIENCE_S = 10.0
@@ -33,7 +33,7 @@ class Session:
     """What runs."""
 
     started: Processes
-    monitor: 'DemoMonitor'
+    monitor: 'GraphMonitor'
     check: Callable[[], None]
     """Raises if a process has ended, or the command is to end."""
 
@@ -86,8 +86,8 @@ def ros_session(logs: Path) -> Iterator[Session]:
         InterruptedRunError: at SIGINT, SIGTERM or SIGHUP.
     """
     try:
-        from mtperception.ros.demo_monitor import demo_monitor
         from mtperception.ros.domain import free_domain_id
+        from mtperception.ros.graph_monitor import graph_monitor
         from mtperception.ros.process import stop_on_signals
     except ImportError as error:
         raise ImportError(
@@ -105,5 +105,5 @@ def ros_session(logs: Path) -> Iterator[Session]:
                 stop.clear()  # once more, while the results are collected, ends that too
                 raise InterruptedRunError
 
-        with demo_monitor(check) as monitor:
+        with graph_monitor(check) as monitor:
             yield Session(started, monitor, check)

@@ -1,4 +1,4 @@
-"""What the demo learns from the graph."""
+"""What a command learns from the graph."""
 
 import time
 
@@ -6,18 +6,18 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from graph import RELIABLE, observing
 
-from mtperception.ros import demo_monitor as module
-from mtperception.ros.demo_monitor import CONFIGURE, demo_monitor
+from mtperception.ros import graph_monitor as module
+from mtperception.ros.graph_monitor import CONFIGURE, graph_monitor
 from mtperception.ros.tally import ACKNOWLEDGED
 
 
 def accept():
-    """The check of a demo in which all is well."""
+    """The check of a command for which all is well."""
 
 
 @pytest.fixture
 def monitor():
-    with demo_monitor(accept) as monitor:
+    with graph_monitor(accept) as monitor:
         yield monitor
 
 
@@ -57,5 +57,5 @@ def test_waiting_is_given_up_when_the_check_raises():
     def dead():
         raise OSError('the recorder ended')
 
-    with demo_monitor(dead) as monitor, pytest.raises(OSError, match='the recorder ended'):
+    with graph_monitor(dead) as monitor, pytest.raises(OSError, match='the recorder ended'):
         monitor.wait_until(lambda: False)

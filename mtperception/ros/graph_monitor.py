@@ -1,4 +1,4 @@
-"""The demo's view of the graph: takes the node through its life cycle and reads what the processes count."""
+"""A command's view of the graph: takes the node through its life cycle and reads what the processes count."""
 
 import re
 import time
@@ -21,7 +21,7 @@ APPEARS_WITHIN_S = 60.0
 """Far longer than any process needs to start: then it is the network that keeps them apart."""
 
 
-class DemoMonitor:
+class GraphMonitor:
     """A node in the thread of its caller: it works while one of its methods runs.
 
     Args:
@@ -31,7 +31,7 @@ class DemoMonitor:
 
     def __init__(self, context: Context, check: Callable[[], None]) -> None:
         self._check = check
-        self._node = rclpy.create_node('demo_monitor', context=context)
+        self._node = rclpy.create_node('graph_monitor', context=context)
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self._node)
         self._reports: dict[str, tuple[float, dict[str, str]]] = {}
@@ -99,7 +99,7 @@ class DemoMonitor:
 
 
 @contextmanager
-def demo_monitor(check: Callable[[], None]) -> Iterator[DemoMonitor]:
+def graph_monitor(check: Callable[[], None]) -> Iterator[GraphMonitor]:
     """A monitor with a ROS context of its own, which leaves the signals alone."""
-    with ros_context() as context, closing(DemoMonitor(context, check)) as monitor:
+    with ros_context() as context, closing(GraphMonitor(context, check)) as monitor:
         yield monitor
