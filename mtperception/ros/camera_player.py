@@ -16,6 +16,7 @@ from mtperception.ros.fixed_parameters import fixed, read_once
 from mtperception.ros.process import ros_process, spinning
 from mtperception.ros.tally import ACKNOWLEDGED, Tally
 from mtperception.sources import Frame, SourceError, SourceOptions, open_source
+from mtperception.sources.preloaded import Preloaded
 from mtperception.sources.timeline import timeline
 
 NODE = 'camera_player'
@@ -27,6 +28,12 @@ PARAMETERS = (
     fixed('height', 480, 'Of the images of the synthetic source.', limits=(16, 8192)),
     fixed('image_topic', '', 'Which topic of a bag; empty: the first that holds images for the eye.'),
     fixed('frame_id', 'camera_optical_frame', 'Of both messages.'),
+    fixed(
+        'preload',
+        0,
+        'Images read before the first is played, then played over and over; 0: read as they are due.',
+        limits=(0, 100000),
+    ),
     fixed('wait_for_subscriber', True, 'Start when somebody subscribes to the images.'),
 )
 MAX_DELAY = 0.1
@@ -39,7 +46,7 @@ class CameraPlayer(Node):
     A source that does not know its camera gives camera_info of zeros, which is how ROS says "not calibrated".
 
     Raises:
-        SourceError: if there is no such source.
+        SourceError: if there is no such source, or an image to preload cannot be read.
         ValueError: for a parameter that cannot be.
     """
 
@@ -48,6 +55,8 @@ class CameraPlayer(Node):
         self._values = read_once(self, PARAMETERS)
         options = {name: self._values[name] for name in ('width', 'height', 'rate', 'image_topic')}
         self._source = open_source(self._values['source'], SourceOptions(**options))
+        if self._values['preload']:
+            self._source = Preloaded(self._source, self._values['preload'])
         reliable = QoSProfile(depth=5)
         self._images = self.create_publisher(Image, 'image', reliable)
         self._infos = self.create_publisher(CameraInfo, 'camera_info', reliable)
@@ -85,7 +94,7 @@ class CameraPlayer(Node):
             info = camera_info_from(frame.intrinsics, header)
         self._infos.publish(info)
         self._images.publish(rgb8_image(frame.image, header))
-        self._tally.count += 1
+        self._tally.add()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

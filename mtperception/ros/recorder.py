@@ -86,7 +86,7 @@ class Recorder(Node):
             return
         picture = side_by_side(pair['overlay/image'], pair['depth/color'])
         self._video.write(picture, stamp_ns)
-        self._tally.count += 1
+        self._tally.add()
         if stamp_ns >= self._next_picture_ns:
             self._pictures += 1
             write_image(self._out / PICTURE.format(self._pictures), picture)

@@ -1,5 +1,7 @@
 """A count that others can read: on /diagnostics, where the parts of a robot say how they are."""
 
+import time
+
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
@@ -7,6 +9,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 PERIOD_S = 0.5
+MEAN_RATE = 'mean rate [Hz]'
+"""Key of the report, beside that of what is counted."""
 ACKNOWLEDGED = Duration(seconds=2)
 
 
@@ -20,17 +24,34 @@ class Tally:
 
     def __init__(self, node: Node, key: str) -> None:
         self.count = 0
+        self._first = self._last = 0.0
         self._node = node
         self._key = key
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', QoSProfile(depth=10))
         # By the steady clock: counting goes on while simulated time stands still.
         node.create_timer(PERIOD_S, self.report, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
+    def add(self) -> None:
+        """Count one, now."""
+        self._last = time.monotonic()
+        if self.count == 0:
+            self._first = self._last
+        self.count += 1
+
+    @property
+    def mean_rate(self) -> float:
+        """How many a second from the first to the last; 0 with fewer than two."""
+        seconds = self._last - self._first
+        return (self.count - 1) / seconds if seconds > 0 else 0.0
+
     def report(self) -> None:
-        """Publish the count."""
+        """Publish the count, and the mean rate."""
         name = f'{self._node.get_fully_qualified_name()}: frames'
         status = DiagnosticStatus(level=DiagnosticStatus.OK, name=name, message=f'{self.count} {self._key}')
-        status.values = [KeyValue(key=self._key, value=str(self.count))]
+        status.values = [
+            KeyValue(key=self._key, value=str(self.count)),
+            KeyValue(key=MEAN_RATE, value=f'{self.mean_rate:.3f}'),
+        ]
         message = DiagnosticArray(status=[status])
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(message)

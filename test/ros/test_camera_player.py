@@ -109,6 +109,16 @@ class TestPace:
         for index, message in enumerate(topics[0]):
             np.testing.assert_array_equal(image_to_rgb(message), made[index % 3])
 
+    def test_preloaded_images_are_played_over_and_over(self, images, observer, topics):
+        folder, made = images
+        with node_process('camera_player', source=str(folder), rate=40.0, preload=2) as player:
+            observer.spin_until(lambda: 'playing' in player.log)
+            for path in folder.glob('*.png'):  # nothing is read any more
+                path.unlink()
+            observer.spin_until(lambda: len(topics[0]) >= 6)
+        for index, message in enumerate(topics[0]):
+            np.testing.assert_array_equal(image_to_rgb(message), made[index % 2])
+
     def test_nothing_is_played_to_nobody(self, images, observer):
         folder, made = images
         reports = observer.collect(DiagnosticArray, '/diagnostics')
@@ -145,13 +155,18 @@ class TestEnd:
             assert 'Traceback' not in player.log
         status = reports[-1].status[0]
         assert status.name == '/camera_player: frames'
-        assert {pair.key: pair.value for pair in status.values} == {'published': str(len(topics[0]))}
+        values = {pair.key: pair.value for pair in status.values}
+        assert values.pop('published') == str(len(topics[0]))
+        seconds = sum(gaps_s(topics[0]))
+        assert float(values.pop('mean rate [Hz]')) == pytest.approx((len(topics[0]) - 1) / seconds, rel=0.05)
+        assert not values
 
     @pytest.mark.parametrize(
         ('parameters', 'message'),
         [
             ({'source': '/no/such/place'}, "no source '/no/such/place': expected synthetic"),
             ({'rate': -1.0}, 'rate.*expected float from 0 to 1000'),
+            ({'preload': -1}, 'preload.*expected int from 0 to'),
             ({'rate': 'fast'}, 'rate.*expected float'),
         ],
     )

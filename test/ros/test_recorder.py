@@ -38,9 +38,8 @@ class Stream:
         self._publishers[topic].publish(rgb8_image(image, Header(stamp=Time(sec=100 + sec, nanosec=nanosec))))
 
     def until_recorded(self, count):
-        values = [{'recorded': str(count)}]
         self._observer.spin_until(
-            lambda: values == [{v.key: v.value for v in report.status[0].values} for report in self._reports[-1:]]
+            lambda: [str(count)] == [report.status[0].values[0].value for report in self._reports[-1:]]
         )
 
 

@@ -1,0 +1,29 @@
+"""Images that are there before they are asked for."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from mtperception.sources.source import Frame, Source
+
+
+class Preloaded:
+    """The first images of a source, kept in memory: to play them costs no rendering, reading or decoding.
+
+    Args:
+        source: read once, as far as need be.
+        count: how many images; fewer if the source has fewer.
+
+    Raises:
+        SourceError: at an image that cannot be read.
+    """
+
+    def __init__(self, source: Source, count: int) -> None:
+        self._frames = list(islice(source, count))
+        self.is_stream = source.is_stream
+        self.rate = source.rate
+        self.count = len(self._frames)
+        self.description = f'{self.count} images of {source.description}'
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The same images each time."""
+        return iter(self._frames)
