@@ -1,0 +1,100 @@
+"""A node that takes the three maps of each answered image, and notes when the last of them was there."""
+
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from rclpy.logging import get_logger
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+
+from mtperception.ros.fixed_parameters import fixed, read_once
+from mtperception.ros.process import ros_process, spinning
+from mtperception.ros.tally import Tally
+
+NODE = 'listener'
+TOPICS = ('depth/image', 'semantic/image', 'semantic/confidence')
+PARAMETERS = (
+    fixed('out', 'answers.npy', 'File for the stamps and arrivals; written when the process is told to end.'),
+)
+QUEUE = 16
+"""Messages of a topic that may wait to be taken."""
+MAX_INCOMPLETE = 16
+"""Answers that may wait for a map to come; the oldest is given up."""
+
+
+class Arrivals:
+    """Finds the answers of which every map has come, in whatever order they come.
+
+    Args:
+        topics: the maps that make an answer.
+    """
+
+    def __init__(self, topics: Sequence[str]) -> None:
+        self._topics = frozenset(topics)
+        self._incomplete: dict[int, set[str]] = {}
+        self.complete: list[tuple[int, int]] = []
+        """Stamp of the image and arrival of its last map, both in nanoseconds of the system clock."""
+
+    def add(self, topic: str, stamp_ns: int, arrival_ns: int) -> bool:
+        """Note a map; whether it completes an answer."""
+        there = self._incomplete.setdefault(stamp_ns, set())
+        there.add(topic)
+        if there >= self._topics:
+            del self._incomplete[stamp_ns]
+            self.complete.append((stamp_ns, arrival_ns))
+            return True
+        if len(self._incomplete) > MAX_INCOMPLETE:
+            del self._incomplete[next(iter(self._incomplete))]
+        return False
+
+
+class Listener(Node):
+    """Subscribes reliably, as a consumer does that must not miss a map. `close` writes what it noted.
+
+    The stamps must be of this machine's clock, as those of `camera_player` are: then arrival - stamp is the latency
+    from end to end.
+
+    Raises:
+        ValueError: for a parameter that cannot be.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(NODE)
+        self._out = Path(read_once(self, PARAMETERS)['out'])
+        self._arrivals = Arrivals(TOPICS)
+        qos = QoSProfile(depth=QUEUE)
+        for topic in TOPICS:
+            self.create_subscription(Image, topic, lambda message, topic=topic: self._receive(topic, message), qos)
+        self._tally = Tally(self, 'complete')
+
+    def close(self) -> None:
+        """Write int64 N,2, a row for each complete answer: stamp and arrival, nanoseconds; raises OSError."""
+        np.save(self._out, np.array(self._arrivals.complete, np.int64).reshape(-1, 2))
+
+    def _receive(self, topic: str, message: Image) -> None:
+        arrival_ns = time.time_ns()
+        stamp = message.header.stamp
+        if self._arrivals.add(topic, stamp.sec * 10**9 + stamp.nanosec, arrival_ns):
+            self._tally.add()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Listen until SIGINT or SIGTERM comes; the exit status."""
+    with ros_process(arguments) as stop:
+        try:
+            listener = Listener()
+            with closing(listener), spinning(listener, stop):
+                stop.wait()
+        except (OSError, ValueError) as error:
+            get_logger(NODE).fatal(str(error))
+            return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
