@@ -1,12 +1,14 @@
-"""From an image to a Prediction: a model, a backend, and what only run time knows (image size and camera)."""
+"""From images to Predictions: a model, a backend, and what only run time knows (image size and camera)."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from mtperception.backends import Backend, open_backend
+from mtperception.backends.backend import MAX_PREPARED_SHAPES, Maps
 from mtperception.card import ModelCard, open_model
 from mtperception.geometry import focal_scale
 from mtperception.labels import LabelSpace
@@ -29,6 +31,7 @@ class BackendPredictor:
         depth_scale: factor on the depth, for a camera or a model with a known bias.
         depth_scale_mode: 'focal': depth is scaled by the ratio of the camera's focal length to the training camera's;
             'none': it is not.
+        max_batch: how many images may come together, as they do from so many cameras.
 
     Raises:
         ValueError: an argument is not one of those above.
@@ -44,6 +47,7 @@ class BackendPredictor:
         output_size: str = 'input',
         depth_scale: float = 1.0,
         depth_scale_mode: str = 'focal',
+        max_batch: int = 1,
     ) -> None:
         _check(network_size, output_size, depth_scale_mode)
         self.card = card
@@ -53,6 +57,8 @@ class BackendPredictor:
         self.output_size = output_size
         self.depth_scale = depth_scale
         self.depth_scale_mode = depth_scale_mode
+        self.batch_sizes = _batch_sizes(max_batch)
+        backend.max_prepared = MAX_PREPARED_SHAPES * len(self.batch_sizes)
 
     @property
     def description(self) -> str:
@@ -65,17 +71,41 @@ class BackendPredictor:
         return max(1, round(width * scale)), max(1, round(height * scale))
 
     def is_prepared(self, width: int, height: int) -> bool:
-        """Whether an image of this size is answered at once, or waits for a preparation first."""
-        working_width, working_height = self.working_size(width, height)
-        return self.backend.is_prepared(1, working_height, working_width)
+        """Whether images of this size are answered at once, or wait for a preparation first."""
+        width, height = self.working_size(width, height)
+        return all(self.backend.is_prepared(batch, height, width) for batch in self.batch_sizes)
 
     def prepare(self, width: int, height: int) -> None:
-        """Specialise the backend for images of this size."""
-        working_width, working_height = self.working_size(width, height)
-        self.backend.prepare(1, working_height, working_width)
+        """Specialise the backend for images of this size, for one and for as many as may come together."""
+        width, height = self.working_size(width, height)
+        for batch in self.batch_sizes:
+            self.backend.prepare(batch, height, width)
+
+    def batches(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
+        """Which of several images run together: those that the network sees at the same size.
+
+        Args:
+            sizes: width and height of each image.
+
+        Returns:
+            Indices into `sizes`, each once, in order within a batch; every batch has a size that `prepare` prepares.
+        """
+        alike: dict[tuple[int, int], list[int]] = {}
+        for index, size in enumerate(sizes):
+            alike.setdefault(self.working_size(*size), []).append(index)
+        return [batch for indices in alike.values() for batch in self._split(indices)]
+
+    def _split(self, indices: list[int]) -> list[list[int]]:
+        """As few batches as possible of prepared sizes."""
+        batches = []
+        while indices:
+            size = max(size for size in self.batch_sizes if size <= len(indices))
+            batches.append(indices[:size])
+            indices = indices[size:]
+        return batches
 
     def __call__(self, image: np.ndarray, intrinsics: Intrinsics | None = None) -> Prediction:
-        """Predict.
+        """Predict for one image.
 
         Args:
             image: uint8 H,W,3, RGB.
@@ -87,26 +117,66 @@ class BackendPredictor:
         Raises:
             ValueError: for an array of another kind or an image that is too large.
         """
-        if image.ndim != 3 or image.dtype != np.uint8 or image.shape[2] != 3 or not image.size:
-            raise ValueError(f'image {image.dtype} {image.shape}: expected uint8 (H, W, 3), RGB')
-        height, width = image.shape[:2]
-        size = self.working_size(width, height)
+        (prediction,) = self.predict([image], [intrinsics])
+        return prediction
+
+    def predict(self, images: Sequence[np.ndarray], intrinsics: Sequence[Intrinsics | None]) -> list[Prediction]:
+        """Predict for images that the network sees at the same size, in one run: a batch of `batches`.
+
+        Args:
+            images: uint8 H,W,3 each, RGB.
+            intrinsics: of the camera of each image, or None: as for a single one.
+
+        Returns:
+            One for each image, as for a single one; `latency_ms` is that of the whole batch.
+
+        Raises:
+            ValueError: for an array of another kind, an image that is too large, or images of different working sizes.
+        """
+        for image in images:
+            _check_image(image)
         start = time.perf_counter()
-        reduced = image if size == (width, height) else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        batch = self._reduced(images)
         resized = time.perf_counter()
-        maps = self.backend.run(reduced[None])
+        maps = self.backend.run(batch)
         done = time.perf_counter()
-        if 'depth' in maps:
-            maps['depth'] *= self._scale(intrinsics, width, size[0])
-        maps = {name: stack[0] for name, stack in maps.items()}
-        if self.output_size == 'input' and size != (width, height):
-            maps = {name: _enlarge(name, map_, (width, height)) for name, map_ in maps.items()}
+        found = [
+            self._finished({name: stack[i] for name, stack in maps.items()}, image, camera)
+            for i, (image, camera) in enumerate(zip(images, intrinsics, strict=True))
+        ]
         resize = (resized - start) + (time.perf_counter() - done)
-        return Prediction(**maps, latency_ms={'resize': resize * 1e3, **self.backend.latency_ms})
+        latency_ms = {'resize': resize * 1e3, **self.backend.latency_ms}
+        return [Prediction(**finished, latency_ms=latency_ms) for finished in found]
+
+    def _reduced(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """uint8 N,h,w,3: what the network sees; a single image of that size is not copied."""
+        size, *others = {self.working_size(image.shape[1], image.shape[0]) for image in images}
+        if others:
+            raise ValueError(f'images that the network sees at {size} and {others[0]}: expected one size')
+        if len(images) == 1 and images[0].shape[1::-1] == size:
+            return images[0][None]
+        batch = np.empty((len(images), size[1], size[0], 3), np.uint8)
+        for image, reduced in zip(images, batch, strict=True):
+            if image.shape == reduced.shape:
+                reduced[:] = image
+            else:
+                cv2.resize(image, size, dst=reduced, interpolation=cv2.INTER_AREA)
+        return batch
+
+    def _finished(self, maps: Maps, image: np.ndarray, intrinsics: Intrinsics | None) -> Maps:
+        """The maps of one image, to the camera's scale and the size that is wanted."""
+        size, network = image.shape[1::-1], next(iter(maps.values())).shape[1::-1]
+        if 'depth' in maps:
+            maps['depth'] *= self._scale(intrinsics, size[0], network[0])
+        if self.output_size == 'network' or size == network:
+            return maps
+        return {name: _enlarge(name, map_, size) for name, map_ in maps.items()}
 
     def warm_up(self, iterations: int) -> None:
-        """Run this often on a black image of the size that the network is made for."""
+        """Run this often on a black image of the size that the network is made for, after preparing for it."""
         width, height = self.network_size
+        if iterations:
+            self.prepare(width, height)
         for _ in range(iterations):
             self(np.zeros((height, width, 3), np.uint8))
 
@@ -129,7 +199,7 @@ class Predictor(BackendPredictor):
         backend: 'auto', 'torch', 'onnxruntime' or 'openvino'.
         device: 'auto', 'cpu' or 'cuda:N'; 'tensorrt:N' with onnxruntime.
         precision: 'auto', 'fp32', 'fp16' or 'bf16'.
-        network_size, output_size, depth_scale, depth_scale_mode: as for `BackendPredictor`.
+        network_size, output_size, depth_scale, depth_scale_mode, max_batch: as for `BackendPredictor`.
 
     Raises:
         ResourceNotFoundError, ModelError: no such model, or one that is not complete.
@@ -149,6 +219,7 @@ class Predictor(BackendPredictor):
         output_size: str = 'input',
         depth_scale: float = 1.0,
         depth_scale_mode: str = 'focal',
+        max_batch: int = 1,
     ) -> None:
         _check(network_size, output_size, depth_scale_mode)  # before the seconds that opening a backend takes
         self.model = open_model(model)
@@ -160,7 +231,18 @@ class Predictor(BackendPredictor):
             output_size=output_size,
             depth_scale=depth_scale,
             depth_scale_mode=depth_scale_mode,
+            max_batch=max_batch,
         )
+
+
+def _batch_sizes(largest: int) -> tuple[int, ...]:
+    """The sizes that batches of up to `largest` images are made of: few, because each is prepared and kept."""
+    return tuple(sorted({largest} | {2**i for i in range(largest.bit_length())}))
+
+
+def _check_image(image: np.ndarray) -> None:
+    if image.ndim != 3 or image.dtype != np.uint8 or image.shape[2] != 3 or not image.size:
+        raise ValueError(f'image {image.dtype} {image.shape}: expected uint8 (H, W, 3), RGB')
 
 
 def _check(network_size: tuple[int, int], output_size: str, depth_scale_mode: str) -> None:

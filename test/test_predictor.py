@@ -124,3 +124,39 @@ def test_latency_and_preparation(small):
     latency = small(room(150, 110)).latency_ms
     assert latency['inference'] > 0
     assert latency['resize'] >= 0
+
+
+@pytest.mark.parametrize(
+    ('cameras', 'sizes'), [(1, (1,)), (2, (1, 2)), (3, (1, 2, 3)), (6, (1, 2, 4, 6)), (8, (1, 2, 4, 8))]
+)
+def test_few_batch_sizes_serve_all_numbers_of_images(cameras, sizes):
+    predictor = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu', max_batch=cameras)
+    assert predictor.batch_sizes == sizes
+
+
+def test_images_of_a_working_size_are_batched_in_sizes_that_are_prepared():
+    predictor = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu', network_size=(64, 48), max_batch=6)
+    small, large, wide = (64, 48), (640, 480), (64, 24)
+    assert predictor.batches([small] * 6) == [[0, 1, 2, 3, 4, 5]]
+    assert predictor.batches([small, wide, large, small, wide, small, small]) == [[0, 2, 3, 5], [6], [1, 4]]
+    assert predictor.batches([]) == []
+
+
+def test_a_batch_equals_its_images_one_by_one(small):
+    """One of working size and two that are reduced, from cameras of different focal lengths."""
+    sizes = [(160, 120), (320, 240), (641, 481)]
+    images = [room(*size) for size in sizes]
+    cameras = [None]
+    for fx, (width, height) in zip((400, 700), sizes[1:], strict=True):
+        cameras.append(Intrinsics(fx=fx, fy=fx, cx=8, cy=8, width=width, height=height))
+    for found, image, camera in zip(small.predict(images, cameras), images, cameras, strict=True):
+        alone = small(image, camera)
+        assert found.shape == image.shape[:2]
+        assert (found.labels == alone.labels).mean() > 0.9999
+        assert np.allclose(found.depth, alone.depth, rtol=1e-4)
+        assert np.abs(found.confidence.astype(int) - alone.confidence).max() <= 1
+
+
+def test_images_of_different_working_sizes_do_not_make_a_batch(small):
+    with pytest.raises(ValueError, match='expected one size'):
+        small.predict([room(160, 120), room(100, 50)], [None, None])

@@ -12,6 +12,7 @@ from mtperception.types import MAX_PIXELS
 Maps = dict[str, np.ndarray]
 Runner = Callable[[np.ndarray], Maps]
 MAX_PREPARED_SHAPES = 4
+"""Kept by default: a camera and a few more sizes."""
 PRECISIONS = ('fp32', 'fp16', 'bf16')
 
 
@@ -26,6 +27,7 @@ class Backend(ABC):
         name: its key in `BACKENDS`.
         device: 'cpu', 'cuda:N' or 'tensorrt:N'.
         precision: 'fp32', 'fp16' or 'bf16'.
+        max_prepared: how many prepared shapes are kept.
         latency_ms: milliseconds that the last `run` spent in `upload`, `inference` and `download`; a stage that a
             backend does not have is missing.
     """
@@ -35,6 +37,7 @@ class Backend(ABC):
     def __init__(self, device: str, precision: str) -> None:
         self.device = device
         self.precision = precision
+        self.max_prepared = MAX_PREPARED_SHAPES
         self.latency_ms: Mapping[str, float] = {}
         self._prepared: OrderedDict[tuple[int, int, int], Runner] = OrderedDict()
 
@@ -43,7 +46,7 @@ class Backend(ABC):
         """Compile, capture or build for one shape. The runner also sets `latency_ms`."""
 
     def prepare(self, batch: int, height: int, width: int) -> None:
-        """Specialise for one shape; at most four are kept, the least recently used goes.
+        """Specialise for one shape; at most `max_prepared` are kept, the least recently used goes.
 
         Raises:
             ValueError: for a shape without pixels or of more than `MAX_PIXELS`.
@@ -52,7 +55,7 @@ class Backend(ABC):
         if min(shape) < 1 or height * width > MAX_PIXELS:
             raise ValueError(f'image of {width}x{height}, batch {batch}: expected 1 to {MAX_PIXELS} pixels (4096x3072)')
         if shape not in self._prepared:
-            while len(self._prepared) >= MAX_PREPARED_SHAPES:
+            while len(self._prepared) >= self.max_prepared:
                 self._prepared.popitem(last=False)
             self._prepared[shape] = self._compile(*shape)
         self._prepared.move_to_end(shape)
