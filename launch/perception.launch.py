@@ -1,4 +1,7 @@
-"""The perception node on a camera: `ros2 launch mtperception perception.launch.py image:=/camera/image_raw`."""
+"""The perception node on a camera: `ros2 launch mtperception perception.launch.py image:=/camera/image_raw`.
+
+On several, in one node: `cameras:='[front, rear]' image:=image_raw` takes front/image_raw and rear/image_raw.
+"""
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -10,6 +13,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from mtperception import resources
 
 PARAMETERS = {
+    'cameras': (list[str], "Names of several cameras, such as '[front, rear]': their topics are in front/ and rear/."),
     'image_transport': (str, 'raw: the topic image; compressed: image/compressed.'),
     'model': (str, 'Model directory, or the name of an installed model.'),
     'backend': (str, 'Library that runs the model: auto, torch, onnxruntime or openvino.'),
@@ -25,7 +29,11 @@ def generate_launch_description() -> LaunchDescription:
     """Arguments, the node and, if wanted, rviz. The node starts by itself: no lifecycle transition is emitted here."""
     return LaunchDescription(
         [
-            DeclareLaunchArgument('image', default_value='image', description='Topic of the camera image.'),
+            DeclareLaunchArgument(
+                'image',
+                default_value='image',
+                description='Topic of the camera image; of several cameras, the part after their names.',
+            ),
             DeclareLaunchArgument(
                 'camera_info',
                 default_value='',
@@ -59,13 +67,14 @@ def _perception(context: LaunchContext) -> list[Node]:
     """The node, now that it is known which arguments were given."""
     given = context.launch_configurations
     camera_info = given['camera_info'] or _sibling(given['image'], 'camera_info')
+    topics = [('image', given['image']), ('camera_info', camera_info)]
     node = Node(
         package='mtperception',
         executable='perception_node',
         name='perception',
         namespace=given['namespace'],
         parameters=[given['params_file'], *_overrides(context, *PARAMETERS)],
-        remappings=[('image', given['image']), ('camera_info', camera_info)],
+        remappings=[(f'{prefix}{name}', f'{prefix}{topic}') for prefix in _prefixes(context) for name, topic in topics],
         arguments=['--ros-args', '--log-level', given['log_level']],
         output='screen',
     )
@@ -84,6 +93,14 @@ def _rviz(context: LaunchContext) -> list[Node]:
         arguments=['-d', str(resources.find('rviz', 'perception.rviz')), '-f', given['fixed_frame']],
     )
     return [node]
+
+
+def _prefixes(context: LaunchContext) -> list[str]:
+    """What stands before the topics of each camera."""
+    if not context.launch_configurations['cameras']:
+        return ['']
+    cameras = _overrides(context, 'cameras')[0]['cameras'].evaluate(context)
+    return [f'{camera}/' if camera else '' for camera in cameras]
 
 
 def _overrides(context: LaunchContext, *names: str) -> list[dict[str, ParameterValue]]:

@@ -97,6 +97,11 @@ OUTPUTS = (
 )
 
 
+def camera_topic(camera: str, topic: str) -> str:
+    """The relative name of a topic of one of several cameras; an empty name is that of the only one."""
+    return f'{camera}/{topic}' if camera else topic
+
+
 def outputs_for(tasks: Iterable[str]) -> list[Output]:
     """The outputs that a model with these tasks has."""
     return [output for output in OUTPUTS if set(output.tasks) <= set(tasks)]

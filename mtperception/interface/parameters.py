@@ -1,5 +1,6 @@
 """The node's parameters: one table, which the node declares and whose defaults hold without a node too."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from mtperception.predictor import DEPTH_SCALE_MODES, OUTPUT_SIZES
 DEFAULT_MASK_CLASSES = ('person', 'car')
 DEPTH_ENCODINGS = ('32FC1', '16UC1')
 IMAGE_TRANSPORTS = ('raw', 'compressed')
+_CAMERA_NAME = re.compile(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,11 @@ PARAMETERS = (
     ParameterSpec('confidence_threshold', 0.0, 'Pixels of lower confidence become unknown.', limits=(0, 1), live=True),
     ParameterSpec('overlay_alpha', 0.5, 'Share of the labels in overlay/image.', limits=(0, 1), live=True),
     ParameterSpec('point_stride', 4, 'Every n-th pixel in both directions becomes a point.', limits=(1, 64), live=True),
+    ParameterSpec(
+        'cameras',
+        ('',),
+        "Names of several cameras, whose topics become <camera>/image and so on; '': one camera without a name.",
+    ),
     ParameterSpec('image_transport', 'raw', 'raw: image; compressed: image/compressed.', IMAGE_TRANSPORTS),
     ParameterSpec('max_rate', 0.0, 'Frames per second at most; 0: as many as come.', limits=(0, 1000), live=True),
     ParameterSpec(
@@ -124,6 +131,7 @@ class Settings:
     confidence_threshold: float
     overlay_alpha: float
     point_stride: int
+    cameras: tuple[str, ...]
     image_transport: str
     max_rate: float
     min_output_rate: float
@@ -154,8 +162,19 @@ def problem_with(spec: ParameterSpec, value: Any) -> str:
     """What is wrong with a value; empty if nothing."""
     if spec.choices and value not in spec.choices:
         return f'{spec.name} {value!r}: expected one of {", ".join(spec.choices)}'
+    if spec.name == 'cameras':
+        return _problem_with_cameras(list(value))
     if spec.name == 'network_size':
         low, high = spec.limits
         if len(value) != 2 or not all(low <= side <= high for side in value) or any(value) != all(value):
             return f'network_size {list(value)}: expected a width and a height up to {high}, or [0, 0]'
+    return ''
+
+
+def _problem_with_cameras(names: list[str]) -> str:
+    if names == ['']:
+        return ''
+    wrong = [name for name in names if not _CAMERA_NAME.fullmatch(name)]
+    if wrong or not names or len(set(names)) < len(names):
+        return f"cameras {names}: expected different names of topics, such as ['front', 'rear'], or [''] for one camera"
     return ''

@@ -9,17 +9,16 @@ from rclpy.lifecycle import LifecycleNode
 from mtperception.interface.parameters import Settings
 from mtperception.interface.presentation import Presentation
 from mtperception.predictor import Predictor
-from mtperception.ros.diagnostics import diagnostic_array
+from mtperception.ros.camera import Camera
+from mtperception.ros.diagnostics import Stream, diagnostic_array
 from mtperception.ros.frames import FrameProcessor
-from mtperception.ros.monitor import Monitor
-from mtperception.ros.publishers import OutputPublishers
 from mtperception.ros.qos import QosWarnings
 
 DIAGNOSTICS_PERIOD_S = 1.0
 
 
 class Configured:
-    """What the node has from configure to cleanup: the model, the publishers, and what is counted.
+    """What the node has from configure to cleanup: the model, and the cameras with their publishers.
 
     Raises:
         ValueError, OSError, RuntimeError, ImportError: if the settings or the model cannot be used.
@@ -32,7 +31,6 @@ class Configured:
             self._undo = self._undo.pop_all()
 
     def _build(self, node: LifecycleNode, settings: Settings, qos_warnings: QosWarnings) -> None:
-        self.monitor = Monitor()
         self.predictor = Predictor(
             settings.model,
             settings.backend,
@@ -40,15 +38,16 @@ class Configured:
             settings.precision,
             network_size=settings.network_size,
             output_size=settings.output_size,
+            max_batch=len(settings.cameras),
         )
         self._undo.callback(self.predictor.close)
         self.present(settings)
         self.predictor.warm_up(settings.warm_up_iterations)
-        self.publishers = OutputPublishers(node, self.predictor.card.tasks, qos_warnings)
-        self._undo.callback(self.publishers.destroy)
-        self.processor = FrameProcessor(
-            self.predictor, self.publishers.publish, lambda: self.presentation, self.monitor, node.get_logger()
-        )
+        self.cameras: list[Camera] = []
+        for name in settings.cameras:
+            self.cameras.append(Camera(node, name, self.predictor.card.tasks, qos_warnings))
+            self._undo.callback(self.cameras[-1].destroy)
+        self.processor = FrameProcessor(self.predictor, lambda: self.presentation, node.get_logger())
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._undo.callback(node.destroy_publisher, self._diagnostics)
         # By the steady clock: diagnostics go on while simulated time stands still.
@@ -62,13 +61,24 @@ class Configured:
         self.predictor.depth_scale = settings.depth_scale
         self.predictor.depth_scale_mode = settings.depth_scale_mode
 
+    def publish_classes(self) -> None:
+        """Publish what the ids mean, with each camera."""
+        for camera in self.cameras:
+            camera.publishers.publish_classes(self.presentation)
+
     def release(self) -> None:
         """Undo all of it."""
         self._undo.close()
 
     def _publish_diagnostics(self) -> None:
-        wanted = self.publishers.wanted()
         now_ns = self._node.get_clock().now().nanoseconds
-        minimum = self.presentation.settings.min_output_rate
-        name = self._node.get_fully_qualified_name()
-        self._diagnostics.publish(diagnostic_array(name, self.monitor, self.predictor, now_ns, wanted, minimum))
+        streams = [Stream(camera.name, camera.monitor, camera.publishers.wanted()) for camera in self.cameras]
+        message = diagnostic_array(
+            self._node.get_fully_qualified_name(),
+            streams,
+            self.predictor,
+            now_ns,
+            preparing=self.processor.preparing,
+            min_output_rate=self.presentation.settings.min_output_rate,
+        )
+        self._diagnostics.publish(message)

@@ -1,6 +1,8 @@
-"""The three statuses on /diagnostics: input, processing, model."""
+"""The statuses on /diagnostics: input and processing of each camera, and the model."""
 
 import resource
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -14,34 +16,54 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 IDLE = 'idle: no subscribers'
 
 
+@dataclass(frozen=True)
+class Stream:
+    """What the diagnostics show of one camera."""
+
+    camera: str
+    """Its name; empty for the only one."""
+    monitor: Monitor
+    wanted: bool
+    """Whether anybody subscribes to an output of it."""
+
+
 def diagnostic_array(
-    node_name: str, monitor: Monitor, predictor: Predictor, now_ns: int, wanted: bool, min_output_rate: float
+    node_name: str,
+    streams: Sequence[Stream],
+    predictor: Predictor,
+    now_ns: int,
+    *,
+    preparing: bool = False,
+    min_output_rate: float = 0.0,
 ) -> DiagnosticArray:
     """The diagnostics of this moment.
 
     Args:
-        node_name: fully qualified; in front of the name of each status.
-        monitor: what was counted.
+        node_name: fully qualified; in front of the name of each status, and before that of the camera.
+        streams: the cameras.
         predictor: the model that runs.
         now_ns: the node's clock: ages are by it.
-        wanted: whether anybody subscribes to an output.
+        preparing: whether the model is being prepared for a new image size.
         min_output_rate: frames per second below which to warn; 0 = never.
     """
     message = DiagnosticArray()
     message.header.stamp.sec, message.header.stamp.nanosec = divmod(now_ns, 10**9)
-    message.status = [
-        _status(f'{node_name}: input', predictor.card.name, *_input(monitor, now_ns, wanted)),
-        _status(f'{node_name}: processing', predictor.card.name, *_processing(monitor, wanted, min_output_rate)),
-        _status(f'{node_name}: model', predictor.card.name, *_model(predictor)),
-    ]
+    summaries = {}
+    for stream in streams:
+        of_camera = f'{stream.camera}: ' if stream.camera else ''
+        summaries[f'{of_camera}input'] = _input(stream, now_ns)
+        summaries[f'{of_camera}processing'] = _processing(stream, preparing, min_output_rate)
+    summaries['model'] = _model(predictor)
+    hardware_id = predictor.card.name
+    message.status = [_status(f'{node_name}: {name}', hardware_id, *found) for name, found in summaries.items()]
     return message
 
 
 Summary = tuple[bytes, str, dict[str, str]]
 
 
-def _input(monitor: Monitor, now_ns: int, wanted: bool) -> Summary:
-    refusals = monitor.refusals
+def _input(stream: Stream, now_ns: int) -> Summary:
+    monitor, refusals = stream.monitor, stream.monitor.refusals
     values = {
         'rate [Hz]': f'{monitor.received.rate():.2f}',
         'age [ms]': _age(monitor.last_stamp_ns, now_ns),
@@ -53,12 +75,13 @@ def _input(monitor: Monitor, now_ns: int, wanted: bool) -> Summary:
     }
     if refusals.recent():
         return WARN, f'refused: {refusals.last_reason}', values
-    if not wanted:
+    if not stream.wanted:
         return OK, IDLE, values
     return OK, 'receiving' if monitor.received.rate() else 'waiting for images', values
 
 
-def _processing(monitor: Monitor, wanted: bool, min_output_rate: float) -> Summary:
+def _processing(stream: Stream, preparing: bool, min_output_rate: float) -> Summary:
+    monitor = stream.monitor
     rate = monitor.answered.rate()
     values = {
         'output rate [Hz]': f'{rate:.2f}',
@@ -70,9 +93,9 @@ def _processing(monitor: Monitor, wanted: bool, min_output_rate: float) -> Summa
             for name, value in zip(('p50', 'p99', 'max'), figures, strict=True)
         },
     }
-    if not wanted:
+    if not stream.wanted:
         return OK, IDLE, values
-    if monitor.preparing:
+    if preparing:
         return OK, 'preparing a new image size', values
     if monitor.stalled():
         return ERROR, 'images arrive, but none was answered', values

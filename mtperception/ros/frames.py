@@ -1,19 +1,20 @@
-"""The life of one frame in the node: message in, prediction, messages out."""
+"""The life of frames in the node: messages in, predictions, messages out."""
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import rclpy
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header
 
 from mtperception.interface.presentation import Presentation
 from mtperception.interface.products import Products
 from mtperception.predictor import Predictor
+from mtperception.ros.camera import Camera
 from mtperception.ros.conversions import (
     RefusedCameraInfoError,
     RefusedImageError,
@@ -21,16 +22,16 @@ from mtperception.ros.conversions import (
     image_to_rgb,
     intrinsics_from,
 )
-from mtperception.ros.monitor import Monitor
-from mtperception.types import Intrinsics
+from mtperception.types import Intrinsics, Prediction
 
-CAMERA_INFO_PATIENCE_S = 2.0
+BACKEND_STAGES = ('upload', 'inference', 'download')
 
 
 @dataclass(frozen=True)
 class Frame:
     """An image as it arrived."""
 
+    camera: Camera
     message: Image | CompressedImage
     camera_info: CameraInfo | None
     """The newest at that time."""
@@ -44,110 +45,127 @@ class Frame:
         return stamp.sec * 10**9 + stamp.nanosec
 
 
+@dataclass(frozen=True)
+class DecodedFrame:
+    """A frame whose image can be used."""
+
+    frame: Frame
+    image: np.ndarray
+    """uint8 H,W,3, RGB."""
+    intrinsics: Intrinsics | None
+    convert_ms: float
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the image."""
+        height, width = self.image.shape[:2]
+        return width, height
+
+
 class FrameProcessor:
-    """Answers frames, one at a time, in the worker's thread.
+    """Answers frames, in the worker's thread.
 
     Args:
         predictor: the model.
-        publish: publishes the products of a frame, with the header of its image, to whoever subscribes.
         presentation: gives the current presentation.
-        monitor: counts and times.
         logger: the node's.
+
+    Attributes:
+        preparing: whether the backend is being prepared for a new image size.
     """
 
-    def __init__(
-        self,
-        predictor: Predictor,
-        publish: Callable[[Products, Header], None],
-        presentation: Callable[[], Presentation],
-        monitor: Monitor,
-        logger: RcutilsLogger,
-    ) -> None:
+    def __init__(self, predictor: Predictor, presentation: Callable[[], Presentation], logger: RcutilsLogger) -> None:
         self._predictor = predictor
-        self._publish = publish
         self._presentation = presentation
-        self._monitor = monitor
         self._logger = logger
-        self._without_camera_since: float | None = None
+        self.preparing = False
 
-    def handle(self, frame: Frame) -> None:
-        """Answer a frame, or refuse it: counted, and reported once per kind. Never raises."""
+    def handle(self, frames: Sequence[Frame]) -> None:
+        """Answer what has arrived, one frame of each camera at most; those of a size run together.
+
+        Never raises: what goes wrong is counted as refused, with the cameras that it concerns.
+        """
+        decoded: list[DecodedFrame] = []
+        for frame in frames:
+            with self._guarded([frame.camera]):
+                decoded.append(self._decode(frame))
+        for indices in self._predictor.batches([each.size for each in decoded]):
+            batch = [decoded[index] for index in indices]
+            with self._guarded([each.frame.camera for each in batch]):
+                self._answer(batch)
+
+    @contextmanager
+    def _guarded(self, cameras: Sequence[Camera]) -> Iterator[None]:
+        """The worker's boundary: a frame that fails must not end the node, nor take others along."""
         try:
-            self._answer(frame)
+            yield
         except RefusedImageError as error:
-            self.refuse(error.kind, str(error))
-        except Exception as error:  # noqa: BLE001 - the worker's boundary: a frame that fails must not end the node
-            if rclpy.ok():  # else ROS was shut down under this frame
-                self.refuse('failure', f'{type(error).__name__}: {error}')
-                self._logger.debug(traceback.format_exc())
+            kind, reason = error.kind, str(error)
+        except Exception as error:  # noqa: BLE001 - see above
+            if not rclpy.ok():
+                return  # ROS was shut down under this frame
+            kind, reason = 'failure', f'{type(error).__name__}: {error}'
+            self._logger.debug(traceback.format_exc())
+        else:
+            return
+        for camera in cameras:
+            camera.refuse(kind, reason)
 
-    def refuse(self, kind: str, reason: str) -> None:
-        """Count a refused message; report the first of its kind, then one now and then."""
-        if self._monitor.refusals.add(kind, reason):
-            self._logger.warning(f'refused ({kind}): {reason}')
-
-    def remark(self, kind: str, text: str) -> None:
-        """Count something odd about a message that is used all the same; say it once."""
-        if self._monitor.remarks.add(kind, text):
-            self._logger.warning(text)
-
-    def _answer(self, frame: Frame) -> None:
+    def _decode(self, frame: Frame) -> DecodedFrame:
         started = time.monotonic()
         message = frame.message
         image = compressed_to_rgb(message) if isinstance(message, CompressedImage) else image_to_rgb(message)
-        intrinsics = self._intrinsics(frame, image)
-        converted = time.monotonic()
-        fresh = self._prepare(image)
-        predicting = time.monotonic()
-        prediction = self._predictor(image, intrinsics)
-        predicted = time.monotonic()
-        self._publish(Products(image, prediction, intrinsics, self._presentation()), message.header)
+        intrinsics = _intrinsics(frame, image)
+        return DecodedFrame(frame, image, intrinsics, (time.monotonic() - started) * 1e3)
+
+    def _answer(self, batch: Sequence[DecodedFrame]) -> None:
+        fresh = self._prepare(batch)
+        started = time.monotonic()
+        predictions = self._predictor.predict([each.image for each in batch], [each.intrinsics for each in batch])
+        predicting_ms = (time.monotonic() - started) * 1e3
+        for decoded, prediction in zip(batch, predictions, strict=True):
+            with self._guarded([decoded.frame.camera]):
+                latency_ms = self._publish(decoded, prediction, predicting_ms)
+                decoded.frame.camera.monitor.answer()
+                if not fresh:  # a frame that waited for the preparation is kept out of the latency window
+                    decoded.frame.camera.monitor.ledger.add(latency_ms)
+
+    def _publish(self, decoded: DecodedFrame, prediction: Prediction, predicting_ms: float) -> dict[str, float]:
+        """Publish what is subscribed to of a frame; its milliseconds by stage."""
+        started = time.monotonic()
+        frame = decoded.frame
+        products = Products(decoded.image, prediction, decoded.intrinsics, self._presentation())
+        frame.camera.publishers.publish(products, frame.message.header)
         published = time.monotonic()
-        self._monitor.answer()
-        if fresh:
-            return  # this frame waited for the preparation: kept out of the latency window
         stages = dict(prediction.latency_ms)
-        backend_ms = sum(stages.get(stage, 0.0) for stage in ('upload', 'inference', 'download'))
         # What the predictor does around the backend (resizing, focal scale) belongs to the conversions.
-        around_ms = (predicted - predicting) * 1e3 - backend_ms
-        stages['convert'] = (converted - started) * 1e3 + around_ms
-        stages['publish'] = (published - predicted) * 1e3
+        around_ms = predicting_ms - sum(stages.get(stage, 0.0) for stage in BACKEND_STAGES)
+        stages['convert'] = decoded.convert_ms + around_ms
+        stages['publish'] = (published - started) * 1e3
         stages['total'] = (published - frame.received) * 1e3
-        self._monitor.ledger.add(stages)
+        return stages
 
-    def _prepare(self, image: np.ndarray) -> bool:
-        """Prepare the backend for a new size; True if it had to be."""
-        height, width = image.shape[:2]
-        if self._predictor.is_prepared(width, height):
-            return False
-        self._logger.info(f'preparing for images of {width}x{height}')
-        self._monitor.preparing = True
+    def _prepare(self, batch: Sequence[DecodedFrame]) -> bool:
+        """Prepare the backend for new sizes; True if it had to be."""
+        new = {each.size for each in batch if not self._predictor.is_prepared(*each.size)}
+        self.preparing = bool(new)
         try:
-            self._predictor.prepare(width, height)
+            for width, height in new:
+                self._logger.info(f'preparing for images of {width}x{height}')
+                self._predictor.prepare(width, height)
         finally:
-            self._monitor.preparing = False
-        return True
+            self.preparing = False
+        return bool(new)
 
-    def _intrinsics(self, frame: Frame, image: np.ndarray) -> Intrinsics | None:
-        """The camera at the image's size; None without a usable camera_info: nothing is invented."""
-        if frame.camera_info is None:
-            self._miss_camera(frame.received)
-            return None
-        self._without_camera_since = None
-        height, width = image.shape[:2]
-        try:
-            return intrinsics_from(frame.camera_info, width, height)
-        except RefusedCameraInfoError as error:
-            self.remark(error.kind, f'camera_info not used: {error}')
-            return None
 
-    def _miss_camera(self, now: float) -> None:
-        """Warn once that no camera_info comes; at the start it may be late."""
-        if self._without_camera_since is None:
-            self._without_camera_since = now
-        if now - self._without_camera_since > CAMERA_INFO_PATIENCE_S:
-            self.remark(
-                'no camera_info',
-                'no camera_info: depth is not scaled to the camera, and points and */camera_info are not published; '
-                'remap camera_info to its topic',
-            )
+def _intrinsics(frame: Frame, image: np.ndarray) -> Intrinsics | None:
+    """The camera at the image's size; None without a usable camera_info: nothing is invented."""
+    frame.camera.note_camera_info(frame.camera_info is not None, frame.received)
+    if frame.camera_info is None:
+        return None
+    height, width = image.shape[:2]
+    try:
+        return intrinsics_from(frame.camera_info, width, height)
+    except RefusedCameraInfoError as error:
+        frame.camera.remark(error.kind, f'camera_info not used: {error}')
+        return None

@@ -1,6 +1,5 @@
-"""The node's subscriptions: the image, raw or compressed, and the camera that takes it."""
+"""The subscriptions for one camera: its image, raw or compressed, and its camera_info."""
 
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from copy import copy
@@ -11,47 +10,48 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from mtperception.ros.frames import Frame
+from mtperception.interface.outputs import camera_topic
 from mtperception.ros.qos import OVERRIDES, QosWarnings
+
+OnImage = Callable[[Image | CompressedImage, CameraInfo | None], None]
 
 INPUT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """Best effort matches every publisher; of the frames that wait, only the newest is of use."""
 
 
 class Inputs:
-    """Subscribes to `image` (or `image/compressed`) and `camera_info`.
+    """Subscribes to `image` (or `image/compressed`) and `camera_info` of a camera.
 
     Args:
         node: owns the subscriptions.
+        camera: its name, in front of the topics; empty: none.
         transport: 'raw' or 'compressed'.
-        on_frame: called in the executor's thread with each image and the newest camera_info.
+        on_image: called in the executor's thread with each image and the newest camera_info.
         qos_warnings: told of publishers that do not match.
     """
 
     def __init__(
-        self, node: LifecycleNode, transport: str, on_frame: Callable[[Frame], None], qos_warnings: QosWarnings
+        self, node: LifecycleNode, camera: str, transport: str, on_image: OnImage, qos_warnings: QosWarnings
     ) -> None:
         self._node = node
         self._qos_warnings = qos_warnings
-        self._on_frame = on_frame
-        self.camera_info: CameraInfo | None = None
-        image = node.resolve_topic_name('image')
+        self._on_image = on_image
+        self._camera_info: CameraInfo | None = None
+        image = node.resolve_topic_name(camera_topic(camera, 'image'))
         # Remapping `image` does not remap `image/compressed`: it goes with the name that `image` resolves to.
         image_type, topic = (CompressedImage, f'{image}/compressed') if transport == 'compressed' else (Image, image)
         with ExitStack() as self._undo:
-            self._create(CameraInfo, node.resolve_topic_name('camera_info'), self._on_camera_info)
-            self._create(image_type, topic, self._on_image)
+            camera_info = node.resolve_topic_name(camera_topic(camera, 'camera_info'))
+            self._create(CameraInfo, camera_info, self._take_camera_info)
+            self._create(image_type, topic, lambda message: self._on_image(message, self._camera_info))
             self._undo = self._undo.pop_all()
 
     def destroy(self) -> None:
         """Take the subscriptions off the graph."""
         self._undo.close()
 
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        self.camera_info = message
-
-    def _on_image(self, message: Image | CompressedImage) -> None:
-        self._on_frame(Frame(message, self.camera_info, time.monotonic()))
+    def _take_camera_info(self, message: CameraInfo) -> None:
+        self._camera_info = message
 
     def _create(self, message_type: type, topic: str, callback: Callable[[Any], None]) -> None:
         warn = self._qos_warnings.of(topic, 'subscription')

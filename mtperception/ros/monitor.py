@@ -111,7 +111,7 @@ class Reports:
 
 
 class Monitor:
-    """All that the diagnostics show of the stream.
+    """All that the diagnostics show of the stream of a camera.
 
     Attributes:
         received: images that arrived.
@@ -119,7 +119,6 @@ class Monitor:
         refusals: messages that could not be used.
         remarks: what was odd about messages that were used.
         dropped: images that were replaced by newer ones while they waited.
-        preparing: whether the backend is being prepared for a new image size.
     """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -130,7 +129,6 @@ class Monitor:
         self.refusals = Reports(REPORT_PERIOD_S, clock)
         self.remarks = Reports(float('inf'), clock)
         self.dropped = 0
-        self.preparing = False
         self.last_stamp_ns: int | None = None
         self._waiting_since: float | None = None
 
@@ -160,7 +158,7 @@ class Monitor:
 
     def stalled(self) -> bool:
         """Images arrive, but the oldest that is to be answered has waited for longer than max(1 s, 5 x p99)."""
-        if self._waiting_since is None or self.preparing or self.received.since_last() > MIN_STALL_S:
+        if self._waiting_since is None or self.received.since_last() > MIN_STALL_S:
             return False
         p99_s = self.ledger.summary().get('total', (0.0, 0.0, 0.0))[1] / 1e3
         return self._clock() - self._waiting_since > max(MIN_STALL_S, 5 * p99_s)

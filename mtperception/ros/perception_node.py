@@ -1,21 +1,24 @@
-"""The perception node: a camera stream in; depth, labels and overlay out. A managed (lifecycle) node."""
+"""The perception node: camera streams in; depth, labels and overlay out. A managed (lifecycle) node."""
 
+import gc
+import time
 from collections.abc import Sequence
+from functools import partial
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mtperception.interface.presentation import Presentation
 from mtperception.ros import parameters
+from mtperception.ros.camera import Camera
 from mtperception.ros.configured import Configured
 from mtperception.ros.frames import Frame
-from mtperception.ros.inputs import Inputs
 from mtperception.ros.logs import forward_logs
 from mtperception.ros.process import ros_process, spinning
 from mtperception.ros.qos import QosWarnings
-from mtperception.ros.rate_limit import RateLimit
 from mtperception.ros.worker import LatestWorker
 
 AUTOSTART_DELAY_S = 0.01
@@ -33,9 +36,7 @@ class PerceptionNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._check_change)
         self.add_post_set_parameters_callback(self._take_over_change)
         self._qos_warnings = QosWarnings(self.get_logger())
-        self._rate_limit = RateLimit()
         self._configured: Configured | None = None
-        self._inputs: Inputs | None = None
         self._worker: LatestWorker[Frame] | None = None
         if self.get_parameter('autostart').value:
             steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -58,16 +59,17 @@ class PerceptionNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to listen and to answer; FAILURE with one line if the subscriptions cannot be made."""
         configured = self._configured
-        self._worker = LatestWorker(configured.processor.handle, configured.monitor.drop)
+        self._worker = LatestWorker(configured.processor.handle, lambda frame: frame.camera.monitor.drop())
         transport = configured.presentation.settings.image_transport
         try:
-            self._inputs = Inputs(self, transport, self._on_frame, self._qos_warnings)
+            for camera in configured.cameras:
+                camera.listen(transport, partial(self._on_image, camera))
         except FAILURES as error:
             self._report(f'cannot activate: {error}')
             self._stop()
             return TransitionCallbackReturn.FAILURE
         result = super().on_activate(state)
-        configured.publishers.publish_classes(configured.presentation)
+        configured.publish_classes()
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -104,18 +106,20 @@ class PerceptionNode(LifecycleNode):
         self.get_logger().error(' '.join(problem.split()))
 
     def _stop(self) -> None:
-        if self._inputs is not None:
-            self._inputs.destroy()
-            self._inputs = None
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
-            self._configured.monitor.forget()
+        if self._worker is None:
+            return
+        for camera in self._configured.cameras:
+            camera.stop_listening()
+        self._worker.stop()
+        self._worker = None
+        for camera in self._configured.cameras:
+            camera.monitor.forget()
 
     def _release(self) -> None:
         if self._configured is not None:
             self._configured.release()
             self._configured = None
+            gc.collect()  # its parts know each other: without this their memory stays until Python thinks of it
 
     def destroy_node(self) -> None:
         """Stop, release and leave the graph."""
@@ -125,16 +129,12 @@ class PerceptionNode(LifecycleNode):
 
     # Frames
 
-    def _on_frame(self, frame: Frame) -> None:
-        """Decide in the executor's thread whether a frame goes to the worker."""
-        configured = self._configured
-        backwards_s = configured.monitor.receive(frame.stamp_ns)
-        if backwards_s:
-            configured.processor.remark('time', f'time runs backwards: a stamp {backwards_s:.3f} s before the last one')
-        max_rate = configured.presentation.settings.max_rate
-        if configured.publishers.wanted() and self._rate_limit.passes(frame.received, max_rate):
-            configured.monitor.accept()
-            self._worker.submit(frame)
+    def _on_image(self, camera: Camera, message: Image | CompressedImage, camera_info: CameraInfo | None) -> None:
+        """Decide in the executor's thread whether an image goes to the worker."""
+        frame = Frame(camera, message, camera_info, time.monotonic())
+        max_rate = self._configured.presentation.settings.max_rate
+        if camera.takes(frame.stamp_ns, frame.received, max_rate):
+            self._worker.submit(camera, frame)
 
     # Parameters
 
@@ -155,8 +155,7 @@ class PerceptionNode(LifecycleNode):
             self._bad_overrides.pop(change.name, None)
         if self._configured is not None:
             self._configured.present(parameters.read(self))
-            if self._inputs is not None:  # active
-                self._configured.publishers.publish_classes(self._configured.presentation)
+            self._configured.publish_classes()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

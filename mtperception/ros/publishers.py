@@ -1,4 +1,4 @@
-"""The node's publishers: frames to whoever subscribes, and the latched description of the classes."""
+"""The publishers for one camera: frames to whoever subscribes, and the latched description of the classes."""
 
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -10,7 +10,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header, String
 
-from mtperception.interface.outputs import CLASSES, FRAME_DEPTH, LATCHED_DEPTH, classes, outputs_for
+from mtperception.interface.outputs import CLASSES, FRAME_DEPTH, LATCHED_DEPTH, camera_topic, classes, outputs_for
 from mtperception.interface.presentation import Presentation
 from mtperception.interface.products import Products
 from mtperception.ros import label_info
@@ -27,10 +27,17 @@ class OutputPublishers:
     """Lifecycle publishers for the outputs of a model with these tasks.
 
     Their QoS can be overridden by parameters `qos_overrides.<topic>.publisher.*`.
+
+    Args:
+        node: owns the publishers.
+        camera: its name, in front of the topics; empty: none.
+        tasks: of the model.
+        qos_warnings: told of subscribers that do not match.
     """
 
-    def __init__(self, node: LifecycleNode, tasks: Iterable[str], qos_warnings: QosWarnings) -> None:
+    def __init__(self, node: LifecycleNode, camera: str, tasks: Iterable[str], qos_warnings: QosWarnings) -> None:
         self._node = node
+        self._camera = camera
         self._qos_warnings = qos_warnings
         self._said: tuple[str, float] | None = None
         self._classes = self._label_info = None
@@ -55,10 +62,13 @@ class OutputPublishers:
                 publisher.publish(ros_message(output.make(products), header))
 
     def publish_classes(self, presentation: Presentation) -> None:
-        """Publish what the ids mean, for all who are there and all who come later; nothing if it was said already."""
+        """Publish what the ids mean, for all who are there and all who come later.
+
+        Nothing if it was said already, or while the node is not active.
+        """
         message = classes(presentation)
         said = message.fields['data'], presentation.settings.confidence_threshold
-        if self._classes is None or said == self._said:
+        if self._classes is None or not self._classes.is_activated or said == self._said:
             return
         self._said = said
         self._classes.publish(ros_message(message))
@@ -69,7 +79,8 @@ class OutputPublishers:
         """Take all of them off the graph."""
         self._undo.close()
 
-    def _create(self, message_type: type, topic: str, qos: QoSProfile = FRAME_QOS) -> Any:
+    def _create(self, message_type: type, name: str, qos: QoSProfile = FRAME_QOS) -> Any:
+        topic = camera_topic(self._camera, name)
         warn = self._qos_warnings.of(self._node.resolve_topic_name(topic), 'publisher')
         publisher = self._node.create_lifecycle_publisher(
             message_type,

@@ -1,40 +1,41 @@
-"""One thread, one slot: the newest frame wins."""
+"""One thread, one slot for each sender: of each the newest wins."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 Job = TypeVar('Job')
 
 
 class LatestWorker(Generic[Job]):
-    """Handles jobs in a thread of its own. A job that waits is replaced by a newer one, and counted.
+    """Handles jobs in a thread of its own. A job that waits is replaced by a newer one of the same sender.
 
     Args:
-        handle: called with one job at a time, in the worker's thread; must not raise.
-        dropped: called whenever a waiting job was replaced, in the thread of `submit`.
+        handle: called in the worker's thread with all jobs that wait, one of each sender at most, the oldest first;
+            must not raise.
+        dropped: called with every job that was replaced, in the thread of `submit`.
     """
 
-    def __init__(self, handle: Callable[[Job], None], dropped: Callable[[], None]) -> None:
+    def __init__(self, handle: Callable[[list[Job]], None], dropped: Callable[[Job], None]) -> None:
         self._handle = handle
         self._dropped = dropped
-        self._slot: Job | None = None
+        self._slots: dict[Hashable, Job] = {}
         self._wake = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name='perception worker', daemon=True)
         self._thread.start()
 
-    def submit(self, job: Job) -> None:
-        """Put a job into the slot; returns at once."""
+    def submit(self, sender: Hashable, job: Job) -> None:
+        """Put a job into the slot of its sender; returns at once."""
         with self._wake:
-            replaced = self._slot is not None
-            self._slot = job
+            replaced = self._slots.pop(sender, None)
+            self._slots[sender] = job
             self._wake.notify()
-        if replaced:
-            self._dropped()
+        if replaced is not None:
+            self._dropped(replaced)
 
     def stop(self) -> None:
-        """Finish the job in hand, forget the one that waits, end the thread."""
+        """Finish the jobs in hand, forget those that wait, end the thread."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
@@ -43,8 +44,8 @@ class LatestWorker(Generic[Job]):
     def _loop(self) -> None:
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._stopping or self._slot is not None)
+                self._wake.wait_for(lambda: self._stopping or self._slots)
                 if self._stopping:
                     return
-                job, self._slot = self._slot, None
-            self._handle(job)
+                jobs, self._slots = list(self._slots.values()), {}
+            self._handle(jobs)

@@ -30,10 +30,10 @@ class Peer(Observer):
     # Topics
 
     def subscribe(self, *topics, qos=RELIABLE):
-        """Collect messages of some of the node's outputs in `received`."""
-        types = {output.topic: MESSAGE_TYPES[output.kind] for output in OUTPUTS}
+        """Collect messages of some of the node's outputs, with or without the name of a camera, in `received`."""
         for topic in topics:
-            self.collect(types[topic], topic, qos)
+            (kind,) = {output.kind for output in OUTPUTS if f'/{topic}'.endswith(f'/{output.topic}')}
+            self.collect(MESSAGE_TYPES[kind], topic, qos)
         for topic in topics:
             subscription = self._subscriptions[topic]
             self.spin_until(

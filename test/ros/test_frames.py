@@ -1,59 +1,129 @@
-"""One frame's life in the worker, where it goes wrong."""
+"""Frames in the worker: which run together, and where it goes wrong."""
 
 import time
+from collections import defaultdict
 
 import numpy as np
 import pytest
 import rclpy
-from rclpy.logging import get_logger
+from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Header
 
 from mtperception.predictor import Predictor
+from mtperception.ros.camera import Camera
 from mtperception.ros.conversions import rgb8_image
 from mtperception.ros.frames import Frame, FrameProcessor
-from mtperception.ros.monitor import Monitor
+from mtperception.ros.qos import QosWarnings
+
+
+class Rig:
+    """Cameras of a real node whose publishers write down what they are to publish."""
+
+    def __init__(self, node, predictor, names):
+        warnings = QosWarnings(node.get_logger())
+        self.cameras = {name: Camera(node, name, predictor.card.tasks, warnings) for name in names}
+        self.processor = FrameProcessor(predictor, lambda: None, node.get_logger())
+        self.published = defaultdict(list)
+        for name, camera in self.cameras.items():
+            camera.publishers.publish = lambda products, header, name=name: self.published[name].append(
+                (products.prediction, header.frame_id)
+            )
+
+    def frame(self, name, width, height, seed=0):
+        image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+        return Frame(self.cameras[name], rgb8_image(image, Header(frame_id=name)), None, time.monotonic()), image
 
 
 @pytest.fixture
-def context():
+def node():
     rclpy.init()
-    yield
+    node = LifecycleNode('rig')
+    yield node
+    node.destroy_node()
     rclpy.shutdown()
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture
 def predictor():
-    return Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')
+    predictor = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu', network_size=(64, 48), max_batch=4)
+    yield predictor
+    predictor.close()
 
 
-def frame():
-    return Frame(rgb8_image(np.zeros((48, 64, 3), np.uint8), Header()), None, time.monotonic())
+@pytest.fixture
+def batches(predictor, monkeypatch):
+    """The shapes that the real backend is given, apart from preparations."""
+    shapes = []
+    run = predictor.backend.run
+    monkeypatch.setattr(predictor.backend, 'run', lambda images: shapes.append(images.shape[:3]) or run(images))
+    return shapes
 
 
-def test_a_failure_behind_the_model_is_counted_and_does_not_end_the_worker(context, predictor):
+def test_frames_that_the_network_sees_at_one_size_run_together(node, predictor, batches):
+    rig = Rig(node, predictor, ['a', 'b', 'c', 'd'])
+    # 128x96 is reduced to 64x48, which the others have; 60x48 keeps its aspect and runs by itself.
+    sent = [rig.frame('a', 64, 48, 1), rig.frame('b', 60, 48, 2), rig.frame('c', 128, 96, 3), rig.frame('d', 64, 48, 4)]
+    rig.processor.handle([frame for frame, _ in sent])
+    assert sorted(batches) == [(1, 48, 60), (1, 48, 64), (2, 48, 64)], 'a batch of three is one of two and one'
+    for frame, image in sent:
+        ((prediction, frame_id),) = rig.published[frame.camera.name]
+        assert frame_id == frame.camera.name
+        alone = predictor(image)
+        assert np.array_equal(prediction.labels, alone.labels)
+        assert np.allclose(prediction.depth, alone.depth, rtol=1e-4)
+
+
+def test_a_frame_that_is_refused_takes_no_other_along(node, predictor, batches):
+    rig = Rig(node, predictor, ['good', 'bad'])
+    (good, _), (bad, _) = rig.frame('good', 64, 48), rig.frame('bad', 64, 48)
+    bad.message.step = 7
+    rig.processor.handle([bad, good])
+    assert rig.cameras['bad'].monitor.refusals.counts == {'step': 1}
+    assert not rig.cameras['good'].monitor.refusals.counts
+    assert rig.cameras['good'].monitor.answered.count == len(rig.published['good']) == 1
+    assert batches == [(1, 48, 64)]
+
+
+def test_a_failure_behind_the_model_is_counted_and_does_not_end_the_worker(node, predictor):
+    rig = Rig(node, predictor, ['fine', 'torn'])
+
     def publish(products, header):
         raise RuntimeError('the network cable is out')
 
-    monitor = Monitor()
-    processor = FrameProcessor(predictor, publish, lambda: None, monitor, get_logger('test'))
-    processor.handle(frame())
+    rig.cameras['torn'].publishers.publish = publish
+    rig.processor.handle([rig.frame('torn', 64, 48)[0], rig.frame('fine', 64, 48)[0]])
+    monitor = rig.cameras['torn'].monitor
     assert monitor.refusals.counts == {'failure': 1}
     assert monitor.refusals.last_reason == 'RuntimeError: the network cable is out'
     assert monitor.answered.count == 0
+    assert rig.cameras['fine'].monitor.answered.count == 1
 
 
-def test_a_new_size_is_prepared_and_kept_out_of_the_latency(context, predictor):
-    published = []
+def test_a_failure_of_the_model_is_counted_with_all_it_concerns(node, predictor, monkeypatch):
+    rig = Rig(node, predictor, ['a', 'b'])
 
-    def publish(products, header):
-        published.append(products)
+    def run(images):
+        raise RuntimeError('out of memory')
 
-    monitor = Monitor()
-    processor = FrameProcessor(predictor, publish, lambda: None, monitor, get_logger('test'))
-    size = np.zeros((50, 66, 3), np.uint8)
+    monkeypatch.setattr(predictor.backend, 'run', run)
+    rig.processor.handle([rig.frame('a', 64, 48)[0], rig.frame('b', 64, 48)[0]])
+    assert [camera.monitor.refusals.counts for camera in rig.cameras.values()] == [{'failure': 1}] * 2
+    assert not rig.published
+
+
+def test_a_new_size_is_prepared_and_kept_out_of_the_latency(node, predictor):
+    rig = Rig(node, predictor, [''])
+    monitor = rig.cameras[''].monitor
     for _ in range(2):
-        processor.handle(Frame(rgb8_image(size, Header()), None, time.monotonic()))
-    assert (len(published), monitor.answered.count) == (2, 2)
+        rig.processor.handle([rig.frame('', 62, 46)[0]])
+    assert (len(rig.published['']), monitor.answered.count) == (2, 2)
     summary = monitor.ledger.summary()
     assert summary['total'][0] >= summary['inference'][0] + summary['convert'][0] + summary['publish'][0] - 1e-6
     assert len(monitor.ledger._frames) == 1
+
+
+def test_all_batch_sizes_are_prepared_with_a_size(node, predictor):
+    """Else the moment when two cameras first meet would cost a compilation."""
+    rig = Rig(node, predictor, ['a'])
+    rig.processor.handle([rig.frame('a', 32, 24)[0]])
+    assert [predictor.backend.is_prepared(batch, 24, 32) for batch in (1, 2, 3, 4)] == [True, True, False, True]

@@ -106,6 +106,16 @@ def test_a_namespace_takes_relative_topics_along(launch, observer):
 
 
 @needs_launch
+def test_several_cameras_have_topics_below_their_names(launch, observer):
+    launch(namespace='robot', cameras='[front, rear]', image='image_raw')
+    observer.wait_for_state('/robot/perception', 'active')
+    cameras = [f'/robot/{name}' for name in ('front', 'rear')]
+    inputs = [f'{camera}/{topic}' for camera in cameras for topic in ('image_raw', 'camera_info')]
+    observer.wait_for_subscriptions('/robot/perception', *inputs)
+    observer.wait_for_publishers('/robot/perception', *(f'{camera}/depth/image' for camera in cameras))
+
+
+@needs_launch
 def test_arguments_arrive(launch, observer):
     launch(
         image='/camera/image_raw',
@@ -180,6 +190,6 @@ def test_every_argument_is_described(workspace, tmp_path):
     names = {name.strip(" ':"): description.strip() for name, description, *_ in paragraphs}
     assert set(names) == {
         *('image', 'camera_info', 'image_transport', 'model', 'backend', 'device', 'precision', 'params_file'),
-        *('namespace', 'autostart', 'use_sim_time', 'log_level', 'rviz', 'fixed_frame'),
+        *('namespace', 'autostart', 'use_sim_time', 'log_level', 'rviz', 'fixed_frame', 'cameras'),
     }
     assert all(len(description) > 10 for description in names.values())

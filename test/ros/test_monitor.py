@@ -4,7 +4,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from mtperception.predictor import Predictor
-from mtperception.ros.diagnostics import diagnostic_array
+from mtperception.ros.diagnostics import Stream, diagnostic_array
 from mtperception.ros.monitor import LatencyLedger, Monitor, RateMeter, Reports
 
 
@@ -114,9 +114,6 @@ def test_stalled_when_images_come_and_nothing_goes(monitor, clock):
     assert not monitor.stalled(), 'five times a p99 of 0.3 s have not passed'
     run(monitor, clock, 0.3, answered=False)
     assert monitor.stalled()
-    monitor.preparing = True
-    assert not monitor.stalled()
-    monitor.preparing = False
     clock.now += 1.5
     assert not monitor.stalled(), 'no images arrive'
 
@@ -143,8 +140,9 @@ def predictor():
     return Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')
 
 
-def statuses(monitor, predictor, now_s=200.0, wanted=True, min_output_rate=0.0):
-    array = diagnostic_array('/n/perception', monitor, predictor, int(now_s * 1e9), wanted, min_output_rate)
+def statuses(monitor, predictor, now_s=200.0, wanted=True, **settings):
+    streams = [Stream('', monitor, wanted)]
+    array = diagnostic_array('/n/perception', streams, predictor, int(now_s * 1e9), **settings)
     return {s.name.rsplit(' ', 1)[1]: (s.level, s.message, {v.key: v.value for v in s.values}) for s in array.status}
 
 
@@ -157,6 +155,7 @@ def test_levels(monitor, clock, predictor):
     assert statuses(monitor, predictor, min_output_rate=30.0)['processing'][0] == warn
     run(monitor, clock, 3, answered=False)
     assert statuses(monitor, predictor)['processing'][0] == error
+    assert statuses(monitor, predictor, preparing=True)['processing'][:2] == (ok, 'preparing a new image size')
     monitor.refusals.add('step', 'found 1, expected 2')
     level, message, values = statuses(monitor, predictor)['input']
     assert (level, message, values['refused step']) == (warn, 'refused: found 1, expected 2', '1')
@@ -174,3 +173,21 @@ def test_ages_of_another_clock_are_not_shown(monitor, predictor, now_s, age):
 
 def test_age_without_an_image(monitor, predictor):
     assert statuses(monitor, predictor)['input'][2]['age [ms]'] == 'n/a'
+
+
+def test_each_camera_has_its_own_statuses_and_the_model_one(clock, predictor):
+    front, rear = Monitor(clock), Monitor(clock)
+    front.receive(int(clock.now * 1e9))
+    streams = [Stream('front', front, wanted=True), Stream('rear', rear, wanted=False)]
+    array = diagnostic_array('/perception', streams, predictor, 0)
+    frames_in = {s.name: {v.key: v.value for v in s.values}.get('frames in') for s in array.status}
+    assert frames_in == {
+        '/perception: front: input': '1',
+        '/perception: front: processing': None,
+        '/perception: rear: input': '0',
+        '/perception: rear: processing': None,
+        '/perception: model': None,
+    }
+    messages = {s.name: s.message for s in array.status}
+    assert messages['/perception: rear: processing'] == 'idle: no subscribers'
+    assert messages['/perception: front: processing'] == 'waiting for images'
