@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,17 +13,21 @@ from rich.table import Table
 
 from mtperception import __version__
 from mtperception.backends import BACKENDS
-from mtperception.card import DEFAULT_MODEL, ModelDirectory, ModelError, open_model
+from mtperception.card import DEFAULT_MODEL, ModelDirectory
 from mtperception.cli.folders import check_apart
-from mtperception.cli.progress import progress
-from mtperception.cli.session import INTERRUPTED, NODE, PATIENCE_S, InterruptedRunError, Session, ros_session
+from mtperception.cli.session import (
+    INTERRUPTED,
+    NODE,
+    PLAYER,
+    InterruptedRunError,
+    Session,
+    open_joint_model,
+    ros_session,
+)
 from mtperception.hardware import describe_hardware
 from mtperception.sources import SourceOptions, open_source
 
-if TYPE_CHECKING:
-    from mtperception.ros.graph_monitor import GraphMonitor
-
-PLAYER, RECORDER = 'camera_player', 'recorder'
+RECORDER = 'recorder'
 PICTURES = 6
 
 
@@ -55,9 +59,7 @@ def demo(
 
     Example: mtperception demo --source webcam:0 --seconds 60
     """
-    plan = Plan(source, rate, seconds, open_model(model), backend, device, out)
-    if not {'segmentation', 'depth'} <= set(plan.model.card.tasks):
-        raise ModelError(f'model {model} has {", ".join(plan.model.card.tasks)}: the demo shows segmentation and depth')
+    plan = Plan(source, rate, seconds, open_joint_model(model), backend, device, out)
     check_apart(out, [source])
     description = open_source(source, SourceOptions(rate=rate)).description
     _say(f'playing {description} at {rate:g} Hz for {seconds:g} s')
@@ -79,9 +81,10 @@ def _run(plan: Plan) -> tuple[dict[str, Any], bool]:
     """The measured part of the summary, and whether Ctrl-C cut it short."""
     with ros_session(plan.out / 'logs') as session:
         _start(plan, session)
-        _activate(session)
-        played, interrupted = _play(session.monitor, plan.seconds)
-        _finish(session)
+        session.activate(PLAYER, RECORDER)  # the player starts when the node then subscribes
+        played, interrupted = _play(session, plan.seconds)
+        session.drain(RECORDER, 'recorded')
+        session.started.stop(NODE, RECORDER)
         return {'seconds': round(played, 2), **_measured(session)}, interrupted
 
 
@@ -94,45 +97,15 @@ def _start(plan: Plan, session: Session) -> None:
     session.started.start_node(PLAYER, player)
 
 
-def _activate(session: Session) -> None:
-    """Make the node active once the others are there; the player starts when the node then subscribes."""
-    from mtperception.ros.graph_monitor import ACTIVATE, CONFIGURE
-
-    monitor = session.monitor
-    with progress('starting the node', None):
-        session.change_state(CONFIGURE)
-        for name in (PLAYER, RECORDER):
-            monitor.wait_for(f'the {name}', lambda name=name: monitor.reported(f'/{name}: frames'))
-        session.change_state(ACTIVATE)
-
-
-def _play(monitor: 'GraphMonitor', seconds: float) -> tuple[float, bool]:
+def _play(session: Session, seconds: float) -> tuple[float, bool]:
     """Wait; the seconds that it really was, and whether Ctrl-C cut it short."""
     start = time.monotonic()
     interrupted = False
-    with progress('playing', seconds) as move:
-
-        def over() -> bool:
-            move(time.monotonic() - start)
-            return time.monotonic() - start >= seconds
-
-        try:
-            monitor.wait_until(over)
-        except InterruptedRunError:
-            interrupted = True
+    try:
+        session.wait('playing', seconds)
+    except InterruptedRunError:
+        interrupted = True
     return time.monotonic() - start, interrupted
-
-
-def _finish(session: Session) -> None:
-    """Stop the player, let the node answer and the recorder write what is under way, and stop them."""
-
-    def recorded() -> bool:
-        return session.monitor.count('/recorder: frames', 'recorded') >= session.frames_out
-
-    session.started.stop(PLAYER)
-    session.wait_for_node()
-    session.monitor.wait_until(recorded, PATIENCE_S)
-    session.started.stop(NODE, RECORDER)
 
 
 def _measured(session: Session) -> dict[str, Any]:

@@ -1,20 +1,19 @@
 """`mtperception replay --live`: a recording played to the node, over DDS."""
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mtperception.card import ModelDirectory
 from mtperception.cli.progress import progress
-from mtperception.cli.session import NODE, PATIENCE_S, InterruptedRunError, Session, ros_session
+from mtperception.cli.session import NODE, PATIENCE_S, Session, log_folder, ros_session
 from mtperception.replay.live import Answers, LiveRun, compared_outputs
 from mtperception.replay.recording import Recording
 from mtperception.replay.survey import raw_header
@@ -55,15 +54,10 @@ def live_run(recording: Recording, plan: LivePlan) -> Iterator[LiveRun]:
     """
     check_stamps(recording)
     image = first_image(recording)
-    logs = Path(mkdtemp(prefix='mtperception_replay_'))
     with TemporaryDirectory() as folder:
         answers = Answers(Path(folder), [output.topic for output in compared_outputs(plan.model.card.tasks)])
-        try:
+        with log_folder('replay') as logs:
             run = _run(recording, image, plan, answers, logs)
-        except InterruptedRunError:
-            shutil.rmtree(logs)
-            raise  # after anything else they stay: its message names them
-        shutil.rmtree(logs)
         yield run
 
 
@@ -77,7 +71,7 @@ def _run(recording: Recording, image: np.ndarray, plan: LivePlan, answers: Answe
         with ros_context() as context:
             player = BagPlayer(context, recording.image_kind, outputs, answers)
             with spinning(player, threading.Event()):
-                _activate(session)
+                session.activate()
                 _try_out(session, player, image, recording)
                 _play(session, player, recording, plan.rate)
                 _finish(session, player)
@@ -111,14 +105,6 @@ def _parameters(plan: LivePlan, transport: str) -> dict[str, str]:
         'precision': plan.precision,
         'image_transport': transport,
     }
-
-
-def _activate(session: Session) -> None:
-    from mtperception.ros.graph_monitor import ACTIVATE, CONFIGURE
-
-    with progress('starting the node', None):
-        session.change_state(CONFIGURE)
-        session.change_state(ACTIVATE)
 
 
 def _try_out(session: Session, player: 'BagPlayer', image: np.ndarray, recording: Recording) -> None:

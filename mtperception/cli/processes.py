@@ -6,12 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 ESCALATION = ((signal.SIGINT, 8.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
 """What a process is told to make it end, and the seconds that it is given."""
+
+
+Parameters = Mapping[str, str | float | bool | Sequence[int]]
+"""Of a ROS node, by name."""
 
 
 class ProcessEndedError(OSError):
@@ -29,7 +33,7 @@ class Processes:
         self._log_folder = log_folder
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start_node(self, name: str, parameters: Mapping[str, str | float | bool]) -> None:
+    def start_node(self, name: str, parameters: Parameters) -> None:
         """Run the module `mtperception.ros.<name>` as a ROS node."""
         # JSON is YAML in which a text stays a text, whatever it looks like.
         arguments = [text for key, value in parameters.items() for text in ('-p', f'{key}:={json.dumps(value)}')]

@@ -1,21 +1,25 @@
 """The perception node under the eyes of a command: started, made active, and ended with all that goes with it."""
 
 import os
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 import typer
 
-from mtperception.cli.processes import Processes, processes
+from mtperception.card import ModelDirectory, ModelError, open_model
+from mtperception.cli.processes import Parameters, Processes, processes
+from mtperception.cli.progress import progress
 
 if TYPE_CHECKING:
     from mtperception.ros.graph_monitor import GraphMonitor
 
-NODE = 'perception_node'
+NODE, PLAYER = 'perception_node', 'camera_player'
 PATIENCE_S = 10.0
 """How long the last frames may take to be answered, and what is published to arrive."""
 SETTLED_S = 0.5
@@ -37,7 +41,7 @@ class Session:
     check: Callable[[], None]
     """Raises if a process has ended, or the command is to end."""
 
-    def start_perception(self, parameters: Mapping[str, str | float | bool]) -> None:
+    def start_perception(self, parameters: Parameters) -> None:
         """Start the node, which then waits to be configured."""
         # The default, best effort, is for cameras that others wrote. Without retransmission, an image that does not
         # fit into the middleware's buffers at once is lost; here the frames are to be counted, not those buffers.
@@ -49,6 +53,39 @@ class Session:
         """Take the node through a transition; raises OSError, with what it says, if it refuses."""
         if not self.monitor.change_state(transition):
             raise OSError(f'the node refuses to start: {self.started.last_line(NODE)}')
+
+    def activate(self, *companions: str) -> None:
+        """Configure the node, wait until other processes have been heard of, and make it active."""
+        from mtperception.ros.graph_monitor import ACTIVATE, CONFIGURE
+
+        with progress('starting the node', None):
+            self.change_state(CONFIGURE)
+            for name in companions:
+                self.monitor.wait_for(f'the {name}', lambda name=name: self.monitor.reported(f'/{name}: frames'))
+            self.change_state(ACTIVATE)
+
+    def wait(self, description: str, seconds: float) -> None:
+        """Let the processes work for some time, under a progress bar."""
+        start = time.monotonic()
+        with progress(description, seconds) as move:
+
+            def over() -> bool:
+                move(time.monotonic() - start)
+                return time.monotonic() - start >= seconds
+
+            self.monitor.wait_until(over)
+
+    def drain(self, reader: str, key: str) -> None:
+        """Stop the player; let the node answer what is under way, and the process that reads the answers take them.
+
+        Args:
+            reader: its name.
+            key: what it counts, one for each answer.
+        """
+        self.started.stop(PLAYER)
+        self.wait_for_node()
+        monitor = self.monitor
+        monitor.wait_until(lambda: monitor.count(f'/{reader}: frames', key) >= self.frames_out, PATIENCE_S)
 
     def wait_for_node(self) -> None:
         """Let the node answer what has reached it."""
@@ -72,6 +109,27 @@ class Session:
         """Backend, device and precision that the node runs with."""
         model = self.monitor.values('/perception: model')
         return {key: model.get(key, '') for key in ('backend', 'device', 'precision')}
+
+
+def open_joint_model(model: str) -> ModelDirectory:
+    """A model, by directory or name, that has both tasks; raises ModelError otherwise."""
+    directory = open_model(model)
+    if not {'segmentation', 'depth'} <= set(directory.card.tasks):
+        tasks = ', '.join(directory.card.tasks)
+        raise ModelError(f'model {model} has {tasks}: expected one with segmentation and depth')
+    return directory
+
+
+@contextmanager
+def log_folder(command: str) -> Iterator[Path]:
+    """A folder for what the processes of a command say; it stays only after an error, whose message may name it."""
+    folder = Path(mkdtemp(prefix=f'mtperception_{command}_'))
+    try:
+        yield folder
+    except InterruptedRunError:
+        shutil.rmtree(folder)
+        raise
+    shutil.rmtree(folder)
 
 
 @contextmanager
