@@ -39,6 +39,10 @@ COMMANDS = {
         'mtperception.cli.benchmark:benchmark',
         "Measure how fast a model is on this machine, beside the network as its authors' code runs it.",
     ),
+    'benchmark-node': (
+        'mtperception.cli.benchmark_node:benchmark_node',
+        'Measure what the node keeps up with: a camera, the node and a subscriber, as three processes of this machine.',
+    ),
     'train': ('mtperception.cli.train:train', 'Train a network as a configuration says.'),
     'download': ('mtperception.cli.download:download', 'Fetch the files of a data set.'),
     'export': ('mtperception.cli.export:export', 'Turn a checkpoint of a training run into a model directory.'),

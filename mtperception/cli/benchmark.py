@@ -1,7 +1,6 @@
 """`mtperception benchmark`: how fast a model is on this machine."""
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +21,7 @@ from mtperception.benchmark.candidates import list_candidates
 from mtperception.benchmark.timing import Budget
 from mtperception.card import DEFAULT_MODEL
 from mtperception.cli.progress import progress
+from mtperception.cli.sizes import parse_size
 
 SIZE = '640x480'
 BASELINE = 'the same network in eager PyTorch, fp32, NCHW, forward pass only'
@@ -62,7 +62,7 @@ def benchmark(
     Example: mtperception benchmark --backend openvino --backend onnxruntime --device cpu --size 640x480 --size 320x240
     """
     candidates = list_candidates(backend or (), device or (), precision or ())
-    shapes = [Shape(*_size(text), count) for text in size or (SIZE,) for count in batch or (1,)]
+    shapes = [Shape(*parse_size(text, '--size'), count) for text in size or (SIZE,) for count in batch or (1,)]
     photographs = [_read(path) for path in image or ()]
     draw = _prepare_plot() if plot else None
     for file in (json_file, plot):
@@ -166,13 +166,6 @@ def _table(done: Benchmark, title: str, columns: _Columns) -> Table:
         values = ('-' if row[key] is None else format(row[key], form) for key, _, form in columns)
         table.add_row(' '.join(vars(result.candidate).values()), str(result.shape), *values)
     return table
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r'(\d+)x(\d+)', text)
-    if not match:
-        raise typer.BadParameter(f'{text!r}: expected width and height, as in {SIZE}', param_hint='--size')
-    return int(match[1]), int(match[2])
 
 
 def _read(path: Path) -> np.ndarray:

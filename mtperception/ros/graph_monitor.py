@@ -76,8 +76,12 @@ class GraphMonitor:
         return self._reports[status][1] if status in self._reports else {}
 
     def count(self, status: str, key: str) -> int:
-        """A number among them; 0 before the first."""
+        """A count among them; 0 before the first."""
         return int(self.values(status).get(key, 0))
+
+    def number(self, status: str, key: str) -> float:
+        """One that is not a count; 0 before the first."""
+        return float(self.values(status).get(key, 0))
 
     def latency_ms(self) -> dict[str, dict[str, float]]:
         """p50 and p99 by stage, as the perception node measured them."""

@@ -1,0 +1,253 @@
+"""`mtperception benchmark-node`: what the node keeps up with when camera, node and subscriber share this machine."""
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from mtperception import __version__
+from mtperception.backends import BACKENDS
+from mtperception.backends.backend import PRECISIONS
+from mtperception.benchmark.node_run import NodeRun
+from mtperception.card import DEFAULT_MODEL, ModelDirectory
+from mtperception.cli.progress import progress
+from mtperception.cli.session import (
+    INTERRUPTED,
+    NODE,
+    PLAYER,
+    InterruptedRunError,
+    Session,
+    log_folder,
+    open_joint_model,
+    ros_session,
+)
+from mtperception.cli.sizes import parse_size
+from mtperception.hardware import describe_hardware
+
+LISTENER, COMPLETE = 'listener', 'complete'
+"""The subscriber, and what it counts."""
+RATE = 15.0
+WARM_UP_RATE = 0.5
+"""So rarely that no image waits in the node while it prepares for the first: its ledger would have that wait."""
+PREPARED_WITHIN_S = 900.0
+"""Some libraries build an engine for minutes."""
+PRELOADED_BYTES = 128e6
+"""Images that the player keeps, to play them over and over."""
+WIDTH = 120
+"""Characters of a line in a file."""
+STAGES = ('convert', 'inference', 'publish', 'total')
+DDS_PROFILES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all rates have in common."""
+
+    model: ModelDirectory
+    backend: str
+    device: str
+    precision: str
+    size: tuple[int, int]
+    """Width and height of the images."""
+    network_size: tuple[int, int]
+    """Width and height that the node reduces them to; 0, 0: the model's own."""
+    seconds: float
+
+
+def benchmark_node(
+    rate: Annotated[
+        list[float] | None,
+        typer.Option(min=0.1, max=1000, help=f'Images per second, by default {RATE:g}; may be repeated.'),
+    ] = None,
+    size: Annotated[str, typer.Option(metavar='WxH', help='Size of the images.')] = '640x480',
+    network_size: Annotated[
+        str | None, typer.Option(metavar='WxH', help="What the node reduces them to; by default the model's own size.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help='How long each rate is played.')] = 20.0,
+    model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
+    backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
+    device: Annotated[str, typer.Option(help='auto, cpu, cuda:N or tensorrt:N.')] = 'auto',
+    precision: Annotated[str, typer.Option(help=f'auto, {", ".join(PRECISIONS)}.')] = 'auto',
+    json_file: Annotated[Path | None, typer.Option('--json', metavar='FILE', help='Write the result here.')] = None,
+) -> None:
+    """Measure what the node keeps up with: a camera, the node and a subscriber, as three processes of this machine.
+
+    For each rate, images that were rendered before are played to the node, whose three main outputs a subscriber takes.
+    How many were dropped, and how long it took from the publishing of an image to the arrival of the last of its maps,
+    is counted over all images. Connecting, and preparing for the size, are over before the first of them.
+
+    Example: mtperception benchmark-node --rate 15 --rate 20 --backend openvino --device cpu --seconds 600 --json n.json
+    """
+    sides = (0, 0) if network_size is None else parse_size(network_size, '--network-size')
+    plan = Plan(open_joint_model(model), backend, device, precision, parse_size(size, '--size'), sides, seconds)
+    if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+    runs: list[NodeRun] = []
+    try:
+        for each in rate or (RATE,):
+            runs.append(_measure(plan, each))
+            if json_file:  # after each: the next one can take long, and fail
+                json_file.write_text(json.dumps(as_json(plan, runs), indent=1) + '\n', encoding='utf-8')
+    except InterruptedRunError:
+        measured = ', '.join(f'{run.rate:g} Hz' for run in runs) or 'nothing'
+        typer.echo(f'interrupted: {measured} was measured', err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        if runs:
+            _print(as_json(plan, runs))
+
+
+def as_json(plan: Plan, runs: Sequence[NodeRun]) -> dict[str, Any]:
+    """What `--json` writes; there must be a run."""
+    return {
+        'mtperception': __version__,
+        'command': 'benchmark-node',
+        'model': plan.model.card.name,
+        'hardware': describe_hardware(),
+        **runs[0].backend,
+        'dds_profile': next((os.environ[name] for name in DDS_PROFILES if name in os.environ), None),
+        'width': plan.size[0],
+        'height': plan.size[1],
+        'network_size': plan.network_size,
+        'seconds': plan.seconds,
+        'results': [run.as_row() for run in runs],
+    }
+
+
+def _measure(plan: Plan, rate: float) -> NodeRun:
+    """Start all processes, play at a rate, and end them."""
+    with log_folder('benchmark_node') as folder, ros_session(folder) as session:
+        answers = folder / 'answers.npy'
+        _start(plan, session, answers)
+        _warm_up(plan, session)
+        since_ns, replaced = time.time_ns(), _replaced(session)
+        _play(plan, session, rate)
+        session.started.stop(NODE, LISTENER)
+        return NodeRun(
+            backend=session.backend(),
+            rate=rate,
+            input_rate=session.monitor.number(f'/{PLAYER}: frames', 'mean rate [Hz]'),
+            frames_in=session.monitor.count(f'/{PLAYER}: frames', 'published'),
+            replaced=_replaced(session) - replaced,
+            answers=_answers(answers, since_ns, rate),
+            stages_ms=session.monitor.latency_ms(),
+        )
+
+
+def _start(plan: Plan, session: Session, answers: Path) -> None:
+    """Start the node and the listener, and make the node active."""
+    session.start_perception(
+        {
+            'model': str(plan.model.path),
+            'backend': plan.backend,
+            'device': plan.device,
+            'precision': plan.precision,
+            'network_size': plan.network_size,
+        }
+    )
+    session.started.start_node(LISTENER, {'out': str(answers)})
+    session.activate(LISTENER)
+
+
+def _start_player(plan: Plan, session: Session, rate: float, preload: int) -> None:
+    width, height = plan.size
+    session.started.start_node(PLAYER, {'rate': rate, 'width': width, 'height': height, 'preload': preload})
+
+
+def _warm_up(plan: Plan, session: Session) -> None:
+    """Play an image now and then until one is answered: then all are connected, and the node is prepared."""
+    monitor = session.monitor
+    _start_player(plan, session, WARM_UP_RATE, preload=1)
+
+    def refused() -> int:
+        return monitor.count('/perception: input', 'refused')
+
+    def answered() -> int:
+        return monitor.count(f'/{LISTENER}: frames', COMPLETE)
+
+    with progress('trying the node out', None):
+        monitor.wait_until(lambda: bool(answered() or refused()), PREPARED_WITHIN_S)
+    if refused():
+        raise RuntimeError(f'the node refuses the images: {monitor.values("/perception: input")["last reason"]}')
+    if not answered():
+        raise TimeoutError(
+            f'the node has answered nothing in {PREPARED_WITHIN_S:g} s: {session.started.last_line(NODE)}'
+        )
+    session.drain(LISTENER, COMPLETE)
+
+
+def _play(plan: Plan, session: Session, rate: float) -> None:
+    """Play for the time that was asked for, and until what was played is answered."""
+    monitor, player = session.monitor, f'/{PLAYER}: frames'
+    started = time.monotonic()
+    width, height = plan.size
+    _start_player(plan, session, rate, preload=max(1, int(PRELOADED_BYTES / (width * height * 3))))
+    with progress('rendering', None):
+        monitor.wait_for(f'the {PLAYER}', lambda: monitor.reported(player, since=started))
+        monitor.wait_until(lambda: monitor.count(player, 'published') > 0)
+    session.wait(f'playing at {rate:g} Hz', plan.seconds)
+    session.drain(LISTENER, COMPLETE)
+
+
+def _replaced(session: Session) -> int:
+    return session.monitor.count('/perception: processing', 'dropped')
+
+
+def _answers(path: Path, since_ns: int, rate: float) -> np.ndarray:
+    """What the listener noted about images from a moment of the system clock on; raises RuntimeError without any."""
+    answers = np.load(path, allow_pickle=False)
+    answers = answers[answers[:, 0] >= since_ns]
+    if not len(answers):
+        raise RuntimeError(f'no image was answered at {rate:g} Hz: try a lower rate or a smaller --network-size')
+    return answers
+
+
+def _print(summary: Mapping[str, Any]) -> None:
+    rows = summary['results']
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    title = f'{summary["model"]} by {summary["backend"]} on {summary["device"]}, {summary["precision"]}'
+    console.print(
+        _stream_table(rows, f'{title}: {summary["width"]}x{summary["height"]}, {summary["seconds"]:g} s each')
+    )
+    console.print(_node_table(rows))
+    console.print(summary['hardware'], markup=False, highlight=False)
+
+
+def _stream_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
+    names = ('Hz', 'Hz reached', 'in', 'out', 'dropped', 'share', 'end to end p50 [ms]', 'p99 [ms]', 'max [ms]')
+    table = _table(title, names)
+    for row in rows:
+        counts = (str(row[key]) for key in ('frames_in', 'frames_out', 'dropped'))
+        latencies = (f'{row["end_to_end_ms"][key]:.1f}' for key in ('p50', 'p99', 'max'))
+        table.add_row(
+            f'{row["rate"]:g}', f'{row["input_rate"]:.2f}', *counts, f'{row["dropped_share"]:.2%}', *latencies
+        )
+    return table
+
+
+def _node_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    names = ('Hz', *STAGES, 'all but inference', 'replaced')
+    table = _table('inside the node: p50 / p99 [ms]', names)
+    for row in rows:
+        stages = (row['latency_ms'][stage] for stage in STAGES)
+        cells = (f'{figures["p50"]:.2f} / {figures["p99"]:.2f}' for figures in stages)
+        table.add_row(f'{row["rate"]:g}', *cells, f'{row["all_but_inference_ms"]:.2f}', str(row['replaced']))
+    return table
+
+
+def _table(title: str, names: Sequence[str]) -> Table:
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for name in names:
+        table.add_column(name, justify='right')
+    return table
