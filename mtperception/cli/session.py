@@ -124,12 +124,16 @@ def open_joint_model(model: str) -> ModelDirectory:
 def log_folder(command: str) -> Iterator[Path]:
     """A folder for what the processes of a command say; it stays only after an error, whose message may name it."""
     folder = Path(mkdtemp(prefix=f'mtperception_{command}_'))
+    kept = True
     try:
         yield folder
+        kept = False
     except InterruptedRunError:
-        shutil.rmtree(folder)
+        kept = False
         raise
-    shutil.rmtree(folder)
+    finally:
+        if not (kept and any(folder.iterdir())):
+            shutil.rmtree(folder)
 
 
 @contextmanager

@@ -200,9 +200,13 @@ class TestErrors:
         assert left_behind(tmp_path) == []
         assert logs(tmp_path)  # the message may name them
 
-    def test_without_ros_the_error_names_the_extra(self):
+    def test_without_ros_the_error_names_the_extra(self, tmp_path):
         run = 'from mtperception.cli import main; sys.exit(main(["benchmark-node"]))'
         code = f'import sys; sys.modules["rclpy"] = None; {run}'
-        done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+        environment = os.environ | {'TMPDIR': str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, '-c', code], capture_output=True, text=True, check=False, env=environment
+        )
         assert done.returncode == 1
         assert 'pip install "mtperception[ros]"' in done.stderr
+        assert not logs(tmp_path)  # nothing was said
