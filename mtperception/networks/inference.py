@@ -1,10 +1,12 @@
-"""The same function in operations that runtimes do faster: what an exported graph is made of."""
+"""The same function in operations that runtimes do faster: what an exported graph is made of, and PyTorch runs."""
 
 from copy import deepcopy
+from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mtperception.networks.layers import CRPBlock
 
@@ -24,6 +26,23 @@ def for_inference(network: nn.Module) -> nn.Module:
             _put(network, name, SeparableCRPBlock(module))
         elif isinstance(module, nn.Conv2d) and _is_thin(module):
             _put(network, name, ShiftedConvolution(module))
+    return network
+
+
+def fold_batch_norm(network: nn.Module) -> nn.Module:
+    """A copy of a network, in evaluation mode, whose convolutions do what the batch norm behind them did.
+
+    Equal up to rounding. For PyTorch, which runs one layer after the other; the ONNX exporter folds by itself. Folded
+    is a batch norm that follows a convolution in an `nn.Sequential`, as in `conv_bn`; others stay.
+    """
+    network = deepcopy(network).eval()
+    for parent in list(network.modules()):
+        if not isinstance(parent, nn.Sequential):
+            continue
+        for (name, module), (following, norm) in pairwise(list(parent.named_children())):
+            if isinstance(module, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats:
+                setattr(parent, name, fuse_conv_bn_eval(module, norm))
+                setattr(parent, following, nn.Identity())
     return network
 
 

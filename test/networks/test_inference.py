@@ -1,9 +1,11 @@
 """The form of a network that is exported computes what the network does."""
 
+import pytest
 import torch
 from torch import nn
 
-from mtperception.networks.inference import SeparableCRPBlock, ShiftedConvolution, for_inference
+from mtperception.networks import create_network, load_network
+from mtperception.networks.inference import SeparableCRPBlock, ShiftedConvolution, fold_batch_norm, for_inference
 from mtperception.networks.layers import CRPBlock
 
 
@@ -42,3 +44,49 @@ def test_a_separable_crp_block_at_borders():
     block = CRPBlock(8)
     x = -torch.rand(1, 8, 2, 3)
     assert torch.allclose(outputs(SeparableCRPBlock(block), x), outputs(block, x), atol=1e-6)
+
+
+def with_used_batch_norm(network):
+    """Batch norms of any mean, variance, scale and shift; fresh ones do next to nothing."""
+    generator = torch.Generator().manual_seed(5)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for value in (module.running_mean, module.bias.data):
+                value.normal_(0.0, 0.3, generator=generator)
+            for value in (module.running_var, module.weight.data):
+                value.uniform_(0.5, 2.0, generator=generator)
+    return network
+
+
+@pytest.mark.parametrize(
+    'network',
+    [
+        pytest.param(lambda: load_network('nyuv2_indoor'), id='the default model'),
+        pytest.param(lambda: with_used_batch_norm(create_network('joint_lw_refinenet', 6)).eval(), id='random'),
+    ],
+)
+def test_folded_batch_norm(network):
+    network = network()
+    image = torch.randn(2, 3, 65, 97, generator=torch.Generator().manual_seed(0))
+    folded = fold_batch_norm(network)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    found, expected = outputs(folded, image), outputs(network, image)
+    for task, value in expected.items():
+        assert torch.allclose(found[task], value, atol=1e-4 * value.abs().max()), task
+
+
+def test_folding_keeps_the_network_and_its_mode():
+    """A network in training is validated by a folded copy."""
+    network = create_network('joint_lw_refinenet', 6).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert not fold_batch_norm(network).training
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_batch_norm_that_follows_no_convolution_stays():
+    layers = with_used_batch_norm(nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)))
+    x = torch.randn(1, 3, 6, 5, generator=torch.Generator().manual_seed(0))
+    folded = fold_batch_norm(layers)
+    assert [type(module) for module in folded] == [nn.BatchNorm2d, nn.Conv2d, nn.ReLU, nn.BatchNorm2d]
+    assert torch.equal(outputs(folded, x), outputs(layers.eval(), x))
