@@ -13,18 +13,31 @@ from mtperception.upsampling import upsample, upsampled_argmax
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+Statistics = tuple[torch.Tensor, torch.Tensor]
 
-def normalize(image: torch.Tensor) -> torch.Tensor:
-    """Map RGB uint8 N,H,W,3 to the ImageNet-normalised float32 N,3,H,W that networks take."""
-    mean, std = (
-        torch.tensor(values, device=image.device)[:, None, None] * 255 for values in (IMAGENET_MEAN, IMAGENET_STD)
-    )
+
+def byte_statistics(device: torch.device) -> Statistics:
+    """ImageNet's mean and standard deviation of each channel, of bytes: float32 3,1,1 each."""
+    mean, std = (torch.tensor(values, device=device)[:, None, None] * 255 for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return mean, std
+
+
+def normalize(image: torch.Tensor, statistics: Statistics | None = None) -> torch.Tensor:
+    """Map RGB uint8 N,H,W,3 to the ImageNet-normalised float32 N,3,H,W that networks take.
+
+    Args:
+        image: the bytes.
+        statistics: `byte_statistics` of the image's device, for those who have them there already.
+    """
+    mean, std = statistics or byte_statistics(image.device)
     # Bytes are moved, not floats; and what is then done by channel runs over whole planes.
     return (image.permute(0, 3, 1, 2).to(torch.float32) - mean) / std
 
 
 class Pipeline(nn.Module):
     """A network with its pre- and post-processing.
+
+    The steps are methods of their own, so that a device can have one done by other operations to the same result.
 
     Args:
         network: maps normalised float32 N,3,H,W to a dict of raw head outputs.
@@ -50,28 +63,42 @@ class Pipeline(nn.Module):
             `depth_range`, `normals` float32 N,H,W,3 unit vectors.
         """
         dtype = next(self.network.parameters()).dtype
-        raw = self.network(normalize(image).to(dtype))
+        raw = self.network(self.normalize(image).to(dtype))
         size = image.shape[1:3]
         maps = {}
         if 'segmentation' in raw:
-            maps |= self._labels(raw['segmentation'].float(), size)
+            first, end = self.classes
+            maps['labels'], maps['confidence'] = self.make_labels(raw['segmentation'][:, first:end], size)
         if 'depth' in raw:
-            # The network's output is signed; the published post-processing takes its absolute value.
-            maps['depth'] = upsample(raw['depth'].float(), size)[:, 0].abs().clamp(*self.depth_range)
+            maps['depth'] = self.make_depth(raw['depth'], size)
         if 'normals' in raw:
-            normals = functional.normalize(upsample(raw['normals'].float(), size), dim=1)
+            normals = functional.normalize(self.upsample(raw['normals'].float(), size), dim=1)
             maps['normals'] = normals.permute(0, 2, 3, 1)
         return maps
 
-    def _labels(self, logits: torch.Tensor, size: torch.Size) -> dict[str, torch.Tensor]:
-        first, end = self.classes
-        logits = logits[:, first:end]
-        labels = upsampled_argmax(logits, size) + first
+    def normalize(self, image: torch.Tensor) -> torch.Tensor:
+        """Map uint8 N,H,W,3 to normalised float32 N,3,H,W."""
+        return normalize(image)
+
+    def make_labels(self, logits: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map the logits N,C,h,w of the classes to choose from to labels and confidence, uint8 N,H,W each."""
+        logits = logits.float()
+        labels = self.argmax(logits, size) + self.classes[0]
         # The classes last: that is the axis along which every backend has a fast softmax.
         largest = logits.permute(0, 2, 3, 1).softmax(dim=-1).amax(dim=-1)
-        confidence = upsample(largest[:, None], size)[:, 0]
-        return {
-            # TensorRT converts uint8 only from and to floats; both are.
-            'labels': labels.to(torch.uint8),
-            'confidence': (confidence * 255).round().to(torch.uint8),
-        }
+        confidence = self.upsample(largest[:, None], size)[:, 0]
+        # TensorRT converts uint8 only from and to floats; both are.
+        return labels.to(torch.uint8), (confidence * 255).round().to(torch.uint8)
+
+    def upsample(self, x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Bilinear upsampling of a few maps, float32 N,C,h,w to N,C,H,W."""
+        return upsample(x, size)
+
+    def argmax(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Index of the largest upsampled logit, N,C,h,w to N,H,W."""
+        return upsampled_argmax(logits, size)
+
+    def make_depth(self, raw: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Map the raw output N,1,h,w to metres, float32 N,H,W."""
+        # The network's output is signed; the published post-processing takes its absolute value.
+        return self.upsample(raw.float(), size)[:, 0].abs().clamp(*self.depth_range)

@@ -12,9 +12,17 @@ from torch.nn import functional
 UNSETTLED = 255
 """No class (indices end at 254): a pixel between neighbours of different classes."""
 
+CLASSES_AT_ONCE = 8
+"""Upsampled together by `running_argmax`: more take more memory, fewer more steps."""
+
+
+def interpolate(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Upsample maps, N,C,h,w, to N,C,H,W, by PyTorch's own operation."""
+    return functional.interpolate(x, size=size, mode='bilinear', align_corners=False)
+
 
 def upsample(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Upsample a few maps, N,C,h,w, to N,C,H,W, as products with one matrix for each axis.
+    """`interpolate` for a few maps, as products with one matrix for each axis.
 
     Runtimes interpolate as many channels at once as fit a vector register, and so waste most of it on a single map.
     """
@@ -45,6 +53,20 @@ def upsampled_argmax(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tenso
     # Transposed, because OpenVINO's search is a vector operation along the first axis and a slow loop along the last.
     found = (upper + (lower - upper) * down).T.argmax(dim=0)
     return labels.index_put((image, row, column), found.to(labels.dtype))
+
+
+def running_argmax(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """`upsampled_argmax` whose steps do not depend on the logits, so that a CUDA graph can hold them.
+
+    Upsamples a few classes at a time and keeps the largest so far; the first class wins a tie.
+    """
+    best = logits.new_full((logits.shape[0], *size), -torch.inf)
+    labels = torch.zeros_like(best, dtype=torch.int64)
+    for part, some in enumerate(logits.split(CLASSES_AT_ONCE, dim=1)):
+        largest, index = interpolate(some, size).max(dim=1)
+        labels = torch.where(largest > best, index + part * CLASSES_AT_ONCE, labels)
+        best = torch.maximum(largest, best)
+    return labels.to(logits.dtype)
 
 
 class _Samples(NamedTuple):

@@ -9,8 +9,9 @@ from torch.nn import functional
 from mtperception.networks import load_network
 from mtperception.pipeline import normalize
 from mtperception.synthetic import SyntheticRoom
-from mtperception.upsampling import upsample, upsampled_argmax
+from mtperception.upsampling import CLASSES_AT_ONCE, interpolate, running_argmax, upsample, upsampled_argmax
 
+both = pytest.mark.parametrize('argmax', [upsampled_argmax, running_argmax])
 SIZES = [
     ((6, 8), (24, 32)),
     ((5, 7), (18, 25)),
@@ -41,40 +42,54 @@ def test_upsample_is_bilinear_interpolation(source, size):
     assert torch.allclose(upsample(x, size), plain(x, size), atol=1e-6)
 
 
+@both
 @pytest.mark.parametrize(('source', 'size'), SIZES)
-def test_random_logits_where_nothing_is_settled(source, size):
+def test_random_logits_where_nothing_is_settled(source, size, argmax):
     logits = torch.randn(2, 40, *source, generator=torch.Generator().manual_seed(1))
-    assert_largest(upsampled_argmax(logits, size), logits, size)
+    assert_largest(argmax(logits, size), logits, size)
 
 
-def test_ties_take_the_first_class():
+@both
+def test_ties_take_the_first_class(argmax):
     logits = torch.zeros(1, 5, 4, 6)
     logits[:, 3:] = 1.0
-    assert upsampled_argmax(logits, (16, 24)).unique().tolist() == [3]
+    assert argmax(logits, (16, 24)).unique().tolist() == [3]
 
 
-def test_whole_numbers_tie_often():
+@both
+def test_whole_numbers_tie_often(argmax):
     """Logits of 0, 1 and 2: most pixels have several largest ones, and steps of a sixteenth between them are exact."""
     logits = torch.randint(0, 3, (2, 7, 9, 11), generator=torch.Generator().manual_seed(2)).float()
-    labels = upsampled_argmax(logits, (36, 44)).long()
+    labels = argmax(logits, (36, 44)).long()
     upsampled = plain(logits, (36, 44))
     assert torch.equal(upsampled.gather(1, labels[:, None])[:, 0], upsampled.amax(dim=1))
 
 
-def test_a_class_that_wins_only_between():
+@pytest.mark.parametrize('classes', [1, CLASSES_AT_ONCE, CLASSES_AT_ONCE + 1])
+def test_classes_are_taken_in_turns(classes):
+    """Each is the largest somewhere: the first and the last of a turn too."""
+    logits = torch.randn(1, classes, 12, 16, generator=torch.Generator().manual_seed(4))
+    labels = running_argmax(logits, (48, 64))
+    assert labels.unique().tolist() == list(range(classes))
+    assert torch.equal(labels.long(), interpolate(logits, (48, 64)).argmax(dim=1))
+
+
+@both
+def test_a_class_that_wins_only_between(argmax):
     """It is the second at both neighbours, so none of the two knows it."""
     logits = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]], [[0.8, 0.8]]]])
     # Upsampled class 0: 1, 1, 7/8, 5/8, 3/8, 1/8, 0, 0; class 1 the same from the right; class 2 is 0.8 everywhere.
-    assert upsampled_argmax(logits, (1, 8)).tolist() == [[[0, 0, 0, 2, 2, 1, 1, 1]]]
+    assert argmax(logits, (1, 8)).tolist() == [[[0, 0, 0, 2, 2, 1, 1, 1]]]
 
 
+@both
 @pytest.mark.parametrize(('width', 'height', 'count'), [(320, 240, 2), (201, 151, 1)])
-def test_the_logits_of_images(width, height, count):
+def test_the_logits_of_images(width, height, count, argmax):
     room = SyntheticRoom(width, height)
     images = torch.tensor(np.stack([room.frame(3.0 * i).image for i in range(count)]))
     with torch.inference_mode():
         logits = load_network('nyuv2_indoor')(normalize(images))['segmentation']
-    assert_largest(upsampled_argmax(logits, (height, width)), logits, (height, width))
+    assert_largest(argmax(logits, (height, width)), logits, (height, width))
 
 
 def test_opencv_agrees_on_the_samples():
