@@ -45,6 +45,7 @@ WITH_TORCH = (
     'networks',
     'pipeline',
     'upsampling',
+    'backends.cuda',
     'backends.torch_backend',
     'benchmark.reference',
     'data',
@@ -86,7 +87,7 @@ def violations(module, source):
             yield f'{module} imports {name}, of a higher layer'
         if ROS.fullmatch(package) and not within(module, 'ros'):
             yield f'{module} imports {name}: only mtperception.ros may'
-        if package in ('torch', 'torchvision') and not any(within(module, part) for part in WITH_TORCH):
+        if package in ('torch', 'torchvision', 'triton') and not any(within(module, part) for part in WITH_TORCH):
             yield f'{module} imports {name}: it is on the ONNX path'
 
 
@@ -134,6 +135,7 @@ def test_package_xml_names_every_ros_package_that_is_imported():
         'predictor',
         'backends.onnxruntime_backend',
         'cli.benchmark',
+        'cli.benchmark_node',
         'cli.predict',
         'cli.evaluate',
         'cli.export_sequence',

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
-from mtperception.backends.torch_backend import DTYPES
+from mtperception.backends.cuda.runner import CudaQueue, full_precision
+from mtperception.backends.torch_backend import for_device
 from mtperception.card import GRAPH, ModelDirectory, sha256
 from mtperception.export import export_network, run_pytorch
 from mtperception.networks import load_network
@@ -15,36 +17,47 @@ from mtperception.pipeline import Pipeline, normalize
 
 
 class Forward:
-    """The network alone, eager; the normalised images are on the device already, and the raw outputs stay there.
+    """The network alone, eager; the normalised images are on its device already, and the raw outputs stay there.
 
     Args:
-        model: whose network.
-        device: 'cpu' or 'cuda:N'.
-        precision: of weights and images.
+        network: of any precision, on any device.
         images: uint8 N,H,W,3.
-        memory_format: of weights and images.
+        memory_format: of the images.
     """
 
-    def __init__(
-        self,
-        model: ModelDirectory,
-        device: str,
-        precision: str,
-        images: np.ndarray,
-        memory_format: torch.memory_format,
-    ) -> None:
-        self._device = torch.device(device)
-        self._network = load_network(model.path).to(self._device, DTYPES[precision], memory_format=memory_format)
-        normalized = normalize(torch.tensor(images)).to(self._device, DTYPES[precision])
-        self._images = normalized.contiguous(memory_format=memory_format)
+    def __init__(self, network: nn.Module, images: np.ndarray, memory_format: torch.memory_format) -> None:
+        weight = next(network.parameters())
+        self.device = weight.device
+        self._network = network
+        self._images = normalize(torch.tensor(images)).to(weight).contiguous(memory_format=memory_format)
 
     @torch.inference_mode()
+    def queue(self) -> None:
+        """Run once; on a GPU, only queue it."""
+        with full_precision():
+            self._network(self._images)
+
     def __call__(self) -> None:
         """Run once, to the end."""
-        with torch.backends.cudnn.flags(allow_tf32=False):  # fp32 is fp32
-            self._network(self._images)
-        if self._device.type == 'cuda':
-            torch.cuda.synchronize(self._device)
+        self.queue()
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize(self.device)
+
+
+class CapturedForward:
+    """`Forward` on a GPU as a CUDA graph."""
+
+    def __init__(self, forward: Forward) -> None:
+        self._queue = CudaQueue(forward.device)
+        self._forward = forward  # the graph reads its memory
+        with self._queue.exclusive():
+            self._launch = self._queue.capture(forward.queue)
+
+    def __call__(self) -> None:
+        """Run once, to the end."""
+        with self._queue.exclusive():
+            self._launch()
+            self._queue.stream.synchronize()
 
 
 def has_device(device: str) -> bool:
@@ -54,12 +67,14 @@ def has_device(device: str) -> bool:
 
 def baseline(model: ModelDirectory, device: str, images: np.ndarray) -> Forward:
     """As the published code runs it: eager, fp32, contiguous NCHW, the forward pass only."""
-    return Forward(model, device, 'fp32', images, torch.contiguous_format)
+    return Forward(load_network(model.path).to(device), images, torch.contiguous_format)
 
 
-def forward(model: ModelDirectory, device: str, precision: str, images: np.ndarray) -> Forward:
+def forward(model: ModelDirectory, device: str, precision: str, images: np.ndarray) -> Forward | CapturedForward:
     """As the torch backend runs it."""
-    return Forward(model, device, precision, images, torch.channels_last)
+    network = for_device(load_network(model.path), torch.device(device), precision)
+    eager = Forward(network, images, torch.channels_last)
+    return eager if device == 'cpu' else CapturedForward(eager)
 
 
 def reference_maps(model: ModelDirectory, images: np.ndarray) -> Mapping[str, np.ndarray]:

@@ -1,0 +1,1 @@
+"""The torch backend on a CUDA device: one upload, one CUDA graph, one download. Importing it needs no GPU."""

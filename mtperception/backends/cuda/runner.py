@@ -1,0 +1,142 @@
+"""Run a pipeline on a CUDA device for one shape of images: one upload, one CUDA graph, one download, one wait."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from mtperception.backends.backend import Maps
+from mtperception.backends.cuda.layout import MapLayout
+from mtperception.pipeline import Pipeline
+
+WARM_UP_RUNS = 3
+"""Before a capture, in which nothing may be compiled, measured or allocated by libraries; as PyTorch's own examples."""
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """cuDNN on, the fastest algorithm found by trial for each shape, and fp32 is fp32, not TF32."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+        yield
+
+
+class StaticFrame:
+    """A pipeline between two fixed buffers, on any device: what a CUDA graph replays.
+
+    Attributes:
+        image: uint8 N,H,W,3, on the device.
+        layout: where the maps are in `maps`.
+        maps: uint8, flat, on the device: all maps.
+    """
+
+    def __init__(self, pipeline: Pipeline, shape: tuple[int, int, int], device: torch.device) -> None:
+        self._pipeline = pipeline
+        self.image = torch.zeros((*shape, 3), dtype=torch.uint8, device=device)
+        with full_precision():
+            self.layout = MapLayout.of(pipeline(self.image))
+        self.maps = torch.empty(self.layout.size, dtype=torch.uint8, device=device)
+        self._views = self.layout.views(self.maps)
+
+    def compute(self) -> None:
+        """From `image` to `maps`. On a CUDA device it only queues the work."""
+        with full_precision():
+            for name, map_ in self._pipeline(self.image).items():
+                self._views[name].copy_(map_)
+
+
+class CudaQueue:
+    """The stream on which a backend does everything, for one thread at a time: a capture would record what others do.
+
+    Args:
+        device: a CUDA device; what has been queued on its current stream so far (weights) is waited for.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.stream = torch.cuda.Stream(device)
+        self.stream.wait_stream(torch.cuda.current_stream(device))
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Until the end of this context, this thread's work goes to the stream and no other thread's does."""
+        with self._lock, torch.cuda.stream(self.stream), torch.inference_mode():
+            yield
+
+    def capture(self, step: Callable[[], None]) -> Callable[[], object]:
+        """Turn work into a CUDA graph. To be called within `exclusive`.
+
+        Args:
+            step: queues the same work, on the same memory, at each call.
+
+        Returns:
+            What queues the graph; `step` itself, after a warning, if that work cannot be captured.
+        """
+        for _ in range(WARM_UP_RUNS):
+            step()
+        self.stream.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # What other threads do on other streams, such as allocating, is none of this capture's business.
+            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode='thread_local'):
+                step()
+        except RuntimeError as error:
+            # The end of a capture that has failed is an error of its own, which says less than the first one.
+            reason = str(error.__context__ or error).partition('\n')[0]
+            _log.warning('no CUDA graph on %s, which is slower: %s', self.device, reason)
+            return step
+        return graph.replay
+
+
+class CudaRunner:
+    """A pipeline, specialised for one shape.
+
+    Args:
+        pipeline: on the queue's device.
+        shape: batch, height and width of the images.
+        queue: where the work is done.
+    """
+
+    def __init__(self, pipeline: Pipeline, shape: tuple[int, int, int], queue: CudaQueue) -> None:
+        self._queue = queue
+        with queue.exclusive():
+            # PyTorch keeps the memory of shapes that were dropped until it is asked.
+            torch.cuda.empty_cache()
+            self._frame = StaticFrame(pipeline, shape, queue.device)
+            self._launch = queue.capture(self._frame.compute)
+            self._staging = torch.empty((*shape, 3), dtype=torch.uint8, pin_memory=True)
+            self._marks = [torch.cuda.Event(enable_timing=True) for _ in range(4)]
+
+    def __call__(self, images: np.ndarray) -> tuple[Maps, dict[str, float]]:
+        """Run on uint8 N,H,W,3.
+
+        Returns:
+            The maps by name and milliseconds by stage. The maps are pinned memory that belongs to the caller alone;
+            PyTorch gives it to a later run when the last array is gone.
+        """
+        start, uploaded, computed, downloaded = self._marks
+        with self._queue.exclusive():
+            begin = time.perf_counter()
+            np.copyto(self._staging.numpy(), images)
+            staging_ms = (time.perf_counter() - begin) * 1e3
+            host = torch.empty(self._frame.layout.size, dtype=torch.uint8, pin_memory=True)
+            start.record()
+            self._frame.image.copy_(self._staging, non_blocking=True)
+            uploaded.record()
+            self._launch()
+            computed.record()
+            host.copy_(self._frame.maps, non_blocking=True)
+            downloaded.record()
+            self._queue.stream.synchronize()
+        latency_ms = {
+            'upload': staging_ms + start.elapsed_time(uploaded),
+            'inference': uploaded.elapsed_time(computed),
+            'download': computed.elapsed_time(downloaded),
+        }
+        return {name: view.numpy() for name, view in self._frame.layout.views(host).items()}, latency_ms
