@@ -12,7 +12,7 @@ try:
     from torch import nn
 
     from mtperception.backends.cuda.pipelines import fastest_pipeline
-    from mtperception.backends.cuda.runner import CudaQueue, CudaRunner
+    from mtperception.backends.cuda.runner import CudaQueue, CudaRunner, release_memory
     from mtperception.networks import load_network
     from mtperception.networks.inference import fold_batch_norm
     from mtperception.pipeline import Pipeline
@@ -78,7 +78,7 @@ class NetworkBackend(Backend):
         super().close()
         self._pipeline = None
         if self._queue:
-            torch.cuda.empty_cache()
+            release_memory()
 
 
 class TorchBackend(NetworkBackend):

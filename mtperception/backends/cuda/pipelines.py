@@ -72,12 +72,12 @@ def fastest_pipeline(
     Triton needs a C compiler, Python's headers and a GPU of compute capability 7.0 or later. What is missing is said in
     one line of log.
     """
-    device = next(network.parameters()).device
+    weight = next(network.parameters())
     pipeline = CapturablePipeline
     try:
-        _try_kernels(device)
+        _try_kernels(weight)
     except KernelsUnavailableError as error:
-        _log.warning('maps are made without Triton on %s, which is slower: %s', device, error)
+        _log.warning('maps are made without Triton on %s, which is slower: %s', weight.device, error)
     else:
         pipeline = FusedPipeline
     return pipeline(network, depth_range, classes).eval()
@@ -87,15 +87,15 @@ class KernelsUnavailableError(RuntimeError):
     """Triton's kernels cannot be compiled or run here."""
 
 
-def _try_kernels(device: torch.device) -> None:
-    """Run each kernel once on next to nothing."""
+def _try_kernels(like: torch.Tensor) -> None:
+    """Run each kernel once, on next to nothing of this type and device."""
     try:
         from triton.errors import TritonError
 
         from mtperception.backends.cuda import kernels
     except ImportError as error:
         raise KernelsUnavailableError(f'Triton is not installed ({error}): pip install triton') from error
-    raw = torch.zeros((1, 1, 2, 2), device=device)
+    raw = like.new_zeros((1, 1, 2, 2))
     try:
         kernels.labels_and_confidence(raw, (3, 3), 0)
         kernels.depth(raw, (3, 3), (0.0, 1.0))

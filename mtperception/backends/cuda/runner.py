@@ -26,6 +26,16 @@ def full_precision() -> Iterator[None]:
         yield
 
 
+def release_memory() -> None:
+    """Give back the device memory that PyTorch keeps for later use; a capture does so too, before it starts."""
+    try:
+        torch.cuda.empty_cache()
+    except RuntimeError as error:
+        # After a capture that failed, PyTorch before 2.13 takes it to be still under way
+        # (https://github.com/pytorch/pytorch/pull/180395). The memory stays with this process, to be used again.
+        _log.warning('device memory is not given back: %s', str(error).partition('\n')[0])
+
+
 class StaticFrame:
     """A pipeline between two fixed buffers, on any device: what a CUDA graph replays.
 
@@ -106,8 +116,6 @@ class CudaRunner:
     def __init__(self, pipeline: Pipeline, shape: tuple[int, int, int], queue: CudaQueue) -> None:
         self._queue = queue
         with queue.exclusive():
-            # PyTorch keeps the memory of shapes that were dropped until it is asked.
-            torch.cuda.empty_cache()
             self._frame = StaticFrame(pipeline, shape, queue.device)
             self._launch = queue.capture(self._frame.compute)
             self._staging = torch.empty((*shape, 3), dtype=torch.uint8, pin_memory=True)

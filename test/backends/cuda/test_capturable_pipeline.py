@@ -2,7 +2,9 @@
 
 import logging
 import sys
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from mtperception.networks import load_network
 from mtperception.pipeline import Pipeline
 from mtperception.synthetic import SyntheticRoom
 
+PHOTOGRAPHS = Path(__file__).resolve().parents[4] / 'shared' / 'data' / 'nyuv2' / 'rgb'
 NEEDS_THE_HOST = {'nonzero', '_local_scalar_dense', 'lift_fresh', 'masked_select', 'unique2'}
 """Operations that wait for values of the device, or bring new ones from the host: both end a capture with an error."""
 
@@ -49,6 +52,17 @@ def test_maps_of_the_default_model(shape, classes):
     expected = run(Pipeline(network, (0.3, 10.0), classes), rooms(*shape))
     assert set(found) == {'labels', 'confidence', 'depth'}
     assert (found['labels'] == expected['labels']).double().mean() >= 0.999
+    assert (found['confidence'].int() - expected['confidence']).abs().max() <= 1
+    assert torch.allclose(found['depth'], expected['depth'], atol=1e-4)
+
+
+def test_maps_of_a_photograph():
+    if not PHOTOGRAPHS.is_dir():
+        pytest.skip('needs real images')
+    image = cv2.imread(str(sorted(PHOTOGRAPHS.glob('*.jpg'))[200]))[..., ::-1].copy()[None]
+    network = load_network('nyuv2_indoor')
+    found, expected = (run(kind(network, (0.3, 10.0), (0, 40)), image) for kind in (CapturablePipeline, Pipeline))
+    assert (found['labels'] == expected['labels']).double().mean() >= 0.9999
     assert (found['confidence'].int() - expected['confidence']).abs().max() <= 1
     assert torch.allclose(found['depth'], expected['depth'], atol=1e-4)
 

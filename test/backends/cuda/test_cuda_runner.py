@@ -14,7 +14,7 @@ import torch
 from mtperception import cli
 from mtperception.backends import BACKENDS
 from mtperception.backends.cuda.pipelines import CapturablePipeline, FusedPipeline, fastest_pipeline
-from mtperception.backends.cuda.runner import CudaQueue, CudaRunner
+from mtperception.backends.cuda.runner import CudaQueue, CudaRunner, release_memory
 from mtperception.backends.torch_backend import NetworkBackend, for_device
 from mtperception.card import open_model
 from mtperception.networks import load_network
@@ -190,22 +190,6 @@ def test_triton_is_used_where_it_is_installed():
     assert type(fastest_pipeline(network, DEPTH_RANGE, (0, 40))) is FusedPipeline
 
 
-def test_what_cannot_be_captured_runs_all_the_same(queue, on_the_cpu, caplog):
-    """The pipeline of the CPU asks the device for values in the middle, which ends a capture."""
-    network = for_device(load_network('nyuv2_indoor'), torch.device(DEVICE), 'fp32')
-    images = rooms(131, 97)
-    with caplog.at_level(logging.WARNING):
-        runner = CudaRunner(Pipeline(network, DEPTH_RANGE, (0, 40)).eval(), (1, 97, 131), queue)
-    (record,) = caplog.records
-    assert 'no CUDA graph on cuda:0' in record.message
-    for _ in range(2):
-        assert (runner(images)[0]['labels'] == on_the_cpu(images)['labels']).mean() >= 0.999
-    # The stream still takes captures.
-    caplog.clear()
-    CudaRunner(CapturablePipeline(network, DEPTH_RANGE, (0, 40)).eval(), (1, 97, 131), queue)
-    assert caplog.records == []
-
-
 def memory_in_use():
     gc.collect()
     torch.cuda.synchronize()
@@ -235,3 +219,22 @@ def test_the_benchmark(tmp_path):
     assert {result['precision'] for result in results} == {'fp32', 'fp16', 'bf16'}
     for result in results:
         assert min(result['median_ms'], result['forward_ms'], result['baseline_ms']) > 0
+
+
+def test_what_cannot_be_captured_runs_all_the_same(queue, on_the_cpu, caplog):
+    """The pipeline of the CPU asks the device for values in the middle, which ends a capture.
+
+    The last test of this file: older versions of PyTorch do not recover.
+    """
+    network = for_device(load_network('nyuv2_indoor'), torch.device(DEVICE), 'fp32')
+    images = rooms(131, 97)
+    with caplog.at_level(logging.WARNING):
+        runner = CudaRunner(Pipeline(network, DEPTH_RANGE, (0, 40)).eval(), (1, 97, 131), queue)
+    (record,) = caplog.records
+    assert 'no CUDA graph on cuda:0' in record.message
+    for _ in range(2):
+        assert (runner(images)[0]['labels'] == on_the_cpu(images)['labels']).mean() >= 0.999
+    release_memory()
+    if torch.__version__ >= (2, 13):  # before that, PyTorch takes the capture to be still under way
+        CudaRunner(CapturablePipeline(network, DEPTH_RANGE, (0, 40)).eval(), (1, 97, 131), queue)
+        assert caplog.records == [record]

@@ -156,22 +156,17 @@ def test_a_pipeline(found, image):
     assert found['pipeline.depth'] == pytest.approx(expected['depth'].numpy(), abs=1e-4)
 
 
-POINTERS = {
-    'logits': '*fp16',
-    'raw': '*fp16',
-    'largest': '*fp32',
-    'metres': '*fp32',
-    'labels': '*u8',
-    'confidence': '*u8',
-}
+POINTERS = {'largest': '*fp32', 'metres': '*fp32', 'labels': '*u8', 'confidence': '*u8'}
 NUMBERS = ('row_scale', 'column_scale', 'nearest', 'farthest')
 CONSTANTS = {'classes': 40, 'padded_classes': 64, 'block': 128}
+ONE_LINE = ('source_height', 'row_stride', 'column_stride', 'height')
 
 
-@pytest.mark.parametrize('capability', [75, 90])
-@pytest.mark.parametrize('unit', [(), ('class_stride',), ('source_height', 'source_width', 'row_stride', 'height')])
+@pytest.mark.parametrize(
+    ('capability', 'precision', 'ones'), [(75, 'fp16', ()), (90, 'bf16', ('class_stride',)), (90, 'fp32', ONE_LINE)]
+)
 @pytest.mark.parametrize('kernel', ['_largest_probability', '_labels_and_confidence', '_depth'])
-def test_kernels_compile(kernel, unit, capability, tmp_path, monkeypatch):
+def test_kernels_compile(kernel, capability, precision, ones, tmp_path, monkeypatch):
     """To machine code, for GPUs that are not here; Triton compiles a number that is 1 as a constant."""
     import triton
     from triton.backends.compiler import GPUTarget
@@ -181,9 +176,10 @@ def test_kernels_compile(kernel, unit, capability, tmp_path, monkeypatch):
 
     monkeypatch.setenv('TRITON_CACHE_DIR', str(tmp_path))
     function = getattr(kernels, kernel)
-    constants = {name: CONSTANTS.get(name, 1) for name in function.arg_names if name in CONSTANTS or name in unit}
+    constants = {name: CONSTANTS.get(name, 1) for name in function.arg_names if name in CONSTANTS or name in ones}
     types = dict.fromkeys(function.arg_names, 'i32')
     types |= {name: type_ for name, type_ in POINTERS.items() if name in types}
+    types |= dict.fromkeys({'logits', 'raw'} & set(types), f'*{precision}')
     types |= {name: 'fp32' for name in NUMBERS if name in types}
     types |= dict.fromkeys(constants, 'constexpr')
     compiled = triton.compile(ASTSource(function, types, constants), target=GPUTarget('cuda', capability, 32))
