@@ -30,6 +30,8 @@ def rgb8_image(rgb: np.ndarray) -> Message:
 
 def depth_image_32fc1(depth: np.ndarray) -> Message:
     """Image 32FC1, metres, NaN = invalid, of float32 H,W in metres, 0 = invalid."""
+    if depth.min() > 0:
+        return _image(depth, '32FC1')
     published = depth.copy()
     np.copyto(published, np.float32(np.nan), where=depth <= 0)
     return _image(published, '32FC1')

@@ -74,10 +74,9 @@ class Presentation:
     def valid_depth(self, depth: np.ndarray) -> np.ndarray:
         """float32 H,W metres, 0 outside `depth_range`."""
         near, far = (float(np.float32(limit)) for limit in self.depth_range)
-        valid = cv2.inRange(depth, near, far)
-        if cv2.countNonZero(valid) == depth.size:
+        if near <= depth.min() and depth.max() <= far:
             return depth
-        return np.where(valid, depth, np.float32(0))
+        return np.where(cv2.inRange(depth, near, far), depth, np.float32(0))
 
     def id_names(self) -> dict[int, str]:
         """Every published id and its name, the unknown ones too."""

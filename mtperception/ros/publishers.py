@@ -10,11 +10,12 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header, String
 
+from mtperception.interface.message import IMAGE
 from mtperception.interface.outputs import CLASSES, FRAME_DEPTH, LATCHED_DEPTH, camera_topic, classes, outputs_for
 from mtperception.interface.presentation import Presentation
 from mtperception.interface.products import Products
 from mtperception.ros import label_info
-from mtperception.ros.conversions import MESSAGE_TYPES, ros_message
+from mtperception.ros.conversions import MESSAGE_TYPES, ros_message, serialized_image
 from mtperception.ros.qos import OVERRIDES, QosWarnings
 
 FRAME_QOS = QoSProfile(depth=FRAME_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
@@ -59,7 +60,9 @@ class OutputPublishers:
         """Publish what is subscribed to of a frame, with the header of its image; without a camera less."""
         for output, publisher in self._outputs:
             if publisher.get_subscription_count() and (products.intrinsics or not output.needs_camera):
-                publisher.publish(ros_message(output.make(products), header))
+                message = output.make(products)
+                make = serialized_image if message.kind == IMAGE else ros_message
+                publisher.publish(make(message, header))
 
     def publish_classes(self, presentation: Presentation) -> None:
         """Publish what the ids mean, for all who are there and all who come later.

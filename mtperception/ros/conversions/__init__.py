@@ -1,7 +1,8 @@
 """Messages to arrays and back: pure functions, no node.
 
 What comes in is decoded by `mtperception.decoding`, and what goes out is made by `mtperception.interface`: both are
-without ROS, because bags are read and written there as well. What is left is to fill rclpy's messages.
+without ROS, because bags are read and written there as well. What is left is to fill rclpy's messages, or to lay out
+their bytes.
 """
 
 from mtperception.decoding import (
@@ -13,6 +14,7 @@ from mtperception.decoding import (
     intrinsics_from,
 )
 from mtperception.ros.conversions.messages import MESSAGE_TYPES, camera_info_from, rgb8_image, ros_message
+from mtperception.ros.conversions.serialized import serialized_image
 
 __all__ = [
     'MESSAGE_TYPES',
@@ -25,4 +27,5 @@ __all__ = [
     'intrinsics_from',
     'rgb8_image',
     'ros_message',
+    'serialized_image',
 ]
