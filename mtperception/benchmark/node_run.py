@@ -46,11 +46,6 @@ class NodeRun:
         p50, p99 = np.percentile(latencies, (50, 99))
         return {'p50': float(p50), 'p99': float(p99), 'max': float(latencies.max())}
 
-    @property
-    def all_but_inference_ms(self) -> float:
-        """p50 of the whole of the node less p50 of inference: the node's own share, waiting included."""
-        return self.stages_ms['total']['p50'] - self.stages_ms['inference']['p50']
-
     def as_row(self) -> dict[str, Any]:
         """Its figures by name, for JSON."""
         return {
@@ -63,5 +58,4 @@ class NodeRun:
             'replaced': self.replaced,
             'end_to_end_ms': self.end_to_end_ms,
             'latency_ms': {stage: dict(figures) for stage, figures in self.stages_ms.items()},
-            'all_but_inference_ms': self.all_but_inference_ms,
         }

@@ -139,10 +139,11 @@ class FrameProcessor:
         published = time.monotonic()
         stages = dict(prediction.latency_ms)
         # What the predictor does around the backend (resizing, focal scale) belongs to the conversions.
-        around_ms = predicting_ms - sum(stages.get(stage, 0.0) for stage in BACKEND_STAGES)
-        stages['convert'] = decoded.convert_ms + around_ms
+        backend_ms = sum(stages.get(stage, 0.0) for stage in BACKEND_STAGES)
+        stages['convert'] = decoded.convert_ms + predicting_ms - backend_ms
         stages['publish'] = (published - started) * 1e3
         stages['total'] = (published - frame.received) * 1e3
+        stages['overhead'] = stages['total'] - backend_ms
         return stages
 
     def _prepare(self, batch: Sequence[DecodedFrame]) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-STAGES = ('convert', 'upload', 'inference', 'download', 'publish', 'total')
+STAGES = ('convert', 'upload', 'inference', 'download', 'publish', 'overhead', 'total')
+"""`overhead` is all of `total` but what the backend takes: the node's own share, and waiting for the frame before."""
 LATENCY_WINDOW = 1000
 RATE_WINDOW_S = 5.0
 REPORT_PERIOD_S = 10.0
