@@ -84,8 +84,9 @@ class Pipeline(nn.Module):
         """Map the logits N,C,h,w of the classes to choose from to labels and confidence, uint8 N,H,W each."""
         logits = logits.float()
         labels = self.argmax(logits, size) + self.classes[0]
-        # The classes last: that is the axis along which every backend has a fast softmax.
-        largest = logits.permute(0, 2, 3, 1).softmax(dim=-1).amax(dim=-1)
+        # The largest of a softmax is one over the sum of these: no map of probabilities is made for each class.
+        exponentials = (logits - logits.amax(dim=1, keepdim=True)).exp()
+        largest = 1 / exponentials.sum(dim=1)
         confidence = self.upsample(largest[:, None], size)[:, 0]
         # TensorRT converts uint8 only from and to floats; both are.
         return labels.to(torch.uint8), (confidence * 255).round().to(torch.uint8)

@@ -48,10 +48,14 @@ def upsampled_argmax(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tenso
     above, below = ((image * height + line[row]) * width for line in (y.first, y.second))
     left, right = (line[column] for line in (x.first, x.second))
     across, down = x.weight[column][:, None], y.weight[row][:, None]
-    upper = _between(pixels, above + left, above + right, across)
-    lower = _between(pixels, below + left, below + right, across)
+    samples = (
+        pixels.index_select(0, above + left) * ((1 - across) * (1 - down))
+        + pixels.index_select(0, above + right) * (across * (1 - down))
+        + pixels.index_select(0, below + left) * ((1 - across) * down)
+        + pixels.index_select(0, below + right) * (across * down)
+    )
     # Transposed, because OpenVINO's search is a vector operation along the first axis and a slow loop along the last.
-    found = (upper + (lower - upper) * down).T.argmax(dim=0)
+    found = samples.T.argmax(dim=0)
     return labels.index_put((image, row, column), found.to(labels.dtype))
 
 
@@ -104,9 +108,3 @@ def _settled(logits: torch.Tensor) -> torch.Tensor:
     largest = functional.max_pool2d(padded, 2, stride=1)
     smallest = -functional.max_pool2d(-padded, 2, stride=1)
     return torch.where(largest == smallest, largest, UNSETTLED)[:, 0]
-
-
-def _between(pixels: torch.Tensor, first: torch.Tensor, second: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Rows `first` of `pixels`, moved by `weight` (0..1) towards rows `second`."""
-    start = pixels.index_select(0, first)
-    return start + (pixels.index_select(0, second) - start) * weight
