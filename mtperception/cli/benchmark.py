@@ -41,7 +41,8 @@ def benchmark(
         list[str] | None, typer.Option(metavar='WxH', help=f'Size of images, by default {SIZE}; may be repeated.')
     ] = None,
     batch: Annotated[
-        list[int] | None, typer.Option(min=1, help='Images at a time, by default 1; may be repeated.')
+        list[int] | None,
+        typer.Option(min=1, help='Images at a time, by default 1; may be repeated: of the first size.'),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0, help='How long each combination is measured.')] = 10.0,
     iterations: Annotated[int | None, typer.Option(min=1, help='Runs of each, in place of --seconds.')] = None,
@@ -62,7 +63,7 @@ def benchmark(
     Example: mtperception benchmark --backend openvino --backend onnxruntime --device cpu --size 640x480 --size 320x240
     """
     candidates = list_candidates(backend or (), device or (), precision or ())
-    shapes = [Shape(*parse_size(text, '--size'), count) for text in size or (SIZE,) for count in batch or (1,)]
+    shapes = _shapes([parse_size(text, '--size') for text in size or (SIZE,)], batch or [1])
     photographs = [_read(path) for path in image or ()]
     draw = _prepare_plot() if plot else None
     for file in (json_file, plot):
@@ -84,6 +85,11 @@ def benchmark(
         raise RuntimeError('nothing was measured: each combination asked for is named above, with the reason')
     if draw:
         draw(done.results).savefig(plot)
+
+
+def _shapes(sizes: Sequence[tuple[int, int]], batches: Sequence[int]) -> list[Shape]:
+    """Every size at the first batch, then the first size at the other batches: how cost grows with either."""
+    return [Shape(*size, batches[0]) for size in sizes] + [Shape(*sizes[0], batch) for batch in batches[1:]]
 
 
 def as_json(done: Benchmark) -> dict[str, Any]:
@@ -109,6 +115,7 @@ def _row(result: Result) -> dict[str, Any]:
         'median_ms': result.whole.median_ms,
         'p90_ms': result.whole.p90_ms,
         'p99_ms': result.whole.p99_ms,
+        'image_ms': result.whole.median_ms / result.shape.batch,
         'forward_ms': result.forward.median_ms if result.forward else None,
         'baseline_ms': result.baseline.median_ms if result.baseline else None,
         'ratio': result.ratio,
@@ -125,6 +132,7 @@ _TIMES: _Columns = (
     ('median_ms', 'median', '.2f'),
     ('p90_ms', 'p90', '.2f'),
     ('p99_ms', 'p99', '.2f'),
+    ('image_ms', 'per image', '.2f'),
     ('forward_ms', 'forward', '.2f'),
     ('baseline_ms', 'baseline', '.1f'),
     ('ratio', 'ratio', '.2f'),
