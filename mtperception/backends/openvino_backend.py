@@ -37,14 +37,17 @@ class OpenVinoBackend(Backend):
         hints = {'INFERENCE_PRECISION_HINT': PRECISIONS[self.precision], 'PERFORMANCE_HINT': 'LATENCY'}
         request = self._core.compile_model(model, 'CPU', hints).create_infer_request()
         names = [output.get_any_name() for output in model.outputs]
+        request.infer({0: np.zeros((batch, height, width, 3), np.uint8)})
+        kinds = [(tensor.data.dtype, tensor.data.shape) for tensor in request.output_tensors]
 
         def run(images: np.ndarray) -> Maps:
             start = time.perf_counter()
+            # Results are written into new arrays, which belong to the caller: nothing is copied.
+            maps = {name: np.empty(shape, dtype) for name, (dtype, shape) in zip(names, kinds, strict=True)}
+            for index, map_ in enumerate(maps.values()):
+                request.set_output_tensor(index, openvino.Tensor(map_, shared_memory=True))
             request.infer({0: np.ascontiguousarray(images)}, share_inputs=True)
-            # The request reuses its output buffers: the caller gets copies of its own.
-            maps = {name: np.array(request.get_output_tensor(i).data) for i, name in enumerate(names)}
             self.latency_ms = {'inference': (time.perf_counter() - start) * 1e3}
             return maps
 
-        run(np.zeros((batch, height, width, 3), np.uint8))
         return run
