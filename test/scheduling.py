@@ -5,7 +5,7 @@ import re
 from xdist.scheduler import LoadScopeScheduling
 
 RUNS_NODES = re.compile(
-    r'test_(bad_input|benchmark_node|camera_player|demo|graph_monitor|launch|listener|perception_node|recorder'
+    r'test_(bad_input|benchmark_node|camera_player|cameras|demo|graph_monitor|launch|listener|perception_node|recorder'
     r'|replay_live)\w*\.py'
 )
 

@@ -12,7 +12,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header
 
-from mtperception.interface.outputs import OUTPUTS
+from mtperception.interface.outputs import OUTPUTS, camera_topic
 from mtperception.ros.conversions import MESSAGE_TYPES, camera_info_from, rgb8_image
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -58,13 +58,13 @@ class Peer(Observer):
         header.stamp.sec, header.stamp.nanosec = 1_700_000_000 + self._stamp, 123_456_789
         return header
 
-    def send(self, image, intrinsics=None, header=None):
-        """Publish an rgb8 image, after its camera_info; the header."""
+    def send(self, image, intrinsics=None, header=None, camera=''):
+        """Publish an rgb8 image of a camera, after its camera_info; the header."""
         header = header or self.header()
         if intrinsics is not None:
-            self.publish(camera_info_from(intrinsics, header), 'camera_info')
+            self.publish(camera_info_from(intrinsics, header), camera_topic(camera, 'camera_info'))
             self.spin_for(0.1)
-        self.publish(rgb8_image(image, header))
+        self.publish(rgb8_image(image, header), camera_topic(camera, 'image'))
         return header
 
     def answer(self, topic, header, timeout=TIMEOUT_S):
@@ -75,12 +75,15 @@ class Peer(Observer):
             timeout,
         )
 
-    def ask(self, image, *topics, intrinsics=None):
-        """Send an image until all `topics` answer it; their messages. Best effort may lose one."""
+    def ask(self, image, *topics, intrinsics=None, camera=''):
+        """Send an image of a camera until all its `topics` answer it; their messages.
+
+        Best effort may lose one, and the node makes none before it has discovered who subscribes.
+        """
         for _ in range(5):
-            header = self.send(image, intrinsics)
+            header = self.send(image, intrinsics, camera=camera)
             try:
-                return [self.answer(topic, header, timeout=10) for topic in topics]
+                return [self.answer(camera_topic(camera, topic), header, timeout=10) for topic in topics]
             except AssertionError:
                 continue
         raise AssertionError(f'no answer on {topics}')
