@@ -58,7 +58,8 @@ class BackendPredictor:
         self.depth_scale = depth_scale
         self.depth_scale_mode = depth_scale_mode
         self.batch_sizes = _batch_sizes(max_batch)
-        backend.max_prepared = MAX_PREPARED_SHAPES * len(self.batch_sizes)
+        # Cameras of different sizes take turns: with one size fewer, each would be prepared anew for each image.
+        backend.max_prepared = max(MAX_PREPARED_SHAPES, max_batch) * len(self.batch_sizes)
 
     @property
     def description(self) -> str:

@@ -134,6 +134,15 @@ def test_few_batch_sizes_serve_all_numbers_of_images(cameras, sizes):
     assert predictor.batch_sizes == sizes
 
 
+def test_as_many_sizes_stay_prepared_as_there_are_cameras():
+    """Else cameras of five sizes would be prepared for anew with each image, for ever."""
+    predictor = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu', network_size=(64, 48), max_batch=5)
+    sizes = [(64, 48), (60, 48), (56, 48), (52, 48), (48, 48)]
+    for size in sizes:
+        predictor.prepare(*size)
+    assert all(predictor.is_prepared(*size) for size in sizes)
+
+
 def test_images_of_a_working_size_are_batched_in_sizes_that_are_prepared():
     predictor = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu', network_size=(64, 48), max_batch=6)
     small, large, wide = (64, 48), (640, 480), (64, 24)
