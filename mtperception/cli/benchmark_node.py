@@ -37,7 +37,7 @@ LISTENER, COMPLETE = 'listener', 'complete'
 """The subscriber, and what it counts."""
 RATE = 15.0
 WARM_UP_RATE = 0.5
-"""So rarely that no image waits in the node while it prepares for the first: its ledger would have that wait."""
+"""So rarely that hardly any image comes in vain while the node prepares for the first."""
 PREPARED_WITHIN_S = 900.0
 """Some libraries build an engine for minutes."""
 PRELOADED_BYTES = 128e6
@@ -192,8 +192,7 @@ def _play(plan: Plan, session: Session, rate: float) -> None:
     width, height = plan.size
     _start_player(plan, session, rate, preload=max(1, int(PRELOADED_BYTES / (width * height * 3))))
     with progress('rendering', None):
-        monitor.wait_for(f'the {PLAYER}', lambda: monitor.reported(player, since=started))
-        monitor.wait_until(lambda: monitor.count(player, 'published') > 0)
+        monitor.wait_until(lambda: monitor.reported(player, since=started) and monitor.count(player, 'published') > 0)
     session.wait(f'playing at {rate:g} Hz', plan.seconds)
     session.drain(LISTENER, COMPLETE)
 

@@ -78,6 +78,7 @@ class FrameProcessor:
         self._predictor = predictor
         self._presentation = presentation
         self._logger = logger
+        self._prepared_at = float('-inf')
         self.preparing = False
 
     def handle(self, frames: Sequence[Frame]) -> None:
@@ -119,7 +120,7 @@ class FrameProcessor:
         return DecodedFrame(frame, image, intrinsics, (time.monotonic() - started) * 1e3)
 
     def _answer(self, batch: Sequence[DecodedFrame]) -> None:
-        fresh = self._prepare(batch)
+        self._prepare(batch)
         started = time.monotonic()
         predictions = self._predictor.predict([each.image for each in batch], [each.intrinsics for each in batch])
         predicting_ms = (time.monotonic() - started) * 1e3
@@ -127,7 +128,8 @@ class FrameProcessor:
             with self._guarded([decoded.frame.camera]):
                 latency_ms = self._publish(decoded, prediction, predicting_ms)
                 decoded.frame.camera.monitor.answer()
-                if not fresh:  # a frame that waited for the preparation is kept out of the latency window
+                # What waited for a preparation, of its size or of another, is kept out of the latency window.
+                if decoded.frame.received > self._prepared_at:
                     decoded.frame.camera.monitor.ledger.add(latency_ms)
 
     def _publish(self, decoded: DecodedFrame, prediction: Prediction, predicting_ms: float) -> dict[str, float]:
@@ -146,17 +148,19 @@ class FrameProcessor:
         stages['overhead'] = stages['total'] - backend_ms
         return stages
 
-    def _prepare(self, batch: Sequence[DecodedFrame]) -> bool:
-        """Prepare the backend for new sizes; True if it had to be."""
+    def _prepare(self, batch: Sequence[DecodedFrame]) -> None:
+        """Prepare the backend for new sizes."""
         new = {each.size for each in batch if not self._predictor.is_prepared(*each.size)}
-        self.preparing = bool(new)
+        if not new:
+            return
+        self.preparing = True
         try:
             for width, height in new:
                 self._logger.info(f'preparing for images of {width}x{height}')
                 self._predictor.prepare(width, height)
         finally:
             self.preparing = False
-        return bool(new)
+            self._prepared_at = time.monotonic()
 
 
 def _intrinsics(frame: Frame, image: np.ndarray) -> Intrinsics | None:

@@ -123,6 +123,19 @@ def test_a_new_size_is_prepared_and_kept_out_of_the_latency(node, predictor):
     assert stages['overhead'] == pytest.approx(stages['total'] - stages['inference'])
 
 
+def test_what_waits_for_the_preparation_of_another_size_is_kept_out_of_the_latency_too(node, predictor):
+    rig = Rig(node, predictor, ['new', 'known'])
+    for _ in range(2):
+        rig.processor.handle([rig.frame('known', 64, 48)[0]])
+    late = rig.frame('known', 64, 48)[0]
+    rig.processor.handle([rig.frame('new', 62, 46)[0]])
+    rig.processor.handle([late])
+    rig.processor.handle([rig.frame('new', 30, 24)[0], rig.frame('known', 64, 48)[0]])
+    monitor = rig.cameras['known'].monitor
+    assert monitor.answered.count == 4
+    assert len(monitor.ledger._frames) == 1, 'of four, one made the node prepare and two waited'
+
+
 def test_all_batch_sizes_are_prepared_with_a_size(node, predictor):
     """Else the moment when two cameras first meet would cost a compilation."""
     rig = Rig(node, predictor, ['a'])
