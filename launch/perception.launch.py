@@ -13,7 +13,11 @@ from launch_ros.parameter_descriptions import ParameterValue
 from mtperception import resources
 
 PARAMETERS = {
-    'cameras': (list[str], "Names of several cameras, such as '[front, rear]': their topics are in front/ and rear/."),
+    'cameras': (
+        list[str],
+        "Names of several cameras, such as '[front, rear]': their topics are in front/ and rear/. "
+        'If only the params_file has them, image and camera_info are not remapped.',
+    ),
     'image_transport': (str, 'raw: the topic image; compressed: image/compressed.'),
     'model': (str, 'Model directory, or the name of an installed model.'),
     'backend': (str, 'Library that runs the model: auto, torch, onnxruntime or openvino.'),

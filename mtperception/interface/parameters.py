@@ -97,11 +97,13 @@ PARAMETERS = (
         "Names of several cameras, whose topics become <camera>/image and so on; '': one camera without a name.",
     ),
     ParameterSpec('image_transport', 'raw', 'raw: image; compressed: image/compressed.', IMAGE_TRANSPORTS),
-    ParameterSpec('max_rate', 0.0, 'Frames per second at most; 0: as many as come.', limits=(0, 1000), live=True),
+    ParameterSpec(
+        'max_rate', 0.0, 'Frames per second of a camera at most; 0: as many as come.', limits=(0, 1000), live=True
+    ),
     ParameterSpec(
         'min_output_rate',
         0.0,
-        'Diagnostics warn below this many frames per second; 0: off.',
+        'Diagnostics warn below this many frames per second of a camera; 0: off.',
         limits=(0, 1000),
         live=True,
     ),
