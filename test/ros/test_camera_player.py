@@ -116,8 +116,8 @@ class TestPace:
             for path in folder.glob('*.png'):  # nothing is read any more
                 path.unlink()
             observer.spin_until(lambda: len(topics[0]) >= 6)
-        for index, message in enumerate(topics[0]):
-            np.testing.assert_array_equal(image_to_rgb(message), made[index % 2])
+        shown = {image_to_rgb(message).tobytes() for message in topics[0]}
+        assert shown == {image.tobytes() for image in made[:2]}
 
     def test_nothing_is_played_to_nobody(self, images, observer):
         folder, made = images
