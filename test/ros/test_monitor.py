@@ -118,6 +118,24 @@ def test_stalled_when_images_come_and_nothing_goes(monitor, clock):
     assert not monitor.stalled(), 'no images arrive'
 
 
+def test_an_answer_while_it_is_asked(clock):
+    """The worker answers in its own thread, here whenever the clock is read."""
+
+    def answer():
+        if waiting:
+            waiting.pop()
+            monitor.answer()
+        return clock.now
+
+    waiting = []
+    monitor = Monitor(answer)
+    monitor.receive(0)
+    monitor.accept()
+    waiting.append(True)
+    assert not monitor.stalled()
+    assert not waiting, 'the clock was read'
+
+
 def test_a_slow_stream_is_not_stalled(monitor, clock):
     """Two seconds between images (or `max_rate: 0.5`), each answered: at no moment is one overdue."""
     for _ in range(20):
