@@ -86,12 +86,12 @@ def _perception(context: LaunchContext) -> list[Node]:
 
 
 def _rviz(context: LaunchContext) -> list[Node]:
-    """rviz in the namespace of the node, by the same clock."""
+    """rviz in the namespace of the node, of several cameras in that of the first, by the same clock."""
     given = context.launch_configurations
     node = Node(
         package='rviz2',
         executable='rviz2',
-        namespace=given['namespace'],
+        namespace='/'.join(part for part in (given['namespace'], _prefixes(context)[0].rstrip('/')) if part),
         parameters=_overrides(context, 'use_sim_time'),
         remappings=[('image', given['image'])],
         arguments=['-d', str(resources.find('rviz', 'perception.rviz')), '-f', given['fixed_frame']],
@@ -104,6 +104,12 @@ def _prefixes(context: LaunchContext) -> list[str]:
     if not context.launch_configurations['cameras']:
         return ['']
     cameras = _overrides(context, 'cameras')[0]['cameras'].evaluate(context)
+    absolute = [name for name in ('image', 'camera_info') if context.launch_configurations[name].startswith('/')]
+    if any(cameras) and absolute:
+        raise ValueError(
+            f'{absolute[0]}:={context.launch_configurations[absolute[0]]} with cameras {cameras}: expected the part '
+            'after the names of the cameras, such as image_raw'
+        )
     return [f'{camera}/' if camera else '' for camera in cameras]
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 from mtperception.backends import BACKENDS, PRECISIONS
@@ -177,6 +178,8 @@ def _problem_with_cameras(names: list[str]) -> str:
     if names == ['']:
         return ''
     wrong = [name for name in names if not _CAMERA_NAME.fullmatch(name)]
-    if wrong or not names or len(set(names)) < len(names):
+    # Below a camera's name are its topics: another one's name must not be among them.
+    nested = any(f'{name}/'.startswith(f'{other}/') for name, other in permutations(names, 2))
+    if wrong or nested or not names:
         return f"cameras {names}: expected different names of topics, such as ['front', 'rear'], or [''] for one camera"
     return ''

@@ -11,7 +11,7 @@ def test_the_defaults_are_one_camera_without_a_name():
     assert default_settings().cameras == ('',)
 
 
-@pytest.mark.parametrize('names', [['front'], ['front', 'rear'], ['rig/left', 'rig/right_2'], ['']])
+@pytest.mark.parametrize('names', [['front'], ['front', 'front_2'], ['rig/left', 'rig/right_2'], ['']])
 def test_names_of_cameras(names):
     assert settings_from(DEFAULTS | {'cameras': names}).cameras == tuple(names)
 
@@ -22,6 +22,7 @@ def test_names_of_cameras(names):
         [],
         ['front', 'front'],
         ['front', ''],
+        ['front', 'front/depth'],
         ['', ''],
         ['1st'],
         ['rig/1st'],

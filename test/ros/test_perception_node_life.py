@@ -40,9 +40,15 @@ def test_compressed_images_of_a_remapped_camera(tmp_path, frame):
     with active_node(tmp_path, remaps, image_transport='compressed') as (_, peer):
         peer.subscribe('semantic/image')
         png = cv2.imencode('.png', frame.image[..., ::-1])[1].tobytes()
-        message = CompressedImage(header=peer.header(), format='rgb8; png compressed bgr8', data=png)
-        peer.publish(message, '/front/rgb/compressed')
-        answer = peer.answer('semantic/image', message.header)
+
+        def answer():
+            """To an image that is sent until the node has discovered who subscribes."""
+            message = CompressedImage(header=peer.header(), format='rgb8; png compressed bgr8', data=png)
+            peer.publish(message, '/front/rgb/compressed')
+            peer.spin_for(0.5)
+            return peer.received['semantic/image']
+
+        (answer, *_) = peer.spin_until(answer, 'an answer')
         expected = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')(frame.image).labels
         assert np.array_equal(pixels(answer), expected + 1)
 
@@ -77,15 +83,14 @@ def test_the_newest_frame_wins(tmp_path):
 def test_max_rate(tmp_path, frame):
     with active_node(tmp_path, max_rate=0.001) as (_, peer):
         peer.subscribe('semantic/image')
-        first = peer.send(frame.image)
-        peer.answer('semantic/image', first)
+        (first,) = peer.ask(frame.image, 'semantic/image')
         for _ in range(10):
             peer.send(frame.image)
             peer.spin_for(0.05)
         assert peer.set(max_rate=0.0) == ''
         last = peer.send(frame.image)
         peer.answer('semantic/image', last)
-        assert [message.header.stamp for message in peer.received['semantic/image']] == [first.stamp, last.stamp]
+        assert [message.header.stamp for message in peer.received['semantic/image']] == [first.header.stamp, last.stamp]
         _, _, values = peer.status('processing')
         assert values['dropped'] == '0'
 
