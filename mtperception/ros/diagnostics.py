@@ -64,12 +64,13 @@ Summary = tuple[bytes, str, dict[str, str]]
 
 def _input(stream: Stream, now_ns: int) -> Summary:
     monitor, refusals = stream.monitor, stream.monitor.refusals
+    refused = refusals.counts
     values = {
         'rate [Hz]': f'{monitor.received.rate():.2f}',
         'age [ms]': _age(monitor.last_stamp_ns, now_ns),
         'frames in': str(monitor.received.count),
-        'refused': str(sum(refusals.counts.values())),
-        **{f'refused {kind}': str(count) for kind, count in sorted(refusals.counts.items())},
+        'refused': str(sum(refused.values())),
+        **{f'refused {kind}': str(count) for kind, count in sorted(refused.items())},
         'last reason': refusals.last_reason,
         **{f'remarked {kind}': str(count) for kind, count in sorted(monitor.remarks.counts.items())},
     }

@@ -91,14 +91,20 @@ class Reports:
         self._reported: dict[str, float] = {}
         self._lock = threading.Lock()
         self._last = float('-inf')
-        self.counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
         self.last_reason = ''
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each kind happened up to now."""
+        with self._lock:
+            return self._counts.copy()
 
     def add(self, kind: str, reason: str) -> bool:
         """Count one; True if it should be reported."""
         with self._lock:
             now = self._clock()
-            self.counts[kind] += 1
+            self._counts[kind] += 1
             self.last_reason = reason
             self._last = now
             if kind in self._reported and now - self._reported[kind] < self._period_s:
