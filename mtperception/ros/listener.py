@@ -3,17 +3,15 @@
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from mtperception.ros.fixed_parameters import fixed, read_once
-from mtperception.ros.process import ros_process, spinning
+from mtperception.ros.process import run_until_told_to_end
 from mtperception.ros.tally import Tally
 
 NODE = 'listener'
@@ -85,15 +83,7 @@ class Listener(Node):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Listen until SIGINT or SIGTERM comes; the exit status."""
-    with ros_process(arguments) as stop:
-        try:
-            listener = Listener()
-            with closing(listener), spinning(listener, stop):
-                stop.wait()
-        except (OSError, ValueError) as error:
-            get_logger(NODE).fatal(str(error))
-            return 1
-    return 0
+    return run_until_told_to_end(NODE, Listener, arguments)
 
 
 if __name__ == '__main__':

@@ -2,13 +2,15 @@
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from typing import Protocol
 
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
@@ -76,3 +78,32 @@ def spinning(node: Node, stop: threading.Event) -> Iterator[None]:
             executor.shutdown()
             node.destroy_node()
     running.result()
+
+
+class ClosingNode(Protocol):
+    """A node that has something to finish at its end."""
+
+    def close(self) -> None:
+        """Finish it; raises OSError or ValueError if that cannot be."""
+
+
+def run_until_told_to_end(name: str, make: Callable[[], ClosingNode], arguments: Sequence[str] | None = None) -> int:
+    """Run a node as a process until SIGINT or SIGTERM comes, and close it.
+
+    Args:
+        name: of the node, for the log.
+        make: the node; raises OSError or ValueError if it cannot be.
+        arguments: those of the process, by default `sys.argv`.
+
+    Returns:
+        The exit status; 1 after an error, which is logged.
+    """
+    with ros_process(arguments) as stop:
+        try:
+            node = make()
+            with closing(node), spinning(node, stop):
+                stop.wait()
+        except (OSError, ValueError) as error:
+            get_logger(name).fatal(str(error))
+            return 1
+    return 0

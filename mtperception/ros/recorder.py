@@ -2,11 +2,9 @@
 
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
@@ -14,7 +12,7 @@ from sensor_msgs.msg import Image
 from mtperception.media import RealTimeVideo, VideoWriter, write_image
 from mtperception.ros.conversions import image_to_rgb
 from mtperception.ros.fixed_parameters import fixed, read_once
-from mtperception.ros.process import ros_process, spinning
+from mtperception.ros.process import run_until_told_to_end
 from mtperception.ros.tally import Tally
 from mtperception.visualization import side_by_side
 
@@ -101,15 +99,7 @@ def _remove_pictures(folder: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Record until SIGINT or SIGTERM comes; the exit status."""
-    with ros_process(arguments) as stop:
-        try:
-            recorder = Recorder()
-            with closing(recorder), spinning(recorder, stop):
-                stop.wait()
-        except (OSError, ValueError) as error:
-            get_logger(NODE).fatal(str(error))
-            return 1
-    return 0
+    return run_until_told_to_end(NODE, Recorder, arguments)
 
 
 if __name__ == '__main__':
