@@ -11,12 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
 
 TIMEOUT_S = 60
 RELIABLE = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
@@ -88,6 +90,29 @@ def observing():
     """An observer that leaves the graph with this context."""
     with closing(Observer()) as observer:
         yield observer
+
+
+class Feeder:
+    """Publishes images to a node that counts what it made of them, and knows its count."""
+
+    def __init__(self, observer, topics):
+        self._observer = observer
+        self._publishers = {topic: observer.node.create_publisher(Image, topic, RELIABLE) for topic in topics}
+        self._reports = observer.collect(DiagnosticArray, '/diagnostics')
+
+    def connect(self):
+        self._observer.spin_until(lambda: all(p.get_subscription_count() for p in self._publishers.values()))
+
+    def publish(self, topic, message):
+        self._publishers[topic].publish(message)
+
+    def until_counted(self, count):
+        """Wait for a count; the name of its status and its key."""
+        self._observer.spin_until(
+            lambda: [str(count)] == [report.status[0].values[0].value for report in self._reports[-1:]]
+        )
+        status = self._reports[-1].status[0]
+        return status.name, status.values[0].key
 
 
 class NodeProcess:

@@ -6,41 +6,28 @@ import time
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray
-from graph import RELIABLE, node_process, observing
+from graph import Feeder, node_process, observing
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from mtperception.ros.listener import MAX_INCOMPLETE, TOPICS, Arrivals
 
 
-class Answering:
+class Answering(Feeder):
     """Publishes maps to the listener, and knows how many answers it has complete."""
-
-    def __init__(self, observer):
-        self._observer = observer
-        self._publishers = {topic: observer.node.create_publisher(Image, topic, RELIABLE) for topic in TOPICS}
-        self._reports = observer.collect(DiagnosticArray, '/diagnostics')
-
-    def connect(self):
-        self._observer.spin_until(lambda: all(p.get_subscription_count() for p in self._publishers.values()))
 
     def send(self, topic, stamp_ns):
         sec, nanosec = divmod(stamp_ns, 10**9)
-        self._publishers[topic].publish(Image(header=Header(stamp=Time(sec=sec, nanosec=nanosec))))
+        self.publish(topic, Image(header=Header(stamp=Time(sec=sec, nanosec=nanosec))))
 
     def until_complete(self, count):
-        self._observer.spin_until(
-            lambda: [str(count)] == [report.status[0].values[0].value for report in self._reports[-1:]]
-        )
-        status = self._reports[-1].status[0]
-        assert (status.name, status.values[0].key) == ('/listener: frames', 'complete')
+        assert self.until_counted(count) == ('/listener: frames', 'complete')
 
 
 @pytest.fixture
 def answering():
     with observing() as observer:
-        yield Answering(observer)
+        yield Answering(observer, TOPICS)
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])

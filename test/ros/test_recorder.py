@@ -6,9 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray
-from graph import RELIABLE, node_process, observing
-from sensor_msgs.msg import Image
+from graph import Feeder, node_process, observing
 from std_msgs.msg import Header
 from videos import read_video
 
@@ -22,31 +20,21 @@ def picture(*color):
     return np.full((48, 64, 3), color, np.uint8)
 
 
-class Stream:
+class Stream(Feeder):
     """Publishes to the recorder, and knows how many frames it has recorded."""
-
-    def __init__(self, observer):
-        self._observer = observer
-        self._publishers = {topic: observer.node.create_publisher(Image, topic, RELIABLE) for topic in TOPICS}
-        self._reports = observer.collect(DiagnosticArray, '/diagnostics')
-
-    def connect(self):
-        self._observer.spin_until(lambda: all(p.get_subscription_count() for p in self._publishers.values()))
 
     def send(self, topic, seconds, image):
         sec, nanosec = divmod(round(seconds * 1e9), 10**9)
-        self._publishers[topic].publish(rgb8_image(image, Header(stamp=Time(sec=100 + sec, nanosec=nanosec))))
+        self.publish(topic, rgb8_image(image, Header(stamp=Time(sec=100 + sec, nanosec=nanosec))))
 
     def until_recorded(self, count):
-        self._observer.spin_until(
-            lambda: [str(count)] == [report.status[0].values[0].value for report in self._reports[-1:]]
-        )
+        assert self.until_counted(count) == ('/recorder: frames', 'recorded')
 
 
 @pytest.fixture
 def stream():
     with observing() as observer:
-        yield Stream(observer)
+        yield Stream(observer, TOPICS)
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
