@@ -60,7 +60,8 @@ def test_each_camera_gets_its_own_maps_stamps_and_frame(rig, frames, sent, name)
     assert {message.header.frame_id for message in (labels, depth, confidence, info)} == {f'{name}_optical'}
     assert (info.width, info.height) == SIZES[name]
     assert np.array_equal(pixels(labels), alone.labels + 1)
-    assert np.array_equal(pixels(confidence), alone.confidence)
+    # A batch is summed in another order than a single image: confidence may be rounded to the other side.
+    assert np.abs(pixels(confidence).astype(int) - alone.confidence).max() <= 1
     published = pixels(depth, np.float32)
     valid = ~np.isnan(published)
     assert valid.mean() > 0.9
