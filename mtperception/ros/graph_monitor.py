@@ -7,8 +7,8 @@ from contextlib import closing, contextmanager
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
@@ -16,7 +16,17 @@ from rclpy.qos import QoSProfile
 from mtperception.ros.process import ros_context
 
 CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
+RESULTS = {CONFIGURE: State.PRIMARY_STATE_INACTIVE, ACTIVATE: State.PRIMARY_STATE_ACTIVE}
+"""State after a transition that succeeded."""
+PRIMARY_STATES = {
+    State.PRIMARY_STATE_UNCONFIGURED,
+    State.PRIMARY_STATE_INACTIVE,
+    State.PRIMARY_STATE_ACTIVE,
+    State.PRIMARY_STATE_FINALIZED,
+}
 STEP_S = 0.05
+ANSWER_S = 2.0
+"""After so long without an answer the state of the node is asked for, which may tell as much."""
 APPEARS_WITHIN_S = 60.0
 """Far longer than any process needs to start: then it is the network that keeps them apart."""
 
@@ -37,16 +47,30 @@ class GraphMonitor:
         self._reports: dict[str, tuple[float, dict[str, str]]] = {}
         self._node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, QoSProfile(depth=100))
         self._change_state = self._node.create_client(ChangeState, '/perception/change_state')
+        self._get_state = self._node.create_client(GetState, '/perception/get_state')
 
     def change_state(self, transition: int) -> bool:
         """Ask the perception node for a transition, once it is there; whether it succeeded.
 
+        A node that has not yet discovered who asks cannot answer, and the answer is lost: a service is ready when its
+        client sees it, not when it sees its client (ros2/rmw_fastrtps#390). So its state counts as an answer, too.
+
+        Args:
+            transition: CONFIGURE or ACTIVATE.
+
         Raises:
-            TimeoutError: if it does not appear.
+            TimeoutError: if the node does not appear.
         """
         self.wait_for('the perception node', self._change_state.service_is_ready)
         answer = self._change_state.call_async(ChangeState.Request(transition=Transition(id=transition)))
-        self.wait_until(answer.done)
+        earlier, state = None, None
+        while not self.wait_until(answer.done, ANSWER_S):
+            earlier, state = state, self._state()
+            if state == RESULTS[transition]:
+                return True
+            # What the node says once may come before the transition, what it then says again does not.
+            if state is not None and state == earlier:
+                return False
         return answer.result().success
 
     def wait_for(self, what: str, is_there: Callable[[], bool]) -> None:
@@ -96,6 +120,15 @@ class GraphMonitor:
         """Leave the graph."""
         self._executor.shutdown()
         self._node.destroy_node()
+
+    def _state(self) -> int | None:
+        """The id of the node's state, if it is not between two and says so in time."""
+        answer = self._get_state.call_async(GetState.Request())
+        if not self.wait_until(answer.done, ANSWER_S):
+            self._get_state.remove_pending_request(answer)
+            return None
+        state = answer.result().current_state.id
+        return state if state in PRIMARY_STATES else None
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

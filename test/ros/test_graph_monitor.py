@@ -1,13 +1,20 @@
 """What a command learns from the graph."""
 
+import threading
 import time
+from contextlib import contextmanager
 
 import pytest
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from graph import RELIABLE, observing
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.node import Node
 
 from mtperception.ros import graph_monitor as module
-from mtperception.ros.graph_monitor import CONFIGURE, graph_monitor
+from mtperception.ros.graph_monitor import ACTIVATE, CONFIGURE, graph_monitor
+from mtperception.ros.process import ros_context, spinning
 from mtperception.ros.tally import ACKNOWLEDGED
 
 
@@ -51,6 +58,40 @@ def test_a_node_that_never_appears_is_an_error_that_says_what_to_look_at(monitor
     monkeypatch.setattr(module, 'APPEARS_WITHIN_S', 0.3)
     with pytest.raises(TimeoutError, match=r'the perception node runs, but has not been heard of.*loopback'):
         monitor.change_state(CONFIGURE)
+
+
+@contextmanager
+def deaf_node(*states):
+    """A node whose answers to change_state nobody gets, and that says of its state one after another, then the last."""
+    states = list(states)
+
+    def state(_, response):
+        response.current_state.id = states.pop(0) if len(states) > 1 else states[0]
+        return response
+
+    with ros_context() as context, ros_context() as silent_context:
+        silent = Node('silent', context=silent_context)
+        silent.create_service(ChangeState, '/perception/change_state', lambda _, response: response)  # never spun
+        node = rclpy.create_node('perception', context=context)
+        node.create_service(GetState, '/perception/get_state', state)
+        with spinning(node, threading.Event()):
+            yield
+        silent.destroy_node()
+
+
+@pytest.mark.parametrize(
+    ('transition', 'states', 'success'),
+    [
+        (CONFIGURE, [State.PRIMARY_STATE_INACTIVE], True),
+        (CONFIGURE, [State.PRIMARY_STATE_UNCONFIGURED], False),
+        (ACTIVATE, [State.PRIMARY_STATE_INACTIVE, State.TRANSITION_STATE_ACTIVATING, State.PRIMARY_STATE_ACTIVE], True),
+    ],
+    ids=['succeeded', 'refused', 'took its time'],
+)
+def test_what_came_of_a_transition_whose_answer_is_lost(monitor, monkeypatch, transition, states, success):
+    monkeypatch.setattr(module, 'ANSWER_S', 0.5)
+    with deaf_node(*states):
+        assert monitor.change_state(transition) is success
 
 
 def test_waiting_is_given_up_when_the_check_raises():
