@@ -53,8 +53,8 @@ class Observer:
 
     def spin_for(self, seconds):
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            self.executor.spin_once(timeout_sec=0.05)
+        while (left := deadline - time.monotonic()) > 0:
+            self.executor.spin_once(timeout_sec=left)
 
     def collect(self, message_type, topic, qos=RELIABLE):
         """Collect what comes in on a topic from now on in `received[topic]`; that list."""
@@ -65,15 +65,24 @@ class Observer:
             )
         return self.received[topic]
 
-    def request(self, service_type, service, request, timeout=TIMEOUT_S):
-        """The answer of a service, once it is there."""
+    def request(self, service_type, service, request, again_s=5):
+        """The answer of a service, once it is there. Asked again, for one that has not discovered us cannot answer."""
+        client = self.client(service_type, service)
+        self.spin_until(client.service_is_ready, f'service {service}')
+        asked = []
+
+        def answer():
+            if not asked or time.monotonic() - asked[-1][0] > again_s:
+                asked.append((time.monotonic(), client.call_async(request)))
+            return next((future for _, future in asked if future.done()), None)
+
+        return self.spin_until(answer, f'an answer of {service}').result()
+
+    def client(self, service_type, service):
+        """The client of a service, which the service discovers from now on."""
         if service not in self._clients:
             self._clients[service] = self.node.create_client(service_type, service)
-        client = self._clients[service]
-        self.spin_until(client.service_is_ready, f'service {service}')
-        future = client.call_async(request)
-        self.spin_until(future.done, f'an answer of {service}', timeout)
-        return future.result()
+        return self._clients[service]
 
     def state_of(self, name):
         """The state of a lifecycle node."""

@@ -90,8 +90,8 @@ class Peer(Observer):
 
     # Services
 
-    def call(self, service_type, name, request, timeout=TIMEOUT_S):
-        return self.request(service_type, f'{self.name}/{name}', request, timeout)
+    def call(self, service_type, name, request):
+        return self.request(service_type, f'{self.name}/{name}', request)
 
     def state(self):
         return self.state_of(self.name)
@@ -104,7 +104,10 @@ class Peer(Observer):
         request = ChangeState.Request()
         request.transition.label = label
         request.transition.id = {'configure': 1, 'cleanup': 2, 'activate': 3, 'deactivate': 4}[label]
-        return self.call(ChangeState, 'change_state', request).success
+        service = f'{self.name}/change_state'
+        self.client(ChangeState, service)
+        self.state()  # once it answers this, it has discovered the older client as well
+        return self.request(ChangeState, service, request, again_s=TIMEOUT_S).success
 
     def set(self, **values):
         """Set parameters; the reason if it was refused, else ''."""
