@@ -16,9 +16,10 @@ class RateLimit:
         """
         if not max_rate:
             return True
-        if now < self._due:
-            return False
         period = 1 / max_rate
-        on_schedule = now - self._due < period
+        # Nobody waits for longer than a period: what is due later than that is so by a rate that was lower.
+        if now < self._due <= now + period:
+            return False
+        on_schedule = 0 <= now - self._due < period
         self._due = (self._due if on_schedule else now) + period
         return True

@@ -27,3 +27,16 @@ def test_no_two_frames_are_closer_than_the_period_allows():
 
 def test_zero_is_no_limit():
     assert len(passed(RateLimit(), 0, 100, 0.0, 1)) == 100
+
+
+def test_a_rate_that_is_raised_holds_at_once():
+    """Not only when the frame would be due by the rate before: by 0.01 Hz that is after 100 s."""
+    limit = RateLimit()
+    assert len(passed(limit, 0.01, 30, 0.0, 1)) == 1
+    assert len(passed(limit, 10, 30, 1.0, 10)) == pytest.approx(100, abs=1)
+
+
+def test_a_rate_that_is_lowered_holds_from_the_next_frame_on():
+    limit = RateLimit()
+    assert len(passed(limit, 10, 30, 0.0, 1)) == pytest.approx(10, abs=1)
+    assert len(passed(limit, 1, 30, 1.0, 10)) == pytest.approx(10, abs=1)
