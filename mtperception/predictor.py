@@ -1,5 +1,6 @@
 """From images to Predictions: a model, a backend, and what only run time knows (image size and camera)."""
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ import cv2
 import numpy as np
 
 from mtperception.backends import Backend, open_backend
-from mtperception.backends.backend import MAX_PREPARED_SHAPES, Maps
+from mtperception.backends.backend import MAX_PREPARED_SHAPES, Maps, PreparationError
 from mtperception.card import ModelCard, open_model
 from mtperception.geometry import focal_scale
 from mtperception.labels import LabelSpace
@@ -16,6 +17,7 @@ from mtperception.types import Intrinsics, Prediction
 
 OUTPUT_SIZES = ('input', 'network')
 DEPTH_SCALE_MODES = ('focal', 'none')
+_log = logging.getLogger(__name__)
 
 
 class BackendPredictor:
@@ -77,10 +79,23 @@ class BackendPredictor:
         return all(self.backend.is_prepared(batch, height, width) for batch in self.batch_sizes)
 
     def prepare(self, width: int, height: int) -> None:
-        """Specialise the backend for images of this size, for one and for as many as may come together."""
+        """Specialise the backend for images of this size, for one and for as many as may come together.
+
+        Batches are only an economy: where one fails, for which memory may be too short, smaller ones do from then on.
+
+        Raises:
+            PreparationError: if it fails for a single image.
+        """
         width, height = self.working_size(width, height)
         for batch in self.batch_sizes:
-            self.backend.prepare(batch, height, width)
+            try:
+                self.backend.prepare(batch, height, width)
+            except PreparationError as error:
+                if batch == 1:
+                    raise
+                self.batch_sizes = tuple(size for size in self.batch_sizes if size < batch)
+                _log.warning('from now on %d images at most run together: %s', self.batch_sizes[-1], error)
+                return
 
     def batches(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
         """Which of several images run together: those that the network sees at the same size.

@@ -20,6 +20,10 @@ class BackendUnavailableError(RuntimeError):
     """A backend, device or precision that cannot be had here; the message says what to install or choose."""
 
 
+class PreparationError(BackendUnavailableError):
+    """A shape that a library fails to prepare for, as it does when memory is short."""
+
+
 class Backend(ABC):
     """Runs the exported graph of one model on one device; specialises per shape.
 
@@ -50,6 +54,7 @@ class Backend(ABC):
 
         Raises:
             ValueError: for a shape without pixels or of more than `MAX_PIXELS`.
+            PreparationError: if the library fails.
         """
         shape = (batch, height, width)
         if min(shape) < 1 or height * width > MAX_PIXELS:
@@ -57,7 +62,7 @@ class Backend(ABC):
         if shape not in self._prepared:
             while len(self._prepared) >= self.max_prepared:
                 self._prepared.popitem(last=False)
-            self._prepared[shape] = self._compile(*shape)
+            self._prepared[shape] = self._compile_or_say_what_failed(*shape)
         self._prepared.move_to_end(shape)
 
     def is_prepared(self, batch: int, height: int, width: int) -> bool:
@@ -75,6 +80,7 @@ class Backend(ABC):
 
         Raises:
             ValueError: for an array of another kind, or too large.
+            PreparationError: as for `prepare`.
         """
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f'images {images.dtype} {images.shape}: expected uint8 (N, H, W, 3), RGB')
@@ -84,6 +90,17 @@ class Backend(ABC):
     def close(self) -> None:
         """Release everything prepared, and the device memory with it."""
         self._prepared.clear()
+
+    def _compile_or_say_what_failed(self, batch: int, height: int, width: int) -> Runner:
+        try:
+            return self._compile(batch, height, width)
+        except BackendUnavailableError:
+            raise
+        except Exception as error:  # each library raises what it likes
+            raise PreparationError(
+                f'{self.name} on {self.device} cannot be prepared for {batch} x {width}x{height}: '
+                f'{type(error).__name__}: {error} (if memory is short: a smaller size needs less)'
+            ) from error
 
 
 def _torch(model: ModelDirectory, device: str, precision: str) -> Backend:

@@ -72,14 +72,15 @@ class FrameProcessor:
 
     Attributes:
         preparing: whether the backend is being prepared for a new image size.
+        prepared_at: monotonic seconds when it was last: what came before has waited for that.
     """
 
     def __init__(self, predictor: Predictor, presentation: Callable[[], Presentation], logger: RcutilsLogger) -> None:
         self._predictor = predictor
         self._presentation = presentation
         self._logger = logger
-        self._prepared_at = float('-inf')
         self.preparing = False
+        self.prepared_at = float('-inf')
 
     def handle(self, frames: Sequence[Frame]) -> None:
         """Answer what has arrived, one frame of each camera at most; those of a size run together.
@@ -89,7 +90,9 @@ class FrameProcessor:
         decoded: list[DecodedFrame] = []
         for frame in frames:
             with self._guarded([frame.camera]):
-                decoded.append(self._decode(frame))
+                each = self._decode(frame)
+                self._prepare(*each.size)  # which tells how many may run together
+                decoded.append(each)
         for indices in self._predictor.batches([each.size for each in decoded]):
             batch = [decoded[index] for index in indices]
             with self._guarded([each.frame.camera for each in batch]):
@@ -120,7 +123,6 @@ class FrameProcessor:
         return DecodedFrame(frame, image, intrinsics, (time.monotonic() - started) * 1e3)
 
     def _answer(self, batch: Sequence[DecodedFrame]) -> None:
-        self._prepare(batch)
         started = time.monotonic()
         predictions = self._predictor.predict([each.image for each in batch], [each.intrinsics for each in batch])
         predicting_ms = (time.monotonic() - started) * 1e3
@@ -129,7 +131,7 @@ class FrameProcessor:
                 latency_ms = self._publish(decoded, prediction, predicting_ms)
                 decoded.frame.camera.monitor.answer()
                 # What waited for a preparation, of its size or of another, is kept out of the latency window.
-                if decoded.frame.received > self._prepared_at:
+                if decoded.frame.received > self.prepared_at:
                     decoded.frame.camera.monitor.ledger.add(latency_ms)
 
     def _publish(self, decoded: DecodedFrame, prediction: Prediction, predicting_ms: float) -> dict[str, float]:
@@ -148,19 +150,17 @@ class FrameProcessor:
         stages['overhead'] = stages['total'] - backend_ms
         return stages
 
-    def _prepare(self, batch: Sequence[DecodedFrame]) -> None:
-        """Prepare the backend for new sizes."""
-        new = {each.size for each in batch if not self._predictor.is_prepared(*each.size)}
-        if not new:
+    def _prepare(self, width: int, height: int) -> None:
+        """Prepare the backend for images of a size, if it is new."""
+        if self._predictor.is_prepared(width, height):
             return
+        self._logger.info(f'preparing for images of {width}x{height}')
         self.preparing = True
         try:
-            for width, height in new:
-                self._logger.info(f'preparing for images of {width}x{height}')
-                self._predictor.prepare(width, height)
+            self._predictor.prepare(width, height)
         finally:
+            self.prepared_at = time.monotonic()  # first: who sees that it is over is to see when
             self.preparing = False
-            self._prepared_at = time.monotonic()
 
 
 def _intrinsics(frame: Frame, image: np.ndarray) -> Intrinsics | None:

@@ -1,5 +1,6 @@
 """ONNX Runtime's buffers are the caller's arrays, and engines are kept by all that they depend on."""
 
+import shutil
 import string
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from mtperception.backends.backend import PreparationError
 from mtperception.backends.engine_cache import engine_cache, engine_folder, has_engine
 from mtperception.backends.onnxruntime_backend import OPTIONS, PROVIDERS, OnnxRuntimeBackend
 from mtperception.card import GRAPH, ModelDirectory, open_model
@@ -46,6 +48,20 @@ def test_runs_share_no_memory(model):
         assert not np.shares_memory(first[name], second[name])
         assert np.array_equal(first[name], kept[name])
         assert first[name].flags.owndata
+
+
+def test_what_the_library_raises_becomes_an_error_of_the_package(model, tmp_path):
+    """ONNX Runtime's own errors are plain Exceptions: who prepares could not tell them from those of a program."""
+    graph = tmp_path / 'model.onnx'
+    shutil.copy(model.graph, graph)
+    backend = OnnxRuntimeBackend(model, 'cpu', 'fp32')
+    backend._graph = str(graph)
+    backend.prepare(1, 48, 64)
+    graph.unlink()
+    with pytest.raises(PreparationError, match=r'onnxruntime on cpu cannot be prepared for 2 x 64x48.*NoSuchFile'):
+        backend.prepare(2, 48, 64)
+    assert backend.is_prepared(1, 48, 64)
+    assert not backend.is_prepared(2, 48, 64)
 
 
 def test_an_engine_is_kept_by_all_that_it_depends_on(model, monkeypatch, tmp_path):

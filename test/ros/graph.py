@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -162,6 +163,12 @@ class NodeProcess:
     def resident_mb(self):
         pages = int(Path(f'/proc/{self.process.pid}/statm').read_text().split()[1])
         return pages * os.sysconf('SC_PAGESIZE') / 1e6
+
+    def limit_growth(self, size):
+        """Let its address space grow by so many bytes at most; None: without limit."""
+        pages = int(Path(f'/proc/{self.process.pid}/statm').read_text().split()[0])
+        limit = resource.RLIM_INFINITY if size is None else pages * resource.getpagesize() + int(size)
+        resource.prlimit(self.process.pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 
     def stop(self, number=signal.SIGINT):
         """Send a signal, if it still runs; its exit status."""

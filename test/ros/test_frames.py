@@ -111,6 +111,43 @@ def test_a_failure_of_the_model_is_counted_with_all_it_concerns(node, predictor,
     assert not rig.published
 
 
+def fail_beyond(predictor, monkeypatch, largest):
+    """Let the backend be out of memory for larger batches; the batches that it is prepared for."""
+    tried = []
+    compile_ = predictor.backend._compile
+
+    def compile_if_small(batch, height, width):
+        tried.append(batch)
+        if batch > largest:
+            raise MemoryError('too many images')
+        return compile_(batch, height, width)
+
+    monkeypatch.setattr(predictor.backend, '_compile', compile_if_small)
+    return tried
+
+
+def test_where_a_batch_cannot_be_prepared_smaller_ones_answer_all(node, predictor, batches, monkeypatch):
+    rig = Rig(node, predictor, ['a', 'b', 'c', 'd'])
+    tried = fail_beyond(predictor, monkeypatch, 2)
+    for _ in range(2):
+        rig.processor.handle([rig.frame(name, 64, 48)[0] for name in rig.cameras])
+    assert batches == [(2, 48, 64)] * 4
+    assert tried == [1, 2, 4], 'what failed is not tried again with each frame'
+    assert [camera.monitor.answered.count for camera in rig.cameras.values()] == [2] * 4
+    assert not any(camera.monitor.refusals.counts for camera in rig.cameras.values())
+
+
+def test_a_size_that_cannot_be_prepared_is_refused_for_its_camera_alone(node, predictor, monkeypatch):
+    rig = Rig(node, predictor, ['known', 'new'])
+    rig.processor.handle([rig.frame('known', 64, 48)[0]])
+    fail_beyond(predictor, monkeypatch, 0)
+    rig.processor.handle([rig.frame('new', 32, 24)[0], rig.frame('known', 64, 48)[0]])
+    assert rig.cameras['known'].monitor.answered.count == 2
+    assert rig.cameras['new'].monitor.refusals.counts == {'failure': 1}
+    assert 'cannot be prepared for 1 x 32x24' in rig.cameras['new'].monitor.refusals.last_reason
+    assert not rig.processor.preparing
+
+
 def test_a_new_size_is_prepared_and_kept_out_of_the_latency(node, predictor):
     rig = Rig(node, predictor, [''])
     monitor = rig.cameras[''].monitor

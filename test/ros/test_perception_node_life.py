@@ -181,6 +181,18 @@ def test_what_cannot_be_is_one_clear_line_and_can_be_repaired(tmp_path, paramete
         assert peer.transition('activate')
 
 
+def test_a_size_that_memory_is_too_short_for_is_one_clear_line_and_can_be_repaired(tmp_path):
+    with running_node(tmp_path, autostart=False, network_size=[4000, 3000]) as (process, peer):
+        peer.wait_for_state('unconfigured')
+        process.limit_growth(7e8)  # the model takes a part of that, this size gigabytes
+        assert not peer.transition('configure')
+        process.limit_growth(None)
+        (line,) = [line for line in process.log.splitlines() if 'ERROR' in line]
+        assert 'cannot configure: onnxruntime on cpu' in line
+        assert peer.set(network_size=[160, 120]) == ''
+        assert peer.transition('configure')
+
+
 def test_services_answer_while_the_network_runs(tmp_path):
     """A frame that takes long is still in work when a parameter was read and set."""
     large = SyntheticRoom(1280, 960, 1050.0).frame(0.0).image
