@@ -79,6 +79,7 @@ class Configured:
             self.predictor,
             now_ns,
             preparing=self.processor.preparing,
+            prepared_at=self.processor.prepared_at,
             min_output_rate=self.presentation.settings.min_output_rate,
         )
         self._diagnostics.publish(message)

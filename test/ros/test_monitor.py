@@ -118,6 +118,16 @@ def test_stalled_when_images_come_and_nothing_goes(monitor, clock):
     assert not monitor.stalled(), 'no images arrive'
 
 
+def test_what_waits_for_a_preparation_is_not_overdue_when_that_is_over(monitor, clock):
+    run(monitor, clock, 3, answered=False)
+    assert monitor.stalled()
+    prepared_at = clock.now
+    run(monitor, clock, 0.9, answered=False)
+    assert not monitor.stalled(prepared_at)
+    run(monitor, clock, 0.2, answered=False)
+    assert monitor.stalled(prepared_at), 'more than a second after it'
+
+
 def test_an_answer_while_it_is_asked(clock):
     """The worker answers in its own thread, here whenever the clock is read."""
 
@@ -174,6 +184,7 @@ def test_levels(monitor, clock, predictor):
     run(monitor, clock, 3, answered=False)
     assert statuses(monitor, predictor)['processing'][0] == error
     assert statuses(monitor, predictor, preparing=True)['processing'][:2] == (ok, 'preparing a new image size')
+    assert statuses(monitor, predictor, prepared_at=clock.now)['processing'][0] == ok
     monitor.refusals.add('step', 'found 1, expected 2')
     level, message, values = statuses(monitor, predictor)['input']
     assert (level, message, values['refused step']) == (warn, 'refused: found 1, expected 2', '1')
