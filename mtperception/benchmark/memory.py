@@ -24,7 +24,8 @@ def peak_memory(device: str) -> Iterator[PeakMemory]:
 
     Args:
         device: 'cpu': the resident memory of this process, at its peak. Otherwise a CUDA device: the memory in use on
-            it, by whatever library, at the end (libraries keep what they have taken); only if PyTorch is loaded.
+            it, by whatever library, at the end (libraries keep what they have taken); only if PyTorch is loaded. What
+            PyTorch has kept of earlier work is given back before: part of it would go inside, part would be used again.
     """
     peak = PeakMemory()
     if device == 'cpu':
@@ -32,6 +33,7 @@ def peak_memory(device: str) -> Iterator[PeakMemory]:
         yield peak
         after = _status('VmHWM')
     else:
+        _release_cache()
         before = _in_use(device)
         yield peak
         after = _in_use(device)
@@ -51,6 +53,12 @@ def _reset_peak() -> float | None:
 def _status(key: str) -> float | None:
     match = re.search(rf'^{key}:\s*(\d+) kB$', STATUS.read_text(encoding='ascii'), re.MULTILINE)
     return int(match[1]) * 1024.0 if match else None
+
+
+def _release_cache() -> None:
+    torch = sys.modules.get('torch')
+    if torch is not None:
+        torch.cuda.empty_cache()
 
 
 def _in_use(device: str) -> float | None:

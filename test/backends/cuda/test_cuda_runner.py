@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -14,8 +15,9 @@ import torch
 from mtperception import cli
 from mtperception.backends import BACKENDS
 from mtperception.backends.cuda.pipelines import CapturablePipeline, FusedPipeline, fastest_pipeline
-from mtperception.backends.cuda.runner import CudaQueue, CudaRunner, release_memory
+from mtperception.backends.cuda.runner import CudaQueue, CudaRunner, StaticFrame, release_memory
 from mtperception.backends.torch_backend import NetworkBackend, for_device
+from mtperception.benchmark.memory import peak_memory
 from mtperception.card import open_model
 from mtperception.networks import load_network
 from mtperception.pipeline import Pipeline
@@ -166,6 +168,38 @@ def test_one_thread_prepares_while_another_runs(model):
     assert backend.is_prepared(1, 48, 80)
 
 
+def test_two_threads_run_one_shape(model):
+    """Each gets maps and times of a run of its own, however the two meet."""
+    backend = BACKENDS['torch'](model, DEVICE, 'fp16')
+    images = rooms(96, 64)
+    expected = copies(backend.run(images))
+    with ThreadPoolExecutor(2) as threads:
+        for maps in threads.map(lambda _: copies(backend.run(images)), range(200)):
+            assert_same(maps, expected)
+
+
+def test_arrays_are_dropped_during_a_capture(queue, caplog):
+    """As by a thread that still showed them while another size is prepared: neither capture nor later runs notice."""
+    network = for_device(load_network('nyuv2_indoor'), torch.device(DEVICE), 'fp16')
+    pipeline = CapturablePipeline(network, DEPTH_RANGE, (0, 40)).eval()
+    runner = CudaRunner(pipeline, (1, 64, 96), queue)
+    shown = [runner(rooms(96, 64))[0]]
+    expected = copies(shown[0])
+    with queue.exclusive():
+        frame = StaticFrame(pipeline, (1, 48, 64), queue.device)
+
+        def step():
+            frame.compute()
+            if torch.cuda.is_current_stream_capturing():
+                shown.clear()
+
+        queue.capture(step)
+    assert shown == []
+    assert caplog.records == []
+    for _ in range(3):
+        assert_same(runner(rooms(96, 64))[0], expected)
+
+
 def test_latency_by_stage(backend):
     backend.run(rooms(96, 64))
     assert set(backend.latency_ms) == {'upload', 'inference', 'download'}
@@ -209,6 +243,17 @@ def test_memory_comes_back(model):
         used.append((prepared, memory_in_use()))
     (_, first), (prepared, second) = used
     assert second <= first < prepared
+
+
+def test_what_pytorch_keeps_of_earlier_work_is_not_counted():
+    """256 MiB, although half a GiB that was kept goes meanwhile, as it does before a capture."""
+    earlier = torch.empty(512 * 2**20, dtype=torch.uint8, device=DEVICE)
+    del earlier
+    with peak_memory(DEVICE) as peak:
+        torch.cuda.empty_cache()
+        block = torch.empty(256 * 2**20, dtype=torch.uint8, device=DEVICE)
+    assert block.is_cuda
+    assert peak.mebibytes == pytest.approx(256, abs=8)
 
 
 def test_the_benchmark(tmp_path):
