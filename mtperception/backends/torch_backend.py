@@ -40,7 +40,7 @@ class NetworkBackend(Backend):
         if device.startswith('tensorrt'):
             raise BackendUnavailableError('torch has no device tensorrt: choose backend onnxruntime')
         if device != 'cpu' and not torch.cuda.is_available():
-            raise BackendUnavailableError(f'torch {torch.__version__} sees no CUDA device: install its CUDA build')
+            raise BackendUnavailableError(_why_no_device())
         network = for_device(network, torch.device(device), precision)
         self._queue: CudaQueue | None = None
         if device == 'cpu':
@@ -79,6 +79,17 @@ class NetworkBackend(Backend):
         self._pipeline = None
         if self._queue:
             release_memory()
+
+
+def _why_no_device() -> str:
+    """Why PyTorch has no CUDA device, and what to do."""
+    found = f'torch {torch.__version__} sees no CUDA device'
+    if torch.version.cuda is None:
+        return f'{found}: install its CUDA build'
+    return (
+        f'{found}: it needs one with a driver for CUDA {torch.version.cuda}; update the driver, or install a build for '
+        'an older CUDA'
+    )
 
 
 class TorchBackend(NetworkBackend):

@@ -99,6 +99,14 @@ def _try_kernels(like: torch.Tensor) -> None:
     try:
         kernels.labels_and_confidence(raw, (3, 3), 0)
         kernels.depth(raw, (3, 3), (0.0, 1.0))
-    # What it says of a compiler, headers or a driver that it does not find.
-    except (TritonError, RuntimeError, OSError, AssertionError, ValueError, subprocess.SubprocessError) as error:
+    # What it says of a compiler, headers or a driver that it does not find, or of a cache that may not be executed.
+    except (
+        TritonError,
+        RuntimeError,
+        OSError,
+        ImportError,
+        AssertionError,
+        ValueError,
+        subprocess.SubprocessError,
+    ) as error:
         raise KernelsUnavailableError(f'{type(error).__name__}: {str(error).partition(chr(10))[0]}') from error

@@ -147,6 +147,21 @@ def test_without_a_gpu_the_plain_pipeline_is_taken_and_the_log_says_why(three_ta
     assert 'driver' in record.message
 
 
+def test_where_triton_may_not_load_what_it_compiled_the_plain_pipeline_is_taken(
+    three_task_network, caplog, monkeypatch
+):
+    """A home folder that is mounted noexec."""
+    pytest.importorskip('triton')
+    from mtperception.backends.cuda import kernels
+
+    def refuse(*_):
+        raise ImportError('failed to map segment from shared object')
+
+    monkeypatch.setattr(kernels, 'labels_and_confidence', refuse)
+    assert type(fastest_pipeline(three_task_network, (0.5, 80.0), (0, 6))) is CapturablePipeline
+    assert 'ImportError: failed to map segment' in caplog.text
+
+
 def test_without_triton_the_log_says_what_to_install(three_task_network, caplog, monkeypatch):
     monkeypatch.setitem(sys.modules, 'triton', None)
     monkeypatch.setitem(sys.modules, 'triton.errors', None)
