@@ -1,8 +1,10 @@
 """ONNX Runtime: the CPU, CUDA and TensorRT execution providers."""
 
+import io
 import logging
 import os
 import time
+from contextlib import redirect_stdout
 
 import numpy as np
 
@@ -27,7 +29,8 @@ PROVIDERS = {
 PRECISIONS = {'cpu': ('fp32',), 'cuda': ('fp32',), 'tensorrt': ('fp32', 'fp16')}
 OPTIONS = {
     'CPUExecutionProvider': {},
-    # fp32 is fp32: not the TF32 that CUDA and TensorRT use for it by themselves.
+    # fp32 is fp32: not the TF32 that CUDA uses for it by itself. TensorRT does so too, and its provider has no option
+    # for it; NVIDIA_TF32_OVERRIDE=0 in the environment keeps it from that.
     'CUDAExecutionProvider': {'device_id': '{device}', 'use_tf32': '0'},
     'TensorrtExecutionProvider': {
         'device_id': '{device}',
@@ -59,6 +62,8 @@ class OnnxRuntimeBackend(Backend):
         self._graph = str(model.graph)
         self._index = index or '0'
         self._cache = engine_cache(model, self._kind)
+        if self._kind != 'cpu':
+            _load_cuda_libraries()
 
     def _compile(self, batch: int, height: int, width: int) -> Runner:
         shape = (batch, height, width)
@@ -95,13 +100,18 @@ class OnnxRuntimeBackend(Backend):
             options.intra_op_num_threads = cores
         for dimension, size in zip(('N', 'H', 'W'), shape, strict=True):
             options.add_free_dimension_override_by_name(dimension, size)
-        session = onnxruntime.InferenceSession(self._graph, options, providers=self._providers(shape))
-        # ONNX Runtime falls back to other providers by itself.
+        # ONNX Runtime falls back to other providers by itself: when opening a session fails, when a run fails (both are
+        # turned off here) and when a provider does not load (found out below).
+        session = onnxruntime.InferenceSession(
+            self._graph, options, providers=self._providers(shape), enable_fallback=False
+        )
+        session.disable_fallback()  # versions that do not know the argument take it without a word
         wanted = PROVIDERS[self._kind][0]
         if wanted not in session.get_providers():
             raise BackendUnavailableError(
                 f'onnxruntime {onnxruntime.__version__} on {self.device}: {wanted} did not load, only '
-                f'{", ".join(session.get_providers())}: install onnxruntime-gpu and the CUDA libraries that it names'
+                f'{", ".join(session.get_providers())}: install what it names, or '
+                'pip install "onnxruntime-gpu[cuda,cudnn]"'
             )
         return session
 
@@ -117,6 +127,18 @@ class OnnxRuntimeBackend(Backend):
             (provider, {key: option.format(**values) for key, option in OPTIONS[provider].items()})
             for provider in PROVIDERS[self._kind]
         ]
+
+
+def _load_cuda_libraries() -> None:
+    """Load CUDA and cuDNN from pip's packages, where the system's loader does not look.
+
+    Importing PyTorch does it as well, but not everybody who runs a graph has imported it. What is missing ONNX Runtime
+    says by itself when a provider does not load. Before 1.21 it leaves them to be found on LD_LIBRARY_PATH.
+    """
+    preload = getattr(onnxruntime, 'preload_dlls', None)
+    if preload is not None:
+        with redirect_stdout(io.StringIO()):  # it prints
+            preload()
 
 
 def _run_bound(

@@ -2,7 +2,10 @@
 
 import shutil
 import string
+import subprocess
+import sys
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import onnxruntime
@@ -94,6 +97,29 @@ def test_a_built_engine_is_found(model, monkeypatch, tmp_path):
     assert has_engine(cache)
     assert has_engine(folder)
     assert not has_engine(engine_folder(cache, 'fp16', (1, 240, 320)))
+
+
+@pytest.mark.parametrize('device', ['cpu', 'cuda:0'])
+def test_cuda_libraries_of_pip_are_found_without_pytorch(model, device):
+    """Their folders are unknown to the system's loader; PyTorch would have loaded them, had it been imported."""
+    if not hasattr(onnxruntime, 'preload_dlls') or find_spec('nvidia') is None:
+        pytest.skip("needs ONNX Runtime 1.21 and pip's CUDA libraries")
+    code = (
+        'import sys\n'
+        'from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend\n'
+        'from mtperception.card import open_model\n'
+        f'OnnxRuntimeBackend(open_model({str(model.path)!r}), {device!r}, "fp32")\n'
+        'loaded = "libcublas" in open("/proc/self/maps").read()\n'
+        'print("torch" in sys.modules, loaded)\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == f'False {device != "cpu"}\n'
+
+
+def test_a_session_that_fails_stays_where_it_is(model):
+    """By default ONNX Runtime runs it on the CPU from then on, and prints so."""
+    session = OnnxRuntimeBackend(model, 'cpu', 'fp32')._open_session((1, 48, 64))
+    assert not session._enable_fallback
 
 
 def test_options_are_data():
