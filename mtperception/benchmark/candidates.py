@@ -40,11 +40,11 @@ def list_candidates(
     """
     _check('backend', backends, list(BACKENDS))
     _check('precision', precisions, PRECISIONS)
-    wanted = {device.partition(':')[0]: device for device in devices}
     places = [
-        (backend, _device(place, wanted))
+        (backend, device)
         for backend, place in AUTO_ORDER
-        if (not backends or backend in backends) and (not wanted or place.partition(':')[0] in wanted)
+        if not backends or backend in backends
+        for device in _devices(place, devices)
     ]
     if not places:
         raise ValueError(
@@ -59,10 +59,13 @@ def list_candidates(
     ]
 
 
-def _device(place: str, wanted: dict[str, str]) -> str:
-    """The place of AUTO_ORDER, with the number that was asked for."""
-    asked = wanted.get(place.partition(':')[0], '')
-    return asked if ':' in asked else place
+def _devices(place: str, wanted: Sequence[str]) -> list[str]:
+    """A place of AUTO_ORDER, with each of the numbers that were asked for of its kind."""
+    if not wanted:
+        return [place]
+    kind = place.partition(':')[0]
+    # With and without its number a device is the same one.
+    return list(dict.fromkeys(asked if ':' in asked else place for asked in wanted if asked.partition(':')[0] == kind))
 
 
 def _check(what: str, found: Sequence[str], known: Sequence[str]) -> None:

@@ -26,6 +26,11 @@ def test_the_number_of_a_device_is_kept():
     assert [candidate.baseline_device for candidate in found] == ['cuda:1', 'cuda:0']
 
 
+def test_each_of_several_devices_of_a_kind():
+    found = list_candidates(['torch'], ['cuda:1', 'cuda', 'cuda:0', 'cpu'], ['fp32'])
+    assert [candidate.device for candidate in found] == ['cuda:1', 'cuda:0', 'cpu']
+
+
 @pytest.mark.parametrize(
     ('conditions', 'message'),
     [
