@@ -56,9 +56,10 @@ def _status(key: str) -> float | None:
 
 
 def _release_cache() -> None:
-    torch = sys.modules.get('torch')
-    if torch is not None:
-        torch.cuda.empty_cache()
+    if 'torch' in sys.modules:
+        from mtperception.backends.cuda.runner import release_memory
+
+        release_memory()
 
 
 def _in_use(device: str) -> float | None:
