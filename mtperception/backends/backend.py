@@ -97,9 +97,10 @@ class Backend(ABC):
         except BackendUnavailableError:
             raise
         except Exception as error:  # each library raises what it likes
+            reason = ' '.join(f'{type(error).__name__}: {error}'.split())
             raise PreparationError(
-                f'{self.name} on {self.device} cannot be prepared for {batch} x {width}x{height}: '
-                f'{type(error).__name__}: {error} (if memory is short: a smaller size needs less)'
+                f'{self.name} on {self.device} cannot be prepared for {batch} x {width}x{height}: {reason} '
+                '(if memory is short: a smaller size needs less)'
             ) from error
 
 
