@@ -20,11 +20,13 @@ from mtperception.benchmark.benchmark import benchmark as run_benchmark
 from mtperception.benchmark.candidates import list_candidates
 from mtperception.benchmark.timing import Budget
 from mtperception.card import DEFAULT_MODEL
+from mtperception.cli.folders import make_room_for
 from mtperception.cli.progress import progress
 from mtperception.cli.sizes import parse_size
 
 SIZE = '640x480'
 BASELINE = 'the same network in eager PyTorch, fp32, NCHW, forward pass only'
+PLOTS = ('.png', '.svg', '.pdf')
 WIDTH = 120
 """Characters of a line in a file."""
 
@@ -65,10 +67,10 @@ def benchmark(
     candidates = list_candidates(backend or (), device or (), precision or ())
     shapes = _shapes([parse_size(text, '--size') for text in size or (SIZE,)], batch or [1])
     photographs = [_read(path) for path in image or ()]
-    draw = _prepare_plot() if plot else None
-    for file in (json_file, plot):
+    draw = _prepare_plot(plot) if plot else None
+    for option, file in (('--json', json_file), ('--plot', plot)):
         if file:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_room_for(file, option)
     with progress('measuring', len(candidates) * len(shapes)) as move:
         done = run_benchmark(
             model,
@@ -183,8 +185,10 @@ def _read(path: Path) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _prepare_plot() -> Callable[[Sequence[Result]], Any]:
+def _prepare_plot(plot: Path) -> Callable[[Sequence[Result]], Any]:
     """The function that draws. What it lacks is said before the measurements, not after."""
+    if plot.suffix.lower() not in PLOTS:
+        raise ValueError(f'--plot {plot}: expected a name that ends in {", ".join(PLOTS[:-1])} or {PLOTS[-1]}')
     try:
         from mtperception.benchmark.plots import plot_cost
     except ImportError as error:

@@ -19,6 +19,7 @@ from mtperception.backends import BACKENDS
 from mtperception.backends.backend import PRECISIONS
 from mtperception.benchmark.node_run import NodeRun
 from mtperception.card import DEFAULT_MODEL, ModelDirectory
+from mtperception.cli.folders import make_room_for
 from mtperception.cli.progress import progress
 from mtperception.cli.session import (
     INTERRUPTED,
@@ -90,7 +91,7 @@ def benchmark_node(
     sides = (0, 0) if network_size is None else parse_size(network_size, '--network-size')
     plan = Plan(open_joint_model(model), backend, device, precision, parse_size(size, '--size'), sides, seconds)
     if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
+        make_room_for(json_file, '--json')
     runs: list[NodeRun] = []
     try:
         for each in rate or (RATE,):

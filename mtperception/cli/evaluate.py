@@ -15,7 +15,7 @@ from mtperception import __version__
 from mtperception.backends import BACKENDS
 from mtperception.backends.backend import PRECISIONS
 from mtperception.card import DEFAULT_MODEL
-from mtperception.cli.folders import check_apart
+from mtperception.cli.folders import check_apart, make_folder, make_room_for
 from mtperception.cli.progress import progress
 from mtperception.data import DATASETS, open_dataset
 from mtperception.data.fold import FOLDS, Subset, held_back
@@ -59,7 +59,7 @@ def evaluate(
         selection['fold'] = f'{fold}: of every hundred ids the ten from {10 * fold} on'
     write_report = _prepare_report(report, root) if report else None
     if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
+        make_room_for(json_file, '--json')
     with closing(Predictor(model, backend, device, precision)) as predictor:
         with progress('evaluating', len(images)) as move:
             evaluation = evaluate_model(
@@ -101,7 +101,7 @@ def _prepare_report(out: Path, root: Path) -> Callable[..., None]:
             f'--report needs matplotlib and jinja2 ({error}): pip install "mtperception[train]"'
         ) from error
     check_apart(out, [str(root)])
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out, '--report')
     return write_report
 
 

@@ -1,7 +1,9 @@
-"""Folders that commands write to."""
+"""Where commands write to: checked before the work, not when it is done and would be lost."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryFile
 
 
 def check_apart(out: Path, inputs: Iterable[str]) -> None:
@@ -14,3 +16,43 @@ def check_apart(out: Path, inputs: Iterable[str]) -> None:
         path = Path(text).expanduser()
         if path.exists() and out.resolve() in (path.resolve(), path.resolve().parent):
             raise ValueError(f'--out {out} holds the input {text}, which could be overwritten: choose another folder')
+
+
+def make_folder(path: Path, option: str) -> None:
+    """Make a folder, with those above it, unless it is there; check that it can be written to.
+
+    Args:
+        path: the folder.
+        option: of the command line, which the message names.
+
+    Raises:
+        OSError: if something else is there, or nothing can be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise OSError(
+            f'{option} {path}: not a folder that can be made or written to ({error.strerror}): choose another'
+        ) from error
+
+
+def make_room_for(path: Path, option: str) -> None:
+    """Make the folders above a file and check that it can be written. What is there already stays as it is.
+
+    Args:
+        path: the file.
+        option: of the command line, which the message names.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    is_there = os.path.lexists(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open('ab').close()
+        if not is_there:
+            path.unlink()
+    except OSError as error:
+        raise OSError(f'{option} {path}: not a file that can be written ({error.strerror}): choose another') from error

@@ -11,7 +11,7 @@ import typer
 
 from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL
-from mtperception.cli.folders import check_apart
+from mtperception.cli.folders import check_apart, make_folder
 from mtperception.cli.progress import progress
 from mtperception.geometry import depth_in_millimeters
 from mtperception.media import VideoWriter, write_image
@@ -43,7 +43,7 @@ def predict(
     counts = [source.count for source in sources.values()]
     total = None if None in counts else sum(counts)
     with progress('predicting', total) as move, closing(Predictor(model, backend, device)) as predictor:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out, '--out')
         start, done = time.monotonic(), 0
         for _ in PredictionWriter(predictor, out, maps).write(sources):
             done += 1

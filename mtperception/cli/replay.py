@@ -15,7 +15,7 @@ from mtperception import __version__
 from mtperception.backends import BACKENDS
 from mtperception.backends.backend import PRECISIONS
 from mtperception.card import DEFAULT_MODEL, open_model
-from mtperception.cli.folders import check_apart
+from mtperception.cli.folders import check_apart, make_folder, make_room_for
 from mtperception.cli.live import LivePlan, live_run
 from mtperception.cli.progress import progress
 from mtperception.cli.session import INTERRUPTED, InterruptedRunError
@@ -92,7 +92,7 @@ def replay(
         for line in recording.topics.lines():
             typer.echo(line, err=True)
         if json_file:
-            json_file.parent.mkdir(parents=True, exist_ok=True)
+            make_room_for(json_file, '--json')
         with (
             _live_run(recording, plan) as run,
             closing(Predictor(model, backend, device, precision)) as predictor,
@@ -200,7 +200,7 @@ def _prepare_report(out: Path, bag: Path) -> Callable[..., None]:
             f'--report needs matplotlib and jinja2 ({error}): pip install "mtperception[train]"'
         ) from error
     check_apart(out, [str(bag)])
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out, '--report')
     return write_report
 
 
