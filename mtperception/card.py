@@ -8,7 +8,7 @@ models/<name>/card.yaml            what the model is (below)
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,11 @@ class ModelCard:
         Raises:
             ModelError: if the file is missing or malformed, or says what cannot be.
         """
+        if not path.is_file():
+            raise ModelError(f'{path}: no such file: expected a model directory, which export and import write')
         try:
             content = yaml.safe_load(path.read_text(encoding='utf-8'))
+            cls._check_keys(content)
             content['camera'] = TrainingCamera(**content['camera'])
             for key in ('tasks', 'classes', 'depth_range'):
                 content[key] = tuple(content[key])
@@ -101,7 +104,19 @@ class ModelCard:
         except ModelError as error:
             raise ModelError(f'{path}: {error}') from error
         except (OSError, ValueError, AttributeError, yaml.YAMLError, KeyError, TypeError) as error:
-            raise ModelError(f'{path}: not a readable model card: {error}') from error
+            raise ModelError(f'{path}: not a readable model card: {" ".join(str(error).split())}') from error
+
+    @classmethod
+    def _check_keys(cls, content: Any) -> None:
+        """Check that a card has the keys it must have and no others; raises ValueError."""
+        if not isinstance(content, dict):
+            raise ValueError('expected keys with values, such as name: mine')
+        required = [item.name for item in fields(cls) if item.default is item.default_factory is MISSING]
+        missing = [name for name in required if name not in content and name != 'label_space']
+        unknown = [str(key) for key in content if key not in {item.name for item in fields(cls)}]
+        if missing or unknown:
+            found = f', found {", ".join(unknown)}, which a card does not have' if unknown else ''
+            raise ValueError(f'expected {", ".join(missing) or "no other key"}{found}')
 
     def write(self, path: Path) -> None:
         """Write a `card.yaml`."""

@@ -55,6 +55,22 @@ def test_files_that_are_no_card(tmp_path, text):
         ModelCard.read(tmp_path / CARD)
 
 
+def test_a_key_that_is_misspelt_or_missing_is_named(tmp_path):
+    VALID.write(tmp_path / CARD)
+    text = (tmp_path / CARD).read_text()
+    (tmp_path / CARD).write_text(text.replace('depth_range:', 'depth_rnge:'))
+    with pytest.raises(ModelError, match='expected depth_range, found depth_rnge'):
+        ModelCard.read(tmp_path / CARD)
+    (tmp_path / CARD).write_text(f'{text}notes: none\n')
+    with pytest.raises(ModelError, match='expected no other key, found notes'):
+        ModelCard.read(tmp_path / CARD)
+
+
+def test_a_folder_without_a_card_is_no_model(tmp_path):
+    with pytest.raises(ModelError, match=r'card\.yaml: no such file: expected a model directory'):
+        open_model(tmp_path)
+
+
 @pytest.fixture
 def copy(tmp_path):
     return shutil.copytree(open_model('nyuv2_indoor').path, tmp_path / 'copy')
