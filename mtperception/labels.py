@@ -117,8 +117,10 @@ def load_label_space(name: str) -> LabelSpace:
         ValueError: if the file repeats a name or a colour, uses white, or groups or sorts classes wrongly.
     """
     path = resources.find('labels', name)
-    content = yaml.safe_load(path.read_text(encoding='utf-8'))
     try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        if not isinstance(content, dict) or not isinstance(content.get('classes'), list):
+            raise ValueError('expected classes: [{name: wall, color: [128, 0, 0]}, ...]')
         names = tuple(str(entry['name']) for entry in content['classes'])
         palette = _palette([entry['color'] for entry in content['classes']])
         groupings = {
@@ -126,8 +128,10 @@ def load_label_space(name: str) -> LabelSpace:
             for target, groups in content.get('groupings', {}).items()
         }
         navigation = _navigation(names, content.get('navigation', {}))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f'{path}: not a label space: {error}') from error
+    except KeyError as error:
+        raise ValueError(f'{path}: not a label space: a class without {error}') from error
+    except (TypeError, ValueError, AttributeError, OverflowError, yaml.YAMLError) as error:
+        raise ValueError(f'{path}: not a label space: {" ".join(str(error).split())}') from error
     _check(path, names, palette)
     return LabelSpace(path.stem, names, palette, groupings, navigation)
 
