@@ -49,9 +49,9 @@ def labels_annotation(expert: Expert, grouping: str, minimum_confidence: float) 
     """
     if minimum_confidence and not expert.gives_confidence:
         raise ExpertError(f'minimum confidence {minimum_confidence}: {expert.name} does not say how sure it is: use 0')
+    table = expert.label_space.grouping(grouping) if grouping else np.arange(256, dtype=np.uint8)
     space = grouping or expert.label_space.name
     resources.find('labels', space)
-    table = expert.label_space.grouping(grouping) if grouping else np.arange(256, dtype=np.uint8)
     least = int(np.ceil(minimum_confidence * 255))
 
     def encode(prediction: Prediction) -> np.ndarray:

@@ -52,6 +52,8 @@ def test_what_cannot_be_stored_is_said(tmp_path):
         labels_annotation(expert(confidence=False), '', 0.5)
     with pytest.raises(ValueError, match="no grouping 'nyuv2_13' of cityscapes_19"):
         labels_annotation(expert(), 'nyuv2_13', 0.0)
+    with pytest.raises(ValueError, match=r"no grouping 'nonesuch' of cityscapes_19: expected one of: .*kitti_6"):
+        labels_annotation(expert(), 'nonesuch', 0.0)
     (tmp_path / 'mine.yaml').write_text('classes: [{name: a, color: [0, 0, 1]}]')
     with pytest.raises(ResourceNotFoundError, match="no labels 'mine'"):
         labels_annotation(expert(str(tmp_path / 'mine.yaml')), '', 0.0)
