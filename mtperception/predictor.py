@@ -81,7 +81,8 @@ class BackendPredictor:
     def prepare(self, width: int, height: int) -> None:
         """Specialise the backend for images of this size, for one and for as many as may come together.
 
-        Batches are only an economy: where one fails, for which memory may be too short, smaller ones do from then on.
+        A size that is prepared already is noted as in use: what was not for the longest time is dropped first. Batches
+        are only an economy: where one fails, for which memory may be too short, smaller ones do from then on.
 
         Raises:
             PreparationError: if it fails for a single image.

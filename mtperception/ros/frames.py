@@ -153,6 +153,8 @@ class FrameProcessor:
     def _prepare(self, width: int, height: int) -> None:
         """Prepare the backend for images of a size, if it is new."""
         if self._predictor.is_prepared(width, height):
+            # Says that all of it is in use: else batches that are rare would be dropped first, and prepared anew.
+            self._predictor.prepare(width, height)
             return
         self._logger.info(f'preparing for images of {width}x{height}')
         self.preparing = True

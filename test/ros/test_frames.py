@@ -173,6 +173,15 @@ def test_what_waits_for_the_preparation_of_another_size_is_kept_out_of_the_laten
     assert len(monitor.ledger._frames) == 1, 'of four, one made the node prepare and two waited'
 
 
+def test_a_size_in_use_stays_prepared_while_another_camera_changes_its_own(node, predictor):
+    """Its larger batches are not run meanwhile, and must not be dropped for that."""
+    rig = Rig(node, predictor, ['steady', 'changing'])
+    for width in range(20, 34, 2):  # more sizes than stay prepared
+        rig.processor.handle([rig.frame('steady', 64, 48)[0], rig.frame('changing', width, 24)[0]])
+        assert predictor.is_prepared(64, 48)
+        assert predictor.is_prepared(width, 24)
+
+
 def test_all_batch_sizes_are_prepared_with_a_size(node, predictor):
     """Else the moment when two cameras first meet would cost a compilation."""
     rig = Rig(node, predictor, ['a'])
