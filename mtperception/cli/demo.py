@@ -14,7 +14,7 @@ from rich.table import Table
 from mtperception import __version__
 from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL, ModelDirectory
-from mtperception.cli.folders import check_apart
+from mtperception.cli.folders import check_apart, make_folder
 from mtperception.cli.session import (
     INTERRUPTED,
     NODE,
@@ -52,7 +52,7 @@ def demo(
     seconds: Annotated[float, typer.Option(help='How long, from the node being active.', min=0.1)] = 20.0,
     model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
     backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
-    device: Annotated[str, typer.Option(help='auto, cpu or cuda:N.')] = 'auto',
+    device: Annotated[str, typer.Option(help='auto, cpu, cuda:N or tensorrt:N.')] = 'auto',
     out: Annotated[Path, typer.Option(help='Folder for the video, the pictures and summary.json.')] = Path('demo'),
 ) -> None:
     """Play a stream to the node over ROS 2, record what it publishes, and say how fast it is.
@@ -62,6 +62,7 @@ def demo(
     plan = Plan(source, rate, seconds, open_joint_model(model), backend, device, out)
     check_apart(out, [source])
     description = open_source(source, SourceOptions(rate=rate)).description
+    make_folder(out, '--out')
     _say(f'playing {description} at {rate:g} Hz for {seconds:g} s')
     _say('to play something else: --source webcam:0, or the path of a video, a ROS bag or a folder of images')
     try:

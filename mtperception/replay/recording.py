@@ -26,6 +26,7 @@ from mtperception.sources.bag_file import (
     CAMERA_INFO,
     DECODERS,
     BrokenBagError,
+    NoBagError,
     connections_of,
     deserialized,
     open_bag,
@@ -217,6 +218,9 @@ class Recording:
             self._folder = TemporaryDirectory()
             try:
                 paths = mended_bag(self.path, Path(self._folder.name))
+            except NoBagError:
+                self.close()
+                raise
             except SourceError as hopeless:
                 self.close()
                 raise SourceError(f'{error}. Nothing can be taken from it: {hopeless}') from hopeless

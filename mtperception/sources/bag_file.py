@@ -34,6 +34,10 @@ class BrokenBagError(SourceError):
     """A bag that is not complete, or not a bag."""
 
 
+class NoBagError(SourceError):
+    """Files none of which a ROS 2 recorder writes."""
+
+
 @contextmanager
 def open_bag(*paths: Path) -> Iterator['AnyReader']:
     """A reader of a bag: a folder, one storage file, or the storage files of one recording.
@@ -56,7 +60,7 @@ def open_bag(*paths: Path) -> Iterator['AnyReader']:
         reader = AnyReader(paths, default_typestore=get_typestore(Stores.ROS2_JAZZY))
         reader.open()
     except reading_errors() as error:
-        raise BrokenBagError(f'{name}: not a complete ROS 2 bag: {error} {_WHAT_MAY_MEND}') from error
+        raise BrokenBagError(f'{name}: not a complete ROS 2 bag: {str(error).rstrip(".")}. {_WHAT_MAY_MEND}') from error
     try:
         yield reader
     finally:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from mtperception.sources.bag_file import SUFFIXES, open_bag
+from mtperception.sources.bag_file import SUFFIXES, NoBagError, open_bag
 from mtperception.sources.images import by_number
 from mtperception.sources.source import SourceError
 
@@ -36,13 +36,14 @@ def mended_bag(path: Path, folder: Path) -> tuple[Path, ...]:
         A folder with the bag's own metadata.yaml if it has one, else storage files.
 
     Raises:
-        SourceError: if there is no storage file, or nothing can be read from one.
+        NoBagError: if there is no storage file.
+        SourceError: if nothing can be read from one.
     """
     found = [path] if path.is_file() else sorted(path.glob('*'), key=lambda file: by_number(file.name))
     files = [file for file in found if file.suffix in SUFFIXES]
     if not files:
         names = ', '.join(file.name for file in found) or 'nothing'
-        raise SourceError(f'{path}: not a ROS 2 bag: expected files that end in {" or ".join(SUFFIXES)}, found {names}')
+        raise NoBagError(f'{path}: not a ROS 2 bag: expected files that end in {" or ".join(SUFFIXES)}, found {names}')
     copies = tuple(_whole(file, folder / file.name) for file in files)
     if path.is_dir() and (path / METADATA).is_file():
         shutil.copy(path / METADATA, folder / METADATA)

@@ -9,10 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mtperception.sources.images import SUFFIXES
 from mtperception.sources.source import Frame, SourceError, SourceOptions
 
 RATE = 30.0
 """Frames per second of a video that does not say, and of most cameras."""
+NO_VIDEO = f'not a video that OpenCV can read, nor called like an image ({", ".join(SUFFIXES)}) or a bag (.mcap, .db3)'
 
 
 class VideoFile:
@@ -22,7 +24,7 @@ class VideoFile:
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
         self._path = Path(spec).expanduser()
-        with _captured(str(self._path), f'{self._path}: not a video that OpenCV can read') as capture:
+        with _captured(str(self._path), f'{self._path}: {NO_VIDEO}') as capture:
             rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.rate = rate if math.isfinite(rate) and rate > 0 else RATE
         self.count = int(count) if count > 0 else None

@@ -60,9 +60,10 @@ def test_a_plot_of_another_kind_is_said_before_the_work(tmp_path, capsys):
     assert 'cost.xyz: expected a name that ends in .png, .svg or .pdf' in capsys.readouterr().err
 
 
-def test_predictions_do_not_go_into_a_file(tmp_path, capsys):
+def test_a_file_is_not_taken_for_a_folder_to_write_to(tmp_path, capsys):
     (tmp_path / 'note.txt').write_text('hello')
     folder = write_rooms(tmp_path / 'rooms', rooms(1))
     (image,) = folder.glob('rgb/*')
-    assert cli.main(['predict', str(image), '--out', str(tmp_path / 'note.txt')]) == 1
-    assert f'error: --out {tmp_path}/note.txt: not a folder' in capsys.readouterr().err
+    for command in (['predict', str(image)], ['demo']):
+        assert cli.main([*command, '--out', str(tmp_path / 'note.txt')]) == 1
+        assert f'error: --out {tmp_path}/note.txt: not a folder' in capsys.readouterr().err

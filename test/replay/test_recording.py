@@ -259,6 +259,13 @@ def test_what_is_no_recording_is_an_error_that_says_so(tmp_path, make, message):
     assert str(tmp_path / 'walk') in str(refused.value)
 
 
+def test_what_no_recorder_writes_is_not_to_be_mended(tmp_path):
+    no_bag(tmp_path / 'walk')
+    with pytest.raises(SourceError) as refused:
+        Recording(tmp_path / 'walk')
+    assert 'mend' not in str(refused.value)
+
+
 def test_a_ros_1_bag_is_an_error_that_says_how_to_convert_it(tmp_path):
     (tmp_path / 'old.bag').write_bytes(b'#ROSBAG V2.0\n')
     with pytest.raises(SourceError, match='rosbags-convert'):

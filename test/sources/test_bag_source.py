@@ -45,7 +45,7 @@ class TestStorages:
 
     def test_a_folder_without_metadata_is_an_error_that_says_what_may_mend_it(self, bag):
         (bag / 'metadata.yaml').unlink()
-        with pytest.raises(SourceError, match=r'not a complete ROS 2 bag.*reindex'):
+        with pytest.raises(SourceError, match=r'not a complete ROS 2 bag: .*[^.]\. If the recording.*reindex'):
             open_source(str(bag))
 
 
