@@ -18,7 +18,7 @@ COMMANDS = {
         'mtperception.cli.demo:demo',
         'Play a stream to the node over ROS 2, record what it publishes, and say how fast it is.',
     ),
-    'predict': ('mtperception.cli.predict:predict', 'Depth and labels of images, folders and videos.'),
+    'predict': ('mtperception.cli.predict:predict', 'Depth and labels of images, folders, videos and bags.'),
     'label': (
         'mtperception.cli.label:label',
         'Labels and depth by an expert, for images that have no ground truth.',

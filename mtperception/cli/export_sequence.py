@@ -38,7 +38,7 @@ def export_sequence(
     ] = None,
     model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
     backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
-    device: Annotated[str, typer.Option(help='auto, cpu or cuda:N.')] = 'auto',
+    device: Annotated[str, typer.Option(help='auto, cpu, cuda:N or tensorrt:N.')] = 'auto',
     image_topic: Annotated[
         str, typer.Option(help='Of a bag.', show_default='the first that holds images for the eye')
     ] = '',

@@ -36,7 +36,7 @@ def label(
         float, typer.Option(min=0.0, max=1.0, help='Labels that the expert is less sure of are left out.')
     ] = 0.0,
     backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
-    device: Annotated[str, typer.Option(help='auto, cpu or cuda:N.')] = 'auto',
+    device: Annotated[str, typer.Option(help='auto, cpu, cuda:N or tensorrt:N.')] = 'auto',
     precision: Annotated[str, typer.Option(help=f'auto, {", ".join(PRECISIONS)}.')] = 'auto',
 ) -> None:
     """Labels and depth by an expert, for images that have no ground truth.

@@ -26,12 +26,12 @@ def predict(
     out: Annotated[Path, typer.Option(help='Folder to write to; made if need be.')],
     model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
     backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
-    device: Annotated[str, typer.Option(help='auto, cpu or cuda:N.')] = 'auto',
+    device: Annotated[str, typer.Option(help='auto, cpu, cuda:N or tensorrt:N.')] = 'auto',
     maps: Annotated[
         bool, typer.Option('--maps', help='Of videos and bags too, write the files of each frame.')
     ] = False,
 ) -> None:
-    """Depth and labels of images, folders and videos.
+    """Depth and labels of images, folders, videos and bags.
 
     An image NAME gives NAME_labels.png (8 bits: class indices of the model's label space), NAME_depth.png (16 bits:
     millimetres, 0 invalid), NAME_overlay.png and NAME_depth_color.png; a video or a bag gives NAME_overlay_depth.mp4.

@@ -21,7 +21,7 @@ def train(
 
     A run that was stopped goes on from its last checkpoint.
 
-    Example: mtperception train nyuv2_indoor data.0.root=/data/nyuv2 validation.0.root=/data/nyuv2
+    Example: mtperception train nyuv2_indoor paths.nyuv2=/data/nyuv2 epochs=20
     """
     try:
         from mtperception.training.config import load_config
