@@ -43,6 +43,7 @@ def find(kind: str, name: str | Path) -> Path:
         if candidate.exists():
             return candidate
     known = ', '.join(available(kind)) or 'none installed'
+    kind = {'train': 'configuration', 'labels': 'label space'}.get(kind, kind)
     raise ResourceNotFoundError(f'no {kind} {str(name)!r}: expected an existing path or one of: {known}')
 
 

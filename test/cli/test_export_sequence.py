@@ -121,7 +121,7 @@ def test_the_help_names_every_format(capsys):
     [
         ('tum', ['nonesuch.bag'], "no source 'nonesuch.bag'"),
         ('tum', ['images', '--model', 'nonesuch'], "no model 'nonesuch'"),
-        ('hydra', ['--label-space', 'nonesuch'], "no labels 'nonesuch'"),
+        ('hydra', ['--label-space', 'nonesuch'], "no label space 'nonesuch'"),
         ('hydra', ['--label-offset', '0'], 'Kimera-Semantics takes id 0 for unknown'),
         ('legend', ['--label-offset', '250'], 'need an offset of 215 at most'),
     ],

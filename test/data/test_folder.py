@@ -113,7 +113,7 @@ def test_a_split_may_be_the_path_of_a_list(folder, tmp_path):
         ({'depth_scale': ...}, "no 'depth_scale'"),
         ({'label_space': ...}, "no 'label_space'"),
         ({'cy': ...}, "no 'cy'"),
-        ({'label_space': 'kitti_7'}, 'label_space: no labels .kitti_7.: expected .*kitti_6'),
+        ({'label_space': 'kitti_7'}, 'label_space: no label space .kitti_7.: expected .*kitti_6'),
         ({'ignore_index': 0}, 'ignore_index 0 is the class sky of kitti_6'),
     ],
 )

@@ -55,7 +55,7 @@ def test_what_cannot_be_stored_is_said(tmp_path):
     with pytest.raises(ValueError, match=r"no grouping 'nonesuch' of cityscapes_19: expected one of: .*kitti_6"):
         labels_annotation(expert(), 'nonesuch', 0.0)
     (tmp_path / 'mine.yaml').write_text('classes: [{name: a, color: [0, 0, 1]}]')
-    with pytest.raises(ResourceNotFoundError, match="no labels 'mine'"):
+    with pytest.raises(ResourceNotFoundError, match="no label space 'mine'"):
         labels_annotation(expert(str(tmp_path / 'mine.yaml')), '', 0.0)
 
 
