@@ -1,5 +1,6 @@
 """Declaring, checking and reading parameters in a node."""
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -15,6 +16,8 @@ from rclpy.parameter import Parameter
 
 from mtperception.interface.parameters import PARAMETERS, ParameterSpec, Settings, problem_with, settings_from
 
+CLOSE = 0.8
+"""Names at least as similar as that to a parameter's (difflib's ratio) are taken for a slip of the pen."""
 _BY_NAME = {spec.name: spec for spec in PARAMETERS}
 _TYPES = {
     bool: ParameterType.PARAMETER_BOOL,
@@ -26,7 +29,7 @@ _ARRAY_TYPES = {int: ParameterType.PARAMETER_INTEGER_ARRAY, str: ParameterType.P
 
 
 def declare(node: Node, specs: Sequence[ParameterSpec] = PARAMETERS) -> dict[str, str]:
-    """Declare every parameter, with its description and range.
+    """Declare every parameter, with its description and range; warn of given ones whose names are nearly one of these.
 
     Returns:
         By name, what is wrong with overrides that do not fit: those parameters have their defaults, and the node must
@@ -40,7 +43,16 @@ def declare(node: Node, specs: Sequence[ParameterSpec] = PARAMETERS) -> dict[str
         except (InvalidParameterValueException, InvalidParameterTypeException) as error:
             node.declare_parameter(spec.name, default, _descriptor(spec), ignore_override=True)
             problems[spec.name] = f'{" ".join(str(error).split())}: {_expected(spec)}'
+    _warn_of_slips(node, [spec.name for spec in specs])
     return problems
+
+
+def _warn_of_slips(node: Node, names: Sequence[str]) -> None:
+    """ROS passes over what no node declares, which is right of a file for many nodes, but not of a misspelt name."""
+    for given in node._parameter_overrides:  # rclpy has no other way to what was given and not declared
+        meant = [] if node.has_parameter(given) else difflib.get_close_matches(given, names, 1, CLOSE)
+        if meant:
+            node.get_logger().warning(f'no parameter {given!r}, it has no effect: did you mean {meant[0]!r}?')
 
 
 def read(node: Node) -> Settings:
