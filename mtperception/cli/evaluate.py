@@ -55,7 +55,10 @@ def evaluate(
     images = open_dataset(dataset, root, split)
     selection = {'dataset': dataset, 'split': split}
     if fold is not None:
-        images = Subset(images, held_back(len(images), fold))
+        part = held_back(len(images), fold)
+        if not part:
+            raise ValueError(f'{root}: fold {fold} has none of the {len(images)} images of {split}: leave --fold out')
+        images = Subset(images, part)
         selection['fold'] = f'{fold}: of every hundred ids the ten from {10 * fold} on'
     write_report = _prepare_report(report, root) if report else None
     if json_file:

@@ -95,7 +95,7 @@ def test_it_works_without_torch(folder):
         ({'dataset': 'nonesuch'}, [], "unknown data set 'nonesuch'"),
         ({'split': 'nonesuch'}, [], "no split 'nonesuch'"),
         ({}, ['--model', 'nonesuch'], "no model 'nonesuch'"),
-        ({}, ['--fold', '9'], 'no samples to evaluate'),
+        ({}, ['--fold', '2'], 'fold 2 has none of the 12 images of test: leave --fold out'),
         ({}, ['--normals-window', '4'], 'window of 4 pixels: expected an odd number'),
     ],
 )
