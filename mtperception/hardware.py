@@ -13,7 +13,8 @@ def describe_hardware() -> str:
     """Processor, number of cores that this process may use, and NVIDIA GPUs."""
     names = _values(CPU_INFO, 'model name') or [platform.machine()]
     gpus = [name for path in sorted(NVIDIA.glob('*/information')) for name in _values(path, 'Model')]
-    return ', '.join([names[0], f'{len(os.sched_getaffinity(0))} cores', *gpus])
+    cores = len(os.sched_getaffinity(0))
+    return ', '.join([names[0], '1 core' if cores == 1 else f'{cores} cores', *gpus])
 
 
 def _values(path: Path, key: str) -> list[str]:

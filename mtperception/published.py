@@ -79,7 +79,7 @@ def _read(checkpoint: Path, network: str) -> joint_lw_refinenet.PublishedLayout:
         content = torch.load(checkpoint, map_location='cpu', weights_only=True)
         return READERS[network](content['state_dict'])
     except (RuntimeError, EOFError, KeyError, TypeError, AttributeError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = f'{type(error).__name__}: {error}'.splitlines()[0]
         raise CheckpointError(
             f"{checkpoint}: not a published checkpoint (expected a file of torch.save({{'state_dict': ...}})): {reason}"
         ) from error

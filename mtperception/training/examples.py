@@ -116,7 +116,7 @@ class Batches:
         if batch_size % world_size():
             raise ConfigError(f'batch_size {batch_size}: expected a multiple of the {world_size()} processes')
         if length < batch_size:
-            raise ConfigError(f'batch_size {batch_size}: more than the {length} samples')
+            raise ConfigError(f'batch_size {batch_size}: more than the {length} samples: choose fewer')
         self._length, self._size, self._seed = length, batch_size, seed
         self.epoch = 0
         self.done = 0
