@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mtperception.predictor import Predictor
+from mtperception.predictor import Predictor, reduce_image
 from mtperception.synthetic import SyntheticRoom
 from mtperception.types import Intrinsics
 
@@ -60,7 +60,22 @@ def test_an_image_of_working_size_is_the_graph_itself(small):
     assert prediction.normals is None
 
 
-def test_larger_images_are_reduced_by_area_and_maps_enlarged(small):
+@pytest.mark.parametrize(
+    ('columns', 'reduced'),
+    [
+        ([0, 40, 80], [10, 70]),  # bilinear: the new centres lie at 0.25 and 1.75
+        ([0, 10, 20, 30], [5, 25]),  # bilinear: halfway between two
+        ([0, 10, 20, 10, 20, 60], [10, 30]),  # the mean over three
+    ],
+)
+def test_no_pixel_is_passed_over_when_an_image_is_reduced(columns, reduced):
+    image = np.broadcast_to(np.array(columns, np.uint8)[None, :, None], (4, len(columns), 3)).copy()
+    out = reduce_image(image, (2, 4))
+    assert out.shape == (4, 2, 3)
+    assert np.array_equal(out[1, :, 2], reduced)
+
+
+def test_larger_images_are_reduced_and_maps_enlarged(small):
     image = room(320, 240)
     maps = small.backend.run(cv2.resize(image, (160, 120), interpolation=cv2.INTER_AREA)[None])
     prediction = small(image)
