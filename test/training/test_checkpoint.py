@@ -2,12 +2,12 @@
 
 import ast
 import pickle
-import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 import mtperception.training
@@ -82,18 +82,28 @@ def test_what_is_no_checkpoint(make, tmp_path):
         Checkpoint.read(path)
 
 
+WRITE_TOO_MUCH = """
+import resource, sys
+from pathlib import Path
+import torch
+from safetensors import SafetensorError
+from mtperception.training.checkpoint import Checkpoint
+
+size = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+try:
+    Checkpoint({'network/large': torch.zeros(4 * size)}, {}).write(Path(sys.argv[1]))
+except (OSError, SafetensorError):
+    sys.exit(28)
+"""
+
+
 def test_a_full_disk_leaves_the_old_one(tmp_path):
     path = tmp_path / 'last.safetensors'
     a_checkpoint().write(path)
-    size = path.stat().st_size
-    large = Checkpoint({'network/large': torch.zeros(4 * size)}, {})
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        with pytest.raises((OSError, SafetensorError)):
-            large.write(path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    # In a process of its own: the limit would hold for whatever other threads of this one write meanwhile.
+    command = [sys.executable, '-c', WRITE_TOO_MUCH, path, str(path.stat().st_size)]
+    assert subprocess.run(command, check=False).returncode == 28
     assert Checkpoint.read(path).scalars['steps'] == 7
     a_checkpoint(2.0).write(path)  # what the failure left does not stand in the way
     assert Checkpoint.read(path).tensors['network/a.weight'].unique().tolist() == [2.0]

@@ -1,5 +1,7 @@
 """What a run begins with, and what is said where that is not to be had."""
 
+import urllib.request
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -15,6 +17,7 @@ def test_without_a_network_it_says_which_file_to_give(tmp_path, monkeypatch):
         monkeypatch.setenv(name, 'http://127.0.0.1:9')  # nobody listens there
     monkeypatch.delenv('no_proxy', raising=False)
     monkeypatch.delenv('NO_PROXY', raising=False)
+    monkeypatch.setattr(urllib.request, '_opener', None)  # it would keep this proxy for all tests that follow
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     with pytest.raises(ConfigError) as error:
         build_network(tiny_config(tmp_path, encoder='imagenet'))
