@@ -16,7 +16,7 @@ from torch import nn
 
 from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend
 from mtperception.card import CARD, GRAPH, SELF_TEST, WEIGHTS, ModelCard, ModelDirectory, open_model, sha256
-from mtperception.networks.inference import for_inference
+from mtperception.networks.inference import for_export
 from mtperception.pipeline import Pipeline, normalize
 from mtperception.selftest import write_self_test
 from mtperception.synthetic import SyntheticRoom
@@ -98,7 +98,7 @@ def _write(network: nn.Module, card: ModelCard, folder: Path, images: Iterable[n
 def export_graph(pipeline: Pipeline, tasks: Sequence[str], path: Path) -> None:
     """Write the ONNX graph of a pipeline; batch, height and width stay free (dimensions N, H, W)."""
     names = [name for task in tasks for name in _OUTPUTS[task]]
-    fast = Pipeline(for_inference(pipeline.network), pipeline.depth_range, pipeline.classes).eval()
+    fast = Pipeline(for_export(pipeline.network), pipeline.depth_range, pipeline.classes).eval()
     _export(fast, names, path)
 
 
@@ -107,7 +107,7 @@ def export_network(network: nn.Module, tasks: Sequence[str], path: Path) -> None
 
     Its input is that of the whole graph; its outputs are the raw head outputs, by task.
     """
-    _export(_NetworkAlone(for_inference(network)).eval(), tasks, path)
+    _export(_NetworkAlone(for_export(network)).eval(), tasks, path)
 
 
 class _NetworkAlone(nn.Module):

@@ -14,7 +14,7 @@ try:
     from mtperception.backends.cuda.pipelines import fastest_pipeline
     from mtperception.backends.cuda.runner import CudaQueue, CudaRunner, release_memory
     from mtperception.networks import load_network
-    from mtperception.networks.inference import fold_batch_norm
+    from mtperception.networks.inference import for_eager
     from mtperception.pipeline import Pipeline
 except ImportError as error:
     raise BackendUnavailableError(f'torch: not installed ({error}): pip install "mtperception[torch]"') from error
@@ -23,12 +23,12 @@ DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 
 
 def for_device(network: nn.Module, device: torch.device, precision: str) -> nn.Module:
-    """A copy of a network as this backend runs it: batch norm folded in fp32, then reduced, channels last."""
-    return fold_batch_norm(network).to(device, DTYPES[precision], memory_format=torch.channels_last)
+    """A copy of a network as this backend runs it: in its eager form, made in fp32, then reduced, channels last."""
+    return for_eager(network).to(device, DTYPES[precision], memory_format=torch.channels_last)
 
 
 class NetworkBackend(Backend):
-    """Runs the pipeline of a network in memory, a copy of it with batch norm folded, channels last.
+    """Runs the pipeline of a network in memory, a copy of it in its eager form (`networks.inference`), channels last.
 
     On the CPU in eager mode; on a CUDA device as a CUDA graph per shape (`mtperception.backends.cuda`).
     """

@@ -1,5 +1,6 @@
 """The same function in operations that runtimes do faster: what an exported graph is made of, and PyTorch runs."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from itertools import pairwise
 
@@ -14,19 +15,22 @@ FEW_CHANNELS = 4
 """A convolution to no more than this fills little of a vector register of 8 or 16 outputs."""
 
 
-def for_inference(network: nn.Module) -> nn.Module:
-    """A copy of a network with its slow parts replaced by equal ones (up to rounding); the network itself is kept.
+def for_export(network: nn.Module) -> nn.Module:
+    """A copy of a network, as graphs are made of it: equal up to rounding; the network itself is kept.
 
     Chained residual pooling becomes separable, 3x3 convolutions to a few channels become 1x1 convolutions whose results
-    are shifted and added. Training and checkpoints never see this form.
+    are shifted and added, depthwise 1x1 convolutions become products. Training and checkpoints never see this form.
     """
-    network = deepcopy(network)
-    for name, module in list(network.named_modules()):
-        if isinstance(module, CRPBlock):
-            _put(network, name, SeparableCRPBlock(module))
-        elif isinstance(module, nn.Conv2d) and _is_thin(module):
-            _put(network, name, ShiftedConvolution(module))
-    return network
+    return _replaced(network, _faster_in_a_graph)
+
+
+def for_eager(network: nn.Module) -> nn.Module:
+    """A copy of a network, in evaluation mode, as PyTorch runs it: equal up to rounding; the network itself is kept.
+
+    Batch norm is folded, depthwise 1x1 convolutions become products. What else makes graphs faster makes PyTorch, which
+    runs one operation after the other, slower.
+    """
+    return _replaced(fold_batch_norm(network), _scale)
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
@@ -46,17 +50,42 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
     return network
 
 
-def _put(network: nn.Module, name: str, module: nn.Module) -> None:
-    """Set the module of this dotted name (`Module.set_submodule` is newer than the oldest PyTorch in use)."""
-    parent, _, child = name.rpartition('.')
-    setattr(network.get_submodule(parent), child, module)
+def _replaced(network: nn.Module, other: Callable[[nn.Module], nn.Module | None]) -> nn.Module:
+    """A copy of a network with the modules for which `other` has one put in their place."""
+    network = deepcopy(network)
+    for name, module in list(network.named_modules()):
+        replacement = other(module)
+        if replacement is not None:
+            # `Module.set_submodule` is newer than the oldest PyTorch in use.
+            parent, _, child = name.rpartition('.')
+            setattr(network.get_submodule(parent), child, replacement)
+    return network
+
+
+def _faster_in_a_graph(module: nn.Module) -> nn.Module | None:
+    if isinstance(module, CRPBlock):
+        return SeparableCRPBlock(module)
+    if isinstance(module, nn.Conv2d) and _is_thin(module):
+        return ShiftedConvolution(module)
+    return _scale(module)
+
+
+def _scale(module: nn.Module) -> nn.Module | None:
+    """The factors of a depthwise 1x1 convolution without bias."""
+    plain = isinstance(module, nn.Conv2d) and module.bias is None and module.in_channels == module.out_channels
+    if plain and module.groups == module.in_channels and _geometry(module) == ((1, 1), (1, 1), (0, 0), (1, 1)):
+        return ChannelScale(module)
+    return None
+
+
+def _geometry(convolution: nn.Conv2d) -> tuple:
+    return convolution.kernel_size, convolution.stride, convolution.padding, convolution.dilation
 
 
 def _is_thin(convolution: nn.Conv2d) -> bool:
     """Whether it is a plain 3x3 convolution to a few channels."""
-    plain = (convolution.kernel_size, convolution.stride, convolution.padding, convolution.dilation)
     return (
-        plain == ((3, 3), (1, 1), (1, 1), (1, 1))
+        _geometry(convolution) == ((3, 3), (1, 1), (1, 1), (1, 1))
         and convolution.groups == 1
         and convolution.out_channels <= FEW_CHANNELS < convolution.in_channels
     )
@@ -102,3 +131,18 @@ class ShiftedConvolution(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map N,C,H,W to N,C',H,W."""
         return self.shifts(self.taps(x))
+
+
+class ChannelScale(nn.Module):
+    """A depthwise 1x1 convolution, which is a factor for each channel, as a product.
+
+    Runtimes fuse products with what is around them; a convolution is a pass of its own over the whole map.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.factors = nn.Parameter(convolution.weight.detach().reshape(-1, 1, 1).clone())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map N,C,H,W to N,C,H,W."""
+        return x * self.factors

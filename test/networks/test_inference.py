@@ -1,11 +1,18 @@
-"""The form of a network that is exported computes what the network does."""
+"""The forms in which a network is exported and run compute what the network does."""
 
 import pytest
 import torch
 from torch import nn
 
 from mtperception.networks import create_network, load_network
-from mtperception.networks.inference import SeparableCRPBlock, ShiftedConvolution, fold_batch_norm, for_inference
+from mtperception.networks.inference import (
+    ChannelScale,
+    SeparableCRPBlock,
+    ShiftedConvolution,
+    fold_batch_norm,
+    for_eager,
+    for_export,
+)
 from mtperception.networks.layers import CRPBlock
 
 
@@ -14,21 +21,30 @@ def outputs(network, image):
         return network(image)
 
 
-def test_a_whole_network(three_task_network):
+@pytest.mark.parametrize('form', [for_export, for_eager])
+def test_a_whole_network(three_task_network, form):
     image = torch.randn(2, 3, 97, 131, generator=torch.Generator().manual_seed(0))
-    found, expected = outputs(for_inference(three_task_network), image), outputs(three_task_network, image)
+    found, expected = outputs(form(three_task_network), image), outputs(three_task_network, image)
     assert list(found) == list(expected)
     for task, value in expected.items():
         assert torch.allclose(found[task], value, atol=1e-4), task
 
 
-def test_the_network_itself_is_kept(three_task_network):
+@pytest.mark.parametrize(
+    ('form', 'replaced'),
+    [
+        # Thin are the heads of depth and normals; that of segmentation fills its registers. Factors are four in the
+        # finest pooling block and one in each head.
+        (for_export, {SeparableCRPBlock: 4, ShiftedConvolution: 2, ChannelScale: 7}),
+        (for_eager, {SeparableCRPBlock: 0, ShiftedConvolution: 0, ChannelScale: 7}),
+    ],
+)
+def test_the_network_itself_is_kept(three_task_network, form, replaced):
     names = list(three_task_network.state_dict())
-    fast = for_inference(three_task_network)
+    fast = form(three_task_network)
     assert list(three_task_network.state_dict()) == names
-    assert sum(isinstance(module, SeparableCRPBlock) for module in fast.modules()) == 4
-    # The heads of depth and normals; that of segmentation fills its registers.
-    assert sum(isinstance(module, ShiftedConvolution) for module in fast.modules()) == 2
+    for kind, count in replaced.items():
+        assert sum(isinstance(module, kind) for module in fast.modules()) == count, kind
 
 
 def test_a_shifted_convolution_without_bias():
@@ -36,6 +52,22 @@ def test_a_shifted_convolution_without_bias():
     convolution = nn.Conv2d(12, 3, 3, padding=1, bias=False)
     x = torch.randn(1, 12, 5, 4)
     assert torch.allclose(outputs(ShiftedConvolution(convolution), x), outputs(convolution, x), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    'convolution',
+    [
+        pytest.param(nn.Conv2d(4, 4, 1, groups=4), id='bias'),
+        pytest.param(nn.Conv2d(4, 8, 1, groups=4, bias=False), id='two outputs of each channel'),
+        pytest.param(nn.Conv2d(4, 4, 1, groups=2, bias=False), id='groups of two'),
+        pytest.param(nn.Conv2d(4, 4, 1, stride=2, groups=4, bias=False), id='stride'),
+        pytest.param(nn.Conv2d(4, 4, 3, groups=4, bias=False), id='3x3'),
+    ],
+)
+@pytest.mark.parametrize('form', [for_export, for_eager])
+def test_a_convolution_that_does_more_than_scale_stays(convolution, form):
+    (kept,) = form(nn.Sequential(convolution))
+    assert type(kept) is nn.Conv2d
 
 
 def test_a_separable_crp_block_at_borders():
