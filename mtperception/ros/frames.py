@@ -11,6 +11,7 @@ import rclpy
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from mtperception.backends import BackendUnavailableError
 from mtperception.interface.presentation import Presentation
 from mtperception.interface.products import Products
 from mtperception.predictor import Predictor
@@ -25,6 +26,9 @@ from mtperception.ros.conversions import (
 from mtperception.types import Intrinsics, Prediction
 
 BACKEND_STAGES = ('upload', 'inference', 'download')
+RETRY_AFTER_S = 30.0
+"""For so long a size that the backend could not be prepared for is refused before it is tried again: a preparation may
+take seconds, or minutes, in which no camera is answered."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class FrameProcessor:
         self._logger = logger
         self.preparing = False
         self.prepared_at = float('-inf')
+        self._failures: dict[tuple[int, int], tuple[float, BackendUnavailableError]] = {}
 
     def handle(self, frames: Sequence[Frame]) -> None:
         """Answer what has arrived, one frame of each camera at most; those of a size run together.
@@ -156,10 +161,17 @@ class FrameProcessor:
             # Says that all of it is in use: else batches that are rare would be dropped first, and prepared anew.
             self._predictor.prepare(width, height)
             return
+        if (width, height) in self._failures:
+            failed_at, failure = self._failures[width, height]
+            if time.monotonic() - failed_at < RETRY_AFTER_S:
+                raise failure.with_traceback(None)
         self._logger.info(f'preparing for images of {width}x{height}')
         self.preparing = True
         try:
             self._predictor.prepare(width, height)
+        except BackendUnavailableError as error:
+            self._failures[width, height] = time.monotonic(), error
+            raise
         finally:
             self.prepared_at = time.monotonic()  # first: who sees that it is over is to see when
             self.preparing = False

@@ -10,6 +10,7 @@ from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Header
 
 from mtperception.predictor import Predictor
+from mtperception.ros import frames
 from mtperception.ros.camera import Camera
 from mtperception.ros.conversions import rgb8_image
 from mtperception.ros.frames import Frame, FrameProcessor
@@ -146,6 +147,23 @@ def test_a_size_that_cannot_be_prepared_is_refused_for_its_camera_alone(node, pr
     assert rig.cameras['new'].monitor.refusals.counts == {'failure': 1}
     assert 'cannot be prepared for 1 x 32x24' in rig.cameras['new'].monitor.refusals.last_reason
     assert not rig.processor.preparing
+
+
+def test_a_size_that_could_not_be_prepared_is_tried_again_after_a_while(node, predictor, monkeypatch):
+    rig = Rig(node, predictor, ['new'])
+    monitor = rig.cameras['new'].monitor
+    with monkeypatch.context() as short_of_memory:
+        tried = fail_beyond(predictor, short_of_memory, 0)
+        for _ in range(3):
+            rig.processor.handle([rig.frame('new', 32, 24)[0]])
+        assert tried == [1], 'a preparation may take minutes, in which no camera is answered'
+        assert monitor.refusals.counts == {'failure': 3}
+        assert 'cannot be prepared for 1 x 32x24' in monitor.refusals.last_reason
+    rig.processor.handle([rig.frame('new', 32, 24)[0]])
+    assert monitor.answered.count == 0
+    monkeypatch.setattr(frames, 'RETRY_AFTER_S', 0.0)
+    rig.processor.handle([rig.frame('new', 32, 24)[0]])
+    assert monitor.answered.count == 1
 
 
 def test_a_new_size_is_prepared_and_kept_out_of_the_latency(node, predictor):

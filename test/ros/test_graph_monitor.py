@@ -18,13 +18,15 @@ from mtperception.ros.process import ros_context, spinning
 from mtperception.ros.tally import ACKNOWLEDGED
 
 
-def accept():
-    """The check of a command for which all is well."""
-
-
 @pytest.fixture
 def monitor():
-    with graph_monitor(accept) as monitor:
+    """Of a command for which all is well, but which does not wait for ever."""
+    deadline = time.monotonic() + 30
+
+    def check():
+        assert time.monotonic() < deadline, 'it would have waited for ever'
+
+    with graph_monitor(check) as monitor:
         yield monitor
 
 
