@@ -48,9 +48,15 @@ def ros_process(arguments: Sequence[str] | None = None) -> Iterator[threading.Ev
 
     Args:
         arguments: those of the process, by default `sys.argv`.
+
+    Raises:
+        SystemExit: if ROS does not take its arguments, or cannot read a file of parameters; with the reason.
     """
     with stop_on_signals() as stop:
-        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+        try:
+            rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+        except RuntimeError as error:  # of rcl, whose types have no public names
+            raise SystemExit(f'error: ROS cannot start: {type(error).__name__}: {error}') from error
         try:
             yield stop
         finally:

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 QUIET = """
 import time
 import rclpy
@@ -15,3 +17,26 @@ with ros_process([]) as stop, spinning(rclpy.create_node('quiet', start_paramete
 def test_a_node_with_nothing_to_do_ends():
     """No timer and no message wakes its executor then."""
     subprocess.run([sys.executable, '-c', QUIET], check=True, timeout=30)
+
+
+@pytest.mark.parametrize(
+    ('content', 'reason'),
+    [
+        (None, 'Error opening YAML file'),
+        ('perception:\n  device: cpu\n', 'Cannot have a value before ros__parameters at line 2'),
+    ],
+    ids=['missing', 'without ros__parameters'],
+)
+@pytest.mark.parametrize('node', ['perception_node', 'camera_player'])
+def test_a_file_of_parameters_that_is_none_is_said_in_a_line(tmp_path, node, content, reason):
+    path = tmp_path / 'params.yaml'
+    if content is not None:
+        path.write_text(content)
+    command = [sys.executable, '-m', f'mtperception.ros.{node}', '--ros-args', '--params-file', path]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert 'Traceback' not in result.stderr
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith('error: ROS cannot start: ')
+    assert str(path) in last
+    assert reason in last
