@@ -21,12 +21,19 @@ def interpolate(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return functional.interpolate(x, size=size, mode='bilinear', align_corners=False)
 
 
-def upsample(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def upsample(x: torch.Tensor, size: tuple[int, int], stride: int = 1) -> torch.Tensor:
     """`interpolate` for a few maps, as products with one matrix for each axis.
 
     Runtimes interpolate as many channels at once as fit a vector register, and so waste most of it on a single map.
+
+    Args:
+        x: N,C,h,w.
+        size: H and W.
+        stride: of the upsampled maps only every so manieth row and column is made, from number stride // 2 on.
     """
-    rows, columns = (_matrix(target, source, x) for target, source in zip(size, x.shape[2:], strict=True))
+    rows, columns = (
+        _matrix(target, source, x)[stride // 2 :: stride] for target, source in zip(size, x.shape[2:], strict=True)
+    )
     return rows @ x @ columns.T
 
 

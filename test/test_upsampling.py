@@ -97,3 +97,10 @@ def test_opencv_agrees_on_the_samples():
     x = np.random.default_rng(0).normal(size=(6, 9)).astype(np.float32)
     expected = cv2.resize(x, (36, 24), interpolation=cv2.INTER_LINEAR)
     assert upsample(torch.tensor(x)[None, None], (24, 36))[0, 0].numpy() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize('stride', [2, 3, 4])
+def test_upsample_of_every_so_manieth_pixel(stride):
+    x = torch.rand(2, 5, 6, 9, generator=torch.Generator().manual_seed(0))
+    expected = interpolate(x, (25, 34))[..., stride // 2 :: stride, stride // 2 :: stride]
+    torch.testing.assert_close(upsample(x, (25, 34), stride), expected)

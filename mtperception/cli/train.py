@@ -24,6 +24,7 @@ def train(
     Example: mtperception train nyuv2_indoor paths.nyuv2=/data/nyuv2 epochs=20
     """
     try:
+        from mtperception.training.checkpoint import Checkpoint
         from mtperception.training.config import load_config
         from mtperception.training.processes import process_group, rank
         from mtperception.training.trainer import BEST, LAST, Trainer
@@ -36,6 +37,7 @@ def train(
         trainer.fit(report)
         first = rank() == 0  # later there is no group to ask
     if first:
-        figures = ', '.join(f'{name} {value:.4f}' for name, value in trainer.metrics.items())
         kept = folder / (BEST if (folder / BEST).exists() else LAST)
-        typer.echo(f'{kept}: {trainer.steps} steps{", " if figures else ""}{figures}')
+        state = Checkpoint.read(kept).scalars
+        figures = [f'{name} {value:.4f}' for name, value in state['metrics'].items()]
+        typer.echo(f'{kept}: ' + ', '.join([f'{state["steps"]} steps', *figures]))

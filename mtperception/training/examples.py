@@ -9,8 +9,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from mtperception.data import Dataset, open_dataset
+from mtperception.data.dataset import DatasetError
 from mtperception.data.fold import Subset, held_back
-from mtperception.data.transforms import Example, collate, random_view
+from mtperception.data.transforms import Example, Targets, collate, random_view
 from mtperception.labels import IGNORE_INDEX, LabelSpace, load_label_space
 from mtperception.training.config import ConfigError, DataConfig, TrainConfig
 from mtperception.training.processes import rank, world_size
@@ -140,20 +141,58 @@ class Batches:
             yield [(self.epoch, int(position)) for position in order[start : start + share]]
 
 
-def load_batches(training_set: TrainingSet, batches: Batches, workers: int, pin_memory: bool) -> DataLoader:
-    """Reads the views of `batches`, in worker processes."""
-    return DataLoader(
-        training_set,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=partial(collate, tasks=training_set.tasks),
-        pin_memory=pin_memory,
-        multiprocessing_context='forkserver' if workers else None,
-        persistent_workers=workers > 0,
-        worker_init_fn=_single_thread if workers else None,
-        # Else each pass would draw from the global generator, and a run that goes on would see other numbers.
-        generator=torch.Generator(),
-    )
+Batch = tuple[torch.Tensor, Targets, dict[str, int]]
+"""What `collate` gives."""
+
+
+class BatchLoader:
+    """Reads the views of `batches`, in worker processes. Each iteration gives what is left of an epoch.
+
+    Raises:
+        DatasetError: while it is iterated, at a sample that cannot be read.
+    """
+
+    def __init__(self, training_set: TrainingSet, batches: Batches, workers: int, *, pin_memory: bool) -> None:
+        self._loader = DataLoader(
+            _ErrorsAsData(training_set),
+            batch_sampler=batches,
+            num_workers=workers,
+            collate_fn=partial(_collate_or_error, tasks=training_set.tasks),
+            pin_memory=pin_memory,
+            multiprocessing_context='forkserver' if workers else None,
+            persistent_workers=workers > 0,
+            worker_init_fn=_single_thread if workers else None,
+            # Else each pass would draw from the global generator, and a run that goes on would see other numbers.
+            generator=torch.Generator(),
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches, stacked."""
+        for batch in self._loader:
+            if isinstance(batch, DatasetError):
+                raise batch
+            yield batch
+
+
+class _ErrorsAsData:
+    """A training set that returns an error: raised in a worker, it would arrive with the worker's whole traceback."""
+
+    def __init__(self, training_set: TrainingSet) -> None:
+        self._training_set = training_set
+
+    def __len__(self) -> int:
+        return len(self._training_set)
+
+    def __getitem__(self, key: tuple[int, int]) -> Example | DatasetError:
+        try:
+            return self._training_set[key]
+        except DatasetError as error:
+            return error
+
+
+def _collate_or_error(examples: list[Example | DatasetError], tasks: tuple[str, ...]) -> Batch | DatasetError:
+    errors = (example for example in examples if isinstance(example, DatasetError))
+    return next(errors, None) or collate(examples, tasks)
 
 
 def _single_thread(_: int) -> None:

@@ -49,7 +49,7 @@ class Record:
         (out / RUN).write_text(json.dumps(_surroundings(), indent=2) + '\n', encoding='utf-8')
         self._history = out / HISTORY
         _forget_after(self._history, epochs)
-        self._writer = SummaryWriter(str(out / 'tensorboard'), purge_step=steps)
+        self._writer = SummaryWriter(str(out / 'tensorboard'), purge_step=steps + 1)
 
     def step(self, steps: int, losses: Mapping[str, float]) -> None:
         """Keep the losses of a step."""
@@ -58,7 +58,7 @@ class Record:
                 self._writer.add_scalar(f'loss/{task}', loss, steps)
 
     def epoch(self, epoch: int, steps: int, losses: Mapping[str, float], metrics: Mapping[str, float]) -> None:
-        """Keep the mean losses of an epoch, the last metrics, and the seconds that a step took."""
+        """Keep the mean losses of an epoch, its metrics if it was measured, and the seconds that a step took."""
         began, first = self._epoch_began
         self._epoch_began = (time.monotonic(), steps)
         if not self._writer:

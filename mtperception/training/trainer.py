@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import distributed, nn
-from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
@@ -23,7 +22,7 @@ from mtperception.training.checkpoint import (
 )
 from mtperception.training.choice import create
 from mtperception.training.config import TrainConfig, config_to_dict
-from mtperception.training.examples import Batches, TrainingSet, load_batches
+from mtperception.training.examples import Batches, BatchLoader, TrainingSet
 from mtperception.training.losses import LOSSES
 from mtperception.training.optimization import freeze
 from mtperception.training.processes import rank, world_size
@@ -32,6 +31,7 @@ from mtperception.training.starting_point import build_network
 from mtperception.training.updates import Updates
 from mtperception.training.validation import Validator, is_better
 from mtperception.training.weighting import WEIGHTINGS
+from mtperception.upsampling import upsample
 
 logger = logging.getLogger(__name__)
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -76,6 +76,7 @@ class Trainer:
         self.epoch_losses = self._no_losses()
         """By task: sum of the epoch's losses, and their number."""
         self.metrics: dict[str, float] = {}
+        """Of the weights as they are; none if they were not measured."""
         self.protocol: dict[str, Any] = {}
         self.best: float | None = None
         if (out / LAST).exists():
@@ -90,18 +91,20 @@ class Trainer:
             report: called after each step with the steps done, their total number, and what to show.
         """
         cuda = self.device.type == 'cuda'
-        loader = load_batches(self.examples, self.batches, self.config.workers, pin_memory=cuda)
+        loader = BatchLoader(self.examples, self.batches, self.config.workers, pin_memory=cuda)
         saved = time.monotonic()
+        latest = self.metrics
         while self.epoch < self.config.epochs:
             for images, targets, annotated in loader:
                 losses = self.step(images, targets, annotated)
                 self.batches.done += 1
-                report(self.steps, self.total_steps, _text(self.epoch, losses, self.metrics))
+                report(self.steps, self.total_steps, _text(self.epoch, losses, latest))
                 if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
                     self.save(LAST)
                     saved = time.monotonic()
             self.end_epoch()
             saved = time.monotonic()
+            latest = self.metrics or latest
         self.record.close()
 
     @property
@@ -132,6 +135,7 @@ class Trainer:
             self.updates.add(self.weighting(losses), annotated)
         self.updates.step(count, annotated)
         self.average.update_parameters(self.network)
+        self.metrics, self.protocol = {}, {}
         self.steps += 1
         values = {task: float(loss.detach()) for task, loss in losses.items()}
         for task, value in values.items():
@@ -160,11 +164,10 @@ class Trainer:
         return {task: self._loss(task, outputs[task], targets[task]) for task in tasks}
 
     def _loss(self, task: str, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """A task's loss at every `loss_stride`-th pixel, with the output upsampled to that size."""
+        """A task's loss at every `loss_stride`-th pixel, of the output upsampled to the truth's size."""
         stride = self.config.loss_stride
         seen = target[..., stride // 2 :: stride, stride // 2 :: stride].to(self.device, non_blocking=True)
-        enlarged = functional.interpolate(output.float(), seen.shape[-2:], mode='bilinear', align_corners=False)
-        return self.losses[task](enlarged, seen)
+        return self.losses[task](upsample(output.float(), target.shape[-2:], stride), seen)
 
     def end_epoch(self) -> None:
         """Count the epoch, tell the weighting, validate if it is time, write the checkpoints."""
@@ -190,6 +193,9 @@ class Trainer:
             self.metrics, self.protocol = self.validator.measure(self.average.module)
             self.record.pictures(self.steps, self.validator.pictures(self.average.module))
         value = self.metrics.get(self.config.select_by)
+        if rank() == 0 and value is None:
+            found = ', '.join(self.metrics)
+            logger.warning('no %s: select_by is %s, measured are %s', BEST, self.config.select_by, found)
         improved = value is not None and (self.best is None or is_better(self.config.select_by, value, self.best))
         if improved:
             self.best = value

@@ -67,11 +67,14 @@ class Updates:
             for parameter in _parameters(optimizer):
                 if parameter.grad is not None and self.pending[part] > 1:
                     parameter.grad /= self.pending[part]
+        finite = True
         if self._config.clip_norm:
             parameters = [parameter for optimizer in due.values() for parameter in _parameters(optimizer)]
-            nn.utils.clip_grad_norm_(parameters, self._config.clip_norm)
+            finite = bool(nn.utils.clip_grad_norm_(parameters, self._config.clip_norm).isfinite())
         for part, optimizer in due.items():
-            self.scaler.step(optimizer)
+            # An overflow in one part is in the norm of all, and so in all clipped gradients: then none takes its step.
+            if finite or not self.scaler.is_enabled():
+                self.scaler.step(optimizer)
             optimizer.zero_grad()
             self.pending[part] = 0
         self.scaler.update()

@@ -1,5 +1,6 @@
 """How good the network in training is: measured by `mtperception.evaluation`, as a model would be."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ from torch import nn
 
 from mtperception.backends.torch_backend import NetworkBackend
 from mtperception.card import ModelCard, TrainingCamera
-from mtperception.data import Dataset, open_dataset
+from mtperception.data import open_dataset
+from mtperception.evaluation.comparison import map_labels
 from mtperception.evaluation.evaluate import evaluate
+from mtperception.labels import load_label_space
 from mtperception.predictor import BackendPredictor
-from mtperception.training.config import DataConfig, TrainConfig
+from mtperception.training.config import ConfigError, DataConfig, TrainConfig
 from mtperception.training.examples import select
+from mtperception.types import Sample
 from mtperception.visualization import colorize_depth, overlay, side_by_side
 
 LARGER_IS_BETTER = {'miou', 'pixel_accuracy', 'mean_accuracy', 'delta1', 'delta2', 'delta3'}
@@ -40,18 +44,66 @@ def draft_card(config: TrainConfig, name: str) -> ModelCard:
     )
 
 
+class Truth:
+    """What an entry of the configuration has to validate on, as a data set: of its tasks alone.
+
+    Labels of a finer label space than the network's are grouped into that.
+
+    Args:
+        data: the entry.
+        config: says what the network gives.
+
+    Raises:
+        DatasetError: if the data set cannot be opened.
+        ConfigError: if it has no sample, or its labels cannot be compared with the network's.
+    """
+
+    def __init__(self, data: DataConfig, config: TrainConfig) -> None:
+        name = f'validation on {data.dataset} {data.root}'
+        self._dataset = select(open_dataset(data.dataset, data.root, data.split), data)
+        if not len(self._dataset):
+            raise ConfigError(f'{name}: no sample in part {data.part!r} of split {data.split!r}')
+        self.ids = self._dataset.ids
+        tasks = {task for task in config.tasks if data.tasks is None or task in data.tasks}
+        self._with_depth = bool(tasks & {'depth', 'normals'})
+        self.label_space = self._dataset.label_space if 'segmentation' in tasks else ''
+        self._table: np.ndarray | None = None
+        if self.label_space:
+            own, space = load_label_space(self.label_space), config.space
+            if space.name in own.groupings:
+                self.label_space, self._table = space.name, own.grouping(space.name)
+                return
+            try:
+                map_labels(space, (0, len(space)), own)
+            except ValueError as error:
+                raise ConfigError(f'{name}: {error}') from error
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        """A sample, without what is not to be measured. Depth stays where normals are: they are made of it."""
+        sample = self._dataset[index]
+        labels = sample.labels if self.label_space else None
+        if labels is not None and self._table is not None:
+            labels = self._table[labels]
+        return replace(sample, labels=labels, depth=sample.depth if self._with_depth else None)
+
+
 class Validator:
     """The data sets to validate on. False if there are none.
 
     Raises:
-        DatasetError: if one cannot be opened.
+        DatasetError, ConfigError: if one cannot be opened or is not to be compared with (`Truth`).
     """
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self._card = draft_card(config, 'in training')
         self._space = config.space
         self._device = str(device)
-        self._sets = [(data, _open(data)) for data in config.validation]
+        self._sets = [(data, Truth(data, config)) for data in config.validation]
+        self._names = _numbered([_name(data) for data in config.validation])
 
     def __bool__(self) -> bool:
         """Whether there is anything to validate on."""
@@ -65,11 +117,8 @@ class Validator:
         """
         predictor = self._predictor(network)
         results = {}
-        for data, dataset in self._sets:
-            selection = {'data set': data.dataset, 'split': data.split, 'part': data.part, 'folds': list(data.folds)}
-            # Its folder's name, not its place: this goes into the card.
-            name = ' '.join(map(str, (Path(data.root).name, *selection.values())))
-            results[name] = evaluate(predictor, dataset, selection=selection)
+        for name, (data, truth) in zip(self._names, self._sets, strict=True):
+            results[name] = evaluate(predictor, truth, selection=_selection(data))
         values: dict[str, list[float]] = {}
         for result in results.values():
             for name, value in result.summary().items():
@@ -98,5 +147,18 @@ class Validator:
         return BackendPredictor(self._card, self._space, NetworkBackend(network, self._card, self._device))
 
 
-def _open(data: DataConfig) -> Dataset:
-    return select(open_dataset(data.dataset, data.root, data.split), data)
+def _selection(data: DataConfig) -> dict[str, Any]:
+    return {'data set': data.dataset, 'split': data.split, 'part': data.part, 'folds': list(data.folds)}
+
+
+def _name(data: DataConfig) -> str:
+    """With its folder's name, not its place: this goes into the card."""
+    return ' '.join(map(str, (Path(data.root).name, *_selection(data).values())))
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """Names of which those that occur more than once have a number behind them."""
+    return [
+        f'{name} ({names[: index + 1].count(name)})' if names.count(name) > 1 else name
+        for index, name in enumerate(names)
+    ]

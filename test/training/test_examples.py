@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from rooms import rooms, write_rooms
 from tiny_runs import data_of, tiny_config
 
+from mtperception.data.dataset import DatasetError
 from mtperception.training.config import ConfigError, DataConfig
-from mtperception.training.examples import Batches, Part, TrainingSet, load_batches
+from mtperception.training.examples import Batches, BatchLoader, Part, TrainingSet
 
 
 def keys(batches):
@@ -39,12 +41,24 @@ def test_worker_processes_read_the_same(room_data):
     expected_state = torch.get_rng_state()
     seen = []
     for workers in (0, 1):
-        loader = load_batches(examples, Batches(len(examples), 4, 0), workers, pin_memory=False)
+        loader = BatchLoader(examples, Batches(len(examples), 4, 0), workers, pin_memory=False)
         seen.append([(images, targets['depth']) for images, targets, _ in loader])
     assert len(seen[0]) == 2
     for here, there in zip(*seen, strict=True):
         assert all(torch.equal(*pair) for pair in zip(here, there, strict=True))
     assert torch.equal(torch.get_rng_state(), expected_state)  # reading is no part of the run's chance
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_file_that_cannot_be_read_is_said_in_a_line(workers, tmp_path):
+    root = write_rooms(tmp_path / 'rooms', rooms(2))
+    (damaged, *_) = sorted(root.glob('rgb/*'))
+    damaged.write_bytes(b'no image')
+    examples = TrainingSet(tiny_config(root))
+    with pytest.raises(DatasetError) as raised:
+        list(BatchLoader(examples, Batches(2, 2, 0), workers, pin_memory=False))
+    assert str(damaged) in str(raised.value)
+    assert '\n' not in str(raised.value)
 
 
 def test_views_change_from_epoch_to_epoch(room_data):

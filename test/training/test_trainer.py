@@ -3,10 +3,12 @@
 import copy
 import json
 import math
+from contextlib import suppress
 
 import pytest
 import torch
 import yaml
+from rooms import rooms, write_rooms
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import data_of, history, tiny_config
 from torch.nn import functional
@@ -14,7 +16,7 @@ from torch.nn import functional
 from mtperception.data.transforms import Example, collate
 from mtperception.pipeline import normalize
 from mtperception.training.checkpoint import Checkpoint, CheckpointError
-from mtperception.training.config import ChoiceConfig, OptimizerConfig
+from mtperception.training.config import ChoiceConfig, ConfigError, DataConfig, OptimizerConfig
 from mtperception.training.losses import BerHu, CrossEntropy
 from mtperception.training.trainer import BEST, LAST, Trainer
 from mtperception.training.validation import is_better
@@ -129,6 +131,21 @@ def test_clipped_gradients(room_data, tmp_path):
     assert math.sqrt(sum(moves)) == pytest.approx(0.25, rel=1e-3)
 
 
+@pytest.mark.parametrize('weight', [1.0, 0.1])
+def test_an_overflow_in_one_part_harms_no_other(weight, room_data, tmp_path):
+    """fp16 begins with a scale that is too large for the depth, whose weight is large; gradients are cut together."""
+    weighting = ChoiceConfig('fixed', {'weights': {'segmentation': weight, 'depth': 20.0}})
+    optimizer = OptimizerConfig(clip_norm=5.0)
+    config = tiny_config(room_data, precision='fp16', weighting=weighting, optimizer=optimizer, epochs=9)
+    trainer = Trainer(config, tmp_path, CPU)
+    batch = collate([trainer.examples[0, 0], trainer.examples[0, 1]], trainer.examples.tasks)
+    start = trainer.updates.scaler.get_scale()
+    losses = [trainer.step(*batch) for _ in range(15)]
+    assert trainer.updates.scaler.get_scale() < start, 'nothing has overflown'
+    assert all(x.isfinite().all() for x in trainer.network.state_dict().values())
+    assert losses[-1]['depth'] < losses[0]['depth']
+
+
 def test_the_average_by_hand(room_data, tmp_path):
     """After the first step the weights themselves; then 1/21 of the old and the rest of the new, 2/22, ..."""
     trainer = Trainer(tiny_config(room_data, average_decay=0.06), tmp_path, CPU)
@@ -215,6 +232,83 @@ def test_what_made_the_result_lies_beside_it(validated):
     config = yaml.safe_load((validated / 'config.yaml').read_text(encoding='utf-8'))
     assert config == Checkpoint.read(validated / LAST).scalars['config']
     assert config['select_by'] == 'rmse'
+
+
+def test_only_weights_that_were_measured_have_metrics(room_data, tmp_path):
+    validation = [data_of(room_data, split='pair')]
+    config = tiny_config(room_data, validation=validation, validate_every=2, epochs=3)
+    measured = []
+    trainer = Trainer(config, tmp_path, CPU)
+    trainer.fit(lambda done, total, text: measured.append(bool(trainer.metrics)))
+    assert not any(measured), 'a step has changed the weights'
+    lines = history(tmp_path)
+    assert [bool(line['metrics']) for line in lines] == [False, True, True]
+    assert Checkpoint.read(tmp_path / LAST).scalars['metrics'] == lines[-1]['metrics']
+    events = EventAccumulator(str(tmp_path / 'tensorboard'))
+    events.Reload()
+    assert [event.step for event in events.Scalars('validation/miou')] == [8, 12]
+
+
+def test_curves_are_whole_after_going_on(room_data, tmp_path):
+    config = tiny_config(room_data, validation=[data_of(room_data, split='pair')], validate_every=1)
+    for last in (4, 8):
+        trainer = Trainer(config, tmp_path, CPU)
+
+        def stop(done, total, text, last=last):
+            if done == last + 1:
+                raise KeyboardInterrupt
+
+        with suppress(KeyboardInterrupt):
+            trainer.fit(stop)
+    events = EventAccumulator(str(tmp_path / 'tensorboard'))
+    events.Reload()
+    assert [event.step for event in events.Scalars('validation/miou')] == [4, 8]
+    assert [event.step for event in events.Scalars('loss/depth')] == list(range(1, 9))
+
+
+class TestWhatIsValidatedOn:
+    def measured(self, config, tmp_path):
+        trainer = Trainer(config, tmp_path, CPU)
+        return trainer.validator.measure(trainer.network)
+
+    def test_tasks_that_are_not_named_are_hidden(self, room_data, tmp_path):
+        metrics, _ = self.measured(tiny_config(room_data, validation=[data_of(room_data, ['depth'])]), tmp_path)
+        assert 'rmse' in metrics
+        assert 'miou' not in metrics
+        labels = [data_of(room_data, ['segmentation'])]
+        metrics, _ = self.measured(tiny_config(room_data, validation=labels), tmp_path)
+        assert 'miou' in metrics
+        assert 'rmse' not in metrics
+
+    def test_folders_of_one_name_count_both(self, room_data, tmp_path):
+        other = tmp_path / 'other' / room_data.name
+        write_rooms(other, rooms(2))
+        sets = [data_of(room_data), data_of(other)]
+        alone = [self.measured(tiny_config(room_data, validation=[each]), tmp_path)[0]['rmse'] for each in sets]
+        metrics, protocol = self.measured(tiny_config(room_data, validation=sets), tmp_path)
+        assert metrics['rmse'] == pytest.approx(sum(alone) / 2)
+        assert [name.rpartition(' ')[2] for name in protocol] == ['(1)', '(2)']
+        assert [facts['images'] for facts in protocol.values()] == [8, 2]
+
+    def test_finer_labels_are_grouped(self, room_data, tmp_path):
+        config = tiny_config(room_data, label_space='nyuv2_13', validation=[data_of(room_data)])
+        metrics, (protocol,) = self.measured(config, tmp_path)[0], self.measured(config, tmp_path)[1].values()
+        assert protocol['labels'] == 'nyuv2_13'
+        assert 0 <= metrics['miou'] <= 1
+
+    def test_nothing_and_other_labels_are_refused_before_the_training(self, room_data, tmp_path):
+        nothing = DataConfig(dataset='folder', root=str(room_data), split='test', folds=[9], part='held_back')
+        with pytest.raises(ConfigError, match=r"validation on folder .*: no sample in part 'held_back'"):
+            Trainer(tiny_config(room_data, validation=[nothing]), tmp_path, CPU)
+        data = [data_of(room_data, ['depth'])]
+        config = tiny_config(room_data, label_space='kitti_6', data=data, validation=[data_of(room_data)])
+        with pytest.raises(ConfigError, match=r'validation on folder .*: labels of nyuv2_40 with a model of kitti_6'):
+            Trainer(config, tmp_path, CPU)
+
+    def test_a_metric_to_choose_by_that_is_not_measured_is_said(self, room_data, tmp_path, caplog):
+        train(tiny_config(room_data, validation=[data_of(room_data, ['depth'])], epochs=1), tmp_path)
+        assert 'no best.safetensors: select_by is miou, measured are rmse' in caplog.text
+        assert not (tmp_path / BEST).exists()
 
 
 def test_without_validation_there_is_no_best(room_data, tmp_path):
