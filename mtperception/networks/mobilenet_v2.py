@@ -81,8 +81,9 @@ class MobileNetV2Encoder(nn.Module):
     def load_torchvision(self, state_dict: Mapping[str, torch.Tensor]) -> None:
         """Load ImageNet weights in the layout of `torchvision.models.mobilenet_v2` (keys `features.*`).
 
-        torchvision's first block has no expansion convolution; ours starts as the identity, which its batch norm (fresh
-        statistics) and ReLU6 keep: the input has passed a ReLU6 already.
+        torchvision's first block has no expansion convolution; ours starts as the identity, which its batch norm and
+        ReLU6 keep: the input has passed a ReLU6 already. Its statistics are those that the stem's batch norm promises,
+        so that it changes little in training either, where those of the batch take their place.
 
         Raises:
             ValueError: if an encoder weight is missing from `state_dict` or has another shape.
@@ -97,9 +98,19 @@ class MobileNetV2Encoder(nn.Module):
                 raise ValueError(f"not MobileNet-v2 in torchvision's layout: no {source} {tuple(value.shape)}")
             state[key] = state_dict[source].to(value.dtype)
         state[first + '0.weight'] = torch.eye(STEM_CHANNELS).reshape(STEM_CHANNELS, STEM_CHANNELS, 1, 1)
-        # Batch norm divides by sqrt(var + eps): this variance makes it exactly the identity.
-        state[first + '1.running_var'] = torch.full((STEM_CHANNELS,), 1 - 1e-5)
+        mean, variance = _rectified_statistics(state['stem.1.bias'], state['stem.1.weight'])
+        state[first + '1.running_mean'] = state[first + '1.bias'] = mean
+        state[first + '1.running_var'] = variance
+        # Batch norm divides by sqrt(variance + eps): this factor makes it the identity.
+        state[first + '1.weight'] = (variance + self.stages[0][0].expand[1].eps).sqrt()
         self.load_state_dict(state)
+
+
+def _rectified_statistics(mean: torch.Tensor, deviation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance of normally distributed values after ReLU6, by the middles of 1000 equally likely intervals."""
+    quantiles = torch.special.ndtri((torch.arange(1000, dtype=torch.float64) + 0.5) / 1000)
+    rectified = (mean[:, None] + deviation[:, None] * quantiles).clamp(0, 6)
+    return rectified.mean(dim=1).to(mean.dtype), rectified.var(dim=1).to(mean.dtype)
 
 
 def _torchvision_key(key: str) -> str:

@@ -158,6 +158,24 @@ def test_torchvision_weights_give_torchvision_features():
                 torch.testing.assert_close(features[stage], expected, rtol=1e-4, atol=1e-4)
 
 
+def test_the_extra_convolution_changes_little_in_training_too():
+    """There batch norm goes by the statistics of the batch, which are those that the stem's batch norm makes."""
+    torchvision = pytest.importorskip('torchvision')
+    theirs = torchvision.models.mobilenet_v2(weights=None).train()
+    generator = torch.Generator().manual_seed(0)
+    norm = theirs.features[0][1]
+    with torch.no_grad():
+        norm.bias.normal_(std=1.5, generator=generator)
+        norm.weight.uniform_(0.2, 3.0, generator=generator)
+    encoder = MobileNetV2Encoder().train()
+    encoder.load_torchvision(theirs.state_dict())
+    image = torch.randn(4, 3, 64, 96, generator=generator)
+    with torch.inference_mode():
+        expected = encoder.stem(image)
+        found = encoder.stages[0][0].expand(expected)
+    assert (found - expected).norm() < 0.03 * expected.norm()  # statistics of the batch itself: 0.7
+
+
 def test_weights_of_another_network_are_refused():
     with pytest.raises(ValueError, match=r'features\.0\.0\.weight'):
         MobileNetV2Encoder().load_torchvision({'conv1.weight': torch.zeros(64, 3, 7, 7)})
