@@ -8,6 +8,8 @@ import numpy as np
 
 CODEC = 'mp4v'
 """In every build of OpenCV that has FFmpeg; no H.264 encoder is."""
+SLOWEST, FASTEST = 0.1, 600.0
+"""Images per second. The clock of an MPEG-4 video counts up to 65535 steps in a second."""
 LONGEST_STILL = 10.0
 """Seconds. After a longer gap between two images a video goes on at once: the stream was interrupted, not slow."""
 
@@ -32,14 +34,14 @@ class VideoWriter:
 
     Args:
         path: the file; what was there is replaced.
-        rate: images per second.
+        rate: images per second; brought to a multiple of 0.01 between SLOWEST and FASTEST.
     """
 
     def __init__(self, path: Path, rate: float) -> None:
         self.path = path
         self.count = 0
         """Images written so far."""
-        self.rate = rate
+        self.rate = round(min(max(rate, SLOWEST), FASTEST), 2)
         self._size: tuple[int, int] | None = None
         self._writer: cv2.VideoWriter | None = None
 

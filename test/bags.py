@@ -2,7 +2,7 @@
 
 import cv2
 import numpy as np
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from mtperception.types import Intrinsics
@@ -44,9 +44,11 @@ def color(value):
     return np.full((HEIGHT, WIDTH, 3), (value, 2, 3), np.uint8)
 
 
-def write_bag(path, messages, plugin=StoragePlugin.SQLITE3):
+def write_bag(path, messages, plugin=StoragePlugin.SQLITE3, compression=CompressionMode.NONE):
     """A bag of (topic, message) pairs, received a second apart from second 1000 on."""
-    with Writer(path, version=9, storage_plugin=plugin) as writer:
+    writer = Writer(path, version=9, storage_plugin=plugin)
+    writer.set_compression(compression, CompressionFormat.ZSTD)
+    with writer:
         connections = {}
         for second, (topic, message) in enumerate(messages):
             kind = message.__msgtype__

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from videos import read_video
 
-from mtperception.media import LONGEST_STILL, RealTimeVideo, VideoWriter, write_image
+from mtperception.media import FASTEST, LONGEST_STILL, SLOWEST, RealTimeVideo, VideoWriter, write_image
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,16 @@ def test_reads_back_with_colours_order_and_rate(tmp_path):
     assert rate == pytest.approx(12.5)
     assert [image.shape for image in images] == [(48, 64, 3)] * 3
     np.testing.assert_allclose([image.mean(axis=(0, 1)) for image in images], colours, atol=6)
+
+
+@pytest.mark.parametrize(
+    ('rate', 'expected'), [(10 / (9 / 60), 66.67), (29.97, 29.97), (1e9, FASTEST), (0.001, SLOWEST)]
+)
+def test_rates_that_a_video_cannot_have_become_near_ones(tmp_path, rate, expected):
+    with VideoWriter(tmp_path / 'a.mp4', rate) as video:
+        video.write(np.zeros((48, 64, 3), np.uint8))
+        assert video.rate == expected
+    assert read_video(tmp_path / 'a.mp4')[1] == pytest.approx(expected)
 
 
 def test_an_image_of_another_size_is_fitted_to_the_first(tmp_path):

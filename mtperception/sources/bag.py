@@ -1,21 +1,24 @@
 """A ROS 2 bag, read without ROS."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtperception.decoding import RefusedCameraInfoError, RefusedImageError, intrinsics_from
+from mtperception.decoding import RefusedCameraInfoError, RefusedMessageError, intrinsics_from
 from mtperception.sources.bag_file import (
     CAMERA_INFO,
     DECODERS,
-    SUFFIXES,
     camera_info_topic,
     choose_image_topic,
     connections_of,
+    deserialized,
     first_message,
+    is_storage,
     open_bag,
+    reading_errors,
     stamp_of,
     topics_of,
 )
@@ -24,6 +27,7 @@ from mtperception.types import Intrinsics
 
 if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader
+    from rosbags.interfaces import Connection
 
 RATE = 10.0
 """Of a recording of a single moment."""
@@ -45,16 +49,16 @@ class Bag:
             self._info_topic = camera_info_topic(self._topic)
             self._first_info = first_message(reader, self._info_topic, [CAMERA_INFO])
             self.count = sum(x.msgcount for x in connections_of(reader, [self._topic], DECODERS))
-            seconds = reader.duration / 1e9
-        self.rate = self.count / seconds if seconds > 0 else RATE
+            seconds = (reader.duration - 1) / 1e9  # rosbags counts the nanosecond after the last message, too
+        self.rate = (self.count - 1) / seconds if self.count > 1 and seconds > 0 else RATE
         self.description = f'{self._topic} of the bag {self._path} ({self.count} images)'
 
     @staticmethod
     def accepts(spec: str) -> bool:
-        """Whether this is the path of an .mcap or .db3 file, or of a folder with some."""
+        """Whether this is the path of an .mcap or .db3 file, compressed or not, or of a folder with some."""
         path = Path(spec).expanduser()
         files = path.iterdir() if path.is_dir() else [path]
-        return any(file.suffix in SUFFIXES and file.is_file() for file in files)
+        return any(is_storage(file) and file.is_file() for file in files)
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames in the order of the recording; the stamp is the one in the message's header."""
@@ -63,14 +67,31 @@ class Bag:
             wanted = connections_of(reader, [self._topic], DECODERS)
             infos = connections_of(reader, [self._info_topic], [CAMERA_INFO])
             index = 0
-            for connection, received_ns, data in reader.messages([*wanted, *infos]):
-                message = reader.deserialize(data, connection.msgtype)
+            for connection, received_ns, data in self._messages(reader, [*wanted, *infos]):
                 if connection.msgtype == CAMERA_INFO:
-                    info = message
+                    with suppress(RefusedMessageError):
+                        info = deserialized(reader, data, CAMERA_INFO)
                     continue
-                image = self._decoded(message, index)
+                try:
+                    message = deserialized(reader, data, connection.msgtype)
+                    image = DECODERS[connection.msgtype](message)
+                except RefusedMessageError as error:
+                    raise SourceError(f'{self._path}: image {index} of {self._topic}: {error}') from error
                 yield Frame(image, stamp_of(message) or received_ns, _intrinsics(info, image), f'{index:06d}')
                 index += 1
+
+    def _messages(
+        self, reader: 'AnyReader', connections: Sequence['Connection']
+    ) -> Iterator[tuple['Connection', int, bytes]]:
+        messages = reader.messages(connections)
+        while True:
+            try:
+                message = next(messages, None)
+            except reading_errors() as error:
+                raise SourceError(f'{self._path}: cannot be read to its end: {error}') from error
+            if message is None:
+                return
+            yield message
 
     def _chosen(self, asked_for: str, reader: 'AnyReader') -> str:
         """The topic that was asked for, if any; else one that suits."""
@@ -81,12 +102,6 @@ class Bag:
             return asked_for or choose_image_topic(reader)
         except SourceError as error:
             raise SourceError(f'{self._path}: {error}') from error
-
-    def _decoded(self, message: Any, index: int) -> np.ndarray:
-        try:
-            return DECODERS[message.__msgtype__](message)
-        except RefusedImageError as error:
-            raise SourceError(f'{self._path}: image {index} of {self._topic}: {error}') from error
 
 
 def _intrinsics(info: Any | None, image: np.ndarray) -> Intrinsics | None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rosbags.interfaces import Connection
 
 SUFFIXES = ('.mcap', '.db3')
+COMPRESSED = '.zstd'
+"""Behind them, of a file that `ros2 bag record --compression-mode file` compressed."""
 DECODERS = {'sensor_msgs/msg/Image': image_to_rgb, 'sensor_msgs/msg/CompressedImage': compressed_to_rgb}
 """By the type of an image topic."""
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
@@ -68,6 +70,11 @@ def open_bag(*paths: Path) -> Iterator['AnyReader']:
 
 
 _WHAT_MAY_MEND = 'If the recording was cut off, `ros2 bag reindex` or, for .mcap, `mcap recover` may mend it'
+
+
+def is_storage(path: Path) -> bool:
+    """Whether a file is called as those in which recorders keep messages, compressed as a whole or not."""
+    return Path(path.name.removesuffix(COMPRESSED)).suffix in SUFFIXES
 
 
 def reading_errors() -> tuple[type[Exception], ...]:
