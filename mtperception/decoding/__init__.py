@@ -5,7 +5,7 @@ expected and carries a short key to count by.
 """
 
 from mtperception.decoding.camera_info import intrinsics_from
-from mtperception.decoding.compressed import compressed_to_rgb
+from mtperception.decoding.compressed import check_complete, compressed_to_rgb
 from mtperception.decoding.depth import compressed_to_depth, image_to_depth
 from mtperception.decoding.errors import RefusedCameraInfoError, RefusedImageError, RefusedMessageError
 from mtperception.decoding.images import image_to_rgb
@@ -15,6 +15,7 @@ __all__ = [
     'RefusedCameraInfoError',
     'RefusedImageError',
     'RefusedMessageError',
+    'check_complete',
     'compressed_to_depth',
     'compressed_to_labels',
     'compressed_to_rgb',

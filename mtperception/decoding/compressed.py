@@ -43,6 +43,16 @@ def unchanged_png(data: bytes) -> np.ndarray:
     return _decoded(data, cv2.IMREAD_UNCHANGED)
 
 
+def check_complete(data: bytes) -> None:
+    """Refuse a JPEG that is cut off, of which OpenCV makes a whole image with a part that is gray.
+
+    Raises:
+        RefusedImageError: of kind `compressed`.
+    """
+    if data.startswith(_JPEG_START):
+        _jpeg_size(data)
+
+
 def _decoded(data: bytes, flags: int) -> np.ndarray:
     check_size(*_size(data))
     try:
@@ -69,8 +79,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], 'big')
         if marker in _JPEG_FRAME_HEADERS:
-            # Looked for behind the frame header, since a thumbnail before it has an end of its own. OpenCV before 5
-            # fills what is missing of a cut-off frame with gray.
+            # Looked for behind the frame header, since a thumbnail before it has an end of its own.
             if data.rfind(_JPEG_END, at) < 0:
                 raise _broken(data, 'cut off')
             height, width = struct.unpack_from('>HH', data, at + 5)

@@ -9,10 +9,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mtperception.decoding import RefusedImageError, check_complete
 from mtperception.sources.source import Frame, SourceError, SourceOptions
 from mtperception.types import Intrinsics
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
+ID = '{id}'
 RATE = 10.0
 """Images per second when nothing else is asked for."""
 
@@ -42,8 +44,8 @@ class ImageFile:
 class ImageFolder:
     """The images of a folder in the order of their names, numbers in them by value.
 
-    A `dataset.json` in the folder may give the pattern of the image paths (`rgb`, with `{id}`) and the camera (`fx`,
-    `fy`, `cx`, `cy`, `width`, `height`).
+    A `dataset.json` in the folder may give the pattern of the image paths (`rgb`, with `{id}`, which names the frame)
+    and the camera (`fx`, `fy`, `cx`, `cy`, `width`, `height`).
     """
 
     is_stream = False
@@ -52,9 +54,9 @@ class ImageFolder:
         self._folder = Path(spec).expanduser()
         layout = _read_layout(self._folder)
         self._intrinsics = _intrinsics(layout)
-        self._paths = _image_paths(self._folder, layout)
+        self._images = _named_images(self._folder, layout)
         self.rate = options.rate or RATE
-        self.count = len(self._paths)
+        self.count = len(self._images)
         self.description = f'the folder {self._folder} (images: {self.count})'
 
     @staticmethod
@@ -64,10 +66,10 @@ class ImageFolder:
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames at the folder's rate."""
-        for index, path in enumerate(self._paths):
+        for index, (name, path) in enumerate(self._images):
             image = read_rgb(path)
             height, width = image.shape[:2]
-            yield Frame(image, round(index * 1e9 / self.rate), _fitted(self._intrinsics, width, height), path.stem)
+            yield Frame(image, round(index * 1e9 / self.rate), _fitted(self._intrinsics, width, height), name)
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -76,7 +78,12 @@ def read_rgb(path: Path) -> np.ndarray:
     Raises:
         SourceError: if it is not an image.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    try:
+        data = path.read_bytes()
+        check_complete(data)
+    except (OSError, RefusedImageError) as error:
+        raise SourceError(f'{path}: {error}') from error
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if image is None:
         raise SourceError(f'{path}: not an image that OpenCV can read: expected a complete {", ".join(SUFFIXES)}')
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
@@ -95,12 +102,24 @@ def _read_layout(folder: Path) -> dict[str, Any]:
     return layout
 
 
-def _image_paths(folder: Path, layout: dict[str, Any]) -> list[Path]:
-    pattern = str(layout.get('rgb', '{id}')).replace('{id}', '*')
-    paths = [path for path in folder.glob(pattern) if path.suffix.lower() in SUFFIXES and path.is_file()]
-    if not paths:
-        raise SourceError(f'{folder}: no images ({pattern}): expected files that end in {", ".join(SUFFIXES)}')
-    return sorted(paths, key=lambda path: by_number(path.name))
+def _named_images(folder: Path, layout: dict[str, Any]) -> list[tuple[str, Path]]:
+    """The names of the images, which are their ids, and their files, in order."""
+    pattern = Path(str(layout.get('rgb', ID)))
+    root, pattern = folder / pattern.anchor, pattern.relative_to(pattern.anchor)
+    wildcard = pattern.as_posix().replace(ID, '*')
+    found = [path for path in root.glob(wildcard) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    if not found:
+        raise SourceError(f'{folder}: no images ({wildcard}): expected files that end in {", ".join(SUFFIXES)}')
+    paths = sorted((path.relative_to(root) for path in found), key=lambda path: by_number(path.as_posix()))
+    place = next((index for index, part in enumerate(pattern.parts) if ID in part), -1)
+    before, _, after = pattern.parts[place].partition(ID)
+    return [(_stem(path.parts[place].removeprefix(before).removesuffix(after)), root / path) for path in paths]
+
+
+def _stem(name: str) -> str:
+    """A name without the suffix of an image, if it has one."""
+    path = Path(name)
+    return path.stem if path.suffix.lower() in SUFFIXES else name
 
 
 def by_number(name: str) -> list[tuple[str, int]]:

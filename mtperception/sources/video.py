@@ -1,5 +1,6 @@
 """A video file or a camera at this computer, through OpenCV."""
 
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -12,8 +13,11 @@ import numpy as np
 from mtperception.sources.images import SUFFIXES
 from mtperception.sources.source import Frame, SourceError, SourceOptions
 
+WHOLE = 0.95
+"""Share of its images, by its header, above which a video is taken to be complete: OpenCV estimates their number."""
 RATE = 30.0
 """Frames per second of a video that does not say, and of most cameras."""
+_log = logging.getLogger(__name__)
 NO_VIDEO = f'not a video that OpenCV can read, nor called like an image ({", ".join(SUFFIXES)}) or a bag (.mcap, .db3)'
 
 
@@ -38,8 +42,11 @@ class VideoFile:
     def __iter__(self) -> Iterator[Frame]:
         """The frames at the video's rate."""
         with _captured(str(self._path), f'{self._path}: no longer readable') as capture:
+            index = 0
             for index, image in enumerate(_images(capture)):
                 yield Frame(image, round(index * 1e9 / self.rate), None, f'{index:06d}')
+        if index + 1 < WHOLE * (self.count or 0):
+            _log.warning('%s: %d of %d images could be read: is it cut off?', self._path, index + 1, self.count)
 
 
 class Webcam:

@@ -35,6 +35,14 @@ class TestImageFile:
         for frame in open_source(str(tmp_path)):
             np.testing.assert_array_equal(frame.image, np.full((6, 8, 3), 77, np.uint8))
 
+    def test_a_jpeg_that_is_cut_off_is_refused(self, tmp_path):
+        """OpenCV makes a whole image of it, the rest gray."""
+        path = tmp_path / 'kitchen.jpg'
+        write_image(path, size=(640, 480))
+        path.write_bytes(path.read_bytes()[:-20])
+        with pytest.raises(SourceError, match=r'kitchen\.jpg: cut off: .* expected a complete JPEG'):
+            list(open_source(str(path)))
+
     def test_a_damaged_file_is_named(self, tmp_path):
         (tmp_path / 'broken.jpg').write_bytes(b'no jpeg')
         with pytest.raises(SourceError, match=r'broken\.jpg: not an image that OpenCV can read'):
@@ -71,6 +79,26 @@ class TestImageFolder:
         (frame,) = open_source(str(tmp_path))
         np.testing.assert_array_equal(frame.image, expected)
         assert frame.intrinsics == Intrinsics(**CAMERA)
+
+    @pytest.mark.parametrize(
+        ('pattern', 'folder'),
+        [('{id}/color.png', ''), ('../{id}/color.png', 'list'), ('ABSOLUTE/{id}/color.png', 'list')],
+    )
+    def test_ids_that_are_folders_name_and_order_the_frames(self, tmp_path, pattern, folder):
+        for number in (10, 9, 100):
+            write_image(tmp_path / f'{number}' / 'color.png', (number, 0, 0))
+            write_image(tmp_path / f'{number}' / 'depth.png')
+        (tmp_path / folder).mkdir(exist_ok=True)
+        layout = {'rgb': pattern.replace('ABSOLUTE', str(tmp_path))}
+        (tmp_path / folder / 'dataset.json').write_text(json.dumps(layout))
+        frames = list(open_source(str(tmp_path / folder)))
+        assert [(frame.name, frame.image[0, 0, 0]) for frame in frames] == [('9', 9), ('10', 10), ('100', 100)]
+
+    def test_an_id_is_a_part_of_a_file_name(self, tmp_path):
+        for name in ('left_2.5.jpg', 'left_7.jpg', 'right_7.jpg'):
+            write_image(tmp_path / name)
+        (tmp_path / 'dataset.json').write_text(json.dumps({'rgb': 'left_{id}.jpg'}))
+        assert [frame.name for frame in open_source(str(tmp_path))] == ['2.5', '7']
 
     def test_camera_is_scaled_to_the_image_and_unknown_for_another_shape(self, tmp_path):
         write_image(tmp_path / '1.png', size=(16, 12))

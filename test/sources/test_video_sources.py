@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -29,6 +30,21 @@ def test_all_frames_in_order_with_their_time(video):
 def test_each_iteration_starts_again(video):
     source = open_source(str(video), SourceOptions(rate=5))
     assert len(list(source)) == len(list(source)) == 4
+
+
+def test_a_video_that_is_cut_off_is_told(tmp_path, caplog):
+    path = tmp_path / 'walk.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 20, (64, 48))
+    for value in range(40):
+        writer.write(np.full((48, 64, 3), value, np.uint8))
+    writer.release()
+    assert len(list(open_source(str(path)))) == 40
+    assert not caplog.messages
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    found = len(list(open_source(str(path))))
+    assert 0 < found < 30
+    assert f'{path}: {found} of 40 images could be read: is it cut off?' in caplog.messages
 
 
 def test_a_file_that_is_no_video_is_an_error_that_names_it(tmp_path):
