@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ class Processes:
     """ROS nodes of this package as processes, each with a log file.
 
     Each is in a process group of its own: Ctrl-C in a terminal reaches this process only, which then ends the others
-    in order.
+    in order. If this process is killed instead, their standard input ends, at which they end by themselves.
     """
 
     def __init__(self, log_folder: Path) -> None:
@@ -35,15 +36,18 @@ class Processes:
 
     def start_node(self, name: str, parameters: Parameters) -> None:
         """Run the module `mtperception.ros.<name>` as a ROS node."""
+        from mtperception.ros.process import ENDS_WITH_INPUT
+
         # JSON is YAML in which a text stays a text, whatever it looks like.
         arguments = [text for key, value in parameters.items() for text in ('-p', f'{key}:={json.dumps(value)}')]
         with self.log(name).open('wb') as log:
             self._running[name] = subprocess.Popen(
                 [sys.executable, '-m', f'mtperception.ros.{name}', '--ros-args', *arguments],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env={**os.environ, ENDS_WITH_INPUT: '1'},
             )
 
     def log(self, name: str) -> Path:
@@ -51,20 +55,20 @@ class Processes:
         return self._log_folder / f'{name}.log'
 
     def last_line(self, name: str) -> str:
-        """The last that a process said."""
+        """The last that a process said, without the level, time and name of the log, and where to find more."""
         lines = self.log(name).read_text(encoding='utf-8', errors='replace').strip().splitlines()
-        return lines[-1] if lines else 'it said nothing'
+        said = re.sub(r'^\[\w+\] \[[\d.]+\] \[[\w.]+\]: ', '', lines[-1]) if lines else 'it said nothing'
+        return f'{said} (more in {self.log(name)})'
 
     def check(self) -> None:
         """Raise ProcessEndedError if one has ended that nobody stopped."""
         for name, process in self._running.items():
             if process.poll() is not None:
-                problem = f'{name} ended with status {process.returncode}: {self.last_line(name)}'
-                raise ProcessEndedError(f'{problem} (more in {self.log(name)})')
+                raise ProcessEndedError(f'{name} ended with status {process.returncode}: {self.last_line(name)}')
 
     def stop(self, *names: str) -> None:
         """End processes, at the same time; returns when they are gone."""
-        ending = [self._running.pop(name) for name in names]
+        stopped = ending = [self._running.pop(name) for name in names]
         for number, patience_s in ESCALATION:
             ending = [process for process in ending if process.poll() is None]
             for process in ending:
@@ -72,6 +76,8 @@ class Processes:
             deadline = time.monotonic() + patience_s
             while any(process.poll() is None for process in ending) and time.monotonic() < deadline:
                 time.sleep(0.02)
+        for process in stopped:
+            process.stdin.close()
 
     def stop_all(self) -> None:
         """End those that still run."""

@@ -2,11 +2,13 @@
 
 import gc
 import time
-from collections.abc import Sequence
-from functools import partial
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -22,8 +24,24 @@ from mtperception.ros.qos import QosWarnings
 from mtperception.ros.worker import LatestWorker
 
 AUTOSTART_DELAY_S = 0.01
-FAILURES = (ValueError, OSError, RuntimeError, ImportError)
+FAILURES = (ValueError, OSError, RuntimeError, ImportError, ParameterException)
 """What settings and models that cannot be used raise."""
+Transition = Callable[['PerceptionNode', LifecycleState], TransitionCallbackReturn]
+
+
+def _reported(transition: Transition) -> Transition:
+    """A transition that says what it raises: rclpy, which then calls it failed, does not."""
+
+    @wraps(transition)
+    def run(node: 'PerceptionNode', state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except Exception as error:
+            node.get_logger().debug(traceback.format_exc())
+            node.get_logger().error(f'{transition.__name__}: {type(error).__name__}: {error}')
+            raise
+
+    return run
 
 
 class PerceptionNode(LifecycleNode):
@@ -44,6 +62,7 @@ class PerceptionNode(LifecycleNode):
 
     # Transitions
 
+    @_reported
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read the parameters, load the model, self-test and warm it up; FAILURE with one line if that cannot be."""
         try:
@@ -56,6 +75,7 @@ class PerceptionNode(LifecycleNode):
         self.get_logger().info(f'configured: {self._configured.predictor.description}')
         return super().on_configure(state)
 
+    @_reported
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to listen and to answer; FAILURE with one line if the subscriptions cannot be made."""
         configured = self._configured
@@ -72,16 +92,19 @@ class PerceptionNode(LifecycleNode):
         configured.publish_classes()
         return result
 
+    @_reported
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop listening; the frame in hand is still answered."""
         self._stop()
         return super().on_deactivate(state)
 
+    @_reported
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release the model and its memory, and the publishers."""
         self._release()
         return super().on_cleanup(state)
 
+    @_reported
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and release."""
         self._stop()

@@ -1,5 +1,6 @@
 """A node as a process that ends in order, whatever ends it."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,10 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
+
+ENDS_WITH_INPUT = 'MTPERCEPTION_ENDS_WITH_INPUT'
+"""Environment variable: set, a node ends when its standard input does, which is when the process that holds it is gone,
+however that ended."""
 
 
 @contextmanager
@@ -53,6 +58,8 @@ def ros_process(arguments: Sequence[str] | None = None) -> Iterator[threading.Ev
         SystemExit: if ROS does not take its arguments, or cannot read a file of parameters; with the reason.
     """
     with stop_on_signals() as stop:
+        if ENDS_WITH_INPUT in os.environ:
+            threading.Thread(target=_stop_after_input, args=(stop,), daemon=True).start()
         try:
             rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         except RuntimeError as error:  # of rcl, whose types have no public names
@@ -61,6 +68,12 @@ def ros_process(arguments: Sequence[str] | None = None) -> Iterator[threading.Ev
             yield stop
         finally:
             rclpy.try_shutdown()
+
+
+def _stop_after_input(stop: threading.Event) -> None:
+    while os.read(0, 1):  # unbuffered: a buffer's lock would be held when the interpreter ends
+        pass
+    stop.set()
 
 
 @contextmanager

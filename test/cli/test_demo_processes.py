@@ -1,6 +1,10 @@
 import os
 import signal
+import subprocess
+import sys
 import time
+
+from node_processes import left_behind, until
 
 from mtperception.cli import processes as module
 from mtperception.cli.processes import ProcessEndedError, processes
@@ -16,6 +20,28 @@ def test_one_that_does_not_react_is_killed(tmp_path, monkeypatch):
             time.sleep(0.05)
         os.kill(process.pid, signal.SIGSTOP)
     assert process.returncode == -signal.SIGKILL
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from mtperception.cli.processes import processes
+with processes(Path(sys.argv[1])) as started:
+    for name in ('camera_player', 'perception_node'):
+        started.start_node(name, {})
+    time.sleep(600)
+"""
+
+
+def test_without_the_one_that_started_them_they_end(tmp_path):
+    """As after `kill -9`, or when memory was short: it cannot tell them to."""
+    parent = subprocess.Popen([sys.executable, '-c', PARENT, tmp_path])
+    until(lambda: len(left_behind(tmp_path)) == 2)
+    until(lambda: 'playing' in (tmp_path / 'camera_player.log').read_text())
+    parent.kill()
+    parent.wait()
+    until(lambda: left_behind(tmp_path) == [])
+    assert 'Traceback' not in (tmp_path / 'perception_node.log').read_text()
 
 
 def error_of(started):

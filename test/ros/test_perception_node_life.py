@@ -6,10 +6,13 @@ import cv2
 import numpy as np
 import pytest
 from live import active_node, endpoints, pixels, running_node
+from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage
 
 from mtperception.interface.outputs import OUTPUTS
 from mtperception.predictor import Predictor
+from mtperception.ros import perception_node
+from mtperception.ros.process import ros_process
 from mtperception.synthetic import SyntheticRoom
 
 WIDTH, HEIGHT, FX = 160, 120, 140.0
@@ -179,6 +182,30 @@ def test_what_cannot_be_is_one_clear_line_and_can_be_repaired(tmp_path, paramete
         assert peer.set(**repair) == ''
         assert peer.transition('configure')
         assert peer.transition('activate')
+
+
+def test_a_quality_of_service_of_the_wrong_type_is_one_clear_line(capfd):
+    settings = ('autostart:=false', 'device:=cpu', 'qos_overrides./depth/image.publisher.depth:=ten')
+    with ros_process(['--ros-args', *(text for setting in settings for text in ('-p', setting))]):
+        node = perception_node.PerceptionNode()
+        assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+        node.destroy_node()
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if 'ERROR' in line]
+    assert 'cannot configure: ' in line
+    assert 'qos_overrides./depth/image.publisher.depth' in line
+    assert "'ten'" in line
+
+
+def test_a_transition_that_fails_for_no_foreseen_reason_says_what_it_was(monkeypatch, capfd):
+    def configured(*_):
+        raise ZeroDivisionError('a fault of this package')
+
+    monkeypatch.setattr(perception_node, 'Configured', configured)
+    with ros_process(['--ros-args', '-p', 'autostart:=false']):
+        node = perception_node.PerceptionNode()
+        assert node.trigger_configure() == TransitionCallbackReturn.ERROR
+        node.destroy_node()
+    assert 'on_configure: ZeroDivisionError: a fault of this package' in capfd.readouterr().err
 
 
 def test_a_misspelt_parameter_is_told_and_one_for_other_nodes_is_not(tmp_path):
