@@ -60,7 +60,7 @@ def demo(
     Example: mtperception demo --source webcam:0 --seconds 60
     """
     plan = Plan(source, rate, seconds, open_joint_model(model), backend, device, out)
-    check_apart(out, [source])
+    check_apart(out, [source], '--out')
     description = open_source(source, SourceOptions(rate=rate)).description
     make_folder(out, '--out')
     _say(f'playing {description} at {rate:g} Hz for {seconds:g} s')

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mtperception.cli.folders import make_folder
 from mtperception.cli.progress import progress
 from mtperception.data import DATASETS, remote_files
 from mtperception.data.download import fetch
@@ -22,6 +23,7 @@ def download(
     Example: mtperception download nyuv2 --root data/nyuv2_official
     """
     root = root.expanduser()
+    make_folder(root, '--root')
     for file in remote_files(dataset, root, split):
         is_new = fetch(file, root, progress)
         typer.echo(f'{file.name}: {"fetched" if is_new else "there already"}', err=True)

@@ -103,7 +103,7 @@ def _prepare_report(out: Path, root: Path) -> Callable[..., None]:
         raise ImportError(
             f'--report needs matplotlib and jinja2 ({error}): pip install "mtperception[train]"'
         ) from error
-    check_apart(out, [str(root)])
+    check_apart(out, [str(root)], '--report')
     make_folder(out, '--report')
     return write_report
 

@@ -13,6 +13,7 @@ import typer
 
 from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL, open_model
+from mtperception.cli.folders import make_folder
 from mtperception.cli.progress import progress
 from mtperception.labels import DEFAULT_LABEL_OFFSET, LARGEST_ID, load_label_space
 from mtperception.predictor import Predictor
@@ -90,6 +91,7 @@ def export_sequence(
     )
     recording = open_source(source, SourceOptions(rate=rate, image_topic=image_topic))
     _check_apart(out, source)
+    make_folder(out.expanduser().parent, '--out')
     counts = [count for count in (recording.count, frames) if count is not None]
     total = min(counts, default=None)
     start = time.monotonic()

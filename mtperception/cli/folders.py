@@ -6,8 +6,13 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 
-def check_apart(out: Path, inputs: Iterable[str]) -> None:
+def check_apart(out: Path, inputs: Iterable[str], option: str) -> None:
     """Check that an output folder holds none of the inputs, which a result of the same name would overwrite.
+
+    Args:
+        out: the folder.
+        inputs: paths; what is none is passed over.
+        option: of the command line, which the message names.
 
     Raises:
         ValueError: if it does.
@@ -15,7 +20,9 @@ def check_apart(out: Path, inputs: Iterable[str]) -> None:
     for text in inputs:
         path = Path(text).expanduser()
         if path.exists() and out.resolve() in (path.resolve(), path.resolve().parent):
-            raise ValueError(f'--out {out} holds the input {text}, which could be overwritten: choose another folder')
+            raise ValueError(
+                f'{option} {out} holds the input {text}, which could be overwritten: choose another folder'
+            )
 
 
 def make_folder(path: Path, option: str) -> None:

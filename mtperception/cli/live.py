@@ -123,8 +123,7 @@ def _try_out(session: Session, player: 'BagPlayer', image: np.ndarray, recording
             sent = time.monotonic()
         return all(player.arrived.values())
 
-    with progress('trying the node out', None):
-        session.monitor.wait_for('an answer of the perception node', answered)
+    session.try_out(answered)
     session.wait_for_node()
 
 

@@ -16,6 +16,7 @@ from mtperception.cli.progress import progress
 from mtperception.geometry import depth_in_millimeters
 from mtperception.media import VideoWriter, write_image
 from mtperception.predictor import Predictor
+from mtperception.sequences.aside import written_aside
 from mtperception.sources import Frame, Source, open_source
 from mtperception.types import Prediction
 from mtperception.visualization import colorize_depth, overlay, side_by_side
@@ -39,7 +40,7 @@ def predict(
     Example: mtperception predict kitchen.jpg walk.mp4 --out predictions
     """
     sources = {text: open_source(text) for text in inputs}
-    check_apart(out, inputs)
+    check_apart(out, inputs, '--out')
     counts = [source.count for source in sources.values()]
     total = None if None in counts else sum(counts)
     with progress('predicting', total) as move, closing(Predictor(model, backend, device)) as predictor:
@@ -78,7 +79,10 @@ class PredictionWriter:
 
     def _write_video(self, source: Source, text: str) -> Iterator[None]:
         name = self._unique(Path(text).stem, text)
-        with VideoWriter(self._out / f'{name}_overlay_depth.mp4', source.rate) as video:
+        with (
+            written_aside(self._out / f'{name}_overlay_depth.mp4') as part,
+            VideoWriter(part, source.rate) as video,
+        ):
             for frame in source:
                 prediction = self._predict(frame)
                 video.write(side_by_side(*self._pictures(frame.image, prediction).values()))

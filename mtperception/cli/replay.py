@@ -78,6 +78,7 @@ def replay(
         raise typer.BadParameter('expected together with --live', param_hint='--rate')
     if out_bag:
         check_free(out_bag)
+        make_folder(out_bag.parent, '--out-bag')
     plan = LivePlan(open_model(model), backend, device, precision, rate) if live else None
     write_report = _prepare_report(report, bag) if report else None
     request = TopicRequest(image_topic, camera_info_topic, depth_topic, label_topic, pose_topic)
@@ -199,7 +200,7 @@ def _prepare_report(out: Path, bag: Path) -> Callable[..., None]:
         raise ImportError(
             f'--report needs matplotlib and jinja2 ({error}): pip install "mtperception[train]"'
         ) from error
-    check_apart(out, [str(bag)])
+    check_apart(out, [str(bag)], '--report')
     make_folder(out, '--report')
     return write_report
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 NODE, PLAYER = 'perception_node', 'camera_player'
 PATIENCE_S = 10.0
 """How long the last frames may take to be answered, and what is published to arrive."""
+PREPARED_WITHIN_S = 900.0
+"""Of the first image: some libraries build an engine for its size for minutes."""
 SETTLED_S = 0.5
 """After so long the node has taken notice of a message that reached its process."""
 INTERRUPTED = 130
@@ -63,6 +65,30 @@ class Session:
             for name in companions:
                 self.monitor.wait_for(f'the {name}', lambda name=name: self.monitor.reported(f'/{name}: frames'))
             self.change_state(ACTIVATE)
+
+    def try_out(self, answered: Callable[[], bool]) -> None:
+        """Wait for the answer to the first image: then all are connected, and the node is prepared for its size.
+
+        Args:
+            answered: whether it has arrived; called again and again, so that it may send the image again.
+
+        Raises:
+            RuntimeError: if the node refuses the image.
+            TimeoutError: if nothing comes of it.
+        """
+        monitor = self.monitor
+
+        def refused() -> int:
+            return monitor.count('/perception: input', 'refused')
+
+        with progress('trying the node out', None):
+            is_over = monitor.wait_until(lambda: bool(answered() or refused()), PREPARED_WITHIN_S)
+        if refused():
+            raise RuntimeError(f'the node refuses the images: {monitor.values("/perception: input")["last reason"]}')
+        if not is_over:
+            raise TimeoutError(
+                f'the node has answered nothing in {PREPARED_WITHIN_S:g} s: {self.started.last_line(NODE)}'
+            )
 
     def wait(self, description: str, seconds: float) -> None:
         """Let the processes work for some time, under a progress bar."""

@@ -10,6 +10,8 @@ from pathlib import Path
 def written_aside(out: Path, entries: Sequence[str] = ()) -> Iterator[Path]:
     """A path beside `out` to write to, which takes its place when the block ends; after an error nothing of it stays.
 
+    A file that was not written takes nobody's place.
+
     Args:
         out: the file or the folder to be; its parents are made if need be. What is there is replaced.
         entries: the names that will be in the folder; none if it is a file. A folder that holds anything else is not
@@ -22,7 +24,7 @@ def written_aside(out: Path, entries: Sequence[str] = ()) -> Iterator[Path]:
     out = out.expanduser().resolve()
     check_replaceable(out, entries)
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f'.{out.name}.part')
+    part = out.with_name(f'.{out.stem}.part{out.suffix}')  # some writers go by the suffix
     _remove(part)
     try:
         if entries:
@@ -53,6 +55,8 @@ def check_replaceable(out: Path, entries: Sequence[str]) -> None:
 
 
 def _put_in_place(part: Path, out: Path) -> None:
+    if not part.exists():
+        return
     if not out.is_dir():
         part.replace(out)
         return

@@ -54,6 +54,21 @@ def test_a_result_that_cannot_be_written_is_said_before_the_work(command, tmp_pa
     assert capsys.readouterr().err.splitlines()[-1].startswith(f'error: --json {tmp_path}: not a file that can be')
 
 
+def test_what_replay_writes_is_named_by_its_option(tmp_path, capsys):
+    pytest.importorskip('rosbags', reason='bags need the extra `bags`')
+    pytest.importorskip('jinja2', reason='--report needs the extra `train`')
+    from recordings import room_messages, write_recording
+
+    bag = write_recording(tmp_path / 'walk', room_messages(2))
+    (tmp_path / 'note.txt').write_text('hello')
+    for options, problem in (
+        (['--report', str(tmp_path)], f'--report {tmp_path} holds the input {bag}'),
+        (['--out-bag', str(tmp_path / 'note.txt' / 'x.mcap')], f'--out-bag {tmp_path}/note.txt: not a folder'),
+    ):
+        assert cli.main(['replay', '--model', 'nonesuch', str(bag), *options]) == 1
+        assert capsys.readouterr().err.splitlines()[-1].startswith(f'error: {problem}')
+
+
 def test_a_plot_of_another_kind_is_said_before_the_work(tmp_path, capsys):
     pytest.importorskip('matplotlib', reason='--plot needs the extra `train`')
     assert cli.main(['benchmark', '--model', 'nonesuch', '--plot', str(tmp_path / 'cost.xyz')]) == 1

@@ -140,3 +140,19 @@ def test_what_cannot_be_is_one_clear_line(arguments, message, tmp_path, capsys, 
 def test_nothing_is_loaded_before_all_inputs_are_found(tmp_path, capsys):
     assert run(png(tmp_path / 'room.png'), tmp_path / 'missing.png', '--out', tmp_path / 'out') == 1
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_video_that_could_not_be_finished_leaves_the_old_one(tmp_path, capsys):
+    images, out = tmp_path / 'walk.mcap', tmp_path / 'out'
+    pytest.importorskip('rosbags', reason='bags need the extra `bags`')
+    from bags import raw, write_bag
+
+    broken = raw(image(1))
+    broken.step = 5
+    write_bag(images, [('/image', raw(image(0))), ('/image', broken)])
+    out.mkdir()
+    (out / 'walk_overlay_depth.mp4').write_text('an hour of work')
+    assert run(images, '--out', out) == 1
+    assert 'image 1 of /image: found step 5' in capsys.readouterr().err
+    assert written(out) == ['walk_overlay_depth.mp4']
+    assert (out / 'walk_overlay_depth.mp4').read_text() == 'an hour of work'

@@ -58,6 +58,13 @@ def test_what_was_killed_half_way_is_no_obstacle(tmp_path):
     assert names(tmp_path / 'out') == ['a']
 
 
+def test_a_file_that_is_not_written_leaves_the_old_one(tmp_path):
+    (tmp_path / 'x.mp4').write_text('old')
+    with written_aside(tmp_path / 'x.mp4') as part:
+        assert part.suffix == '.mp4'
+    assert (tmp_path / 'x.mp4').read_text() == 'old'
+
+
 def test_a_folder_with_anything_else_is_left_alone(tmp_path):
     write_folder(tmp_path / 'out', 'old')
     (tmp_path / 'out' / 'thesis.tex').write_text('precious')
