@@ -76,7 +76,7 @@ class Presentation:
         near, far = (float(np.float32(limit)) for limit in self.depth_range)
         if near <= depth.min() and depth.max() <= far:
             return depth
-        return np.where(cv2.inRange(depth, near, far), depth, np.float32(0))
+        return cv2.copyTo(depth, cv2.inRange(depth, near, far))
 
     def id_names(self) -> dict[int, str]:
         """Every published id and its name, the unknown ones too."""
