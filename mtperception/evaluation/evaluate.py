@@ -97,9 +97,13 @@ def evaluate(
     run = _Run(predictor, comparison)
     for index, name in enumerate(dataset.ids):
         try:
-            run.add(index, name, dataset[index])
+            sample = dataset[index]
         except ValueError as error:
             raise DatasetError(f'sample {name}: {error}: mend it or take its id off the list of the split') from error
+        try:
+            run.add(index, name, sample)
+        except ValueError as error:
+            raise ValueError(f'sample {name}: {error}') from error
         on_image(index + 1)
     if not run.images:
         raise DatasetError(

@@ -20,7 +20,7 @@ class Expert(Protocol):
     name: str
     """What it is called in the records of what it labelled."""
     sha256: str
-    """Of its weights: two experts with the same give the same annotations."""
+    """Of the file that decides what it is: two experts with the same give the same annotations."""
     tasks: tuple[str, ...]
     """What it knows, among `card.TASKS`."""
     label_space: LabelSpace

@@ -63,7 +63,8 @@ def open_images(root: Path, split: str) -> ImageSet:
     if (root / LAYOUT).exists():
         ids = tuple(Folder(root, split).ids)  # which checks the layout, too
         layout = json.loads((root / LAYOUT).read_text(encoding='utf-8'))
-        name = split if (root / f'{split}.txt').is_file() else Path(split).stem
+        path = Path(split)
+        name = path.name if (root / f'{split}.txt').is_file() else path.stem
         return ImageSet(root, name, ids, layout)
     if not root.is_dir():
         raise DatasetError(f'{root}: no such folder: expected images, or a data set with a {LAYOUT}')

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mtperception.card import WEIGHTS
+from mtperception.card import CARD, sha256
 from mtperception.experts.expert import ExpertError, ExpertOptions
 from mtperception.predictor import Predictor
 from mtperception.types import Intrinsics, Prediction
@@ -29,7 +29,7 @@ class ModelExpert:
         self._predictor = Predictor(model, options.backend, options.device, options.precision)
         card = self._predictor.card
         self.name = card.name
-        self.sha256 = card.sha256[WEIGHTS]
+        self.sha256 = sha256(self._predictor.model.path / CARD)  # which has those of all other files
         self.tasks = card.tasks
         self.label_space = self._predictor.label_space
         self.gives_confidence = 'segmentation' in card.tasks

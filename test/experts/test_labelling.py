@@ -153,6 +153,18 @@ def test_one_expert_after_another(tmp_path, expert):
     np.testing.assert_array_equal(sample.labels, expert(image(0), None).labels)
 
 
+def test_a_split_that_is_a_path_gives_a_list_of_its_name(tmp_path, expert):
+    source = make_source(tmp_path / 'source', 2)
+    (source / 'lists').mkdir()
+    (source / 'train.txt').rename(source / 'lists' / 'v1.2.txt')
+    listed = (source / 'lists' / 'v1.2.txt').read_text()
+    for split in ('lists/v1.2', str(source / 'lists' / 'v1.2'), str(source / 'lists' / 'v1.2.txt')):
+        label(source, expert, tmp_path / 'out', split=split)
+        assert len(Folder(tmp_path / 'out', 'v1.2')) == 2
+        (tmp_path / 'out' / 'v1.2.txt').unlink()
+    assert (source / 'lists' / 'v1.2.txt').read_text() == listed
+
+
 def test_two_splits_in_one_folder(tmp_path, expert):
     source = make_source(tmp_path / 'source')
     (source / 'val.txt').write_text('002\n')
