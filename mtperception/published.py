@@ -79,7 +79,8 @@ def _read(checkpoint: Path, network: str) -> joint_lw_refinenet.PublishedLayout:
         content = torch.load(checkpoint, map_location='cpu', weights_only=True)
         return READERS[network](content['state_dict'])
     except (RuntimeError, EOFError, KeyError, TypeError, AttributeError, ValueError, pickle.UnpicklingError) as error:
-        reason = f'{type(error).__name__}: {error}'.splitlines()[0]
+        # PyTorch's own reasons name options that are not ours, and advise to run what a stranger wrote.
+        reason = f': {error}' if isinstance(error, ValueError) else ''
         raise CheckpointError(
-            f"{checkpoint}: not a published checkpoint (expected a file of torch.save({{'state_dict': ...}})): {reason}"
+            f"{checkpoint}: not a published checkpoint (expected a file of torch.save({{'state_dict': ...}})){reason}"
         ) from error

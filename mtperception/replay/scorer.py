@@ -113,7 +113,13 @@ class Scorer:
         if truth is None or self._mapping is None or prediction.labels is None:
             return {}
         metrics = SegmentationMetrics(self._segmentation.num_classes)
-        metrics.update(self._mapping.table[prediction.labels], truth)
+        try:
+            metrics.update(self._mapping.table[prediction.labels], truth)
+        except ValueError as error:
+            raise ValueError(
+                f'recorded labels as classes of {self._truth_space.name}: {error}: expected another label offset or '
+                'another label space'
+            ) from error
         self._segmentation.merge(metrics)
         return metrics.compute()
 

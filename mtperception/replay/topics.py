@@ -68,6 +68,8 @@ def choose_topics(reader: 'AnyReader', request: TopicRequest) -> Topics:
     image = _asked_for(reader, request.image, DECODERS) or choose_image_topic(reader, own)
     info = _asked_for(reader, request.camera_info, [CAMERA_INFO]) or _camera_info(reader, image, own)
     depth = _asked_for(reader, request.depth, DECODERS) or _depth(reader, image, own)
+    if image in (depth, request.labels):
+        raise SourceError(f'topic {image}: asked for as the images and as their truth: expected two topics')
     poses = [*topics_of(reader, [ODOMETRY]), *topics_of(reader, [POSE]), '']
     return Topics(
         image=image,

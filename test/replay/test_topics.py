@@ -129,3 +129,9 @@ def test_a_topic_of_another_type_is_an_error(chosen):
 def test_a_bag_without_images_is_an_error_that_lists_what_is_there(chosen):
     with pytest.raises(SourceError, match=r'no topic with images for the eye.*found /odom \(nav_msgs/msg/Odometry\)'):
         chosen(('/odom', odometry(translation(), 0)))
+
+
+@pytest.mark.parametrize('role', ['depth', 'labels'])
+def test_an_image_is_not_its_own_truth(chosen, role):
+    with pytest.raises(SourceError, match='topic /a: asked for as the images and as their truth'):
+        chosen(('/a', image(COLOR, 0)), image='/a', **{role: '/a'})
