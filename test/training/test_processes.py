@@ -28,7 +28,8 @@ def config(room_data):
         data=parts,
         batch_norm='frozen',
         weighting=ChoiceConfig('uncertainty'),
-        optimizer=OptimizerConfig(clip_norm=5.0),
+        # AdamW divides gradients by their size: without this, those that are only rounding would make whole steps.
+        optimizer=OptimizerConfig(options={'eps': 1e-5}, clip_norm=5.0),
         epochs=4,
     )
 
@@ -64,7 +65,7 @@ def test_two_processes_equal_one(config, tmp_path):
         assert before.keys() == after.keys()
         difference = max(float((x - after[name]).abs().max()) for name, x in before.items())
         print(f'{kind}: largest difference {difference:.2e}')
-        assert difference < 1e-4
+        assert difference < 1e-5
     assert len(history(two)) == 4
     for first, second in zip(history(one), history(two), strict=True):
         assert second['losses'] == pytest.approx(first['losses'], rel=1e-4)
