@@ -109,7 +109,10 @@ def test_depth_does_not_depend_on_how_often_it_is_asked(small):
     """Scaling in place must not reach what a backend keeps."""
     image = room(160, 120)
     small.depth_scale = 3.0
-    assert np.array_equal(small(image).depth, small(image).depth)
+    first = small(image).depth
+    kept = first.copy()
+    assert np.array_equal(small(image).depth, kept)
+    assert np.array_equal(first, kept)
 
 
 @pytest.mark.parametrize(
@@ -184,3 +187,14 @@ def test_a_batch_equals_its_images_one_by_one(small):
 def test_images_of_different_working_sizes_do_not_make_a_batch(small):
     with pytest.raises(ValueError, match='expected one size'):
         small.predict([room(160, 120), room(100, 50)], [None, None])
+
+
+def test_enlarged_normals_are_unit_vectors(three_task_model):
+    predictor = Predictor(three_task_model, 'onnxruntime', 'cpu', network_size=(60, 40))
+    image = np.random.default_rng(0).integers(0, 256, (100, 150, 3), np.uint8)
+    assert np.linalg.norm(predictor(image).normals, axis=2) == pytest.approx(1, abs=1e-5)
+
+
+def test_half_a_network_size_is_none():
+    predictor = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu', network_size=(320, 0))
+    assert predictor.working_size(640, 480) == (480, 360)

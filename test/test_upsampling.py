@@ -104,3 +104,9 @@ def test_upsample_of_every_so_manieth_pixel(stride):
     x = torch.rand(2, 5, 6, 9, generator=torch.Generator().manual_seed(0))
     expected = interpolate(x, (25, 34))[..., stride // 2 :: stride, stride // 2 :: stride]
     torch.testing.assert_close(upsample(x, (25, 34), stride), expected)
+
+
+def test_a_tie_of_classes_that_are_not_upsampled_together():
+    logits = torch.zeros(1, 20, 3, 4)
+    logits[:, [3, 12]] = 1
+    assert running_argmax(logits, (6, 8)).unique().tolist() == [3]

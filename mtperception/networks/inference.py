@@ -86,7 +86,7 @@ def _is_thin(convolution: nn.Conv2d) -> bool:
     """Whether it is a plain 3x3 convolution to a few channels."""
     return (
         _geometry(convolution) == ((3, 3), (1, 1), (1, 1), (1, 1))
-        and convolution.groups == 1
+        and (convolution.groups, convolution.padding_mode) == (1, 'zeros')
         and convolution.out_channels <= FEW_CHANNELS < convolution.in_channels
     )
 

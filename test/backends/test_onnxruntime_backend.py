@@ -1,5 +1,6 @@
 """ONNX Runtime's buffers are the caller's arrays, and engines are kept by all that they depend on."""
 
+import os
 import shutil
 import string
 import subprocess
@@ -104,6 +105,8 @@ def test_cuda_libraries_of_pip_are_found_without_pytorch(model, device):
     """Their folders are unknown to the system's loader; PyTorch would have loaded them, had it been imported."""
     if not hasattr(onnxruntime, 'preload_dlls') or find_spec('nvidia') is None:
         pytest.skip("needs ONNX Runtime 1.21 and pip's CUDA libraries")
+    if find_spec('nvidia.cu13' if onnxruntime.cuda_version.startswith('13.') else 'nvidia.cublas') is None:
+        pytest.skip(f'needs the libraries of CUDA {onnxruntime.cuda_version}, for which ONNX Runtime was built')
     code = (
         'import sys\n'
         'from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend\n'
@@ -132,3 +135,19 @@ def test_options_are_data():
         if name is not None
     }
     assert places == {'device', 'engines', 'cache', 'fp16'}
+
+
+def test_providers_are_of_the_device_and_the_precision(model):
+    (name, options), _ = OnnxRuntimeBackend(model, 'cuda:1', 'fp32')._providers((1, 48, 64))
+    assert (name, options) == ('CUDAExecutionProvider', {'device_id': '1', 'use_tf32': '0'})
+    for precision, switched in (('fp16', 'True'), ('fp32', 'False')):
+        (_, options), *_ = OnnxRuntimeBackend(model, 'tensorrt:2', precision)._providers((1, 48, 64))
+        assert (options['device_id'], options['trt_fp16_enable']) == ('2', switched)
+
+
+def test_threads_are_those_of_the_process(model, monkeypatch):
+    """Not of the machine: a container may have fewer."""
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {0})
+    monkeypatch.setattr(os, 'cpu_count', lambda: 64)
+    session = OnnxRuntimeBackend(model, 'cpu', 'fp32')._open_session((1, 48, 64))
+    assert session.get_session_options().intra_op_num_threads == 1

@@ -139,3 +139,85 @@ def test_a_damaged_file_is_caught_by_its_sum(model, tmp_path):
     (copy / GRAPH).write_bytes(content)
     with pytest.raises(ModelError, match=r'model\.onnx: not the file that the card names'):
         open_model(copy)
+
+
+def swapped_channels(name):
+    """The loader of a backend that takes red for blue."""
+    real = BACKENDS[name]
+
+    def load(*arguments):
+        backend = real(*arguments)
+        run = backend.run
+        backend.run = lambda images: run(images[..., ::-1].copy())
+        return backend
+
+    return load
+
+
+def broken(*_):
+    raise RuntimeError('no plugin for the CPU')
+
+
+@pytest.mark.parametrize(
+    ('loader', 'reason'),
+    [(swapped_channels('openvino'), 'openvino on cpu: self-test'), (broken, 'RuntimeError: no plugin for the CPU')],
+    ids=['wrong', 'broken'],
+)
+def test_auto_passes_over_a_backend_that_is(loader, reason, monkeypatch, caplog):
+    monkeypatch.setitem(BACKENDS, 'openvino', loader)
+    with caplog.at_level(logging.INFO):
+        assert open_backend(open_model('nyuv2_indoor')).name == 'onnxruntime'
+    assert reason in caplog.text
+
+
+def test_a_backend_that_fails_its_self_test_is_closed(monkeypatch):
+    closed = []
+    wrong = swapped_channels('onnxruntime')
+
+    def load(*arguments):
+        backend = wrong(*arguments)
+        backend.close = lambda: closed.append(backend)
+        return backend
+
+    monkeypatch.setitem(BACKENDS, 'onnxruntime', load)
+    with pytest.raises(SelfTestError):
+        open_backend(open_model('nyuv2_indoor'), 'onnxruntime', 'cpu')
+    assert len(closed) == 1
+
+
+def test_the_self_test_is_as_strict_as_the_precision(monkeypatch):
+    seen = []
+    monkeypatch.setattr(selection, 'run_self_test', lambda path, run, precision: seen.append(precision))
+    for precision in ('auto', 'bf16'):
+        open_backend(open_model('nyuv2_indoor'), 'torch', 'cpu', precision)
+    assert seen == ['fp32', 'bf16']
+
+
+def test_what_auto_asks_for_on_a_machine_with_a_gpu(monkeypatch, tmp_path):
+    """TensorRT, which builds for minutes, only if it has an engine or is asked for."""
+    asked = []
+
+    def refusing(name):
+        def load(model, device, precision):
+            asked.append((name, device))
+            raise BackendUnavailableError(name)
+
+        return load
+
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    monkeypatch.setattr(selection, 'cuda_device_count', lambda: 1)
+    for name in BACKENDS:
+        monkeypatch.setitem(BACKENDS, name, refusing(name))
+    model = open_model('nyuv2_indoor')
+    with pytest.raises(BackendUnavailableError, match='no engine built yet'):
+        open_backend(model)
+    on_cpu = [('openvino', 'cpu'), ('onnxruntime', 'cpu'), ('torch', 'cpu')]
+    assert asked == [('torch', 'cuda:0'), ('onnxruntime', 'cuda:0'), *on_cpu]
+    asked.clear()
+    with pytest.raises(BackendUnavailableError):
+        open_backend(model, device='tensorrt')
+    assert asked == [('onnxruntime', 'tensorrt:0')]
+
+
+def test_the_number_of_a_device_is_kept():
+    assert selection._candidates('torch', 'cuda:1') == [('torch', 'cuda:1')]

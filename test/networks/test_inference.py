@@ -122,3 +122,12 @@ def test_a_batch_norm_that_follows_no_convolution_stays():
     folded = fold_batch_norm(layers)
     assert [type(module) for module in folded] == [nn.BatchNorm2d, nn.Conv2d, nn.ReLU, nn.BatchNorm2d]
     assert torch.equal(outputs(folded, x), outputs(layers.eval(), x))
+
+
+@pytest.mark.parametrize('options', [{'groups': 2}, {'padding_mode': 'reflect'}], ids=['grouped', 'reflecting'])
+def test_thin_convolutions_of_other_kinds_stay(options):
+    network = nn.Sequential(nn.Conv2d(8, 2, 3, padding=1, **options)).eval()
+    x = torch.randn(1, 8, 6, 7, generator=torch.Generator().manual_seed(0))
+    exported = for_export(network)
+    assert type(exported[0]) is nn.Conv2d
+    assert torch.equal(exported(x), network(x))

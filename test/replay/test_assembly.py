@@ -31,3 +31,10 @@ def test_several_topics():
 def test_what_never_comes_is_missing_at_the_end():
     assembly = Assembly('image', {'depth': {0: 0, 1: 1}})
     assert joined(assembly, ('image', 'a'), ('image', 'b'), ('depth', 'x')) == [(0, 'a', {'depth': 'x'}), (1, 'b', {})]
+
+
+def test_what_nobody_waits_for_is_let_go():
+    assembly = Assembly('image', {'depth': {0: 1}})
+    for topic in ('image', 'depth', 'depth', 'depth'):
+        list(assembly.add(topic, topic))
+    assert assembly._held == {}

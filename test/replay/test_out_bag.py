@@ -2,10 +2,17 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+from bags import STORE
+from recordings import transforms, translation
+from rosbags.rosbag2 import Writer
+
+from mtperception.card import open_model
+from mtperception.replay.out_bag import quality_of_service
 
 pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 
@@ -226,3 +233,22 @@ def test_what_is_not_complete_is_not_left(predictor, bag, tmp_path):
     ):
         replay(predictor, recording, on_message=recorder.message, listeners=[recorder.frame, fail])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_quality_of_service_of_the_recording_is_kept(tmp_path):
+    """Else a static transform would come too early for who is late."""
+    kind, model, latched = 'tf2_msgs/msg/TFMessage', open_model('nyuv2_indoor'), quality_of_service(1, latched=True)
+    with Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        connection = writer.add_connection('/tf_static', kind, typestore=STORE, offered_qos_profiles=[latched])
+        writer.write(connection, 1, STORE.serialize_cdr(transforms(('a', 'b', translation(), 0)), kind))
+    predictor = SimpleNamespace(card=model.card, label_space=model.label_space)
+    with (
+        AnyReader([tmp_path / 'bag']) as reader,
+        recorded_bag(tmp_path / 'out', tmp_path / 'bag', predictor, []) as recorder,
+    ):
+        for connection, received_ns, data in reader.messages():
+            recorder.message(reader, connection, received_ns, data)
+        (expected,) = connection.ext.offered_qos_profiles
+    with AnyReader([tmp_path / 'out']) as reader:
+        (connection,) = [each for each in reader.connections if each.topic == '/tf_static']
+        assert connection.ext.offered_qos_profiles == [expected]

@@ -1,5 +1,8 @@
 """Bags as frames: everything in order, nothing dropped, and what is wrong is said."""
 
+import sqlite3
+from contextlib import closing
+
 import numpy as np
 import pytest
 
@@ -20,6 +23,7 @@ from recordings import (
     depth_compressed_32f,
     image,
     info,
+    odometry,
     png_bytes,
     posestamped,
     room_messages,
@@ -270,3 +274,21 @@ def test_a_ros_1_bag_is_an_error_that_says_how_to_convert_it(tmp_path):
     (tmp_path / 'old.bag').write_bytes(b'#ROSBAG V2.0\n')
     with pytest.raises(SourceError, match='rosbags-convert'):
         Recording(tmp_path / 'old.bag')
+
+
+def test_an_image_without_a_stamp_has_the_time_of_its_reception(tmp_path):
+    path = write_recording(tmp_path / 'bag', [(IMAGE, image(np.zeros((2, 4, 3), np.uint8), 0))])
+    with Recording(path) as recording:
+        (frame,) = recording.frames()
+    assert frame.stamp_ns == frame.received_ns == 10**12
+
+
+def test_a_damaged_pose_is_told_and_takes_no_image_along(tmp_path):
+    pixels = image(np.zeros((2, 4, 3), np.uint8), 10**12)
+    path = write_recording(tmp_path / 'bag', [(IMAGE, pixels), ('/odom', odometry(translation(), 10**12))])
+    with closing(sqlite3.connect(path / 'bag.db3')) as database:
+        database.execute('UPDATE messages SET data = substr(data, 1, 20) WHERE id = 2')
+        database.commit()
+    with Recording(path) as recording:
+        assert len(list(recording.frames())) == 1
+        assert any(note.startswith('/odom: ') for note in recording.notes)

@@ -108,3 +108,10 @@ def test_two_calibrations_of_one_camera_are_one_view():
 def test_labels_keep_their_classes_when_resized():
     labels = np.array([[1, 9]], np.uint8)
     np.testing.assert_array_equal(resize_nearest(labels, (6, 1)), [[1, 1, 1, 9, 9, 9]])
+
+
+@pytest.mark.parametrize(('fy', 'cy'), [(110.0, 14.5), (100.0, 16.0)])
+def test_views_that_differ_in_their_rows_alone_are_not_the_same(fy, cy):
+    camera = Intrinsics(100.0, 100.0, 19.5, 14.5, 40, 30)
+    assert is_same_view(camera, camera)
+    assert not is_same_view(camera, Intrinsics(100.0, fy, 19.5, cy, 40, 30))

@@ -130,7 +130,6 @@ def test_labels_of_a_coarser_space(predictor, tmp_path):
     with Recording(write_recording(tmp_path / 'bag', messages), TopicRequest(labels=LABELS)) as recording:
         result = replay(predictor, recording, truth_space=load_label_space('nyuv2_13'))
     assert len(result.iou) == 13
-    assert 0 <= result.summary()['pixel_accuracy'] <= 1
 
 
 def test_a_class_too_many_names_the_image(predictor, tmp_path):

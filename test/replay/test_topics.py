@@ -135,3 +135,8 @@ def test_a_bag_without_images_is_an_error_that_lists_what_is_there(chosen):
 def test_an_image_is_not_its_own_truth(chosen, role):
     with pytest.raises(SourceError, match='topic /a: asked for as the images and as their truth'):
         chosen(('/a', image(COLOR, 0)), image='/a', **{role: '/a'})
+
+
+def test_the_camera_of_the_images_is_not_that_of_the_depth(chosen):
+    topics = chosen(('/c/image', image(COLOR, 0)), ('/c/camera_info', info(CAMERA)), ('/d/image', depth_16u(METERS, 0)))
+    assert (topics.depth, topics.depth_camera_info) == ('/d/image', '')

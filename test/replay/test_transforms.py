@@ -38,6 +38,14 @@ class TestTrajectory:
     def test_quaternions_of_other_sign_are_the_same_rotation(self):
         straight = Trajectory([0, 100], np.array([[0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, -1.0]]))
         np.testing.assert_allclose(straight.at(30), np.eye(4), atol=1e-12)
+        half = np.sqrt(0.5)
+        quarter_turn = Trajectory([0, 100], np.array([[0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, -half, -half]]))
+        np.testing.assert_allclose(quarter_turn.at(50)[:2, 0], [half, half])
+
+    def test_turns_evenly(self):
+        half, angle = np.sqrt(0.5), np.radians(22.5)
+        quarter_turn = Trajectory([0, 100], np.array([[0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, half, half]]))
+        np.testing.assert_allclose(quarter_turn.at(25)[:2, 0], [np.cos(angle), np.sin(angle)])
 
     def test_at_its_ends(self):
         np.testing.assert_allclose(self.poses().at(0), np.eye(4))
@@ -93,3 +101,17 @@ class TestTransformTree:
         tree.add(transforms(('a', 'b', translation(x=1), 0), ('b', 'a', translation(x=1), 0)), static=True)
         assert tree.find('a', 'c', None) is None
         assert tree.root('a') in ('a', 'b')
+
+
+def test_stamps_have_nanoseconds():
+    tree = TransformTree()
+    for x, stamp_ns in ((0.0, 0), (1.0, 500_000_000)):
+        tree.add(transforms(('odom', 'base', translation(x=x), stamp_ns)), static=False)
+    np.testing.assert_allclose(tree.find('odom', 'base', 250_000_000)[:3, 3], [0.5, 0, 0])
+
+
+def test_the_newest_static_transform_counts():
+    tree = TransformTree()
+    for x in (1.0, 2.0):
+        tree.add(transforms(('a', 'b', translation(x=x), 0)), static=True)
+    assert tree.find('a', 'b', None)[0, 3] == 2

@@ -88,3 +88,9 @@ def test_what_comes_very_near_stays_bounded(distance):
     depth[15, 20] = 1
     warp = warp_depth(depth, CAMERA, CAMERA, translation(z=distance - 1))
     assert np.count_nonzero(warp.depth == np.float32(distance)) <= 64
+
+
+def test_a_camera_whose_pixels_are_not_square():
+    camera = Intrinsics(100.0, 50.0, 19.5, 14.5, 40, 30)
+    depth = np.random.default_rng(0).uniform(1, 9, (30, 40)).astype(np.float32)
+    np.testing.assert_array_equal(warp_depth(depth, camera, camera, np.eye(4)).depth, depth)
