@@ -109,3 +109,17 @@ def test_a_short_image_is_refused():
     message.data = message.data[:-1]
     with pytest.raises(RefusedImageError, match='found 11 bytes, expected 12'):
         image_to_depth(message)
+
+
+def test_big_endian_floats_and_other_names_of_integers():
+    message = image(np.array([[1.5]], '>f4'), 0, '32FC1')
+    message.is_bigendian = 1
+    assert image_to_depth(message)[0, 0] == 1.5
+    assert image_to_depth(image(np.array([[1500]], np.uint16), 0, 'mono16'))[0, 0] == 1.5
+
+
+def test_rows_too_short_for_their_pixels_are_refused():
+    message = image(np.zeros((2, 3), np.uint16), 0, '16UC1')
+    message.width = 4
+    with pytest.raises(RefusedImageError, match='found step 6, expected 8'):
+        image_to_depth(message)

@@ -30,3 +30,9 @@ def test_colours_are_no_ids():
         image_to_labels(image(np.zeros((2, 2, 3), np.uint8), 0), 1)
     with pytest.raises(RefusedImageError, match='one channel of 8 bits'):
         compressed_to_labels(compressed(png_bytes(np.zeros((2, 2, 3), np.uint8)), 0, 'png'), 1)
+
+
+def test_padded_rows():
+    message = image(np.array([[1, 2, 9], [3, 4, 9]], np.uint8), 0, 'mono8')
+    message.width = 2
+    np.testing.assert_array_equal(image_to_labels(message, 0), [[1, 2], [3, 4]])

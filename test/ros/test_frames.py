@@ -2,11 +2,14 @@
 
 import time
 from collections import defaultdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import rclpy
+from builtin_interfaces.msg import Time
 from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from mtperception.predictor import Predictor
@@ -15,6 +18,7 @@ from mtperception.ros.camera import Camera
 from mtperception.ros.conversions import rgb8_image
 from mtperception.ros.frames import Frame, FrameProcessor
 from mtperception.ros.qos import QosWarnings
+from mtperception.types import Prediction
 
 
 class Rig:
@@ -205,3 +209,40 @@ def test_all_batch_sizes_are_prepared_with_a_size(node, predictor):
     rig = Rig(node, predictor, ['a'])
     rig.processor.handle([rig.frame('a', 32, 24)[0]])
     assert [predictor.backend.is_prepared(batch, 24, 32) for batch in (1, 2, 3, 4)] == [True, True, False, True]
+
+
+def test_the_stamp_of_a_frame_is_in_nanoseconds():
+    message = Image(header=Header(stamp=Time(sec=12, nanosec=345678901)))
+    assert Frame(None, message, None, 0.0).stamp_ns == 12_345_678_901
+
+
+def test_where_the_time_of_a_frame_goes(node, predictor):
+    """Of a backend that says 9 ms, in a predictor that takes 20, before a publisher that takes 10."""
+    rig = Rig(node, predictor, [''])
+
+    def predict(images, intrinsics):
+        time.sleep(0.02)
+        said = {'resize': 1.0, 'upload': 2.0, 'inference': 3.0, 'download': 4.0}
+        return [Prediction(labels=np.zeros((2, 2), np.uint8), latency_ms=said)]
+
+    stub = SimpleNamespace(
+        predict=predict, batches=lambda sizes: [[0]], is_prepared=lambda *size: True, prepare=lambda *size: None
+    )
+    rig.cameras[''].publishers.publish = lambda products, header: time.sleep(0.01)
+    FrameProcessor(stub, lambda: None, node.get_logger()).handle([rig.frame('', 64, 48)[0]])
+    (stages,) = rig.cameras[''].monitor.ledger._frames
+    assert stages['overhead'] == pytest.approx(stages['total'] - 9)
+    assert stages['convert'] >= 20 - 9
+    assert stages['publish'] >= 10
+    assert stages['convert'] + 9 + stages['publish'] <= stages['total']
+
+
+def test_a_preparation_is_said_while_it_lasts(node, predictor, monkeypatch):
+    rig = Rig(node, predictor, [''])
+    said = []
+    prepare = predictor.prepare
+    monkeypatch.setattr(predictor, 'prepare', lambda *size: said.append(rig.processor.preparing) or prepare(*size))
+    for _ in range(2):
+        rig.processor.handle([rig.frame('', 62, 46)[0]])
+    assert said == [True, False]
+    assert not rig.processor.preparing

@@ -220,3 +220,23 @@ def test_each_camera_has_its_own_statuses_and_the_model_one(clock, predictor):
     messages = {s.name: s.message for s in array.status}
     assert messages['/perception: rear: processing'] == 'idle: no subscribers'
     assert messages['/perception: front: processing'] == 'waiting for images'
+
+
+def test_figures_are_of_what_they_are_called(monitor, clock, predictor):
+    for total in range(1, 102):
+        monitor.receive(0)
+        if total % 4 == 0:
+            monitor.answer()
+        monitor.ledger.add({'total': float(total)})
+        clock.now += 0.1
+    report = diagnostic_array('/n', [Stream('', monitor, True)], predictor, 0)
+    values = {
+        status.name.rpartition(' ')[2]: {pair.key: pair.value for pair in status.values} for status in report.status
+    }
+    assert float(values['input']['rate [Hz]']) == pytest.approx(10, rel=0.1)
+    assert float(values['processing']['output rate [Hz]']) == pytest.approx(2.5, rel=0.1)
+    assert [values['processing'][f'total {name} [ms]'] for name in ('p50', 'p99', 'max')] == [
+        '51.00',
+        '100.00',
+        '101.00',
+    ]

@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from live import LATCHED, active_node, endpoints, pixels
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -230,6 +231,23 @@ def test_depth_follows_the_focal_length(node, changed, answers, frame, predictio
     (message,) = peer.ask(frame.image, 'depth/image')
     found = np.nanmedian(pixels(message, np.float32)) / np.median(prediction.depth)
     assert found == pytest.approx(389.145 / FX, rel=0.02)
+
+
+def test_depth_is_scaled_as_asked(node, changed, answers, frame, prediction):
+    _, peer = node
+    changed(depth_scale=0.5)
+    (message,) = peer.ask(frame.image, 'depth/image', intrinsics=frame.intrinsics)
+    found = pixels(message, np.float32)
+    valid = ~np.isnan(found)
+    assert valid.mean() > 0.5
+    np.testing.assert_allclose(found[valid], prediction.depth[valid] / 2, rtol=1e-5)
+
+
+def test_a_rate_that_is_not_reached_is_a_warning(node, changed, answers, frame):
+    _, peer = node
+    changed(min_output_rate=1000.0)
+    peer.ask(frame.image, 'depth/image')
+    peer.spin_until(lambda: peer.status('processing')[0] == DiagnosticStatus.WARN, 'the warning')
 
 
 def test_another_size_in_mid_stream(node, answers):
