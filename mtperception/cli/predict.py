@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -79,8 +79,10 @@ class PredictionWriter:
 
     def _write_video(self, source: Source, text: str) -> Iterator[None]:
         name = self._unique(Path(text).stem, text)
+        path = self._out / f'{name}_overlay_depth.mp4'
+        # Of a stream without an end, whatever there is when it is interrupted is the result.
         with (
-            written_aside(self._out / f'{name}_overlay_depth.mp4') as part,
+            written_aside(path) if source.count else nullcontext(path) as part,
             VideoWriter(part, source.rate) as video,
         ):
             for frame in source:

@@ -8,7 +8,7 @@ from mtperception.interface.message import COMPRESSED_IMAGE, IMAGE, Message, as_
 
 JPEG_QUALITY = 80
 """For viewers over a network: about half the bytes of OpenCV's default of 95."""
-NEAREST = float(np.finfo(np.float32).tiny)
+SMALLEST_DEPTH = float(np.finfo(np.float32).tiny)
 """The smallest depth that is not 0."""
 
 _LAYOUTS = {
@@ -35,7 +35,7 @@ def depth_image_32fc1(depth: np.ndarray) -> Message:
     if depth.min() > 0:
         return _image(depth, '32FC1')
     published = np.full_like(depth, np.nan)
-    cv2.copyTo(depth, cv2.inRange(depth, NEAREST, np.inf), published)
+    cv2.copyTo(depth, cv2.inRange(depth, SMALLEST_DEPTH, np.inf), published)
     return _image(published, '32FC1')
 
 

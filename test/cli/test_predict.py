@@ -1,14 +1,18 @@
 """`mtperception predict` writes what `Predictor` says, and never one result over another."""
 
 import json
+from itertools import cycle
 
 import cv2
 import numpy as np
 import pytest
+from videos import read_video
 
 from mtperception import cli
+from mtperception.cli.predict import PredictionWriter
 from mtperception.media import VideoWriter, write_image
 from mtperception.predictor import Predictor
+from mtperception.sources import SourceOptions, open_source
 from mtperception.types import Intrinsics
 from mtperception.visualization import colorize_depth, overlay
 
@@ -156,3 +160,19 @@ def test_a_video_that_could_not_be_finished_leaves_the_old_one(tmp_path, capsys)
     assert 'image 1 of /image: found step 5' in capsys.readouterr().err
     assert written(out) == ['walk_overlay_depth.mp4']
     assert (out / 'walk_overlay_depth.mp4').read_text() == 'an hour of work'
+
+
+def test_a_stream_without_an_end_keeps_what_it_has(tmp_path, predictor):
+    """Ctrl-C is its end, as that of a webcam."""
+
+    class Camera:
+        is_stream, rate, count = True, 10.0, None
+
+        def __iter__(self):
+            return cycle(open_source('synthetic', SourceOptions(width=64, height=48)))
+
+    writing = PredictionWriter(predictor, tmp_path, maps=False).write({'webcam:0': Camera()})
+    next(writing)
+    next(writing)
+    writing.close()
+    assert len(read_video(tmp_path / 'webcam:0_overlay_depth.mp4')[0]) == 2
