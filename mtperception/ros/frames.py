@@ -11,7 +11,7 @@ import rclpy
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from mtperception.backends import BackendUnavailableError
+from mtperception.backends.backend import BackendUnavailableError, PreparationError
 from mtperception.interface.presentation import Presentation
 from mtperception.interface.products import Products
 from mtperception.predictor import Predictor
@@ -85,7 +85,7 @@ class FrameProcessor:
         self._logger = logger
         self.preparing = False
         self.prepared_at = float('-inf')
-        self._failures: dict[tuple[int, int], tuple[float, BackendUnavailableError]] = {}
+        self._failures: dict[tuple[int, int], tuple[float, str]] = {}
 
     def handle(self, frames: Sequence[Frame]) -> None:
         """Answer what has arrived, one frame of each camera at most; those of a size run together.
@@ -162,15 +162,16 @@ class FrameProcessor:
             self._predictor.prepare(width, height)
             return
         if (width, height) in self._failures:
-            failed_at, failure = self._failures[width, height]
+            failed_at, reason = self._failures[width, height]
             if time.monotonic() - failed_at < RETRY_AFTER_S:
-                raise failure.with_traceback(None)
+                raise PreparationError(reason)
+            del self._failures[width, height]
         self._logger.info(f'preparing for images of {width}x{height}')
         self.preparing = True
         try:
             self._predictor.prepare(width, height)
         except BackendUnavailableError as error:
-            self._failures[width, height] = time.monotonic(), error
+            self._failures[width, height] = time.monotonic(), str(error)  # the error itself would keep the image
             raise
         finally:
             self.prepared_at = time.monotonic()  # first: who sees that it is over is to see when

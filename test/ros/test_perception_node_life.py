@@ -144,6 +144,8 @@ def test_managed_by_hand(tmp_path, frame):
         def listens():
             return peer.node.count_subscribers(f'{peer.node.get_namespace()}/image') > 0
 
+        known = peer.node.get_node_names_and_namespaces
+        peer.spin_until(lambda: ('perception', peer.node.get_namespace()) in known(), 'the node in the graph')
         assert not offered()
         assert peer.transition('configure')
         assert peer.state() == 'inactive'
