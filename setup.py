@@ -65,7 +65,7 @@ EXTRAS = {
         'jinja2>=3.1',
         'matplotlib>=3.8',
     ],
-    'experts': ['ai-edge-litert>=2'],
+    'teachers': ['ai-edge-litert>=2'],
     'openvino': ['openvino>=2024.4'],
     'ros': ros_wheels('jazzy'),
     'ros-kilted': ros_wheels('kilted'),

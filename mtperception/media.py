@@ -1,5 +1,6 @@
-"""Writing pictures and videos."""
+"""Pictures and videos: the order of their files, and writing them."""
 
+import re
 from pathlib import Path
 from types import TracebackType
 
@@ -12,6 +13,11 @@ SLOWEST, FASTEST = 0.1, 600.0
 """Images per second. The clock of an MPEG-4 video counts up to 65535 steps in a second."""
 LONGEST_STILL = 10.0
 """Seconds. After a longer gap between two images a video goes on at once: the stream was interrupted, not slow."""
+
+
+def by_number(name: str) -> list[tuple[str, int]]:
+    """Sort key that puts 9.png before 10.png."""
+    return [(text, int(digits or 0)) for text, digits in re.findall(r'(\D*)(\d*)', name)]
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

@@ -13,10 +13,8 @@ from mtperception.backends.backend import MAX_PREPARED_SHAPES, Maps, Preparation
 from mtperception.card import ModelCard, open_model
 from mtperception.geometry import focal_scale
 from mtperception.labels import LabelSpace
-from mtperception.types import Intrinsics, Prediction
+from mtperception.types import DEPTH_SCALE_MODES, OUTPUT_SIZES, Intrinsics, Prediction
 
-OUTPUT_SIZES = ('input', 'network')
-DEPTH_SCALE_MODES = ('focal', 'none')
 _log = logging.getLogger(__name__)
 
 

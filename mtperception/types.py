@@ -7,6 +7,10 @@ import numpy as np
 
 MAX_PIXELS = 4096 * 3072
 """Larger images are refused."""
+OUTPUT_SIZES = ('input', 'network')
+"""What size maps may have: the image's, or that of what the network saw."""
+DEPTH_SCALE_MODES = ('focal', 'none')
+"""Whether depth is scaled by the ratio of the camera's focal length to the training camera's."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def export(
     chosen = None if classes is None else class_slice(classes)
     with progress('exporting and comparing', None):
         try:
-            from mtperception.training.result import export_checkpoint
+            from mtperception.training.checkpoint_export import export_checkpoint
         except ImportError as error:
             raise ImportError(f'export needs PyTorch ({error}): pip install "mtperception[train]"') from error
         parity = export_checkpoint(checkpoint, out, chosen)

@@ -11,6 +11,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from mtperception.atomic_write import written_aside
 from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL, open_model
 from mtperception.cli.folders import make_folder
@@ -18,7 +19,6 @@ from mtperception.cli.progress import progress
 from mtperception.labels import DEFAULT_LABEL_OFFSET, LARGEST_ID, load_label_space
 from mtperception.predictor import Predictor
 from mtperception.sequences import FORMATS, LABEL_FORMATS, SEQUENCE_FORMATS, WriterOptions
-from mtperception.sequences.aside import written_aside
 from mtperception.sequences.export import Exported
 from mtperception.sequences.export import export_sequence as export
 from mtperception.sequences.klg import DEPTH_COMPRESSIONS, IMAGE_COMPRESSIONS

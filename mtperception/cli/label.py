@@ -10,9 +10,9 @@ import typer
 
 from mtperception.backends import BACKENDS, PRECISIONS
 from mtperception.cli.progress import progress
-from mtperception.experts import ExpertOptions, open_expert
-from mtperception.experts.image_set import open_images
-from mtperception.experts.labelling import KEY_OF_TASK, Request, label_images
+from mtperception.teachers import TeacherOptions, open_teacher
+from mtperception.teachers.image_set import open_images
+from mtperception.teachers.labelling import KEY_OF_TASK, Request, label_images
 
 Task = Enum('Task', {task: task for task in KEY_OF_TASK}, type=str)
 
@@ -48,9 +48,9 @@ def label(
     """
     wanted = Request(task.value if task else '', grouping, minimum_confidence)
     image_set = open_images(images.expanduser(), split)
-    options = ExpertOptions(label_space, backend, device, precision)
+    options = TeacherOptions(label_space, backend, device, precision)
     start = time.monotonic()
-    with closing(open_expert(model, options)) as expert, progress('labelling', len(image_set.ids)) as move:
+    with closing(open_teacher(model, options)) as expert, progress('labelling', len(image_set.ids)) as move:
         done = label_images(image_set, expert, out.expanduser(), wanted, move)
     kept = f', {done.kept} were there already' if done.kept else ''
     typer.echo(f'{out}: {done.labelled} images labelled in {time.monotonic() - start:.1f} s{kept}', err=True)

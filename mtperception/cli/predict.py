@@ -9,6 +9,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from mtperception.atomic_write import written_aside
 from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL
 from mtperception.cli.folders import check_apart, make_folder
@@ -16,7 +17,6 @@ from mtperception.cli.progress import progress
 from mtperception.geometry import depth_in_millimeters
 from mtperception.media import VideoWriter, write_image
 from mtperception.predictor import Predictor
-from mtperception.sequences.aside import written_aside
 from mtperception.sources import Frame, Source, open_source
 from mtperception.types import Prediction
 from mtperception.visualization import colorize_depth, overlay, side_by_side

@@ -16,19 +16,19 @@ from mtperception.backends import BACKENDS
 from mtperception.backends.backend import PRECISIONS
 from mtperception.card import DEFAULT_MODEL, open_model
 from mtperception.cli.folders import check_apart, make_folder, make_room_for
-from mtperception.cli.live import LivePlan, live_run
+from mtperception.cli.live_replay import LivePlan, live_run
 from mtperception.cli.progress import progress
 from mtperception.cli.session import INTERRUPTED, InterruptedRunError
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import Predictor
+from mtperception.recording.recording import TOLERANCE, Recording
+from mtperception.recording.topics import TopicRequest
 from mtperception.replay.alignment import ALIGNMENTS
 from mtperception.replay.depth_scores import AlignedMetrics
 from mtperception.replay.live import LiveComparison, LiveRun
 from mtperception.replay.out_bag import LEFT_OUT, BagRecorder, check_free, recorded_bag
-from mtperception.replay.recording import TOLERANCE, Recording
 from mtperception.replay.replay import replay as replay_recording
 from mtperception.replay.result import Replay
-from mtperception.replay.topics import TopicRequest
 
 
 def replay(

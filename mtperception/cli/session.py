@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mtperception.card import ModelDirectory, ModelError, open_model
-from mtperception.cli.processes import Parameters, Processes, processes
+from mtperception.cli.node_processes import Parameters, Processes, processes
 from mtperception.cli.progress import progress
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ def train(
     try:
         from mtperception.training.checkpoint import Checkpoint
         from mtperception.training.config import load_config
-        from mtperception.training.processes import process_group, rank
+        from mtperception.training.distributed import process_group, rank
         from mtperception.training.trainer import BEST, LAST, Trainer
     except ImportError as error:
         raise ImportError(f'training needs more ({error}): pip install "mtperception[train]"') from error

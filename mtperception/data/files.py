@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 
 from mtperception.data.dataset import DatasetError
+from mtperception.errors import SourceError
 from mtperception.labels import IGNORE_INDEX
 from mtperception.sources.images import read_rgb
-from mtperception.sources.source import SourceError
 
 
 def read_image(path: Path) -> np.ndarray:

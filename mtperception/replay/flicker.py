@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtperception.replay.warping import Warp, warp_depth
+from mtperception.recording.warping import Warp, warp_depth
 from mtperception.types import Intrinsics, Prediction
 
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from mtperception.decoding import image_to_depth, image_to_labels
-from mtperception.interface.outputs import Output, outputs_for
-from mtperception.interface.parameters import default_settings
-from mtperception.interface.presentation import Presentation
-from mtperception.interface.products import Products
+from mtperception.messages import image_to_depth, image_to_labels
+from mtperception.messages.outputs import Output, outputs_for
+from mtperception.messages.parameters import default_settings
+from mtperception.messages.presentation import Presentation
+from mtperception.messages.products import Products
 from mtperception.predictor import BackendPredictor
+from mtperception.recording.recording import RecordedFrame
+from mtperception.recording.survey import raw_header
 from mtperception.replay.out_bag import bag_message
-from mtperception.replay.recording import RecordedFrame
-from mtperception.replay.survey import raw_header
 from mtperception.types import Prediction
 
 COMPARED = ('depth/image', 'semantic/image')

@@ -8,14 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from mtperception.interface.message import Message
-from mtperception.interface.outputs import CLASSES, FRAME_DEPTH, LATCHED_DEPTH, classes, outputs_for
-from mtperception.interface.parameters import default_settings
-from mtperception.interface.presentation import Presentation
-from mtperception.interface.products import Products
+from mtperception.messages.message import Message
+from mtperception.messages.outputs import CLASSES, FRAME_DEPTH, LATCHED_DEPTH, classes, outputs_for
+from mtperception.messages.parameters import default_settings
+from mtperception.messages.presentation import Presentation
+from mtperception.messages.products import Products
 from mtperception.predictor import BackendPredictor
-from mtperception.replay.recording import RecordedFrame
-from mtperception.sources.bag_file import SUFFIXES
+from mtperception.recording.bag_file import SUFFIXES
+from mtperception.recording.recording import RecordedFrame
 from mtperception.types import Prediction
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from mtperception.errors import SourceError
 from mtperception.labels import LabelSpace
 from mtperception.predictor import BackendPredictor
-from mtperception.replay.recording import MessageListener, RecordedFrame, Recording
+from mtperception.recording.recording import MessageListener, RecordedFrame, Recording
 from mtperception.replay.result import DEFINITIONS, Replay
 from mtperception.replay.scorer import Scorer
-from mtperception.sources.source import SourceError
 from mtperception.types import Prediction
 
 PredictionListener = Callable[[RecordedFrame, Prediction], None]

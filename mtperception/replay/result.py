@@ -8,9 +8,9 @@ import numpy as np
 
 from mtperception.evaluation.depth_profile import DepthProfile
 from mtperception.labels import LabelSpace
+from mtperception.recording.recording import RecordedFrame
 from mtperception.replay.depth_scores import AlignedMetrics, FrameDepthScore
 from mtperception.replay.flicker import Flicker
-from mtperception.replay.recording import RecordedFrame
 from mtperception.types import Prediction
 
 DEFINITIONS = {

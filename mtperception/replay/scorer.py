@@ -13,9 +13,9 @@ from mtperception.evaluation.metrics import SegmentationMetrics
 from mtperception.hardware import describe_hardware
 from mtperception.labels import IGNORE_INDEX, LabelSpace
 from mtperception.predictor import BackendPredictor
+from mtperception.recording.recording import RecordedFrame
 from mtperception.replay.depth_scores import BANDS, AlignedMetrics, DepthScores
 from mtperception.replay.flicker import View, compensated_flicker, plain_flicker
-from mtperception.replay.recording import RecordedFrame
 from mtperception.replay.result import FrameResult, Replay, Shown
 from mtperception.types import Prediction
 

@@ -11,9 +11,9 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from mtperception.interface.images import jpeg_image, rgb8_image
-from mtperception.interface.message import COMPRESSED_IMAGE, IMAGE
-from mtperception.interface.outputs import Output
+from mtperception.messages.image_encoding import jpeg_image, rgb8_image
+from mtperception.messages.message import COMPRESSED_IMAGE, IMAGE
+from mtperception.messages.outputs import Output
 from mtperception.replay.live import Answers
 from mtperception.ros.conversions import MESSAGE_TYPES, ros_message
 

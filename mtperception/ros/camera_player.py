@@ -11,11 +11,12 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from mtperception.errors import SourceError
 from mtperception.ros.conversions import camera_info_from, rgb8_image
 from mtperception.ros.fixed_parameters import fixed, read_once
+from mtperception.ros.frame_counter import ACKNOWLEDGED, FrameCounter
 from mtperception.ros.process import ros_process, spinning
-from mtperception.ros.tally import ACKNOWLEDGED, Tally
-from mtperception.sources import Frame, SourceError, SourceOptions, open_source
+from mtperception.sources import Frame, SourceOptions, open_source
 from mtperception.sources.preloaded import Preloaded
 from mtperception.sources.timeline import timeline
 
@@ -60,7 +61,7 @@ class CameraPlayer(Node):
         reliable = QoSProfile(depth=5)
         self._images = self.create_publisher(Image, 'image', reliable)
         self._infos = self.create_publisher(CameraInfo, 'camera_info', reliable)
-        self._tally = Tally(self, 'published')
+        self._tally = FrameCounter(self, 'published')
 
     def play(self, stop: threading.Event) -> None:
         """Publish until the event is set, or the source ends and is not looped.

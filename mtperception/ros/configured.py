@@ -6,8 +6,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 
-from mtperception.interface.parameters import Settings
-from mtperception.interface.presentation import Presentation
+from mtperception.messages.parameters import Settings
+from mtperception.messages.presentation import Presentation
 from mtperception.predictor import Predictor
 from mtperception.ros.camera import Camera
 from mtperception.ros.diagnostics import Stream, diagnostic_array

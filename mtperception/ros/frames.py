@@ -12,8 +12,8 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mtperception.backends.backend import BackendUnavailableError, PreparationError
-from mtperception.interface.presentation import Presentation
-from mtperception.interface.products import Products
+from mtperception.messages.presentation import Presentation
+from mtperception.messages.products import Products
 from mtperception.predictor import Predictor
 from mtperception.ros.camera import Camera
 from mtperception.ros.conversions import (

@@ -10,7 +10,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from mtperception.interface.outputs import camera_topic
+from mtperception.messages.outputs import camera_topic
 from mtperception.ros.qos import OVERRIDES, QosWarnings
 
 OnImage = Callable[[Image | CompressedImage, CameraInfo | None], None]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mtperception.interface.presentation import Presentation
+from mtperception.messages.presentation import Presentation
 
 try:
     from vision_msgs.msg import LabelInfo, VisionClass

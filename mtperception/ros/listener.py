@@ -11,8 +11,8 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from mtperception.ros.fixed_parameters import fixed, read_once
+from mtperception.ros.frame_counter import FrameCounter
 from mtperception.ros.process import run_until_told_to_end
-from mtperception.ros.tally import Tally
 
 NODE = 'listener'
 TOPICS = ('depth/image', 'semantic/image', 'semantic/confidence')
@@ -68,7 +68,7 @@ class Listener(Node):
         qos = QoSProfile(depth=QUEUE)
         for topic in TOPICS:
             self.create_subscription(Image, topic, lambda message, topic=topic: self._receive(topic, message), qos)
-        self._tally = Tally(self, 'complete')
+        self._tally = FrameCounter(self, 'complete')
 
     def close(self) -> None:
         """Write int64 N,2, a row for each complete answer: stamp and arrival, nanoseconds; raises OSError."""

@@ -14,7 +14,7 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from mtperception.interface.parameters import PARAMETERS, ParameterSpec, Settings, problem_with, settings_from
+from mtperception.messages.parameters import PARAMETERS, ParameterSpec, Settings, problem_with, settings_from
 
 CLOSE = 0.8
 """Names at least as similar as that to a parameter's (difflib's ratio) are taken for a slip of the pen."""

@@ -13,7 +13,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from mtperception.interface.presentation import Presentation
+from mtperception.messages.presentation import Presentation
 from mtperception.ros import parameters
 from mtperception.ros.camera import Camera
 from mtperception.ros.configured import Configured

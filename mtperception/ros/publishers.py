@@ -10,10 +10,10 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header, String
 
-from mtperception.interface.message import IMAGE
-from mtperception.interface.outputs import CLASSES, FRAME_DEPTH, LATCHED_DEPTH, camera_topic, classes, outputs_for
-from mtperception.interface.presentation import Presentation
-from mtperception.interface.products import Products
+from mtperception.messages.message import IMAGE
+from mtperception.messages.outputs import CLASSES, FRAME_DEPTH, LATCHED_DEPTH, camera_topic, classes, outputs_for
+from mtperception.messages.presentation import Presentation
+from mtperception.messages.products import Products
 from mtperception.ros import label_info
 from mtperception.ros.conversions import MESSAGE_TYPES, ros_message, serialized_image
 from mtperception.ros.qos import OVERRIDES, QosWarnings

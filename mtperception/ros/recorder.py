@@ -12,8 +12,8 @@ from sensor_msgs.msg import Image
 from mtperception.media import RealTimeVideo, VideoWriter, write_image
 from mtperception.ros.conversions import image_to_rgb
 from mtperception.ros.fixed_parameters import fixed, read_once
+from mtperception.ros.frame_counter import FrameCounter
 from mtperception.ros.process import run_until_told_to_end
-from mtperception.ros.tally import Tally
 from mtperception.visualization import side_by_side
 
 NODE = 'recorder'
@@ -70,7 +70,7 @@ class Recorder(Node):
         qos = QoSProfile(depth=MAX_WAITING)
         for name in ('overlay/image', 'depth/color'):
             self.create_subscription(Image, name, lambda message, name=name: self._receive(name, message), qos)
-        self._tally = Tally(self, 'recorded')
+        self._tally = FrameCounter(self, 'recorded')
 
     def close(self) -> None:
         """Finish the video."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mtperception.atomic_write import written_aside
 from mtperception.predictor import BackendPredictor
-from mtperception.sequences.aside import written_aside
 from mtperception.sequences.writer import SequenceFrame, SequenceWriter, WriterOptions
 from mtperception.sources import Frame
 from mtperception.types import Intrinsics

@@ -1,12 +1,13 @@
 """Where images come from: a rendered scene, files, folders, videos, ROS bags and cameras, all read the same way."""
 
+from mtperception.errors import SourceError
 from mtperception.sources.bag import Bag
 from mtperception.sources.images import ImageFile, ImageFolder
-from mtperception.sources.source import Frame, Source, SourceError, SourceKind, SourceOptions
+from mtperception.sources.source import Frame, Source, SourceKind, SourceOptions
 from mtperception.sources.synthetic import SyntheticSource
 from mtperception.sources.video import VideoFile, Webcam
 
-__all__ = ['SOURCES', 'Frame', 'Source', 'SourceError', 'SourceKind', 'SourceOptions', 'open_source']
+__all__ = ['SOURCES', 'Frame', 'Source', 'SourceKind', 'SourceOptions', 'open_source']
 
 SOURCES: dict[str, SourceKind] = {
     'synthetic': SyntheticSource,

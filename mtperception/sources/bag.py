@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtperception.decoding import RefusedCameraInfoError, RefusedMessageError, intrinsics_from
-from mtperception.sources.bag_file import (
+from mtperception.errors import SourceError
+from mtperception.messages import RefusedCameraInfoError, RefusedMessageError, intrinsics_from
+from mtperception.recording.bag_file import (
     CAMERA_INFO,
     DECODERS,
     camera_info_topic,
@@ -22,7 +23,7 @@ from mtperception.sources.bag_file import (
     stamp_of,
     topics_of,
 )
-from mtperception.sources.source import Frame, SourceError, SourceOptions
+from mtperception.sources.source import Frame, SourceOptions
 from mtperception.types import Intrinsics
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """One image file, or a folder of them."""
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mtperception.decoding import RefusedImageError, check_complete
-from mtperception.sources.source import Frame, SourceError, SourceOptions
+from mtperception.errors import SourceError
+from mtperception.media import by_number
+from mtperception.messages import RefusedImageError, check_complete
+from mtperception.sources.source import Frame, SourceOptions
 from mtperception.types import Intrinsics
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
@@ -120,11 +121,6 @@ def _stem(name: str) -> str:
     """A name without the suffix of an image, if it has one."""
     path = Path(name)
     return path.stem if path.suffix.lower() in SUFFIXES else name
-
-
-def by_number(name: str) -> list[tuple[str, int]]:
-    """Sort key that puts 9.png before 10.png."""
-    return [(text, int(digits or 0)) for text, digits in re.findall(r'(\D*)(\d*)', name)]
 
 
 def _intrinsics(layout: dict[str, Any]) -> Intrinsics | None:

@@ -9,10 +9,6 @@ import numpy as np
 from mtperception.types import Intrinsics
 
 
-class SourceError(OSError):
-    """A source that cannot be opened or read; the message says what was found, what was expected and what to do."""
-
-
 @dataclass(frozen=True)
 class Frame:
     """One image of a source."""

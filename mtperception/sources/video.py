@@ -10,8 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mtperception.errors import SourceError
 from mtperception.sources.images import SUFFIXES
-from mtperception.sources.source import Frame, SourceError, SourceOptions
+from mtperception.sources.source import Frame, SourceOptions
 
 WHOLE = 0.95
 """Share of its images, by its header, above which a video is taken to be complete: OpenCV estimates their number."""

@@ -14,7 +14,7 @@ from mtperception.data.fold import Subset, held_back
 from mtperception.data.transforms import Example, Targets, collate, random_view
 from mtperception.labels import IGNORE_INDEX, LabelSpace, load_label_space
 from mtperception.training.config import ConfigError, DataConfig, TrainConfig
-from mtperception.training.processes import rank, world_size
+from mtperception.training.distributed import rank, world_size
 from mtperception.types import Sample
 
 

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from mtperception.labels import IGNORE_INDEX
-from mtperception.training.processes import global_max, global_sum
+from mtperception.training.distributed import global_max, global_sum
 
 
 class Loss(ABC):

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from mtperception.training.choice import create
 from mtperception.training.config import ConfigError, OptimizerConfig, TrainConfig
 from mtperception.training.regimes import SHARED
+from mtperception.training.registry import create
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {'sgd': torch.optim.SGD, 'adamw': torch.optim.AdamW}
 

@@ -14,7 +14,7 @@ import yaml
 from mtperception import __version__
 from mtperception.hardware import describe_hardware
 from mtperception.training.config import TrainConfig, config_to_dict
-from mtperception.training.processes import rank, world_size
+from mtperception.training.distributed import rank, world_size
 
 CONFIG, RUN, HISTORY = 'config.yaml', 'run.json', 'history.jsonl'
 

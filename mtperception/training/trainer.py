@@ -20,13 +20,13 @@ from mtperception.training.checkpoint import (
     named,
     set_generator_state,
 )
-from mtperception.training.choice import create
 from mtperception.training.config import TrainConfig, config_to_dict
+from mtperception.training.distributed import rank, world_size
 from mtperception.training.examples import Batches, BatchLoader, TrainingSet
 from mtperception.training.losses import LOSSES
 from mtperception.training.optimization import freeze
-from mtperception.training.processes import rank, world_size
 from mtperception.training.record import Record
+from mtperception.training.registry import create
 from mtperception.training.starting_point import build_network
 from mtperception.training.updates import Updates
 from mtperception.training.validation import Validator, is_better

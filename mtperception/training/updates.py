@@ -8,10 +8,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from mtperception.training.checkpoint import Checkpoint, Tensors, load_optimizer, named, optimizer_tensors
-from mtperception.training.choice import create
 from mtperception.training.config import TrainConfig
 from mtperception.training.optimization import create_optimizers, learning_rate_factor
 from mtperception.training.regimes import REGIMES, SHARED
+from mtperception.training.registry import create
 
 
 class Updates:

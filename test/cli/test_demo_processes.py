@@ -6,8 +6,8 @@ import time
 
 from node_processes import left_behind, until
 
-from mtperception.cli import processes as module
-from mtperception.cli.processes import ProcessEndedError, processes
+from mtperception.cli import node_processes as module
+from mtperception.cli.node_processes import ProcessEndedError, processes
 
 
 def test_one_that_does_not_react_is_killed(tmp_path, monkeypatch):
@@ -25,7 +25,7 @@ def test_one_that_does_not_react_is_killed(tmp_path, monkeypatch):
 PARENT = """
 import sys, time
 from pathlib import Path
-from mtperception.cli.processes import processes
+from mtperception.cli.node_processes import processes
 with processes(Path(sys.argv[1])) as started:
     for name in ('camera_player', 'perception_node'):
         started.start_node(name, {})

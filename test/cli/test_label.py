@@ -49,7 +49,7 @@ def test_options_reach_the_labels(images, tmp_path):
 
 
 def test_a_tflite_network_labels(images, tmp_path):
-    pytest.importorskip('ai_edge_litert', reason='pip install "mtperception[experts]"')
+    pytest.importorskip('ai_edge_litert', reason='pip install "mtperception[teachers]"')
     network = write_argmax(tmp_path / 'argmax.tflite', side=32)
     options = ['--label-space', 'cityscapes_19', '--grouping', 'kitti_6', '--out', tmp_path / 'out']
     assert run(images, '--model', network, *options) == 0

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip('rclpy', reason='sessions need the extra `ros`')
 
 from mtperception.cli import session
-from mtperception.cli.processes import Processes
+from mtperception.cli.node_processes import Processes
 from mtperception.ros.graph_monitor import graph_monitor
 
 

@@ -10,10 +10,10 @@ pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 from bags import STORE, header
 
 from mtperception.card import open_model
-from mtperception.interface.images import depth_image_32fc1, mono8_image
+from mtperception.messages.image_encoding import depth_image_32fc1, mono8_image
+from mtperception.recording.recording import RecordedFrame
 from mtperception.replay.live import Answers, LiveComparison, LiveRun, mean_rate
 from mtperception.replay.out_bag import bag_message
-from mtperception.replay.recording import RecordedFrame
 from mtperception.types import Prediction, Sample
 
 TOPICS = ('depth/image', 'semantic/image')

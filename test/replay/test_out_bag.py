@@ -21,10 +21,10 @@ from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosDurability, QosReliability
 from rosbags.rosbag2 import StoragePlugin
 
-from mtperception.interface.outputs import OUTPUTS
+from mtperception.messages.outputs import OUTPUTS
 from mtperception.predictor import Predictor
+from mtperception.recording.recording import Recording
 from mtperception.replay.out_bag import free_namespace, recorded_bag
-from mtperception.replay.recording import Recording
 from mtperception.replay.replay import replay
 
 COUNT, WIDTH, HEIGHT = 3, 96, 72

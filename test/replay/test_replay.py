@@ -24,15 +24,15 @@ from recordings import (
     write_recording,
 )
 
+from mtperception.errors import SourceError
 from mtperception.evaluation.metrics import DepthMetrics, SegmentationMetrics
 from mtperception.labels import load_label_space
 from mtperception.predictor import Predictor
-from mtperception.replay.recording import Recording
+from mtperception.recording.recording import Recording
+from mtperception.recording.topics import TopicRequest
 from mtperception.replay.replay import replay
 from mtperception.replay.result import scale_metrics
 from mtperception.replay.scorer import Scorer
-from mtperception.replay.topics import TopicRequest
-from mtperception.sources import SourceError
 from mtperception.synthetic import SyntheticRoom, pose
 from mtperception.types import Prediction
 

@@ -13,10 +13,10 @@ pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 from recordings import IMAGE, LABELS, image, room_messages, write_recording
 
 from mtperception.predictor import Predictor
-from mtperception.replay.recording import Recording
+from mtperception.recording.recording import Recording
+from mtperception.recording.topics import TopicRequest
 from mtperception.replay.replay import replay
 from mtperception.replay.report import write_report
-from mtperception.replay.topics import TopicRequest
 from mtperception.synthetic import SyntheticRoom
 from mtperception.visualization import colorize_labels
 

@@ -11,7 +11,7 @@ from mtperception.types import Prediction, Sample
 
 pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 
-from mtperception.replay.recording import RecordedFrame
+from mtperception.recording.recording import RecordedFrame
 from mtperception.replay.result import Shown
 from mtperception.replay.scorer import Scorer, _Worst
 

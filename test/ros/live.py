@@ -12,7 +12,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header
 
-from mtperception.interface.outputs import OUTPUTS, camera_topic
+from mtperception.messages.outputs import OUTPUTS, camera_topic
 from mtperception.ros.conversions import MESSAGE_TYPES, camera_info_from, rgb8_image
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)

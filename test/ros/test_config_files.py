@@ -6,8 +6,8 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 
 from mtperception import resources
-from mtperception.interface.outputs import OUTPUTS
-from mtperception.interface.parameters import PARAMETERS
+from mtperception.messages.outputs import OUTPUTS
+from mtperception.messages.parameters import PARAMETERS
 from mtperception.ros import conversions
 from mtperception.ros.camera_player import PARAMETERS as PLAYER_PARAMETERS
 from mtperception.ros.inputs import INPUT_QOS

@@ -10,10 +10,10 @@ from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
 
 from mtperception.card import open_model
-from mtperception.interface.outputs import OUTPUTS, classes
-from mtperception.interface.parameters import default_settings
-from mtperception.interface.presentation import Presentation
-from mtperception.interface.products import Products
+from mtperception.messages.outputs import OUTPUTS, classes
+from mtperception.messages.parameters import default_settings
+from mtperception.messages.presentation import Presentation
+from mtperception.messages.products import Products
 from mtperception.replay.out_bag import bag_message
 from mtperception.ros.conversions import ros_message
 from mtperception.types import Intrinsics, Prediction

@@ -7,7 +7,7 @@ import sys
 EVERY_OUTPUT = """
 import numpy as np
 from std_msgs.msg import Header
-from mtperception.interface import camera_info, images, point_cloud
+from mtperception.messages import camera_info, image_encoding, point_cloud
 from mtperception.ros.conversions import ros_message
 from mtperception.types import Intrinsics
 
@@ -15,11 +15,11 @@ header = Header(frame_id='camera')
 rgb = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
 gray, xyz = rgb[..., 0], rgb.astype(np.float32)
 messages = [
-    images.mono8_image(gray),
-    images.rgb8_image(rgb),
+    image_encoding.mono8_image(gray),
+    image_encoding.rgb8_image(rgb),
     *(convert(xyz[..., 0]) for convert in images.DEPTH_IMAGES.values()),
-    images.normals_image(xyz),
-    images.jpeg_image(rgb),
+    image_encoding.normals_image(xyz),
+    image_encoding.jpeg_image(rgb),
     point_cloud.point_cloud(xyz, rgb, gray, gray),
     camera_info.camera_info(Intrinsics(500, 500, 2, 1, 4, 2)),
 ]

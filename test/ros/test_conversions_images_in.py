@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 
-from mtperception.decoding.images import DECODERS, MAX_SIDE
+from mtperception.messages.image_decoding import DECODERS, MAX_SIDE
 from mtperception.ros.conversions import RefusedImageError, image_to_rgb
 
 

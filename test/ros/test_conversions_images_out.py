@@ -6,7 +6,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
-from mtperception.interface.images import (
+from mtperception.messages.image_encoding import (
     DEPTH_IMAGES,
     depth_image_16uc1,
     depth_image_32fc1,

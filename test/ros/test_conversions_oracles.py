@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from std_msgs.msg import Header
 
-from mtperception.interface.images import (
+from mtperception.messages.image_encoding import (
     depth_image_16uc1,
     depth_image_32fc1,
     jpeg_image,
@@ -13,7 +13,7 @@ from mtperception.interface.images import (
     normals_image,
     rgb8_image,
 )
-from mtperception.interface.point_cloud import point_cloud
+from mtperception.messages.point_cloud import point_cloud
 from mtperception.ros.conversions import image_to_rgb, ros_message
 
 RNG = np.random.default_rng(0)

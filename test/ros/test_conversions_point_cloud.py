@@ -6,7 +6,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import PointField
 from std_msgs.msg import Header
 
-from mtperception.interface.point_cloud import point_cloud
+from mtperception.messages.point_cloud import point_cloud
 from mtperception.ros.conversions import ros_message
 
 HEADER = Header(stamp=Time(sec=12, nanosec=345678901), frame_id='camera_optical')

@@ -7,7 +7,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from mtperception.interface.images import DEPTH_IMAGES, mono8_image, normals_image, rgb8_image
+from mtperception.messages.image_encoding import DEPTH_IMAGES, mono8_image, normals_image, rgb8_image
 from mtperception.ros.conversions import ros_message, serialized_image
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)

@@ -13,9 +13,9 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.node import Node
 
 from mtperception.ros import graph_monitor as module
+from mtperception.ros.frame_counter import ACKNOWLEDGED
 from mtperception.ros.graph_monitor import ACTIVATE, CONFIGURE, graph_monitor
 from mtperception.ros.process import ros_context, spinning
-from mtperception.ros.tally import ACKNOWLEDGED
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from mtperception.geometry import back_project
-from mtperception.interface.outputs import OUTPUTS
-from mtperception.interface.parameters import PARAMETERS
 from mtperception.labels import load_label_space
+from mtperception.messages.outputs import OUTPUTS
+from mtperception.messages.parameters import PARAMETERS
 from mtperception.predictor import Predictor
 from mtperception.synthetic import SyntheticRoom
 from mtperception.visualization import overlay

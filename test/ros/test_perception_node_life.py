@@ -9,7 +9,7 @@ from live import active_node, endpoints, pixels, running_node
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage
 
-from mtperception.interface.outputs import OUTPUTS
+from mtperception.messages.outputs import OUTPUTS
 from mtperception.predictor import Predictor
 from mtperception.ros import perception_node
 from mtperception.ros.process import ros_process

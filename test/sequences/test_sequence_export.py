@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from spaces import small_space
 
+from mtperception.errors import SourceError
 from mtperception.predictor import Predictor
 from mtperception.sequences import FORMATS, LABEL_FORMATS, SEQUENCE_FORMATS
 from mtperception.sequences.export import export_sequence
-from mtperception.sources import Frame, SourceError
+from mtperception.sources import Frame
 from mtperception.types import Intrinsics, Prediction
 
 

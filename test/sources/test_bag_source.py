@@ -6,7 +6,8 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from mtperception.sources import SourceError, SourceOptions, open_source
+from mtperception.errors import SourceError
+from mtperception.sources import SourceOptions, open_source
 
 pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mtperception.sources import SourceError, SourceOptions, open_source
+from mtperception.errors import SourceError
+from mtperception.sources import SourceOptions, open_source
 from mtperception.types import Intrinsics
 
 

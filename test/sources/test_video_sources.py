@@ -2,8 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
+from mtperception.errors import SourceError
 from mtperception.media import VideoWriter
-from mtperception.sources import SourceError, SourceOptions, open_source
+from mtperception.sources import SourceOptions, open_source
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """Messages to arrays and back: pure functions, no node.
 
-What comes in is decoded by `mtperception.decoding`, and what goes out is made by `mtperception.interface`: both are
-without ROS, because bags are read and written there as well. What is left is to fill rclpy's messages, or to lay out
-their bytes.
+`mtperception.messages` decodes what comes in and makes what goes out: bags are read and written there as well, without
+ROS. What is left here is to fill rclpy's messages, or to lay out their bytes.
 """
 
-from mtperception.decoding import (
+from mtperception.messages import (
     RefusedCameraInfoError,
     RefusedImageError,
     RefusedMessageError,

@@ -1,4 +1,4 @@
-"""Messages of rclpy from those of `mtperception.interface`."""
+"""Messages of rclpy from those of `mtperception.messages`."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField, RegionOfInterest
 from std_msgs.msg import Header, String
 
-from mtperception.interface import images
-from mtperception.interface.camera_info import camera_info
-from mtperception.interface.message import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, POINT_CLOUD, STRING, Message
+from mtperception.messages import image_encoding as images
+from mtperception.messages.camera_info import camera_info
+from mtperception.messages.message import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, POINT_CLOUD, STRING, Message
 from mtperception.types import Intrinsics
 
 MESSAGE_TYPES = {

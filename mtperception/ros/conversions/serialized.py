@@ -8,7 +8,7 @@ import struct
 
 from std_msgs.msg import Header
 
-from mtperception.interface.message import Message
+from mtperception.messages.message import Message
 
 _CDR_LITTLE_ENDIAN = b'\x00\x01\x00\x00'
 _ALIGNMENT = 4
@@ -16,7 +16,7 @@ _ALIGNMENT = 4
 
 
 def serialized_image(message: Message, header: Header) -> bytes:
-    """A sensor_msgs/Image of `mtperception.interface.images` with a header of its own, as `serialize_message` gives it.
+    """The bytes of a sensor_msgs/Image with a header of its own, as `serialize_message` gives them.
 
     The one copy of the pixels that is left here is the one that puts them behind the other fields.
     """

@@ -1,0 +1,95 @@
+"""sensor_msgs/CompressedImage to RGB, by its fields."""
+
+import struct
+
+import cv2
+import numpy as np
+
+from mtperception.messages.errors import RefusedImageError
+from mtperception.messages.image_decoding import check_size
+from mtperception.messages.protocols import CompressedImage
+
+_PNG_START = b'\x89PNG\r\n\x1a\n'
+_JPEG_START = b'\xff\xd8\xff'
+_JPEG_END = b'\xff\xd9'
+# SOF0 to SOF15 (ITU-T T.81, table B.1); C4, C8 and CC between them are tables and an extension.
+_JPEG_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
+    """uint8 H,W,3, RGB, of a JPEG or PNG; gray is repeated in the three channels, alpha is dropped.
+
+    What the file is, its first bytes say; `format` is not read, as drivers put many things there. The size is taken
+    from the file's header first, so that a small file cannot ask for gigabytes. A rotation in EXIF is not applied: the
+    camera_info is that of the pixels as they are.
+
+    Raises:
+        RefusedImageError: of kind `data` (none), `size` or `compressed`.
+    """
+    data = bytes(msg.data)
+    if not data:
+        raise RefusedImageError('data', 'found no bytes, expected a JPEG or PNG file')
+    return cv2.cvtColor(_decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION), cv2.COLOR_BGR2RGB)
+
+
+def unchanged_png(data: bytes) -> np.ndarray:
+    """H,W or H,W,C: the pixels of a PNG as they are, for values that are no colours.
+
+    Raises:
+        RefusedImageError: of kind `data` (none), `size` or `compressed`.
+    """
+    if not data.startswith(_PNG_START):
+        raise _broken(data, 'found none') if data else RefusedImageError('data', 'found no bytes, expected a PNG file')
+    return _decoded(data, cv2.IMREAD_UNCHANGED)
+
+
+def check_complete(data: bytes) -> None:
+    """Refuse a JPEG that is cut off, of which OpenCV makes a whole image with a part that is gray.
+
+    Raises:
+        RefusedImageError: of kind `compressed`.
+    """
+    if data.startswith(_JPEG_START):
+        _jpeg_size(data)
+
+
+def _decoded(data: bytes, flags: int) -> np.ndarray:
+    check_size(*_size(data))
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:  # OPENCV_IO_MAX_IMAGE_PIXELS and its like can set lower limits than ours
+        raise _broken(data, f'OpenCV refuses: {error.err}') from error
+    if pixels is None:
+        raise _broken(data, 'OpenCV cannot decode')
+    return pixels
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    """Width and height that a JPEG or PNG file states."""
+    if data.startswith(_JPEG_START):
+        return _jpeg_size(data)
+    if data.startswith(_PNG_START) and len(data) >= 24:
+        return struct.unpack_from('>II', data, 16)  # in IHDR, which comes first
+    raise _broken(data, 'found neither')
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Width and height from the frame header, reached by stepping over the segments before it."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], 'big')
+        if marker in _JPEG_FRAME_HEADERS:
+            # Looked for behind the frame header, since a thumbnail before it has an end of its own.
+            if data.rfind(_JPEG_END, at) < 0:
+                raise _broken(data, 'cut off')
+            height, width = struct.unpack_from('>HH', data, at + 5)
+            return width, height
+        at += 1 if marker == 0xFF else 2 + length  # FF before a marker is padding
+    raise _broken(data, 'found a JPEG without a frame header')
+
+
+def _broken(data: bytes, problem: str) -> RefusedImageError:
+    start = data[:8].hex(' ')
+    return RefusedImageError(
+        'compressed', f'{problem}: {len(data)} bytes starting {start}, expected a complete JPEG or PNG file'
+    )

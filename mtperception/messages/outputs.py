@@ -1,0 +1,112 @@
+"""The node's outputs: one table, with what each makes of a frame."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mtperception import visualization
+from mtperception.messages.camera_info import camera_info
+from mtperception.messages.image_encoding import DEPTH_IMAGES, jpeg_image, mono8_image, normals_image, rgb8_image
+from mtperception.messages.message import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, POINT_CLOUD, STRING, Message
+from mtperception.messages.point_cloud import point_cloud
+from mtperception.messages.presentation import Presentation
+from mtperception.messages.products import Products
+
+FRAME_DEPTH, LATCHED_DEPTH = 2, 1
+"""Depth of the queues of outputs, all reliable: volatile ones of frames, and transient local ones of descriptions."""
+CLASSES = 'semantic/classes'
+"""Relative name of the latched topic with the classes."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One topic of the node."""
+
+    topic: str
+    """Relative name."""
+    kind: str
+    """Type of its messages."""
+    tasks: tuple[str, ...]
+    """The tasks that a model must have."""
+    make: Callable[[Products], Message]
+    needs_camera: bool = False
+    """Not published without a usable camera_info."""
+
+
+def _depth_image(products: Products) -> Message:
+    return DEPTH_IMAGES[products.presentation.settings.depth_encoding](products.depth)
+
+
+def _camera_info(products: Products) -> Message:
+    return camera_info(products.intrinsics)
+
+
+def _semantic_image(products: Products) -> Message:
+    return mono8_image(products.ids)
+
+
+def _confidence(products: Products) -> Message:
+    return mono8_image(products.prediction.confidence)
+
+
+def _mask(products: Products) -> Message:
+    return mono8_image(cv2.LUT(products.prediction.labels, products.presentation.mask_table))
+
+
+def _semantic_color(products: Products) -> Message:
+    return rgb8_image(visualization.colorize_labels(products.labels, products.presentation.space))
+
+
+def _overlay(products: Products) -> Message:
+    return rgb8_image(products.overlay)
+
+
+def _overlay_jpeg(products: Products) -> Message:
+    return jpeg_image(products.overlay)
+
+
+def _depth_color(products: Products) -> Message:
+    return rgb8_image(visualization.colorize_depth(products.depth, *products.presentation.depth_range))
+
+
+def _normals(products: Products) -> Message:
+    return normals_image(products.prediction.normals)
+
+
+def _points(products: Products) -> Message:
+    stride = products.presentation.settings.point_stride
+    kept = np.s_[::stride, ::stride]
+    return point_cloud(products.points, products.image[kept], products.ids[kept], products.prediction.confidence[kept])
+
+
+OUTPUTS = (
+    Output('depth/image', IMAGE, ('depth',), _depth_image),
+    Output('depth/camera_info', CAMERA_INFO, ('depth',), _camera_info, needs_camera=True),
+    Output('depth/color', IMAGE, ('depth',), _depth_color),
+    Output('semantic/image', IMAGE, ('segmentation',), _semantic_image),
+    Output('semantic/camera_info', CAMERA_INFO, ('segmentation',), _camera_info, needs_camera=True),
+    Output('semantic/confidence', IMAGE, ('segmentation',), _confidence),
+    Output('semantic/mask', IMAGE, ('segmentation',), _mask),
+    Output('semantic/color', IMAGE, ('segmentation',), _semantic_color),
+    Output('overlay/image', IMAGE, ('segmentation',), _overlay),
+    Output('overlay/image/compressed', COMPRESSED_IMAGE, ('segmentation',), _overlay_jpeg),
+    Output('normals/image', IMAGE, ('normals',), _normals),
+    Output('points', POINT_CLOUD, ('depth', 'segmentation'), _points, needs_camera=True),
+)
+
+
+def camera_topic(camera: str, topic: str) -> str:
+    """The relative name of a topic of one of several cameras; an empty name is that of the only one."""
+    return f'{camera}/{topic}' if camera else topic
+
+
+def outputs_for(tasks: Iterable[str]) -> list[Output]:
+    """The outputs that a model with these tasks has."""
+    return [output for output in OUTPUTS if set(output.tasks) <= set(tasks)]
+
+
+def classes(presentation: Presentation) -> Message:
+    """What is latched on `CLASSES`."""
+    return Message(STRING, {'data': presentation.classes_json()})

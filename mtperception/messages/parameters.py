@@ -1,0 +1,185 @@
+"""The node's parameters: one table, which the node declares and whose defaults hold without a node too."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+from mtperception.backends import BACKENDS, PRECISIONS
+from mtperception.labels import DEFAULT_LABEL_OFFSET
+from mtperception.types import DEPTH_SCALE_MODES, OUTPUT_SIZES
+
+DEFAULT_MASK_CLASSES = ('person', 'car')
+DEPTH_ENCODINGS = ('32FC1', '16UC1')
+IMAGE_TRANSPORTS = ('raw', 'compressed')
+_CAMERA_NAME = re.compile(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', re.ASCII)
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """One parameter."""
+
+    name: str
+    default: str | bool | int | float | tuple[str, ...] | tuple[int, ...]
+    description: str
+    choices: tuple[str, ...] = ()
+    """Allowed values of a text."""
+    limits: tuple[float, float] | None = None
+    """Smallest and largest number (of each element of a list)."""
+    live: bool = False
+    """Whether it can change while the node is configured."""
+    fixed: bool = False
+    """Whether it is read once, when the process starts."""
+
+    @property
+    def is_list(self) -> bool:
+        """Whether its value is a list, which is a tuple here."""
+        return isinstance(self.default, tuple)
+
+
+PARAMETERS = (
+    ParameterSpec('model', 'nyuv2_indoor', 'Model directory, or the name of an installed model.'),
+    ParameterSpec('backend', 'auto', 'Library that runs the model.', choices=('auto', *BACKENDS)),
+    ParameterSpec('device', 'auto', 'auto, cpu, cuda:N, or tensorrt:N with onnxruntime.'),
+    ParameterSpec('precision', 'auto', 'Arithmetic; auto is fp32.', choices=('auto', *PRECISIONS)),
+    ParameterSpec(
+        'network_size',
+        (0, 0),
+        'Width and height that larger images are reduced to; 0, 0 is the size of the training images.',
+        limits=(0, 8192),
+    ),
+    ParameterSpec('output_size', 'input', 'Size of the maps: of the image, or of what the network saw.', OUTPUT_SIZES),
+    ParameterSpec(
+        'depth_encoding', '32FC1', 'Metres with NaN invalid, or millimetres with 0 invalid.', DEPTH_ENCODINGS, live=True
+    ),
+    ParameterSpec(
+        'min_depth',
+        0.0,
+        'Nearer depth is invalid, in metres; 0 is the limit of the model.',
+        limits=(0, 1000),
+        live=True,
+    ),
+    ParameterSpec(
+        'max_depth',
+        0.0,
+        'Farther depth is invalid, in metres; 0 is the limit of the model.',
+        limits=(0, 1000),
+        live=True,
+    ),
+    ParameterSpec('depth_scale', 1.0, 'Factor on the depth.', limits=(1e-3, 1e3), live=True),
+    ParameterSpec(
+        'depth_scale_mode',
+        'focal',
+        'focal: scale depth by the focal length in camera_info; none: do not.',
+        DEPTH_SCALE_MODES,
+        live=True,
+    ),
+    ParameterSpec(
+        'label_offset',
+        DEFAULT_LABEL_OFFSET,
+        'Published id = class index + this; unknown is 0, or 255 with offset 0.',
+        limits=(0, 253),
+        live=True,
+    ),
+    ParameterSpec('label_space', '', "A grouping of the model's classes, such as nyuv2_13; empty: none.", live=True),
+    ParameterSpec(
+        'mask_classes',
+        DEFAULT_MASK_CLASSES,
+        "Classes of the model's own label space that semantic/mask marks with 255; '' marks none.",
+        live=True,
+    ),
+    ParameterSpec('confidence_threshold', 0.0, 'Pixels of lower confidence become unknown.', limits=(0, 1), live=True),
+    ParameterSpec('overlay_alpha', 0.5, 'Share of the labels in overlay/image.', limits=(0, 1), live=True),
+    ParameterSpec('point_stride', 4, 'Every n-th pixel in both directions becomes a point.', limits=(1, 64), live=True),
+    ParameterSpec(
+        'cameras',
+        ('',),
+        "Names of several cameras, whose topics become <camera>/image and so on; '': one camera without a name.",
+    ),
+    ParameterSpec('image_transport', 'raw', 'raw: image; compressed: image/compressed.', IMAGE_TRANSPORTS),
+    ParameterSpec(
+        'max_rate', 0.0, 'Frames per second of a camera at most; 0: as many as come.', limits=(0, 1000), live=True
+    ),
+    ParameterSpec(
+        'min_output_rate',
+        0.0,
+        'Diagnostics warn below this many frames per second of a camera; 0: off.',
+        limits=(0, 1000),
+        live=True,
+    ),
+    ParameterSpec('warm_up_iterations', 3, 'Runs on configure, after the self-test.', limits=(0, 1000)),
+    ParameterSpec('autostart', True, 'Configure and activate by itself; off under a lifecycle manager.', fixed=True),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values of all parameters; see PARAMETERS for what each means."""
+
+    model: str
+    backend: str
+    device: str
+    precision: str
+    network_size: tuple[int, int]
+    output_size: str
+    depth_encoding: str
+    min_depth: float
+    max_depth: float
+    depth_scale: float
+    depth_scale_mode: str
+    label_offset: int
+    label_space: str
+    mask_classes: tuple[str, ...]
+    confidence_threshold: float
+    overlay_alpha: float
+    point_stride: int
+    cameras: tuple[str, ...]
+    image_transport: str
+    max_rate: float
+    min_output_rate: float
+    warm_up_iterations: int
+    autostart: bool
+
+
+def settings_from(values: Mapping[str, Any]) -> Settings:
+    """Settings of values by name.
+
+    Raises:
+        ValueError: for a value that cannot be; says what was found and what is expected.
+    """
+    problems = [problem for spec in PARAMETERS if (problem := problem_with(spec, values[spec.name]))]
+    if problems:
+        raise ValueError('; '.join(problems))
+    return Settings(
+        **{spec.name: tuple(values[spec.name]) if spec.is_list else values[spec.name] for spec in PARAMETERS}
+    )
+
+
+def default_settings() -> Settings:
+    """What the node has when nobody sets anything."""
+    return settings_from({spec.name: spec.default for spec in PARAMETERS})
+
+
+def problem_with(spec: ParameterSpec, value: Any) -> str:
+    """What is wrong with a value; empty if nothing."""
+    if spec.choices and value not in spec.choices:
+        return f'{spec.name} {value!r}: expected one of {", ".join(spec.choices)}'
+    if spec.name == 'cameras':
+        return _problem_with_cameras(list(value))
+    if spec.name == 'network_size':
+        low, high = spec.limits
+        if len(value) != 2 or not all(low <= side <= high for side in value) or any(value) != all(value):
+            return f'network_size {list(value)}: expected a width and a height up to {high}, or [0, 0]'
+    return ''
+
+
+def _problem_with_cameras(names: list[str]) -> str:
+    if names == ['']:
+        return ''
+    wrong = [name for name in names if not _CAMERA_NAME.fullmatch(name)]
+    # Below a camera's name are its topics: another one's name must not be among them.
+    nested = any(f'{name}/'.startswith(f'{other}/') for name, other in permutations(names, 2))
+    if wrong or nested or not names:
+        return f"cameras {names}: expected different names of topics, such as ['front', 'rear'], or [''] for one camera"
+    return ''

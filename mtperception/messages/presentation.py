@@ -1,0 +1,115 @@
+"""How predictions appear on topics: ids, groupings, masks, valid depth; as tables, made once per change of settings."""
+
+import json
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mtperception.card import ModelCard
+from mtperception.labels import IGNORE_INDEX, LabelSpace, load_label_space
+from mtperception.messages.parameters import DEFAULT_MASK_CLASSES, Settings
+
+UNLABELED_ID = 255
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """The settings of the outputs, resolved for one model.
+
+    Attributes:
+        settings: the node's parameters.
+        space: the label space that is published: the model's own, or the grouping that was asked for.
+        group_table: uint8 256, from the model's class index to the index in `space`, 255 stays 255; None: the same.
+        id_table: uint8 256, from the index in `space` to the published id.
+        mask_table: uint8 256, 255 at the model's class indices that `semantic/mask` marks.
+        depth_range: smallest and largest valid depth in metres.
+        min_confidence: pixels of lower confidence (0..255) are unknown.
+    """
+
+    settings: Settings
+    space: LabelSpace
+    group_table: np.ndarray | None
+    id_table: np.ndarray
+    mask_table: np.ndarray
+    depth_range: tuple[float, float]
+    min_confidence: int
+
+    @classmethod
+    def build(cls, settings: Settings, card: ModelCard, model_space: LabelSpace) -> 'Presentation':
+        """Resolve settings for a model.
+
+        Raises:
+            ValueError: if the model has no such grouping or mask class, ids would leave 0..254, or no depth is valid.
+        """
+        space, group_table = model_space, None
+        if settings.label_space not in ('', model_space.name):
+            group_table = model_space.grouping(settings.label_space)
+            space = load_label_space(settings.label_space)
+        near, far = settings.min_depth or card.depth_range[0], settings.max_depth or card.depth_range[1]
+        if near >= far:
+            raise ValueError(f'min_depth {near}, max_depth {far}: expected min < max (0: the limit of the model)')
+        return cls(
+            settings,
+            space,
+            group_table,
+            space.id_table(settings.label_offset),
+            _mask_table(model_space, settings.mask_classes),
+            (near, far),
+            int(np.ceil(settings.confidence_threshold * 255)),
+        )
+
+    @property
+    def unknown_id(self) -> int:
+        """The id of unknown pixels."""
+        return int(self.id_table[IGNORE_INDEX])
+
+    def labels(self, labels: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+        """uint8 H,W of indices in `space`, 255 = unknown, from the model's labels and confidence."""
+        grouped = labels if self.group_table is None else cv2.LUT(labels, self.group_table)
+        if self.min_confidence:
+            grouped = np.where(confidence < self.min_confidence, np.uint8(IGNORE_INDEX), grouped)
+        return grouped
+
+    def valid_depth(self, depth: np.ndarray) -> np.ndarray:
+        """float32 H,W metres, 0 outside `depth_range`."""
+        near, far = (float(np.float32(limit)) for limit in self.depth_range)
+        if near <= depth.min() and depth.max() <= far:
+            return depth
+        return cv2.copyTo(depth, cv2.inRange(depth, near, far))
+
+    def id_names(self) -> dict[int, str]:
+        """Every published id and its name, the unknown ones too."""
+        names = {self.unknown_id: 'unknown', UNLABELED_ID: 'UNLABELED'}
+        return dict(sorted((names | {int(self.id_table[i]): name for i, name in enumerate(self.space.names)}).items()))
+
+    def classes_json(self) -> str:
+        """The published classes as JSON: a list of id, name, color (RGB) and group (null without one)."""
+        return json.dumps(
+            [
+                {
+                    'id': int(self.id_table[index]),
+                    'name': name,
+                    'color': self.space.palette[index].tolist(),
+                    'group': group,
+                }
+                for index, (name, group) in enumerate(zip(self.space.names, _groups(self.space), strict=True))
+            ]
+        )
+
+
+def _groups(space: LabelSpace) -> list[str | None]:
+    """Of each class, the name of its group in the first grouping; None where there is none."""
+    if not space.groupings:
+        return [None] * len(space)
+    target, table = next(iter(space.groupings.items()))
+    names = dict(enumerate(load_label_space(target).names))
+    return [names.get(index) for index in table.tolist()]
+
+
+def _mask_table(space: LabelSpace, names: tuple[str, ...]) -> np.ndarray:
+    if names == DEFAULT_MASK_CLASSES:
+        names = tuple(name for name in names if name in space.names)
+    table = np.zeros(256, np.uint8)
+    table[space.indices([name for name in names if name])] = 255
+    return table

@@ -1,0 +1,74 @@
+"""What can be shown of a frame."""
+
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from mtperception import visualization
+from mtperception.geometry import back_project
+from mtperception.messages.presentation import Presentation
+from mtperception.types import Intrinsics, Prediction
+
+
+class Products:
+    """What can be published of one frame. Each product is made on first use and shared by the outputs that need it.
+
+    Args:
+        image: uint8 H,W,3, RGB, the input.
+        prediction: the maps, of the input's size or smaller.
+        intrinsics: the camera at the size of the input, if it is known.
+        presentation: how to show them.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        prediction: Prediction,
+        intrinsics: Intrinsics | None,
+        presentation: Presentation,
+    ) -> None:
+        self.prediction = prediction
+        self.presentation = presentation
+        self._image = image
+        self._intrinsics = intrinsics
+
+    @cached_property
+    def image(self) -> np.ndarray:
+        """uint8 h,w,3: the input at the size of the maps."""
+        height, width = self.prediction.shape
+        if self._image.shape[:2] == (height, width):
+            return self._image
+        return cv2.resize(self._image, (width, height), interpolation=cv2.INTER_AREA)
+
+    @cached_property
+    def intrinsics(self) -> Intrinsics | None:
+        """The camera at the size of the maps."""
+        height, width = self.prediction.shape
+        return self._intrinsics and self._intrinsics.resized(width, height)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """uint8 h,w: index in the published label space, 255 = unknown."""
+        return self.presentation.labels(self.prediction.labels, self.prediction.confidence)
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        """uint8 h,w: published ids."""
+        return cv2.LUT(self.labels, self.presentation.id_table)
+
+    @cached_property
+    def depth(self) -> np.ndarray:
+        """float32 h,w: metres, 0 = invalid."""
+        return self.presentation.valid_depth(self.prediction.depth)
+
+    @cached_property
+    def overlay(self) -> np.ndarray:
+        """uint8 h,w,3: the labels' colours over the input."""
+        alpha = self.presentation.settings.overlay_alpha
+        return visualization.overlay(self.image, self.labels, self.presentation.space, alpha)
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """float32 h/s,w/s,3: metres in the camera frame, NaN = invalid, of every `point_stride`-th pixel."""
+        return back_project(self.depth, self.intrinsics, self.presentation.settings.point_stride)

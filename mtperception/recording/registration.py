@@ -1,0 +1,122 @@
+"""Depth as the colour camera would have measured it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mtperception.messages import RefusedCameraInfoError, RefusedImageError, intrinsics_from
+from mtperception.recording.survey import Survey
+from mtperception.recording.topics import Topics
+from mtperception.recording.warping import warp_depth
+from mtperception.types import Intrinsics
+
+SAME_CAMERA = 0.01
+"""Relative difference of focal length, and difference of principal point in parts of the width, that two calibrations
+of one camera may have."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """How recorded depth becomes that of the colour image."""
+
+    apply: Callable[[np.ndarray, tuple[int, int], Intrinsics | None], np.ndarray]
+    """From depth (float32 h,w, metres), width and height of the image and its camera to float32 H,W, 0 = invalid.
+    It raises RefusedMessageError where it cannot."""
+    description: str
+
+
+def resize_nearest(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A map at another width and height: neither classes nor the depths of two things have a mean."""
+    same = (values.shape[1], values.shape[0]) == size
+    return values if same else cv2.resize(values, size, interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def choose_registration(found: Survey, topics: Topics, *, as_it_is: bool) -> Registration:
+    """How to register the depth topic of a bag.
+
+    Depth in the image's frame is used as it is, resized if need be, unless the two camera_infos are of different views.
+    Depth in another frame is reprojected with both camera_infos and the static transform between the frames.
+
+    Args:
+        found: frames, cameras and transforms of the bag.
+        topics: which of them to regard.
+        as_it_is: whether the user says that depth is registered to the image.
+    """
+    frame, depth_frame = found.frames.get(topics.image, ''), found.frames.get(topics.depth, '')
+    if as_it_is:
+        return Registration(_resized, 'as recorded: said to be registered to the image')
+    info = found.infos.get(topics.depth_camera_info)
+    if frame == depth_frame:
+        if info is None or topics.camera_info in ('', topics.depth_camera_info):
+            return Registration(_resized, f'as recorded: in the frame of the image, {frame!r}')
+        return _reprojection(info, np.eye(4), 'in the frame of the image')
+    T_image_depth = found.tree.find(frame, depth_frame, None)
+    missing = [
+        what
+        for what, is_missing in (
+            ('a camera_info beside the image', not topics.camera_info),
+            ('a camera_info beside the depth', info is None),
+            (f'static transforms between {frame!r} and {depth_frame!r}', T_image_depth is None),
+        )
+        if is_missing
+    ]
+    if missing:
+        return _impossible(depth_frame, frame, ', '.join(missing))
+    return _reprojection(info, T_image_depth, f'by the static transform from {depth_frame!r} to {frame!r}')
+
+
+def reproject(
+    depth: np.ndarray, depth_camera: Intrinsics, image_camera: Intrinsics, T_image_depth: np.ndarray
+) -> np.ndarray:
+    """float32 H,W, metres, 0 = invalid: depth as another camera sees it.
+
+    Args:
+        depth: float32 h,w, metres.
+        depth_camera: of exactly this h x w.
+        image_camera: the other one; gives the size.
+        T_image_depth: float64 4,4, from the depth camera's optical frame to the other's.
+    """
+    return warp_depth(depth, depth_camera, image_camera, T_image_depth).depth
+
+
+def is_same_view(first: Intrinsics, second: Intrinsics) -> bool:
+    """Whether two cameras, brought to one size, differ by no more than two calibrations of one camera."""
+    second = second.resized(first.width, first.height)
+    focal = max(abs(second.fx / first.fx - 1), abs(second.fy / first.fy - 1))
+    centre = max(abs(second.cx - first.cx), abs(second.cy - first.cy)) / first.width
+    return max(focal, centre) <= SAME_CAMERA
+
+
+def _reprojection(info: object, T_image_depth: np.ndarray, how: str) -> Registration:
+    same_place = np.allclose(T_image_depth, np.eye(4), atol=1e-6)
+
+    def apply(depth: np.ndarray, size: tuple[int, int], camera: Intrinsics | None) -> np.ndarray:
+        if camera is None:
+            raise RefusedCameraInfoError('found no usable camera_info for the image, expected one to register depth by')
+        depth_camera = intrinsics_from(info, depth.shape[1], depth.shape[0])
+        if same_place and is_same_view(depth_camera, camera):
+            return resize_nearest(depth, size)
+        return reproject(depth, depth_camera, camera, T_image_depth)
+
+    return Registration(apply, f'{how}, reprojected where the two cameras differ; distortion is not regarded')
+
+
+def _resized(depth: np.ndarray, size: tuple[int, int], _camera: Intrinsics | None) -> np.ndarray:
+    height, width = depth.shape
+    if abs(width * size[1] - height * size[0]) >= max(width, height, *size):
+        raise RefusedImageError('size', f'found depth of {width}x{height}, expected the aspect of {size[0]}x{size[1]}')
+    return resize_nearest(depth, size)
+
+
+def _impossible(depth_frame: str, frame: str, missing: str) -> Registration:
+    reason = (
+        f'found depth in the frame {depth_frame!r} and images in {frame!r}, but not {missing}: expected them, or '
+        'to be told that depth is registered to the image (--depth-registered)'
+    )
+
+    def apply(depth: np.ndarray, size: tuple[int, int], camera: Intrinsics | None) -> np.ndarray:
+        raise RefusedImageError('registration', reason)
+
+    return Registration(apply, f'not possible: {reason}')

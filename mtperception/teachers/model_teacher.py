@@ -1,0 +1,44 @@
+"""A model of this package as an expert."""
+
+import numpy as np
+
+from mtperception.card import CARD, sha256
+from mtperception.predictor import Predictor
+from mtperception.teachers.teacher import TeacherError, TeacherOptions
+from mtperception.types import Intrinsics, Prediction
+
+
+class ModelTeacher:
+    """A model directory, run as `mtperception predict` runs it. Implements `Expert`.
+
+    Args:
+        model: the directory or the name of an installed model.
+        options: all but `label_space`, which the model's card says.
+
+    Raises:
+        TeacherError: if a label space is given.
+        ResourceNotFoundError, ModelError, BackendUnavailableError, SelfTestError, ValueError: as `Predictor`.
+    """
+
+    def __init__(self, model: str, options: TeacherOptions) -> None:
+        if options.label_space:
+            raise TeacherError(
+                f'label space {options.label_space} for the model {model}: its card says it: leave it out, '
+                'or ask for a grouping of it'
+            )
+        self._predictor = Predictor(model, options.backend, options.device, options.precision)
+        card = self._predictor.card
+        self.name = card.name
+        self.sha256 = sha256(self._predictor.model.path / CARD)  # which has those of all other files
+        self.tasks = card.tasks
+        self.label_space = self._predictor.label_space
+        self.gives_confidence = 'segmentation' in card.tasks
+        self.max_depth = card.depth_range[1] if 'depth' in card.tasks else 0.0
+
+    def __call__(self, image: np.ndarray, intrinsics: Intrinsics | None) -> Prediction:
+        """Predict; without the camera, depth is that of the model's training camera."""
+        return self._predictor(image, intrinsics)
+
+    def close(self) -> None:
+        """Release the backend."""
+        self._predictor.close()

@@ -1,0 +1,62 @@
+"""What an expert is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mtperception.labels import LabelSpace
+from mtperception.types import Intrinsics, Prediction
+
+
+class TeacherError(ValueError):
+    """A network that cannot be used as asked; the message says what was found, what was expected and what to do."""
+
+
+class Teacher(Protocol):
+    """A network that knows what a data set lacks."""
+
+    name: str
+    """What it is called in the records of what it labelled."""
+    sha256: str
+    """Of the file that decides what it is: two experts with the same give the same annotations."""
+    tasks: tuple[str, ...]
+    """What it knows, among `card.TASKS`."""
+    label_space: LabelSpace
+    """Of its labels; none without segmentation."""
+    gives_confidence: bool
+    """Whether its labels come with `Prediction.confidence`."""
+    max_depth: float
+    """Metres: the largest depth it gives for the camera it was trained with; 0 without depth."""
+
+    def __call__(self, image: np.ndarray, intrinsics: Intrinsics | None) -> Prediction:
+        """Annotate an image.
+
+        Args:
+            image: uint8 H,W,3, RGB.
+            intrinsics: its camera, where that is known.
+
+        Returns:
+            Maps of the image's H,W. Unlike a model, an expert may leave pixels without a label (255).
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what it holds."""
+        ...
+
+
+@dataclass(frozen=True)
+class TeacherOptions:
+    """How to run an expert. Each kind knows some of these; the others must be left as they are."""
+
+    label_space: str = ''
+    """Of a network that does not say it itself."""
+    backend: str = 'auto'
+    device: str = 'auto'
+    precision: str = 'auto'
+
+
+TeacherLoader = Callable[[str, TeacherOptions], Teacher]
+"""Loads an expert from a path or a name; raises TeacherError, or what loading a model raises."""

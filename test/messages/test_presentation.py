@@ -1,0 +1,96 @@
+"""Ids, groupings, masks and valid depth."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mtperception.card import open_model
+from mtperception.labels import load_label_space
+from mtperception.messages.parameters import default_settings
+from mtperception.messages.presentation import Presentation
+
+DEFAULTS = default_settings()
+
+
+def build(space='nyuv2_40', **changes):
+    return Presentation.build(replace(DEFAULTS, **changes), open_model('nyuv2_indoor').card, load_label_space(space))
+
+
+LABELS = np.array([[0, 3, 39, 255]], np.uint8)
+CONFIDENCE = np.array([[255, 127, 128, 0]], np.uint8)
+
+
+@pytest.mark.parametrize(('offset', 'ids'), [(1, [1, 4, 40, 0]), (0, [0, 3, 39, 255]), (100, [100, 103, 139, 0])])
+def test_ids(offset, ids):
+    presentation = build(label_offset=offset)
+    assert presentation.id_table[presentation.labels(LABELS, CONFIDENCE)].tolist() == [ids]
+
+
+def test_low_confidence_is_unknown():
+    assert build(confidence_threshold=0.5).labels(LABELS, CONFIDENCE).tolist() == [[0, 255, 39, 255]]
+    assert build(confidence_threshold=0.0).labels(LABELS, CONFIDENCE).tolist() == LABELS.tolist()
+
+
+def test_grouping_maps_the_winning_class():
+    presentation = build(label_space='nyuv2_13')
+    names = [load_label_space('nyuv2_13').names[i] for i in presentation.labels(LABELS, CONFIDENCE)[0, :3]]
+    assert names == ['wall', 'bed', 'objects']
+    assert presentation.labels(LABELS, CONFIDENCE)[0, 3] == 255
+    assert np.array_equal(build(label_space='nyuv2_40').labels(LABELS, CONFIDENCE), LABELS)
+
+
+def test_the_mask_is_by_the_models_own_classes():
+    assert np.flatnonzero(build().mask_table).tolist() == [load_label_space('nyuv2_40').names.index('person')]
+    assert np.flatnonzero(build('kitti_6').mask_table).tolist() == [5]
+    assert np.flatnonzero(build(mask_classes=('bed', 'wall'), label_space='nyuv2_13').mask_table).tolist() == [0, 3]
+    assert not build(mask_classes=('',)).mask_table.any()
+
+
+def test_depth_outside_the_limits_is_invalid_and_never_clamped():
+    depth = np.array([[0.29, 0.3, 5.0, 10.0, 10.1, np.nan]], np.float32)
+    valid = build().valid_depth(depth)
+    assert valid[0].tolist() == pytest.approx([0, 0.3, 5.0, 10.0, 0, 0])
+    assert build(min_depth=1.0, max_depth=5.0).valid_depth(depth)[0].tolist() == [0, 0, 5.0, 0, 0, 0]
+
+
+@pytest.mark.parametrize('limit', [0.7, 1.1, 2.3, 9.9])
+def test_the_limits_themselves_are_valid(limit):
+    """The graph clamps to them: they occur, and float32 rounds them to either side."""
+    assert build(min_depth=limit).valid_depth(np.full((2, 2), limit, np.float32)).all()
+    assert build(max_depth=limit).valid_depth(np.full((2, 2), limit, np.float32)).all()
+
+
+def test_names_of_all_ids():
+    names = build().id_names()
+    assert (names[0], names[1], names[40], names[255], len(names)) == ('unknown', 'wall', 'otherprop', 'UNLABELED', 42)
+    names = build(label_offset=0).id_names()
+    assert (names[0], names[39], names[255], len(names)) == ('wall', 'otherprop', 'UNLABELED', 41)
+
+
+def test_classes_as_json():
+    classes = json.loads(build().classes_json())
+    assert classes[0] == {'id': 1, 'name': 'wall', 'color': [128, 0, 0], 'group': 'wall'}
+    assert {entry['group'] for entry in classes} == set(load_label_space('nyuv2_13').names)
+    assert json.loads(build(label_space='nyuv2_13').classes_json())[0]['group'] is None
+    street = json.loads(build('cityscapes_19').classes_json())
+    assert {entry['name']: entry['group'] for entry in street if entry['name'] in ('terrain', 'fence')} == {
+        'terrain': 'vegetation',
+        'fence': None,  # without a counterpart
+    }
+
+
+@pytest.mark.parametrize(
+    ('changes', 'problem'),
+    [
+        ({'label_offset': 216}, 'need an offset of 215 at most'),
+        ({'min_depth': 11.0}, 'expected min < max'),
+        ({'min_depth': 3.0, 'max_depth': 2.0}, 'expected min < max'),
+        ({'label_space': 'kitti_6'}, 'no grouping'),
+        ({'mask_classes': ('person', 'car', 'dog')}, 'no class car, dog'),
+    ],
+)
+def test_what_the_model_cannot_follow(changes, problem):
+    with pytest.raises(ValueError, match=problem):
+        build(**changes)

@@ -1,0 +1,294 @@
+"""Bags as frames: everything in order, nothing dropped, and what is wrong is said."""
+
+import sqlite3
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from mtperception.errors import SourceError
+
+pytest.importorskip('rosbags', reason='bags need the extra `bags`')
+
+from recordings import (
+    DEPTH,
+    IMAGE,
+    INFO,
+    LABELS,
+    MS,
+    compressed,
+    depth_16u,
+    depth_32f,
+    depth_compressed_16u,
+    depth_compressed_32f,
+    image,
+    info,
+    odometry,
+    png_bytes,
+    posestamped,
+    room_messages,
+    translation,
+    write_recording,
+)
+from rosbags.rosbag2 import StoragePlugin
+
+from mtperception.recording.recording import Recording
+from mtperception.recording.topics import TopicRequest
+from mtperception.synthetic import SyntheticRoom, pose
+
+SIZE = 48, 36
+
+
+def color(value):
+    return np.full((2, 4, 3), (value, 2, 3), np.uint8)
+
+
+def frames_of(path, request=None, **options):
+    with Recording(path, request, **options) as recording:
+        return list(recording.frames()), recording.notes, recording.facts()
+
+
+@pytest.mark.parametrize(
+    ('plugin', 'compression'),
+    [
+        (StoragePlugin.SQLITE3, None),
+        (StoragePlugin.SQLITE3, 'MESSAGE'),
+        (StoragePlugin.SQLITE3, 'FILE'),
+        (StoragePlugin.MCAP, None),
+        (StoragePlugin.MCAP, 'STORAGE'),
+        (StoragePlugin.MCAP, 'FILE'),
+    ],
+)
+def test_every_storage_gives_the_scene_back(tmp_path, plugin, compression):
+    path = write_recording(tmp_path / 'walk', room_messages(3, *SIZE), plugin, compression)
+    frames, notes, facts = frames_of(path, TopicRequest(labels=LABELS))
+    assert notes == ()
+    assert [frame.index for frame in frames] == [0, 1, 2]
+    room = SyntheticRoom(*SIZE)
+    for frame in frames:
+        seconds = frame.index * 0.1
+        expected = room.frame(seconds)
+        assert frame.stamp_ns == 10**12 + frame.index * 100 * MS
+        np.testing.assert_array_equal(frame.sample.image, expected.image)
+        np.testing.assert_array_equal(frame.sample.labels, expected.labels)
+        np.testing.assert_allclose(frame.sample.depth, expected.depth, atol=0.0006)  # millimetres, rounded
+        assert frame.sample.intrinsics == room.intrinsics
+        np.testing.assert_allclose(frame.T_world_camera, pose(seconds), atol=1e-9)
+    assert facts[f'pairs_{DEPTH}'] == '3 of 3 images, of 3 there'
+
+
+@pytest.mark.parametrize(
+    ('encode', 'tolerance'),
+    [(depth_16u, 0.0006), (depth_32f, 0), (depth_compressed_16u, 0.0006), (depth_compressed_32f, 0.006)],
+)
+def test_every_kind_of_depth(tmp_path, encode, tolerance):
+    """Inverse depth has steps of z^2 / 10100: 5 mm at the 7 m that the room has at most."""
+    path = write_recording(tmp_path / 'walk', room_messages(1, *SIZE, encode_depth=encode))
+    ((frame,), _, _) = frames_of(path)
+    np.testing.assert_allclose(frame.sample.depth, SyntheticRoom(*SIZE).frame(0.0).depth, atol=tolerance)
+
+
+def test_frames_keep_the_order_of_the_recording_and_none_is_dropped(tmp_path):
+    """Stamps that jump back, and two that are equal."""
+    stamps = [500, 100, 300, 300]
+    path = write_recording(tmp_path / 'bag', [(IMAGE, image(color(i), s * MS)) for i, s in enumerate(stamps)])
+    frames, _, _ = frames_of(path)
+    assert [frame.stamp_ns // MS for frame in frames] == stamps
+    assert [frame.sample.image[0, 0, 0] for frame in frames] == [0, 1, 2, 3]
+
+
+def test_depth_that_was_recorded_before_or_after_its_image(tmp_path):
+    meters = [np.full((2, 4), value, np.float32) for value in (1, 2, 3)]
+    messages = [
+        (DEPTH, depth_32f(meters[0], 103 * MS)),
+        (IMAGE, image(color(0), 100 * MS)),
+        (IMAGE, image(color(1), 200 * MS)),
+        (IMAGE, image(color(2), 300 * MS)),  # nothing within 20 ms
+        (DEPTH, depth_32f(meters[2], 400 * MS)),  # nor for this one
+        (DEPTH, depth_32f(meters[1], 181 * MS)),
+    ]
+    frames, _, facts = frames_of(write_recording(tmp_path / 'bag', messages))
+    assert [frame.sample.depth is not None and frame.sample.depth[0, 0] for frame in frames] == [1, 2, False]
+    assert facts[f'pairs_{DEPTH}'] == '2 of 3 images, of 3 there'
+
+
+def test_the_tolerance_can_be_chosen(tmp_path):
+    depth = np.ones((2, 4), np.float32)
+    path = write_recording(
+        tmp_path / 'bag', [(IMAGE, image(color(0), 10**9)), (DEPTH, depth_32f(depth, 10**9 + 50 * MS))]
+    )
+    assert frames_of(path)[0][0].sample.depth is None
+    assert frames_of(path, tolerance=0.06)[0][0].sample.depth is not None
+
+
+def test_a_broken_image_is_counted_and_the_others_are_scored(tmp_path):
+    broken = image(color(1), 200 * MS)
+    broken.step = 5
+    messages = [(IMAGE, image(color(0), 100 * MS)), (IMAGE, broken), (IMAGE, image(color(2), 300 * MS))]
+    frames, notes, _ = frames_of(write_recording(tmp_path / 'bag', messages))
+    assert [frame.index for frame in frames] == [0, 2]
+    assert notes == ('images: 1 refused, the first: found step 5, expected 12 or more for 4 pixels of rgb8',)
+
+
+def test_broken_depth_leaves_the_image(tmp_path):
+    messages = [(IMAGE, image(color(0), 10**9)), (DEPTH, compressed(bytes(40), 10**9, '16UC1; compressedDepth png'))]
+    ((frame,), notes, _) = frames_of(write_recording(tmp_path / 'bag', messages))
+    assert frame.sample.depth is None
+    assert notes[0].startswith('depth: 1 refused, the first: found none')
+
+
+def test_depth_elsewhere_without_transforms_is_said_to_be_of_no_use(tmp_path):
+    depth = np.ones((2, 4), np.float32)
+    messages = [(IMAGE, image(color(0), 10**9)), (DEPTH, depth_32f(depth, 10**9, 'depth_optical'))]
+    path = write_recording(tmp_path / 'bag', messages)
+    ((frame,), (note,), _) = frames_of(path)
+    assert frame.sample.depth is None
+    assert "static transforms between 'camera' and 'depth_optical'" in note
+    assert '--depth-registered' in note
+    ((frame,), notes, _) = frames_of(path, depth_registered=True)
+    np.testing.assert_array_equal(frame.sample.depth, depth)
+    assert notes == ()
+
+
+def test_labels_as_png_with_another_offset(tmp_path):
+    ids = np.array([[10, 11, 0, 255], [12, 10, 10, 9]], np.uint8)
+    messages = [(IMAGE, image(color(0), 10**9)), ('/ids', compressed(png_bytes(ids), 10**9, 'png'))]
+    path = write_recording(tmp_path / 'bag', messages)
+    ((frame,), _, _) = frames_of(path, TopicRequest(labels='/ids'), label_offset=10)
+    np.testing.assert_array_equal(frame.sample.labels, [[0, 1, 255, 255], [2, 0, 0, 255]])
+
+
+def test_the_newest_camera_info_counts_and_a_broken_one_does_not(tmp_path):
+    camera = SyntheticRoom(4, 2).intrinsics
+    nothing = info(camera)
+    nothing.k[:] = 0
+    messages = [
+        (IMAGE, image(color(0), 1 * MS)),
+        (INFO, info(camera)),
+        (IMAGE, image(color(1), 2 * MS)),
+        (INFO, nothing),
+        (IMAGE, image(color(2), 3 * MS)),
+    ]
+    frames, notes, _ = frames_of(write_recording(tmp_path / 'bag', messages))
+    assert [frame.sample.intrinsics for frame in frames] == [camera, camera, None]
+    assert 'is the camera calibrated?' in notes[0]
+
+
+def test_a_pose_outside_of_the_recorded_time_is_not_known(tmp_path):
+    messages = [('/pose', posestamped(translation(), 10**9)), (IMAGE, image(color(0), 10**9 + 1))]
+    ((frame,), _, _) = frames_of(write_recording(tmp_path / 'bag', messages))
+    assert frame.T_world_camera is None
+
+
+def noisy_images(count, levels=256):
+    """Images that compression makes smaller by as much as they have less than 256 levels."""
+    random = np.random.default_rng(0)
+    for index in range(count):
+        yield IMAGE, image(random.integers(0, levels, (96, 96, 3), np.uint8), (1 + index) * 100 * MS)
+
+
+@pytest.mark.parametrize('plugin', list(StoragePlugin), ids=lambda plugin: plugin.name)
+def test_a_cut_off_recording_is_read_as_far_as_it_goes(tmp_path, plugin):
+    """80 images of 27.6 kB, of which at most 80 % are there; MCAP can lose a chunk of 768 KiB, or 29, besides."""
+    path = write_recording(tmp_path / 'bag', noisy_images(80), plugin)
+    (file,) = (file for file in path.iterdir() if file.suffix != '.yaml')
+    file.write_bytes(file.read_bytes()[: int(0.8 * file.stat().st_size)])
+    frames, notes, _ = frames_of(path)
+    assert 25 <= len(frames) <= 64
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    assert 'not a complete ROS 2 bag' in notes[0]
+    assert notes[1] == f'{IMAGE}: {len(frames)} of 80 messages could be read'
+
+
+def test_a_bag_that_is_damaged_in_the_middle_is_read_up_to_there(tmp_path):
+    path = write_recording(tmp_path / 'bag', noisy_images(80, levels=4), StoragePlugin.MCAP, 'STORAGE')
+    (file,) = path.glob('*.mcap')
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
+    file.write_bytes(data)
+    frames, notes, _ = frames_of(path)
+    assert 0 < len(frames) < 80
+    assert any('cannot be read to its end' in note for note in notes)
+    assert any(f'{len(frames)} of 80 messages' in note for note in notes)
+
+
+def empty(path):
+    write_recording(path, [])
+
+
+def no_bag(path):
+    path.mkdir()
+    (path / 'readme.txt').touch()
+
+
+def not_what_it_says(path):
+    path.mkdir()
+    (path / 'walk.mcap').write_bytes(b'hello' * 100)
+
+
+def hardly_begun(path):
+    write_recording(path, [(IMAGE, image(color(0), 1))], StoragePlugin.MCAP)
+    (file,) = path.glob('*.mcap')
+    file.write_bytes(file.read_bytes()[:100])
+
+
+def damaged_from_the_start(path):
+    write_recording(path, noisy_images(80, levels=4), StoragePlugin.MCAP, 'STORAGE')
+    (file,) = path.glob('*.mcap')
+    data = bytearray(file.read_bytes())
+    data[2000:6000] = bytes(4000)
+    file.write_bytes(data)
+
+
+def only_broken_images(path):
+    write_recording(path, [(IMAGE, compressed(b'nothing', 1, 'jpeg'))])
+
+
+@pytest.mark.parametrize(
+    ('make', 'message'),
+    [
+        (empty, 'no topic with images for the eye.*found no topic'),
+        (no_bag, 'expected files that end in .mcap or .db3, found readme.txt'),
+        (not_what_it_says, 'not an MCAP file'),
+        (hardly_begun, 'no topic with images for the eye'),
+        (damaged_from_the_start, f'{IMAGE}: not even its first message can be read'),
+        (only_broken_images, 'no topic with images for the eye'),
+        (lambda path: None, 'no such file or folder'),
+    ],
+)
+def test_what_is_no_recording_is_an_error_that_says_so(tmp_path, make, message):
+    make(tmp_path / 'walk')
+    with pytest.raises(SourceError, match=message) as refused:
+        Recording(tmp_path / 'walk')
+    assert str(tmp_path / 'walk') in str(refused.value)
+
+
+def test_what_no_recorder_writes_is_not_to_be_mended(tmp_path):
+    no_bag(tmp_path / 'walk')
+    with pytest.raises(SourceError) as refused:
+        Recording(tmp_path / 'walk')
+    assert 'mend' not in str(refused.value)
+
+
+def test_a_ros_1_bag_is_an_error_that_says_how_to_convert_it(tmp_path):
+    (tmp_path / 'old.bag').write_bytes(b'#ROSBAG V2.0\n')
+    with pytest.raises(SourceError, match='rosbags-convert'):
+        Recording(tmp_path / 'old.bag')
+
+
+def test_an_image_without_a_stamp_has_the_time_of_its_reception(tmp_path):
+    path = write_recording(tmp_path / 'bag', [(IMAGE, image(np.zeros((2, 4, 3), np.uint8), 0))])
+    with Recording(path) as recording:
+        (frame,) = recording.frames()
+    assert frame.stamp_ns == frame.received_ns == 10**12
+
+
+def test_a_damaged_pose_is_told_and_takes_no_image_along(tmp_path):
+    pixels = image(np.zeros((2, 4, 3), np.uint8), 10**12)
+    path = write_recording(tmp_path / 'bag', [(IMAGE, pixels), ('/odom', odometry(translation(), 10**12))])
+    with closing(sqlite3.connect(path / 'bag.db3')) as database:
+        database.execute('UPDATE messages SET data = substr(data, 1, 20) WHERE id = 2')
+        database.commit()
+    with Recording(path) as recording:
+        assert len(list(recording.frames())) == 1
+        assert any(note.startswith('/odom: ') for note in recording.notes)

@@ -1,0 +1,142 @@
+"""Topics that are not named are found by what they carry."""
+
+import numpy as np
+import pytest
+
+from mtperception.errors import SourceError
+
+pytest.importorskip('rosbags', reason='bags need the extra `bags`')
+
+from bags import make
+from recordings import (
+    compressed,
+    depth_16u,
+    depth_32f,
+    depth_compressed_16u,
+    image,
+    info,
+    odometry,
+    png_bytes,
+    posestamped,
+    translation,
+    write_recording,
+)
+
+from mtperception.recording.bag_file import open_bag
+from mtperception.recording.topics import TopicRequest, choose_topics
+from mtperception.types import Intrinsics
+
+COLOR = np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8)
+GREY = np.full((1, 2), 7, np.uint8)
+METERS = np.ones((1, 2), np.float32)
+CAMERA = Intrinsics(9.0, 9.0, 0.5, 0.0, 2, 1)
+
+
+@pytest.fixture
+def chosen(tmp_path):
+    def choose(*messages, **request):
+        with open_bag(write_recording(tmp_path / 'bag', messages)) as reader:
+            return choose_topics(reader, TopicRequest(**request))
+
+    return choose
+
+
+def test_everything_is_found(chosen):
+    topics = chosen(
+        ('/a/infra', image(GREY, 0, 'mono8')),
+        ('/b/color/image_raw', image(COLOR, 0)),
+        ('/b/color/camera_info', info(CAMERA)),
+        ('/b/depth/image_raw', depth_16u(METERS, 0)),
+        ('/b/depth/camera_info', info(CAMERA)),
+        ('/odom', odometry(translation(), 0)),
+        ('/pose', posestamped(translation(), 0)),
+    )
+    assert (topics.image, topics.camera_info) == ('/b/color/image_raw', '/b/color/camera_info')
+    assert (topics.depth, topics.depth_camera_info) == ('/b/depth/image_raw', '/b/depth/camera_info')
+    assert (topics.pose, topics.labels) == ('/odom', '')
+    assert list(topics.lines())[-2:] == ['labels: none', 'pose: /odom']
+
+
+def test_compressed_topics_have_their_camera_info_beside_the_raw_one(chosen):
+    topics = chosen(
+        ('/c/image/compressed', compressed(png_bytes(COLOR), 0, 'rgb8; png compressed bgr8')),
+        ('/c/camera_info', info(CAMERA)),
+        ('/d/image/compressedDepth', depth_compressed_16u(METERS, 0)),
+        ('/d/camera_info', info(CAMERA)),
+    )
+    assert (topics.image, topics.camera_info) == ('/c/image/compressed', '/c/camera_info')
+    assert (topics.depth, topics.depth_camera_info) == ('/d/image/compressedDepth', '/d/camera_info')
+
+
+@pytest.mark.parametrize(
+    ('names', 'expected'),
+    [
+        ((('/a/depth', 'elsewhere'), ('/b/depth', 'camera')), '/b/depth'),  # the one in the frame of the image
+        ((('/a/range', 'camera'), ('/b/depth', 'camera')), '/b/depth'),  # the one that says so
+        ((('/b/depth', 'camera'), ('/a/depth', 'camera')), '/a/depth'),  # the first by name
+    ],
+)
+def test_of_several_depth_topics(chosen, names, expected):
+    depths = [(topic, depth_32f(METERS, 0, frame)) for topic, frame in names]
+    assert chosen(('/image', image(COLOR, 0)), *depths).depth == expected
+
+
+def test_what_this_package_published_is_no_truth_and_no_input(chosen):
+    outputs = [
+        ('/a/perception/semantic/classes', make('std_msgs/msg/String', '{}')),
+        ('/a/perception/overlay/image', image(COLOR, 0)),
+        ('/a/perception/depth/image', depth_32f(METERS, 0)),
+        ('/a/perception/depth/camera_info', info(CAMERA)),
+    ]
+    topics = chosen(*outputs, ('/cam/image', image(COLOR, 0)))
+    assert (topics.image, topics.camera_info, topics.depth) == ('/cam/image', '', '')
+
+
+def test_it_can_be_asked_for(chosen):
+    outputs = [
+        ('/perception/semantic/classes', make('std_msgs/msg/String', '{}')),
+        ('/perception/depth/image', depth_32f(METERS, 0)),
+    ]
+    topics = chosen(*outputs, ('/image', image(COLOR, 0)), depth='/perception/depth/image')
+    assert topics.depth == '/perception/depth/image'
+
+
+def test_the_only_camera_info_is_taken_wherever_it_is(chosen):
+    assert chosen(('/image', image(COLOR, 0)), ('/x/camera_info', info(CAMERA))).camera_info == '/x/camera_info'
+
+
+def test_of_several_elsewhere_none_is(chosen):
+    messages = [(f'/{name}/camera_info', info(CAMERA)) for name in 'xy']
+    assert chosen(('/image', image(COLOR, 0)), *messages).camera_info == ''
+
+
+def test_those_that_are_asked_for(chosen):
+    messages = [(f'/{name}/image', image(COLOR, 0)) for name in 'ab']
+    assert chosen(*messages, image='/b/image', labels='/a/image').image == '/b/image'
+
+
+@pytest.mark.parametrize('role', ['image', 'camera_info', 'depth', 'labels', 'pose'])
+def test_one_that_is_not_there_is_an_error_that_lists_what_is(chosen, role):
+    with pytest.raises(SourceError, match=r"no topic '/nope' of type .*: the bag has /image \(sensor_msgs/msg/Image\)"):
+        chosen(('/image', image(COLOR, 0)), **{role: '/nope'})
+
+
+def test_a_topic_of_another_type_is_an_error(chosen):
+    with pytest.raises(SourceError, match=r"no topic '/image' of type sensor_msgs/msg/CameraInfo"):
+        chosen(('/image', image(COLOR, 0)), camera_info='/image')
+
+
+def test_a_bag_without_images_is_an_error_that_lists_what_is_there(chosen):
+    with pytest.raises(SourceError, match=r'no topic with images for the eye.*found /odom \(nav_msgs/msg/Odometry\)'):
+        chosen(('/odom', odometry(translation(), 0)))
+
+
+@pytest.mark.parametrize('role', ['depth', 'labels'])
+def test_an_image_is_not_its_own_truth(chosen, role):
+    with pytest.raises(SourceError, match='topic /a: asked for as the images and as their truth'):
+        chosen(('/a', image(COLOR, 0)), image='/a', **{role: '/a'})
+
+
+def test_the_camera_of_the_images_is_not_that_of_the_depth(chosen):
+    topics = chosen(('/c/image', image(COLOR, 0)), ('/c/camera_info', info(CAMERA)), ('/d/image', depth_16u(METERS, 0)))
+    assert (topics.depth, topics.depth_camera_info) == ('/d/image', '')

@@ -1,0 +1,294 @@
+"""Expert labelling by a real model: what is written, what is kept, and what is refused."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mtperception import resources
+from mtperception.card import CARD, WEIGHTS, ModelCard, sha256
+from mtperception.data.dataset import DatasetError
+from mtperception.data.folder import Folder
+from mtperception.labels import load_label_space
+from mtperception.media import write_image
+from mtperception.teachers import TeacherError, TeacherOptions, open_teacher
+from mtperception.teachers.image_set import open_images
+from mtperception.teachers.labelling import Request, label_images
+
+CPU = TeacherOptions(backend='onnxruntime', device='cpu')
+CAMERA = {'fx': 90.0, 'fy': 90.0, 'cx': 31.5, 'cy': 23.5, 'width': 64, 'height': 48}
+
+
+@pytest.fixture(scope='module')
+def expert():
+    with closing(open_teacher('nyuv2_indoor', CPU)) as opened:
+        yield opened
+
+
+def image(seed, width=64, height=48):
+    """Smooth noise, RGB."""
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def make_source(root, count=3, annotations=(), **size):
+    """A data set in the folder layout, with a ground truth for some annotations."""
+    layout = {'rgb': 'rgb/{id}.png', 'note': 'kept', **(CAMERA if not size else {})}
+    (root / 'rgb').mkdir(parents=True)
+    ids = [f'{seed:03}' for seed in range(count)]
+    for seed, name in enumerate(ids):
+        write_image(root / 'rgb' / f'{name}.png', image(seed, **size))
+    for key in annotations:
+        (root / 'truth').mkdir(exist_ok=True)
+        layout |= {'labels': {'labels': 'truth/{id}.png', 'label_space': 'nyuv2_13', 'ignore_index': 254}}.get(
+            key, {'depth': 'truth/{id}.png', 'depth_scale': 0.1, 'depth_offset': 1.0, 'depth_invalid': 9}
+        )
+        for name in ids:
+            write_image(root / 'truth' / f'{name}.png', np.full((48, 64), 7, np.uint8))
+    (root / 'dataset.json').write_text(json.dumps(layout))
+    (root / 'train.txt').write_text('\n'.join(ids))
+    return root
+
+
+def label(source, expert, out, split='train', **request):
+    return label_images(open_images(source, split), expert, out, Request(**request))
+
+
+def contents(folder):
+    """Bytes by relative path."""
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob('*')) if path.is_file()}
+
+
+def test_what_the_source_lacks_is_added_and_the_rest_stays_where_it_is(tmp_path, expert):
+    source, out = make_source(tmp_path / 'source', annotations=['depth']), tmp_path / 'made' / 'out'
+    before = contents(source)
+    done = label(source, expert, out)
+    assert (done.labelled, done.kept) == (3, 0)
+    assert contents(source) == before
+    names = ['dataset.json', 'expert.json', *(f'labels/00{i}.png' for i in range(3)), 'train.txt']
+    assert [str(path) for path in contents(out)] == names
+    labelled = Folder(out, 'train')
+    assert (list(labelled.ids), labelled.label_space) == (['000', '001', '002'], 'nyuv2_40')
+    for seed, sample in enumerate(labelled):
+        np.testing.assert_array_equal(sample.image, image(seed))
+        np.testing.assert_array_equal(sample.labels, expert(image(seed), None).labels)
+        np.testing.assert_allclose(sample.depth, 1.7, rtol=1e-6)  # the truth: 7 * 0.1 + 1
+        assert sample.intrinsics.fx == 90
+    layout = json.loads((out / 'dataset.json').read_text())
+    assert layout['rgb'] == '../../source/rgb/{id}.png'
+    assert layout['note'] == 'kept'
+
+
+def test_depth_is_that_of_the_camera(tmp_path, expert):
+    source, out = make_source(tmp_path / 'source', annotations=['labels']), tmp_path / 'out'
+    label(source, expert, out)
+    labelled = Folder(out, 'train')
+    assert labelled.label_space == 'nyuv2_13'
+    sample = labelled[1]
+    expected = expert(image(1), sample.intrinsics).depth
+    np.testing.assert_allclose(sample.depth, expected, atol=0.00051)
+    # fx 90 at the 64 pixels that the network sees, 389.145 in training: much nearer than without the camera.
+    np.testing.assert_allclose(expected, expert(image(1), None).depth * 90 / 389.145, rtol=1e-4)
+
+
+def test_a_ground_truth_is_replaced_only_if_asked_for(tmp_path, expert):
+    source = make_source(tmp_path / 'source', count=1, annotations=['labels', 'depth'])
+    with pytest.raises(TeacherError, match='has a ground truth for all that nyuv2_indoor knows'):
+        label(source, expert, tmp_path / 'nothing')
+    label(source, expert, tmp_path / 'labels', task='segmentation', grouping='nyuv2_13')
+    sample = Folder(tmp_path / 'labels', 'train')[0]
+    table = load_label_space('nyuv2_40').grouping('nyuv2_13')
+    np.testing.assert_array_equal(sample.labels, table[expert(image(0), None).labels])
+    np.testing.assert_allclose(sample.depth, 1.7, rtol=1e-6)
+    label(source, expert, tmp_path / 'depth', task='depth')
+    sample = Folder(tmp_path / 'depth', 'train')[0]
+    assert np.unique(sample.labels).tolist() == [7]
+    np.testing.assert_allclose(sample.depth, expert(image(0), sample.intrinsics).depth, atol=0.00051)
+
+
+def test_a_bare_folder_becomes_a_data_set(tmp_path, expert):
+    images = tmp_path / 'images'
+    images.mkdir()
+    for seed, name in enumerate(('b.png', 'a.png')):
+        write_image(images / name, image(seed))
+    (images / 'notes.md').write_text('no image')
+    label(images, expert, tmp_path / 'out', split='val')
+    labelled = Folder(tmp_path / 'out', 'val')
+    assert labelled.ids == ['a', 'b']
+    np.testing.assert_array_equal(labelled[1].image, image(0))
+    np.testing.assert_array_equal(labelled[1].labels, expert(image(0), None).labels)
+    assert labelled[1].depth is not None
+
+
+def test_images_of_one_name_and_two_formats_are_two_images(tmp_path, expert):
+    (tmp_path / 'images').mkdir()
+    for seed, name in enumerate(('a.bmp', 'a.png')):
+        write_image(tmp_path / 'images' / name, image(seed))
+    label(tmp_path / 'images', expert, tmp_path / 'out')
+    labelled = Folder(tmp_path / 'out', 'train')
+    assert labelled.ids == ['a.bmp', 'a.png']
+    for seed in range(2):
+        np.testing.assert_array_equal(labelled[seed].labels, expert(image(seed), None).labels)
+
+
+def test_one_expert_after_another(tmp_path, expert):
+    """Labels by one run, depth by the next: the second refers to the files of the first and to the source's images."""
+    source = make_source(tmp_path / 'source', count=1)
+    label(source, expert, tmp_path / 'one', task='segmentation')
+    label(tmp_path / 'one', expert, tmp_path / 'two')
+    layout = json.loads((tmp_path / 'two' / 'dataset.json').read_text())
+    patterns = ['../source/rgb/{id}.png', '../one/labels/{id}.png', 'depth/{id}.png']
+    assert [layout[key] for key in ('rgb', 'labels', 'depth')] == patterns
+    sample = Folder(tmp_path / 'two', 'train')[0]
+    np.testing.assert_array_equal(sample.labels, expert(image(0), None).labels)
+
+
+def test_a_split_that_is_a_path_gives_a_list_of_its_name(tmp_path, expert):
+    source = make_source(tmp_path / 'source', 2)
+    (source / 'lists').mkdir()
+    (source / 'train.txt').rename(source / 'lists' / 'v1.2.txt')
+    listed = (source / 'lists' / 'v1.2.txt').read_text()
+    for split in ('lists/v1.2', str(source / 'lists' / 'v1.2'), str(source / 'lists' / 'v1.2.txt')):
+        label(source, expert, tmp_path / 'out', split=split)
+        assert len(Folder(tmp_path / 'out', 'v1.2')) == 2
+        (tmp_path / 'out' / 'v1.2.txt').unlink()
+    assert (source / 'lists' / 'v1.2.txt').read_text() == listed
+
+
+def test_two_splits_in_one_folder(tmp_path, expert):
+    source = make_source(tmp_path / 'source')
+    (source / 'val.txt').write_text('002\n')
+    (source / 'train.txt').write_text('000\n001\n')
+    label(source, expert, tmp_path / 'out')
+    assert label(source, expert, tmp_path / 'out', split=str(source / 'val.txt')).labelled == 1
+    assert [len(Folder(tmp_path / 'out', split)) for split in ('train', 'val')] == [2, 1]
+
+
+def test_an_unreadable_image_is_named_and_the_next_run_goes_on(tmp_path, expert):
+    source, out = make_source(tmp_path / 'source'), tmp_path / 'out'
+    good = (source / 'rgb' / '001.png').read_bytes()
+    (source / 'rgb' / '001.png').write_bytes(good[:40])
+    with pytest.raises(DatasetError, match=r'rgb/001\.png: not an image'):
+        label(source, expert, out)
+    with pytest.raises(DatasetError, match=r'dataset\.json: no such file'):  # not taken for a complete data set
+        Folder(out, 'train')
+    (source / 'rgb' / '001.png').write_bytes(good)
+    done = label(source, expert, out)
+    assert (done.labelled, done.kept) == (2, 1)
+    assert len(Folder(out, 'train')) == 3
+
+
+def test_only_the_file_that_is_missing_is_made_again(tmp_path, expert):
+    source, out = make_source(tmp_path / 'source'), tmp_path / 'out'
+    label(source, expert, out)
+    (out / 'labels' / '001.png').unlink()
+    stamps = {path: path.stat().st_mtime_ns for path in (out / 'depth').iterdir()}
+    assert label(source, expert, out).labelled == 1
+    assert {path: path.stat().st_mtime_ns for path in (out / 'depth').iterdir()} == stamps
+    assert (out / 'labels' / '001.png').exists()
+
+
+def retrained(folder):
+    """A model of the same name and graph whose weights file is another."""
+    shutil.copytree(resources.find('model', 'nyuv2_indoor'), folder)
+    weights = bytearray((folder / WEIGHTS).read_bytes())
+    weights[-1] ^= 1
+    (folder / WEIGHTS).write_bytes(weights)
+    card = ModelCard.read(folder / CARD)
+    replace(card, sha256={**card.sha256, WEIGHTS: sha256(folder / WEIGHTS)}).write(folder / CARD)
+    return folder
+
+
+def test_a_folder_of_another_expert_source_or_request_is_refused(tmp_path, expert):
+    source, out = make_source(tmp_path / 'source', count=1), tmp_path / 'out'
+    label(source, expert, out)
+    before = contents(out)
+    with closing(open_teacher(str(retrained(tmp_path / 'retrained')), CPU)) as other:
+        found, expected = f"'{expert.sha256}'", f"'{other.sha256}'"
+        with pytest.raises(
+            DatasetError, match=f'made with sha256 {found} instead of {expected}: choose another folder'
+        ):
+            label(source, other, out)
+    with pytest.raises(DatasetError, match=r"made with source '[./]+/source/rgb/.* instead of '[./]+/other/rgb/"):
+        label(make_source(tmp_path / 'other', count=1), expert, out)
+    with pytest.raises(DatasetError, match="made with grouping '' instead of 'nyuv2_13'"):
+        label(source, expert, out, grouping='nyuv2_13')
+    with pytest.raises(DatasetError, match=r'made with minimum_confidence 0\.0 instead of 0\.5'):
+        label(source, expert, out, minimum_confidence=0.5)
+    with pytest.raises(DatasetError, match='made with annotations'):
+        label(source, expert, out, task='depth')
+    assert contents(out) == before
+    assert label(source, expert, out).kept == 1
+
+
+def test_a_folder_that_no_expert_made_is_refused(tmp_path, expert):
+    source = make_source(tmp_path / 'source', count=1)
+    with pytest.raises(DatasetError, match='holds the images'):
+        label(source, expert, source)
+    with pytest.raises(DatasetError, match=r'has dataset\.json but no expert\.json'):
+        label(source, expert, make_source(tmp_path / 'other'))
+    (tmp_path / 'broken').mkdir()
+    (tmp_path / 'broken' / 'expert.json').write_text('[]')
+    with pytest.raises(DatasetError, match='not readable as a JSON object'):
+        label(source, expert, tmp_path / 'broken')
+
+
+def test_what_an_expert_cannot_do_is_said_before_anything_is_written(tmp_path, expert):
+    source = make_source(tmp_path / 'source', count=1)
+    with pytest.raises(
+        TeacherError, match='grouping or minimum confidence given, but no labels are written, only depth'
+    ):
+        label(source, expert, tmp_path / 'out', task='depth', grouping='nyuv2_13')
+    with pytest.raises(ValueError, match="no grouping 'kitti_6' of nyuv2_40"):
+        label(source, expert, tmp_path / 'out', grouping='kitti_6')
+    with pytest.raises(TeacherError, match='its card says it'):
+        open_teacher('nyuv2_indoor', TeacherOptions('nyuv2_40'))
+    with pytest.raises(DatasetError, match='no such folder'):
+        open_images(tmp_path / 'missing', 'train')
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(DatasetError, match=r'found neither a dataset\.json nor images'):
+        open_images(tmp_path / 'empty', 'train')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_unsure_labels_are_left_out(tmp_path, expert):
+    source = make_source(tmp_path / 'source', count=1)
+    label(source, expert, tmp_path / 'out', minimum_confidence=0.4)
+    prediction = expert(image(0), None)
+    expected = np.where(prediction.confidence < 0.4 * 255, 255, prediction.labels)
+    assert 0 < np.count_nonzero(expected == 255) < expected.size  # or else this says nothing
+    np.testing.assert_array_equal(Folder(tmp_path / 'out', 'train')[0].labels, expected)
+
+
+def test_killed_half_way_it_goes_on_to_the_same_bytes(tmp_path, expert):
+    count = 30
+    source = make_source(tmp_path / 'source', count, width=160, height=120)
+    label(source, expert, tmp_path / 'whole')
+    out = tmp_path / 'killed'
+    options = ['--model', 'nyuv2_indoor', '--backend', 'onnxruntime', '--device', 'cpu', '--out', str(out)]
+    command = [sys.executable, '-m', 'mtperception', 'label', str(source), *options]
+    environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).resolve().parents[2])}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment) as process:
+        deadline = time.monotonic() + 60
+        while len(list(out.glob('depth/0*.png'))) < 3 and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, process.stderr.read().decode()
+    kept = {path: path.stat().st_mtime_ns for path in out.glob('*/0*.png')}
+    assert 3 <= len(list(out.glob('depth/0*.png'))) < count
+    assert not (out / 'train.txt').exists()
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert contents(out) == contents(tmp_path / 'whole')
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(Folder(out, 'train')) == count

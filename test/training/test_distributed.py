@@ -1,0 +1,99 @@
+"""Several processes learn what one learns."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from tiny_runs import data_of, history, tiny_config, write_config
+
+from mtperception.training.checkpoint import Checkpoint
+from mtperception.training.config import ChoiceConfig, OptimizerConfig
+from mtperception.training.distributed import global_max, global_sum, process_group, rank, world_size
+from mtperception.training.examples import Batches
+from mtperception.training.trainer import LAST, Trainer
+
+
+@pytest.fixture
+def config(room_data):
+    """20 steps of two images, of which some have only depth, some only labels, and valid pixels are unevenly many."""
+    parts = [
+        data_of(room_data, split='pair'),
+        data_of(room_data, ['depth'], 'first'),
+        data_of(room_data, ['segmentation'], 'last'),
+    ]
+    return tiny_config(
+        room_data,
+        data=parts,
+        batch_norm='frozen',
+        weighting=ChoiceConfig('uncertainty'),
+        # AdamW divides gradients by their size: without this, those that are only rounding would make whole steps.
+        optimizer=OptimizerConfig(options={'eps': 1e-5}, clip_norm=5.0),
+        epochs=4,
+    )
+
+
+def annotated_images(trainer, task):
+    """For each step of the run, how many of the two images have an annotation of a task."""
+    batches = Batches(len(trainer.examples), trainer.config.batch_size, trainer.config.seed)
+    counts = []
+    for epoch in range(trainer.config.epochs):
+        batches.epoch = epoch
+        counts += [sum(task in trainer.examples[key].targets for key in keys) for keys in batches]
+    return counts
+
+
+def test_two_processes_equal_one(config, tmp_path):
+    file, one, two = write_config(tmp_path / 'tiny.yaml', config), tmp_path / 'one', tmp_path / 'two'
+    trainer = Trainer(config, one, torch.device('cpu'))
+    # All cases are there: no process has an annotation, one of them, both.
+    assert [set(annotated_images(trainer, task)) for task in ('segmentation', 'depth')] == [{0, 1, 2}, {0, 1, 2}]
+    trainer.fit()
+    launcher = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
+    command = [sys.executable, *launcher, '-m', 'mtperception', 'train', str(file), '--out', str(two)]
+    done = subprocess.run(
+        command, env=os.environ | {'OMP_NUM_THREADS': '1'}, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('20 steps') == 1, done.stdout  # the first process alone speaks
+
+    expected, found = Checkpoint.read(one / LAST), Checkpoint.read(two / LAST)
+    assert found.scalars['steps'] == 20
+    for kind in ('network', 'average', 'weighting'):
+        before, after = expected.group(kind), found.group(kind)
+        assert before.keys() == after.keys()
+        difference = max(float((x - after[name]).abs().max()) for name, x in before.items())
+        print(f'{kind}: largest difference {difference:.2e}')
+        assert difference < 1e-5
+    assert len(history(two)) == 4
+    for first, second in zip(history(one), history(two), strict=True):
+        assert second['losses'] == pytest.approx(first['losses'], rel=1e-4)
+
+
+def test_alone_there_is_nothing_to_exchange():
+    x = torch.tensor([1.0, -3.0], requires_grad=True)
+    assert (rank(), world_size()) == (0, 1)
+    assert global_sum(x) is x
+    assert torch.equal(global_max(x), x)
+    assert not global_max(x).requires_grad
+
+
+def test_devices():
+    with process_group('cpu') as device:
+        assert device == torch.device('cpu')
+    if not torch.cuda.is_available():
+        with process_group('auto') as device:
+            assert device.type == 'cpu'
+        with pytest.raises(ValueError, match='sees no CUDA device; expected cpu here'), process_group('cuda'):
+            pass
+
+
+def test_a_group_is_left_at_the_end(monkeypatch):
+    for name, value in {'WORLD_SIZE': '1', 'RANK': '0', 'LOCAL_RANK': '0', 'MASTER_ADDR': 'localhost'}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv('MASTER_PORT', '0')
+    with process_group('cpu'):
+        assert torch.distributed.is_initialized()
+        assert world_size() == 1
+    assert not torch.distributed.is_initialized()
