@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mtperception.evaluation.running_sum import ExactSum, RunningSum
 from mtperception.geometry import is_valid
 
 DISTANCES = 20
@@ -10,7 +11,7 @@ ERRORS = 100
 """Bins of signed error."""
 
 
-class DepthProfile:
+class DepthProfile(RunningSum):
     """Error by true distance and histogram of errors, summed over images. What is outside of a range goes to its end.
 
     Args:
@@ -22,22 +23,32 @@ class DepthProfile:
         """float64 21: edges of the bins of distance, metres."""
         self.errors = np.linspace(-furthest / 4, furthest / 4, ERRORS + 1)
         """float64 101: edges of the bins of error, prediction less truth, metres."""
-        self.error_pixels = np.zeros(ERRORS, np.int64)
-        """int64 100: pixels by error."""
-        self.pixels = np.zeros(DISTANCES, np.int64)
+        super().__init__(
+            pixels=np.zeros(DISTANCES, np.int64),
+            error_pixels=np.zeros(ERRORS, np.int64),
+            error=ExactSum(DISTANCES),
+            squared=ExactSum(DISTANCES),
+        )
+
+    @property
+    def pixels(self) -> np.ndarray:
         """int64 20: pixels by true distance."""
-        self._sum = np.zeros(DISTANCES)
-        self._squared = np.zeros(DISTANCES)
+        return self._sums['pixels']
+
+    @property
+    def error_pixels(self) -> np.ndarray:
+        """int64 100: pixels by error."""
+        return self._sums['error_pixels']
 
     @property
     def rmse(self) -> np.ndarray:
         """float64 20: root mean square error by true distance, metres; NaN where there are no pixels."""
-        return np.sqrt(self._mean(self._squared))
+        return np.sqrt(self._mean('squared'))
 
     @property
     def bias(self) -> np.ndarray:
         """float64 20: mean of prediction less truth by true distance, metres; NaN where there are no pixels."""
-        return self._mean(self._sum)
+        return self._mean('error')
 
     def update(self, depth: np.ndarray, truth: np.ndarray) -> None:
         """Add one image.
@@ -50,12 +61,13 @@ class DepthProfile:
         true = truth[valid].astype(np.float64)
         error = depth[valid] - true
         near = self._bins(true, self.distances)
-        self.pixels += np.bincount(near, minlength=DISTANCES)
-        self._sum += np.bincount(near, error, DISTANCES)
-        self._squared += np.bincount(near, error**2, DISTANCES)
-        self.error_pixels += np.bincount(self._bins(error, self.errors), minlength=ERRORS)
+        self._sums['pixels'] += np.bincount(near, minlength=DISTANCES)
+        self._sums['error'] += np.bincount(near, error, DISTANCES)
+        self._sums['squared'] += np.bincount(near, error**2, DISTANCES)
+        self._sums['error_pixels'] += np.bincount(self._bins(error, self.errors), minlength=ERRORS)
 
-    def _mean(self, total: np.ndarray) -> np.ndarray:
+    def _mean(self, name: str) -> np.ndarray:
+        total = self._sums[name].value
         return np.divide(total, self.pixels, out=np.full(DISTANCES, np.nan), where=self.pixels > 0)
 
     @staticmethod

@@ -1,14 +1,15 @@
 """Metrics by their usual names, summed over a set of images.
 
 Each class is a running sum: `update` with one image after the other, or `merge` with the sum over other images, then
-`compute`. Sums are in double precision. Pixels without truth never count, an image without any truth changes nothing,
-and a metric over nothing is NaN.
+`compute`. Sums are exact (`running_sum`): the parts of a set, merged in any order, give what the whole gives, to the
+last bit. Pixels without truth never count, an image without truth changes nothing, and a metric over nothing is NaN.
 """
 
 import math
 
 import numpy as np
 
+from mtperception.evaluation.running_sum import ExactSum, RunningSum
 from mtperception.geometry import is_valid
 from mtperception.labels import IGNORE_INDEX
 
@@ -21,7 +22,7 @@ ANGLES = (11.25, 22.5, 30.0)
 BINS_PER_DEGREE = 100
 
 
-class SegmentationMetrics:
+class SegmentationMetrics(RunningSum):
     """Agreement of class labels.
 
     Args:
@@ -37,6 +38,7 @@ class SegmentationMetrics:
         self.num_classes = num_classes
         # The last column counts what was predicted as no class at all.
         self._counts = np.zeros((num_classes, num_classes + 1), np.int64)
+        super().__init__(counts=self._counts)
 
     @property
     def confusion(self) -> np.ndarray:
@@ -75,10 +77,6 @@ class SegmentationMetrics:
         predicted = np.minimum(labels[known], np.uint8(self.num_classes))
         pairs = true * (self.num_classes + 1) + predicted
         self._counts += np.bincount(pairs, minlength=self._counts.size).reshape(self._counts.shape)
-
-    def merge(self, other: 'SegmentationMetrics') -> None:
-        """Add what another one of as many classes has counted."""
-        self._counts += other._counts
 
     def compute(self) -> dict[str, float]:
         """Metrics, 0..1.
@@ -120,22 +118,28 @@ def depth_terms(depth: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.stack([squared, log**2, log, np.sqrt(squared) / true, squared / true, *deltas])
 
 
-class DepthMetrics:
-    """Error of depth, by the definitions of Eigen et al. (NIPS 2014) and of the KITTI depth benchmark (silog)."""
+class DepthMetrics(RunningSum):
+    """Error of depth, by the definitions of Eigen et al. (NIPS 2014) and of the KITTI depth benchmark (silog).
 
-    def __init__(self) -> None:
-        self._sums = np.zeros(len(DEPTH_TERMS))
-        self._pixels = 0
-        self._image_sums = np.zeros(2)
-        self._images = 0
+    Args:
+        groups: shape of an array of groups of pixels, each a set of its own; none for a single set.
+    """
+
+    def __init__(self, *groups: int) -> None:
+        super().__init__(
+            pixels=np.zeros(groups, np.int64),
+            terms=ExactSum(*groups, len(DEPTH_TERMS)),
+            images=np.zeros(groups, np.int64),
+            image_terms=ExactSum(*groups, 2),
+        )
 
     @property
-    def pixels(self) -> int:
-        """How many were counted."""
-        return self._pixels
+    def pixels(self) -> np.ndarray:
+        """int64, of the shape of the groups: how many were counted."""
+        return self._sums['pixels']
 
     def update(self, depth: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) -> None:
-        """Add one image.
+        """Add one image; only without groups.
 
         Args:
             depth: float H,W, predicted metres.
@@ -149,27 +153,27 @@ class DepthMetrics:
         counted = is_valid(truth) if valid is None else is_valid(truth) & valid
         self.add(depth_terms(depth[counted], truth[counted]).sum(axis=1), int(np.count_nonzero(counted)))
 
-    def add(self, sums: np.ndarray, pixels: int) -> None:
+    def add(self, sums: np.ndarray, pixels: np.ndarray | int) -> None:
         """Add one image by the sums over its pixels.
 
         Args:
-            sums: float64 8, of the `DEPTH_TERMS`.
-            pixels: how many there are; 0 changes nothing.
+            sums: float64 ...,8, by group: of the `DEPTH_TERMS`.
+            pixels: int, by group: how many there are; 0 changes nothing.
         """
-        if not pixels:
-            return
-        squared, squared_log, log = sums[:3] / pixels
-        self._sums += sums
-        self._pixels += pixels
-        self._image_sums += math.sqrt(squared), 100 * math.sqrt(max(squared_log - log**2, 0.0))
-        self._images += 1
+        known = np.asarray(pixels) > 0
+        squared, squared_log, log = np.moveaxis(sums[..., :3] / np.maximum(pixels, 1)[..., None], -1, 0)
+        deviation = 100 * np.sqrt(np.maximum(squared_log - log**2, 0.0))
+        self._sums['terms'] += sums
+        self._sums['pixels'] += pixels
+        self._sums['image_terms'] += np.stack([np.sqrt(squared), deviation], axis=-1)
+        self._sums['images'] += known
 
-    def merge(self, other: 'DepthMetrics') -> None:
-        """Add the images of another one."""
-        self._sums += other._sums
-        self._pixels += other._pixels
-        self._image_sums += other._image_sums
-        self._images += other._images
+    def group(self, *index: int) -> 'DepthMetrics':
+        """The sums of one of the groups, or of the groups at the first places of the array, by themselves."""
+        chosen = DepthMetrics(*self.pixels[index].shape)
+        for name, value in self._sums.items():
+            chosen._sums[name] += value[index]
+        return chosen
 
     def compute(self) -> dict[str, float]:
         """Metrics, with p the predicted and t the true depth.
@@ -183,9 +187,10 @@ class DepthMetrics:
             silog: mean over the images of 100 times the standard deviation of ln p - ln t, as in KITTI's benchmark:
                 no scale of an image's depth changes it.
         """
-        means = {name: _quotient(total, self._pixels) for name, total in zip(DEPTH_TERMS, self._sums, strict=True)}
+        totals = zip(DEPTH_TERMS, self._sums['terms'].value, strict=True)
+        means = {name: _quotient(total, self.pixels) for name, total in totals}
         del means['log']
-        rmse_per_image, silog = (_quotient(total, self._images) for total in self._image_sums)
+        rmse_per_image, silog = (_quotient(total, self._sums['images']) for total in self._sums['image_terms'].value)
         return {
             'rmse': math.sqrt(means.pop('squared')),
             'rmse_per_image': rmse_per_image,
@@ -195,13 +200,15 @@ class DepthMetrics:
         }
 
 
-class NormalMetrics:
+class NormalMetrics(RunningSum):
     """Angle between predicted and true normals, over all pixels of the set."""
 
     def __init__(self) -> None:
-        self._sum = 0.0
-        self._within = np.zeros(len(ANGLES), np.int64)
-        self._histogram = np.zeros(180 * BINS_PER_DEGREE, np.int64)
+        super().__init__(
+            angles=ExactSum(),
+            within=np.zeros(len(ANGLES), np.int64),
+            histogram=np.zeros(180 * BINS_PER_DEGREE, np.int64),
+        )
 
     def update(self, normals: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) -> None:
         """Add one image.
@@ -222,15 +229,9 @@ class NormalMetrics:
         if not np.isfinite(predicted).all():
             raise ValueError('the predicted normals are not finite everywhere: expected unit vectors')
         angles = _angles(predicted, true)
-        self._sum += float(angles.sum())
-        self._within += [np.count_nonzero(angles < bound) for bound in ANGLES]
-        self._histogram += np.histogram(angles, len(self._histogram), (0, 180))[0]
-
-    def merge(self, other: 'NormalMetrics') -> None:
-        """Add what another one has counted."""
-        self._sum += other._sum
-        self._within += other._within
-        self._histogram += other._histogram
+        self._sums['angles'] += angles.sum()
+        self._sums['within'] += [np.count_nonzero(angles < bound) for bound in ANGLES]
+        self._sums['histogram'] += np.histogram(angles, 180 * BINS_PER_DEGREE, (0, 180))[0]
 
     def compute(self) -> dict[str, float]:
         """Metrics.
@@ -239,11 +240,11 @@ class NormalMetrics:
             angle_mean, angle_median: degrees; the median to a hundredth, since angles are kept as a histogram.
             within_11_25, within_22_5, within_30: share of the pixels that are off by less than so many degrees.
         """
-        count = int(self._histogram.sum())
-        shares = (_quotient(within, count) for within in self._within)
+        count = int(self._sums['histogram'].sum())
+        shares = (_quotient(within, count) for within in self._sums['within'])
         names = (f'within_{bound:g}'.replace('.', '_') for bound in ANGLES)
         return {
-            'angle_mean': _quotient(self._sum, count),
+            'angle_mean': _quotient(self._sums['angles'].value, count),
             'angle_median': self._median(count),
             **dict(zip(names, shares, strict=True)),
         }
@@ -252,7 +253,7 @@ class NormalMetrics:
         """Middle of the bin that the middle pixel is in."""
         if not count:
             return math.nan
-        position = np.searchsorted(np.cumsum(self._histogram), (count + 1) / 2)
+        position = np.searchsorted(np.cumsum(self._sums['histogram']), (count + 1) / 2)
         return (int(position) + 0.5) / BINS_PER_DEGREE
 
 

@@ -39,8 +39,8 @@ def scale_and_shift(depth: np.ndarray, truth: np.ndarray) -> Alignment:
     """
     mean, true_mean = depth.mean(), truth.mean()
     deviation = depth - mean
-    spread = deviation @ deviation
-    scale = float(deviation @ (truth - true_mean) / spread) if spread > 0 else 1.0
+    spread = (deviation**2).sum()  # a dot product of BLAS would depend on the number of threads
+    scale = float((deviation * (truth - true_mean)).sum() / spread) if spread > 0 else 1.0
     return Alignment(scale, float(true_mean - scale * mean))
 
 

@@ -1,6 +1,8 @@
 """Predicted against measured depth, before and after alignment: over all, by distance and by class."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,16 +26,16 @@ class FrameDepthScore:
     """By alignment."""
 
 
+@dataclass(frozen=True)
 class AlignedMetrics:
     """Metrics of the same pixels under each alignment."""
 
-    def __init__(self) -> None:
-        self.by_alignment = {name: DepthMetrics() for name in ALIGNMENTS}
+    by_alignment: Mapping[str, DepthMetrics]
 
     @property
     def pixels(self) -> int:
         """How many were counted."""
-        return self.by_alignment['raw'].pixels
+        return int(self.by_alignment['raw'].pixels)
 
     def compute(self) -> dict[str, dict[str, float]]:
         """By alignment, then by name (`evaluation/metrics.py`)."""
@@ -44,10 +46,25 @@ class DepthScores:
     """Sums over frames; alignments are fitted to each frame by itself."""
 
     def __init__(self) -> None:
-        self.overall = AlignedMetrics()
-        self.by_band = [AlignedMetrics() for _ in BANDS[:-1]]
-        self.by_class: dict[int, AlignedMetrics] = {}
-        """By predicted class; `IGNORE_INDEX` is a prediction of no class."""
+        self._overall = DepthMetrics(len(ALIGNMENTS))
+        self._by_band = DepthMetrics(len(BANDS) - 1, len(ALIGNMENTS))
+        self._by_class = DepthMetrics(_CLASSES, len(ALIGNMENTS))
+
+    @property
+    def overall(self) -> AlignedMetrics:
+        """Of all pixels."""
+        return _aligned(self._overall)
+
+    @property
+    def by_band(self) -> list[AlignedMetrics]:
+        """By band of true distance (`BANDS`)."""
+        return [_aligned(self._by_band, band) for band in range(len(BANDS) - 1)]
+
+    @property
+    def by_class(self) -> dict[int, AlignedMetrics]:
+        """By predicted class, those that were not predicted left out; `IGNORE_INDEX` is a prediction of no class."""
+        predicted = np.flatnonzero(self._by_class.pixels.any(axis=1)).tolist()
+        return {index: _aligned(self._by_class, index) for index in predicted}
 
     def add(self, depth: np.ndarray, truth: np.ndarray, labels: np.ndarray | None) -> FrameDepthScore | None:
         """Add a frame.
@@ -66,25 +83,59 @@ class DepthScores:
             return None
         band = np.searchsorted(BANDS, true, side='right') - 1
         group = band * _CLASSES + (IGNORE_INDEX if labels is None else labels[known])
-        frame = AlignedMetrics()
         fits = {name: fit(predicted, true) for name, fit in ALIGNMENTS.items()}
-        for name, fit in fits.items():
+        sums, by_group = [], []
+        for fit in fits.values():
             terms = depth_terms(fit.scale * predicted + fit.shift, true)
-            frame.by_alignment[name].add(terms.sum(axis=1), true.size)
-            self.overall.by_alignment[name].add(terms.sum(axis=1), true.size)
-            self._add_groups(name, terms, group, with_classes=labels is not None)
-        return FrameDepthScore(frame.compute(), fits)
+            sums.append(terms.sum(axis=1))
+            by_group.append(_grouped(terms, group))
+        frame = DepthMetrics(len(ALIGNMENTS))
+        frame.add(np.stack(sums), np.full(len(ALIGNMENTS), true.size))
+        self._overall.merge(frame)
+        self._add_groups(np.stack(by_group, axis=2), _pixels(group), with_classes=labels is not None)
+        return FrameDepthScore(_aligned(frame).compute(), fits)
 
-    def _add_groups(self, alignment: str, terms: np.ndarray, group: np.ndarray, *, with_classes: bool) -> None:
-        """Sum by band and class at once; what is asked for are the two marginals."""
-        shape = (len(BANDS) - 1, _CLASSES)
-        size = shape[0] * shape[1]
-        sums = np.stack([np.bincount(group, term, size).reshape(shape) for term in terms])
-        pixels = np.bincount(group, minlength=size).reshape(shape)
-        for band, metrics in enumerate(self.by_band):
-            metrics.by_alignment[alignment].add(sums[:, band].sum(axis=1), int(pixels[band].sum()))
-        if not with_classes:
-            return
-        for index in np.flatnonzero(pixels.any(axis=0)).tolist():
-            metrics = self.by_class.setdefault(index, AlignedMetrics())
-            metrics.by_alignment[alignment].add(sums[:, :, index].sum(axis=1), int(pixels[:, index].sum()))
+    def merge(self, other: 'DepthScores') -> None:
+        """Add the frames of another one."""
+        for own, added in zip(self._parts().values(), other._parts().values(), strict=True):
+            own.merge(added)
+
+    def state(self) -> dict[str, Any]:
+        """All that was summed, for JSON."""
+        return {name: part.state() for name, part in self._parts().items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become the scores that a state was taken of.
+
+        Raises:
+            ValueError, KeyError: if it is of something else.
+        """
+        for name, part in self._parts().items():
+            part.restore(state[name])
+
+    def _parts(self) -> dict[str, DepthMetrics]:
+        return {'overall': self._overall, 'by_band': self._by_band, 'by_class': self._by_class}
+
+    def _add_groups(self, sums: np.ndarray, pixels: np.ndarray, *, with_classes: bool) -> None:
+        """Add the two marginals of sums (bands, classes, alignments, terms) and pixels (bands, classes)."""
+        for metrics, axis in ((self._by_band, 1), (self._by_class, 0)):
+            if metrics is self._by_band or with_classes:
+                counts = np.repeat(pixels.sum(axis=axis)[:, None], len(ALIGNMENTS), axis=1)
+                metrics.add(sums.sum(axis=axis), counts)
+
+
+def _aligned(metrics: DepthMetrics, *group: int) -> AlignedMetrics:
+    """One of the groups, whose last axis is the alignment."""
+    return AlignedMetrics({name: metrics.group(*group, index) for index, name in enumerate(ALIGNMENTS)})
+
+
+def _pixels(group: np.ndarray) -> np.ndarray:
+    """int64 bands,classes."""
+    return np.bincount(group, minlength=(len(BANDS) - 1) * _CLASSES).reshape(len(BANDS) - 1, _CLASSES)
+
+
+def _grouped(terms: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """float64 bands,classes,terms: sums by band and class at once; what is asked for are the two marginals."""
+    size = (len(BANDS) - 1) * _CLASSES
+    sums = np.stack([np.bincount(group, term, size) for term in terms], axis=-1)
+    return sums.reshape(len(BANDS) - 1, _CLASSES, len(terms))

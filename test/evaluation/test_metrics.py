@@ -1,11 +1,13 @@
 """The metrics, worked by hand on a few pixels and against torchmetrics on many."""
 
+import itertools
+import json
 import math
 
 import numpy as np
 import pytest
 
-from mtperception.evaluation.metrics import DepthMetrics, NormalMetrics, SegmentationMetrics
+from mtperception.evaluation.metrics import DepthMetrics, NormalMetrics, SegmentationMetrics, depth_terms
 
 
 def labels(*values):
@@ -155,7 +157,7 @@ def test_a_prediction_that_is_no_number_is_refused(predicted):
 def test_sums_are_in_double_precision():
     """In single precision the sum would stop growing at 2^24, since each step adds 1."""
     metrics = DepthMetrics()
-    metrics._sums[:], metrics._pixels = 2.0**24, 2**24
+    metrics.add(np.full(8, 2.0**24), 2**24)
     metrics.update(metres(2, 2), metres(1, 1))
     assert metrics.compute()['rmse'] == pytest.approx(1, rel=1e-9)
 
@@ -242,13 +244,35 @@ def test_an_image_without_truth_changes_nothing(make, images, nothing):
 
 
 @pytest.mark.parametrize(('make', 'images', 'nothing'), SOME)
-def test_parts_merge_to_the_whole(make, images, nothing):
-    """As when every process has seen its share."""
-    first, second = make(), make()
-    computed(first, *images[:1])
-    computed(second, *images[1:])
-    first.merge(second)
-    assert first.compute() == pytest.approx(computed(make(), *images), rel=1e-12)
+def test_parts_merge_to_the_whole_bit_by_bit(make, images, nothing):
+    """In whatever parts and order: as when every process has seen its share, and stored it as JSON."""
+    whole = computed(make(), *images, nothing)
+    for order in itertools.permutations([*images, nothing]):
+        total = make()
+        for part in (order[:1], order[1:3], order[3:]):
+            metrics, read = make(), make()
+            computed(metrics, *part)
+            read.restore(json.loads(json.dumps(metrics.state())))
+            total.merge(read)
+        assert total.compute() == whole
+
+
+def test_groups_are_sets_of_their_own():
+    first, second = (metres(3, 4), metres(2, 4)), (metres(2, 4, 4), metres(1, 8, 8))
+    groups = DepthMetrics(2)
+    for predicted, truth in (first, second):
+        terms = depth_terms(predicted.ravel(), truth.ravel())
+        groups.add(np.stack([terms[:, :1].sum(axis=1), terms[:, 1:].sum(axis=1)]), np.array([1, truth.size - 1]))
+    rest = [(predicted[:, 1:], truth[:, 1:]) for predicted, truth in (first, second)]
+    assert groups.group(0).compute() == computed(DepthMetrics(), *((p[:, :1], t[:, :1]) for p, t in (first, second)))
+    assert groups.group(1).compute() == computed(DepthMetrics(), *rest)
+
+
+def test_a_state_of_something_else_is_refused():
+    with pytest.raises(ValueError, match=r'shape \(3, 4\): expected \(4, 5\)'):
+        SegmentationMetrics(4).restore(SegmentationMetrics(3).state())
+    with pytest.raises(ValueError, match='sums of counts: expected image_terms, images, pixels, terms'):
+        DepthMetrics().restore(SegmentationMetrics(3).state())
 
 
 def test_segmentation_agrees_with_torchmetrics():
