@@ -9,7 +9,10 @@ from typing import Annotated
 import typer
 
 from mtperception.backends import BACKENDS, PRECISIONS
+from mtperception.cli.failures import check_failures
 from mtperception.cli.progress import progress
+from mtperception.cli.shard_option import ShardOption
+from mtperception.scale.shard import WHOLE
 from mtperception.teachers import TeacherOptions, open_teacher
 from mtperception.teachers.image_set import open_images
 from mtperception.teachers.labelling import KEY_OF_TASK, Request, label_images
@@ -38,11 +41,14 @@ def label(
     backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
     device: Annotated[str, typer.Option(help='auto, cpu, cuda:N or tensorrt:N.')] = 'auto',
     precision: Annotated[str, typer.Option(help=f'auto, {", ".join(PRECISIONS)}.')] = 'auto',
+    shard: ShardOption = WHOLE,
 ) -> None:
     """Labels and depth by an expert, for images that have no ground truth.
 
     Writes a data set (--dataset folder) that refers to the images and annotations of IMAGES where they are and adds
-    labels/*.png and depth/*.png. Run it again after an interruption: it goes on where it stopped.
+    labels/*.png and depth/*.png. Run it again after an interruption: it resumes where it stopped. Several processes may
+    write to the same folder, with --shard or without: no image is labelled twice, and the last one completes the data
+    set.
 
     Example: mtperception label kitti --model street.tflite --label-space cityscapes_19 --grouping kitti_6 --out kitti_6
     """
@@ -51,6 +57,11 @@ def label(
     options = TeacherOptions(label_space, backend, device, precision)
     start = time.monotonic()
     with closing(open_teacher(model, options)) as expert, progress('labelling', len(image_set.ids)) as move:
-        done = label_images(image_set, expert, out.expanduser(), wanted, move)
+        done = label_images(image_set, expert, out.expanduser(), wanted, move, shard)
     kept = f', {done.kept} were there already' if done.kept else ''
     typer.echo(f'{out}: {done.labelled} images labelled in {time.monotonic() - start:.1f} s{kept}', err=True)
+    check_failures(done.failed, 'images', f'mend them or take them out of {split}, then run it again')
+    if done.missing:
+        typer.echo(
+            f'{out}: {done.missing} of {len(image_set.ids)} images are not labelled yet: run the other shards', err=True
+        )

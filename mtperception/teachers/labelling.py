@@ -9,16 +9,20 @@ out/dataset.json      the layout of the source, its paths leading there, and wha
     <split>.txt       the ids; written last: a folder that has it is complete
     labels/{id}.png   and depth/{id}.png: what was added
     expert.json       who made it, of what: nobody else may go on with it
+
+Any number of processes may write to one folder: who annotates an image has claimed it in `expert.json` (`JobFile`).
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mtperception.data.dataset import DatasetError
 from mtperception.media import write_image
+from mtperception.scale.job_file import JobError, JobFile
+from mtperception.scale.shard import WHOLE, Shard
 from mtperception.teachers.annotations import Annotation, depth_annotation, labels_annotation
 from mtperception.teachers.image_set import LAYOUT, ImageSet
 from mtperception.teachers.teacher import Teacher, TeacherError
@@ -47,7 +51,11 @@ class Done:
     labelled: int
     """Images that the expert looked at."""
     kept: int
-    """Images whose files were there already."""
+    """Images of its share whose files were there already, or were made by another process meanwhile."""
+    failed: Mapping[str, str]
+    """Why an image could not be annotated, by id."""
+    missing: int
+    """Images of the whole split that are not annotated yet; the list of ids is written when there are none."""
 
 
 def label_images(
@@ -56,8 +64,12 @@ def label_images(
     out: Path,
     request: Request,
     report: Callable[[int], None] = lambda done: None,
+    shard: Shard = WHOLE,
 ) -> Done:
     """Annotate images. A run that was interrupted goes on where it stopped.
+
+    Several runs may share a folder, be it with a shard each or all with the whole: no image is annotated twice. A run
+    ends when its share is done, whoever did it; the last one completes the folder.
 
     Args:
         images: what to annotate.
@@ -65,24 +77,94 @@ def label_images(
         out: the folder to write; made if need be.
         request: what to write.
         report: told after each image how many are done.
+        shard: the share of the images to annotate.
 
     Raises:
-        DatasetError: at an image that cannot be read (what was done before is kept), or if `out` holds something else.
+        DatasetError: if `out` holds something else.
         TeacherError: if the expert cannot do what is asked for, or there is nothing to do.
         ValueError: if the expert's label space has no such grouping.
         OSError: if a file cannot be written.
     """
     annotations = _annotations(images, expert, request)
     layout = images.layout_seen_from(out)
-    _claim(out, images, _record(layout['rgb'], expert, annotations, request))
-    labelled = 0
-    for count, name in enumerate(images.ids, 1):
-        labelled += _label_image(images, name, expert, annotations, out)
-        report(count)
-    added = {key: value for annotation in annotations for key, value in annotation.entries.items()}
-    _write_json(out / LAYOUT, {**layout, **added})
-    _write_text(out / f'{images.split}.txt', ''.join(f'{name}\n' for name in images.ids))
-    return Done(labelled, len(images.ids) - labelled)
+    with _open_job(out, images, _record(layout['rgb'], expert, annotations, request)) as job:
+        run = _Run(images, expert, annotations, out)
+        names = [images.ids[position] for position in shard.positions(len(images.ids))]
+        for count, name in enumerate(_claimed(job, names, run.is_done), 1):
+            run.annotate(name)
+            report(count)
+        added = {key: value for annotation in annotations for key, value in annotation.entries.items()}
+        with job.claim('list of ids', wait=True):
+            missing = sum(not run.is_done(name) for name in images.ids)
+            if not missing:
+                _complete(out, images, {**layout, **added})
+    return Done(run.labelled, len(names) - run.labelled - len(run.failed), run.failed, missing)
+
+
+def _claimed(job: JobFile, names: Sequence[str], is_done: Callable[[str], bool]) -> Iterator[str]:
+    """All names; each that is not done is claimed while the caller works on it.
+
+    What another process has claimed comes last: it is done by then, or that process has died and the claim is free.
+    """
+    of_others = []
+    for name in names:
+        if is_done(name):
+            yield name
+            continue
+        with job.claim(f'image {name}') as mine:
+            if mine:
+                yield name
+            else:
+                of_others.append(name)
+    for name in of_others:
+        with job.claim(f'image {name}', wait=True):
+            yield name
+
+
+def _complete(out: Path, images: ImageSet, layout: Mapping[str, Any]) -> None:
+    """Write what makes the folder a data set, unless it is there already."""
+    files = {LAYOUT: _as_json(layout), f'{images.split}.txt': ''.join(f'{name}\n' for name in images.ids)}
+    for name, text in files.items():
+        path = out / name
+        if not path.exists() or path.read_text(encoding='utf-8') != text:
+            _write_text(path, text)
+
+
+class _Run:
+    """Annotates images and counts."""
+
+    def __init__(self, images: ImageSet, expert: Teacher, annotations: Sequence[Annotation], out: Path) -> None:
+        self._images = images
+        self._expert = expert
+        self._annotations = annotations
+        self._out = out
+        self.labelled = 0
+        self.failed: dict[str, str] = {}
+
+    def is_done(self, name: str) -> bool:
+        """Whether all files of an image are there."""
+        return not self._missing(name)
+
+    def annotate(self, name: str) -> None:
+        """Write those files of an image that are not there. An image that cannot be used costs itself only."""
+        missing = self._missing(name)
+        if not missing:
+            return
+        try:
+            prediction = self._expert(*self._images.read(name))
+        except ValueError as error:
+            self.failed[name] = str(error)
+            return
+        for annotation in missing:
+            path = annotation.path(self._out, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = _unfinished(path)
+            write_image(unfinished, annotation.encode(prediction))
+            unfinished.replace(path)
+        self.labelled += 1
+
+    def _missing(self, name: str) -> list[Annotation]:
+        return [annotation for annotation in self._annotations if not annotation.path(self._out, name).exists()]
 
 
 def _annotations(images: ImageSet, expert: Teacher, request: Request) -> list[Annotation]:
@@ -120,50 +202,22 @@ def _record(source: str, expert: Teacher, annotations: Sequence[Annotation], req
     }
 
 
-def _claim(out: Path, images: ImageSet, record: Mapping[str, Any]) -> None:
+def _open_job(out: Path, images: ImageSet, record: Mapping[str, Any]) -> JobFile:
     """Make the folder, or check that it is one of the same expert, source and request."""
     if out.resolve() == images.root.resolve():
         raise DatasetError(f'{out} holds the images: expected another folder for what is made of them')
-    if (out / RECORD).exists():
-        _check_record(out, record)
-        return
     strangers = [name for name in (LAYOUT, *KEY_OF_TASK.values()) if (out / name).exists()]
-    if strangers:
+    if strangers and not (out / RECORD).exists():  # looked at last: who makes the others has made it before
         raise DatasetError(f'{out}: has {strangers[0]} but no {RECORD}: not made by an expert: choose another folder')
     out.mkdir(parents=True, exist_ok=True)
-    _write_json(out / RECORD, record)
-
-
-def _check_record(out: Path, record: Mapping[str, Any]) -> None:
-    path = out / RECORD
     try:
-        found = json.loads(path.read_text(encoding='utf-8'))
-        differences = [
-            f'{key} {found.get(key)!r} instead of {value!r}' for key, value in record.items() if found.get(key) != value
-        ]
-    except (ValueError, AttributeError) as error:
-        raise DatasetError(f'{path}: not readable as a JSON object: {error}') from error
-    if differences:
-        raise DatasetError(f'{out}: made with {"; ".join(differences)}: choose another folder, or remove this one')
+        return JobFile(out / RECORD, record)
+    except JobError as error:
+        raise DatasetError(str(error)) from error
 
 
-def _label_image(images: ImageSet, name: str, expert: Teacher, annotations: Sequence[Annotation], out: Path) -> bool:
-    """Write those files of an image that are not there; whether there were any."""
-    missing = [annotation for annotation in annotations if not annotation.path(out, name).exists()]
-    if not missing:
-        return False
-    prediction = expert(*images.read(name))
-    for annotation in missing:
-        path = annotation.path(out, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = _unfinished(path)
-        write_image(unfinished, annotation.encode(prediction))
-        unfinished.replace(path)
-    return True
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    _write_text(path, json.dumps(content, indent=1) + '\n')
+def _as_json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1) + '\n'
 
 
 def _write_text(path: Path, text: str) -> None:

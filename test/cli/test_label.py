@@ -76,8 +76,29 @@ def test_what_cannot_be_is_one_clear_line(arguments, message, images, tmp_path, 
     assert not (tmp_path / 'out').exists()
 
 
+def test_shards_say_what_is_left_to_do(images, tmp_path, capsys):
+    assert run(images, *MODEL, '--out', tmp_path / 'out', '--shard', '1/2') == 0
+    assert '1 of 2 images are not labelled yet: run the other shards' in capsys.readouterr().err
+    assert not (tmp_path / 'out' / 'train.txt').exists()
+    assert run(images, *MODEL, '--out', tmp_path / 'out', '--shard', '2/2') == 0
+    assert 'not labelled' not in capsys.readouterr().err
+    assert len(Folder(tmp_path / 'out', 'train')) == 2
+
+
+def test_a_bad_image_is_listed_at_the_end_and_the_rest_is_done(images, tmp_path, capsys):
+    (images / 'a.png').write_bytes(b'no picture')
+    assert run(images, *MODEL, '--out', tmp_path / 'out') == 1
+    said = capsys.readouterr().err.splitlines()
+    assert '1 images labelled' in said[-3]
+    assert said[-2].startswith('a: ')
+    assert 'a.png: not an image' in said[-2]
+    assert said[-1] == 'error: 1 images failed: mend them or take them out of train, then run it again'
+    assert (tmp_path / 'out' / 'labels' / 'b.png').exists()
+
+
 @pytest.mark.parametrize(
-    'arguments', [[], ['--task', 'colour'], ['--minimum-confidence', '2'], ['--minimum-confidence', '-1']]
+    'arguments',
+    [[], ['--task', 'colour'], ['--minimum-confidence', '2'], ['--minimum-confidence', '-1'], ['--shard', '3/2']],
 )
 def test_wrong_usage(arguments, images, tmp_path):
     model = MODEL if arguments else ()

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +23,14 @@ from mtperception.data.dataset import DatasetError
 from mtperception.data.folder import Folder
 from mtperception.labels import load_label_space
 from mtperception.media import write_image
-from mtperception.teachers import TeacherError, TeacherOptions, open_teacher
+from mtperception.scale.job_file import JobFile
+from mtperception.scale.shard import Shard
+from mtperception.teachers import TeacherError, TeacherOptions, labelling, open_teacher
 from mtperception.teachers.image_set import open_images
 from mtperception.teachers.labelling import Request, label_images
 
 CPU = TeacherOptions(backend='onnxruntime', device='cpu')
+ENVIRONMENT = {**os.environ, 'PYTHONPATH': str(Path(__file__).resolve().parents[2])}
 CAMERA = {'fx': 90.0, 'fy': 90.0, 'cx': 31.5, 'cy': 23.5, 'width': 64, 'height': 48}
 
 
@@ -174,17 +179,62 @@ def test_two_splits_in_one_folder(tmp_path, expert):
     assert [len(Folder(tmp_path / 'out', split)) for split in ('train', 'val')] == [2, 1]
 
 
-def test_an_unreadable_image_is_named_and_the_next_run_goes_on(tmp_path, expert):
+def test_an_unreadable_image_costs_itself_only(tmp_path, expert):
     source, out = make_source(tmp_path / 'source'), tmp_path / 'out'
     good = (source / 'rgb' / '001.png').read_bytes()
     (source / 'rgb' / '001.png').write_bytes(good[:40])
-    with pytest.raises(DatasetError, match=r'rgb/001\.png: not an image'):
-        label(source, expert, out)
+    done = label(source, expert, out)
+    assert (done.labelled, done.kept, done.missing, list(done.failed)) == (2, 0, 1, ['001'])
+    assert 'rgb/001.png: not an image' in done.failed['001']
     with pytest.raises(DatasetError, match=r'dataset\.json: no such file'):  # not taken for a complete data set
         Folder(out, 'train')
     (source / 'rgb' / '001.png').write_bytes(good)
     done = label(source, expert, out)
-    assert (done.labelled, done.kept) == (2, 1)
+    assert (done.labelled, done.kept, done.missing, done.failed) == (1, 2, 0, {})
+    assert len(Folder(out, 'train')) == 3
+
+
+@pytest.mark.parametrize('order', [(1, 2, 3), (3, 1, 2)])
+def test_shards_make_the_same_folder_as_one_run(tmp_path, expert, order):
+    source, out = make_source(tmp_path / 'source', 5), tmp_path / 'out'
+    label(source, expert, tmp_path / 'whole')
+    images = open_images(source, 'train')
+    done = [label_images(images, expert, out, Request(), shard=Shard(number, 3)) for number in order]
+    assert sum(part.labelled for part in done) == 5
+    assert [part.missing > 0 for part in done] == [True, True, False]
+    assert contents(out) == contents(tmp_path / 'whole')
+
+
+def test_two_runs_share_a_folder_without_doing_anything_twice(tmp_path, expert, monkeypatch):
+    """Threads: each has its own open file, as two processes have. The writer is only watched."""
+    source, out = make_source(tmp_path / 'source', 24), tmp_path / 'out'
+    label(source, expert, tmp_path / 'whole')
+    written, write = [], labelling._write_text
+    monkeypatch.setattr(labelling, '_write_text', lambda path, text: (written.append(path.name), write(path, text)))
+    images = open_images(source, 'train')
+    with ThreadPoolExecutor(3) as pool:
+        runs = [pool.submit(label_images, images, expert, out, Request()) for _ in range(3)]
+        done = [run.result() for run in runs]
+    assert sum(part.labelled for part in done) == 24
+    assert all(part.labelled + part.kept == 24 and not part.missing for part in done)
+    assert sorted(written) == ['dataset.json', 'train.txt']
+    assert contents(out) == contents(tmp_path / 'whole')
+
+
+def test_a_run_waits_for_what_another_one_has_begun(tmp_path, expert):
+    """And does it itself if the other one gives up: after it, all is there."""
+    source, out = make_source(tmp_path / 'source', 3), tmp_path / 'out'
+    label(source, expert, out)
+    for path in (out / 'labels' / '000.png', out / 'train.txt'):
+        path.unlink()
+    record = json.loads((out / 'expert.json').read_text())
+    with ThreadPoolExecutor(1) as pool, JobFile(out / 'expert.json', record) as other:
+        with other.claim('image 000'):
+            run = pool.submit(label, source, expert, out)
+            with pytest.raises(TimeoutError):
+                run.result(timeout=0.5)
+            assert not (out / 'train.txt').exists()
+        assert run.result(timeout=60).labelled == 1
     assert len(Folder(out, 'train')) == 3
 
 
@@ -270,25 +320,49 @@ def test_unsure_labels_are_left_out(tmp_path, expert):
     np.testing.assert_array_equal(Folder(tmp_path / 'out', 'train')[0].labels, expected)
 
 
-def test_killed_half_way_it_goes_on_to_the_same_bytes(tmp_path, expert):
+def command(source, out, *more):
+    options = ['--model', 'nyuv2_indoor', '--backend', 'onnxruntime', '--device', 'cpu', '--out', str(out), *more]
+    return [sys.executable, '-m', 'mtperception', 'label', str(source), *options]
+
+
+@pytest.mark.parametrize('shards', [1, 2])
+def test_killed_half_way_it_goes_on_to_the_same_bytes(tmp_path, expert, shards):
+    """All processes of a folder are killed at once, and started again."""
     count = 30
     source = make_source(tmp_path / 'source', count, width=160, height=120)
     label(source, expert, tmp_path / 'whole')
     out = tmp_path / 'killed'
-    options = ['--model', 'nyuv2_indoor', '--backend', 'onnxruntime', '--device', 'cpu', '--out', str(out)]
-    command = [sys.executable, '-m', 'mtperception', 'label', str(source), *options]
-    environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).resolve().parents[2])}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment) as process:
-        deadline = time.monotonic() + 60
-        while len(list(out.glob('depth/0*.png'))) < 3 and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.001)
+    commands = [command(source, out, '--shard', f'{number}/{shards}') for number in range(1, shards + 1)]
+    running = [subprocess.Popen(args, stderr=subprocess.PIPE, env=ENVIRONMENT) for args in commands]
+    deadline = time.monotonic() + 60
+    while len(list(out.glob('depth/0*.png'))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    for process in running:
         process.kill()
-        assert process.wait() == -signal.SIGKILL, process.stderr.read().decode()
+    for process in running:
+        said = process.communicate()[1]
+        assert process.returncode == -signal.SIGKILL, said.decode()
     kept = {path: path.stat().st_mtime_ns for path in out.glob('*/0*.png')}
     assert 3 <= len(list(out.glob('depth/0*.png'))) < count
     assert not (out / 'train.txt').exists()
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
-    assert done.returncode == 0, done.stderr
+    for args in commands:
+        done = subprocess.run(args, capture_output=True, text=True, check=False, timeout=60, env=ENVIRONMENT)
+        assert done.returncode == 0, done.stderr
     assert contents(out) == contents(tmp_path / 'whole')
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert len(Folder(out, 'train')) == count
+
+
+def test_two_processes_label_each_image_once(tmp_path, expert):
+    source, out = make_source(tmp_path / 'source', 60), tmp_path / 'out'
+    label(source, expert, tmp_path / 'whole')
+    running = [
+        subprocess.Popen(command(source, out), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) for _ in range(2)
+    ]
+    labelled = []
+    for process in running:
+        said = process.communicate(timeout=120)[1]
+        assert process.returncode == 0, said
+        labelled.append(int(re.search(r': (\d+) images labelled', said)[1]))
+    assert sum(labelled) == 60
+    assert contents(out) == contents(tmp_path / 'whole')

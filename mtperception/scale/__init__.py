@@ -1,0 +1,1 @@
+"""Work that several processes divide: shards, claims, finished parts and their merge."""
