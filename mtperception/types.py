@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 MAX_PIXELS = 4096 * 3072
-"""Larger images are refused."""
+"""Of what a graph is run on: a larger image is reduced first."""
+MAX_IMAGE_PIXELS = 8192 * 8192
+"""Larger images are refused, whether they come in files, videos, recordings or messages."""
+MAX_IMAGE_SIDE = 16384
+"""Longest side of an image in pixels. One row of millions passes `MAX_IMAGE_PIXELS`, but no camera makes it, and a JPEG
+ends at 65500."""
 OUTPUT_SIZES = ('input', 'network')
 """What size maps may have: the image's, or that of what the network saw."""
 DEPTH_SCALE_MODES = ('focal', 'none')
@@ -27,6 +32,18 @@ class Intrinsics:
     cy: float
     width: int
     height: int
+
+    def for_image(self, width: int, height: int) -> 'Intrinsics | None':
+        """This camera for images of `width` x `height`; None if they are not its images resized.
+
+        They are where the aspect is the same but for rounding: each side of the smaller size is off by less than a
+        pixel. An image of another shape was cropped or stretched nobody knows how, so its camera is not known.
+        """
+        if (width, height) == (self.width, self.height):
+            return self
+        difference = abs(width * self.height - height * self.width)
+        fits = difference < max(width, height, self.width, self.height)
+        return self.resized(width, height) if fits else None
 
     def resized(self, width: int, height: int) -> 'Intrinsics':
         """The same camera after its images were resized to `width` x `height` (half-pixel centres)."""

@@ -10,8 +10,15 @@ from mtperception.messages.image_decoding import check_size
 from mtperception.messages.protocols import CompressedImage
 
 _PNG_START = b'\x89PNG\r\n\x1a\n'
+_PNG_SIZE_END = 24
 _JPEG_START = b'\xff\xd8\xff'
 _JPEG_END = b'\xff\xd9'
+_PROBES = tuple(
+    b''.join(bytes([*piece, 0xFF, 0xD0 + number]) for number in (*range(8), *range(8)))
+    for piece in ([(step * count) % 255 for count in range(1, 256)] for step in (37, 101, 218, 254))
+)
+"""Bytes that would be more of a picture, where its data are not complete: between all restart markers, one of which the
+decoder may be waiting for."""
 # SOF0 to SOF15 (ITU-T T.81, table B.1); C4, C8 and CC between them are tables and an extension.
 _JPEG_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -43,20 +50,45 @@ def unchanged_png(data: bytes) -> np.ndarray:
     return _decoded(data, cv2.IMREAD_UNCHANGED)
 
 
-def check_complete(data: bytes) -> None:
-    """Refuse a JPEG that is cut off, of which OpenCV makes a whole image with a part that is gray.
+def completed(data: bytes) -> bytes:
+    """What to decode instead of the bytes of an image file: the same, with the end marker that a JPEG may lack.
+
+    Some cameras and grabbers leave the marker out, or half of it, though all of the picture is there. Without it OpenCV
+    does not decode the last rows; and of a file that is cut off it makes a whole image with a part that is gray.
 
     Raises:
-        RefusedImageError: of kind `compressed`.
+        RefusedImageError: of kind `size` for a JPEG or PNG with no or too many pixels, of kind `compressed` for a JPEG
+            that is cut off or has no frame header.
     """
-    if data.startswith(_JPEG_START):
-        _jpeg_size(data)
+    if data.startswith(_PNG_START) and len(data) >= _PNG_SIZE_END:
+        check_size(*_size(data))
+    if not data.startswith(_JPEG_START):
+        return data
+    width, height, at = _jpeg_frame(data)
+    check_size(width, height)
+    # Looked for behind the frame header, since a thumbnail before it has an end of its own.
+    if data.rfind(_JPEG_END, at) >= 0:
+        return data
+    if not _is_scan_complete(data):
+        raise _broken(data, 'cut off')
+    return data.removesuffix(b'\xff') + _JPEG_END
+
+
+def _is_scan_complete(data: bytes) -> bool:
+    """Whether the data of a JPEG without an end are all there: then what is put behind them changes no pixel."""
+    alone, *followed = (data.removesuffix(b'\xff') + probe + _JPEG_END for probe in (b'', *_PROBES))
+    picture = _decoded_jpeg(alone)
+    return picture is not None and all(np.array_equal(picture, _decoded_jpeg(other)) for other in followed)
+
+
+def _decoded_jpeg(data: bytes) -> np.ndarray | None:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
 
 
 def _decoded(data: bytes, flags: int) -> np.ndarray:
     check_size(*_size(data))
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        pixels = cv2.imdecode(np.frombuffer(completed(data), np.uint8), flags)
     except cv2.error as error:  # OPENCV_IO_MAX_IMAGE_PIXELS and its like can set lower limits than ours
         raise _broken(data, f'OpenCV refuses: {error.err}') from error
     if pixels is None:
@@ -67,23 +99,20 @@ def _decoded(data: bytes, flags: int) -> np.ndarray:
 def _size(data: bytes) -> tuple[int, int]:
     """Width and height that a JPEG or PNG file states."""
     if data.startswith(_JPEG_START):
-        return _jpeg_size(data)
-    if data.startswith(_PNG_START) and len(data) >= 24:
+        return _jpeg_frame(data)[:2]
+    if data.startswith(_PNG_START) and len(data) >= _PNG_SIZE_END:
         return struct.unpack_from('>II', data, 16)  # in IHDR, which comes first
     raise _broken(data, 'found neither')
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Width and height from the frame header, reached by stepping over the segments before it."""
+def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
+    """Width and height in the frame header, reached by stepping over the segments before it, and where that is."""
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], 'big')
         if marker in _JPEG_FRAME_HEADERS:
-            # Looked for behind the frame header, since a thumbnail before it has an end of its own.
-            if data.rfind(_JPEG_END, at) < 0:
-                raise _broken(data, 'cut off')
             height, width = struct.unpack_from('>HH', data, at + 5)
-            return width, height
+            return width, height, at
         at += 1 if marker == 0xFF else 2 + length  # FF before a marker is padding
     raise _broken(data, 'found a JPEG without a frame header')
 

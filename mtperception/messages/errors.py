@@ -1,7 +1,9 @@
 """Why a message is refused."""
 
+from mtperception.errors import MTPerceptionError
 
-class RefusedMessageError(ValueError):
+
+class RefusedMessageError(MTPerceptionError, ValueError):
     """A message that cannot be used; the text says what was found and what was expected.
 
     Attributes:

@@ -8,11 +8,7 @@ import numpy as np
 
 from mtperception.messages.errors import RefusedImageError
 from mtperception.messages.protocols import Image
-from mtperception.types import MAX_PIXELS
-
-MAX_SIDE = 16384
-"""Longest side of an image in pixels. One row of millions passes `MAX_PIXELS`, but no camera makes it, and not all that
-comes later could take it (a JPEG ends at 65500)."""
+from mtperception.types import MAX_IMAGE_PIXELS, MAX_IMAGE_SIDE
 
 
 @dataclass(frozen=True)
@@ -64,9 +60,11 @@ def check_size(width: int, height: int) -> None:
     Raises:
         RefusedImageError: of kind `size`.
     """
-    if min(width, height) < 1 or max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+    if min(width, height) < 1 or max(width, height) > MAX_IMAGE_SIDE or width * height > MAX_IMAGE_PIXELS:
         raise RefusedImageError(
-            'size', f'found {width}x{height}, expected 1 to {MAX_PIXELS} pixels and no side over {MAX_SIDE}'
+            'size',
+            f'found {width}x{height} pixels, expected 1 to {MAX_IMAGE_PIXELS} pixels (8192x8192) and no side over '
+            f'{MAX_IMAGE_SIDE}: reduce the images before',
         )
 
 
@@ -105,9 +103,22 @@ def _rgb(pixels: np.ndarray, _is_bigendian: bool) -> np.ndarray:
     return rgb
 
 
-def _mono16(pixels: np.ndarray, is_bigendian: bool) -> np.ndarray:
-    high_bytes = pixels[..., 0 if is_bigendian else 1]
-    return cv2.cvtColor(np.ascontiguousarray(high_bytes), cv2.COLOR_GRAY2RGB)
+def _high_bytes(code: int | None) -> Callable[[np.ndarray, bool], np.ndarray]:
+    """Decoder function for an encoding of 16 bits: the high bytes, which OpenCV converts unless they are RGB."""
+
+    def to_rgb(pixels: np.ndarray, is_bigendian: bool) -> np.ndarray:
+        high_bytes = np.ascontiguousarray(pixels[..., 0 if is_bigendian else 1 :: 2])
+        return high_bytes if code is None else cv2.cvtColor(high_bytes, code)
+
+    return to_rgb
+
+
+def _nv24(pixels: np.ndarray, _is_bigendian: bool) -> np.ndarray:
+    """A plane of Y, then U and V of every pixel in turn: rows of twice as many bytes, padding and all."""
+    height, width, step = pixels.shape[0] // 3, pixels.shape[1], pixels.strides[0]
+    luma = np.maximum(pixels[:height, :, 0], 16)  # below black is black, as OpenCV has it in its conversions
+    chroma = np.lib.stride_tricks.as_strided(pixels[height:], (height, width, 2), (2 * step, 2, 1), writeable=False)
+    return cv2.transform(np.dstack([luma, chroma]), BT601_TO_RGB)
 
 
 def _converted(code: int) -> Callable[[np.ndarray, bool], np.ndarray]:
@@ -124,8 +135,23 @@ def _bayer(code: int) -> Decoder:
     return Decoder(1, _converted(code), min_side=3)
 
 
+def _bayer16(code: int) -> Decoder:
+    """Decoder for a mosaic of 16 bits."""
+    return Decoder(2, _high_bytes(code), min_side=3)
+
+
+BT601_TO_RGB = np.array(
+    [
+        [1.164, 0.0, 1.596, -16 * 1.164 - 128 * 1.596],
+        [1.164, -0.391, -0.813, -16 * 1.164 + 128 * (0.391 + 0.813)],
+        [1.164, 2.018, 0.0, -16 * 1.164 - 128 * 2.018],
+    ],
+    np.float32,
+)
+"""From Y, U, V of limited range and 1 (ITU-R BT.601, eight bits): the numbers of OpenCV's own conversions."""
 _MONO8 = Decoder(1, _converted(cv2.COLOR_GRAY2RGB))
 _BGR8 = Decoder(3, _converted(cv2.COLOR_BGR2RGB))
+_BGRA8 = Decoder(4, _converted(cv2.COLOR_BGRA2RGB))
 _UYVY = Decoder(2, _converted(cv2.COLOR_YUV2RGB_UYVY), cell=(2, 1))
 _YUYV = Decoder(2, _converted(cv2.COLOR_YUV2RGB_YUYV), cell=(2, 1))
 
@@ -133,17 +159,24 @@ DECODERS = {
     'rgb8': Decoder(3, _rgb),
     'bgr8': _BGR8,
     'rgba8': Decoder(4, _converted(cv2.COLOR_RGBA2RGB)),
-    'bgra8': Decoder(4, _converted(cv2.COLOR_BGRA2RGB)),
+    'bgra8': _BGRA8,
     'mono8': _MONO8,
     '8UC1': _MONO8,
     '8UC3': _BGR8,
-    'mono16': Decoder(2, _mono16),
+    '8UC4': _BGRA8,
+    'mono16': Decoder(2, _high_bytes(cv2.COLOR_GRAY2RGB)),
+    'rgb16': Decoder(6, _high_bytes(None)),
+    'bgr16': Decoder(6, _high_bytes(cv2.COLOR_BGR2RGB)),
     # ROS names a mosaic by the first two pixels of its first row and of its second. So do these aliases of OpenCV's;
     # its older names go by the second row (COLOR_BayerBG2RGB is RGGB).
     'bayer_rggb8': _bayer(cv2.COLOR_BayerRGGB2RGB),
     'bayer_bggr8': _bayer(cv2.COLOR_BayerBGGR2RGB),
     'bayer_gbrg8': _bayer(cv2.COLOR_BayerGBRG2RGB),
     'bayer_grbg8': _bayer(cv2.COLOR_BayerGRBG2RGB),
+    'bayer_rggb16': _bayer16(cv2.COLOR_BayerRGGB2RGB),
+    'bayer_bggr16': _bayer16(cv2.COLOR_BayerBGGR2RGB),
+    'bayer_gbrg16': _bayer16(cv2.COLOR_BayerGBRG2RGB),
+    'bayer_grbg16': _bayer16(cv2.COLOR_BayerGRBG2RGB),
     # yuv422 and yuv422_yuy2 are the older names. All YUV is BT.601 of limited range, as cv_bridge reads it.
     'uyvy': _UYVY,
     'yuv422': _UYVY,
@@ -152,5 +185,8 @@ DECODERS = {
     # A plane of Y, then one of half as many rows with V and U in turn, both of the same step: 3/2 height x step bytes.
     # That is V4L2's NV21, to which sensor_msgs refers; its getHeightScaling (common_interfaces#264) says the same.
     'nv21': Decoder(1, _converted(cv2.COLOR_YUV2RGB_NV21), cell=(2, 2), height_scaling=1.5),
+    # Likewise with U before V; and with U and V of every pixel: V4L2's NV12 and NV24.
+    'nv12': Decoder(1, _converted(cv2.COLOR_YUV2RGB_NV12), cell=(2, 2), height_scaling=1.5),
+    'nv24': Decoder(1, _nv24, height_scaling=3.0),
 }
 """By `Image.encoding`."""

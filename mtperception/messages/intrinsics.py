@@ -6,31 +6,37 @@ from mtperception.messages.errors import RefusedCameraInfoError
 from mtperception.messages.protocols import CameraInfo
 from mtperception.types import Intrinsics
 
+MIN_FOCAL_LENGTH = 0.04
+"""In widths, or heights, of the image: a pinhole camera with less would see more than 170 degrees."""
+
 
 def intrinsics_from(msg: CameraInfo, width: int, height: int) -> Intrinsics:
     """Intrinsics for the images of `width` x `height` that come with a camera_info.
 
     Of P (the rectified camera) when its fx is positive, else of K; reduced to the region of interest and the binning
-    in the message as image_geometry does it. A camera_info of another size but the same aspect is scaled. Distortion
-    is not regarded.
+    in the message as image_geometry does it. A camera_info of another size but the same aspect is scaled. One with
+    width and height 0 and no region of interest is of the size of the images: some drivers never fill these fields,
+    and image_geometry does not read them. Distortion is not regarded.
 
     Raises:
-        RefusedCameraInfoError: if the message has no size or no usable focal length or principal point (an uncalibrated
-            camera has zeros), or is for images of another aspect.
+        RefusedCameraInfoError: if the message has no usable size, focal length or principal point (an uncalibrated
+            camera has zeros, or a focal length of 1), or is for images of another aspect.
     """
-    captured = _captured(msg)
+    captured = _captured(msg, width, height)
     found = f'found a camera_info for {captured.width}x{captured.height}'
     if min(captured.width, captured.height) < 1:
-        raise RefusedCameraInfoError(f'{found}, expected at least one pixel after region of interest and binning')
-    if not _same_aspect(captured, width, height):
+        raise RefusedCameraInfoError(
+            f'{found} (width {msg.width}, height {msg.height}, region of interest {msg.roi.width}x{msg.roi.height}, '
+            f'binning {msg.binning_x}x{msg.binning_y}), expected at least one pixel: does the driver fill these fields?'
+        )
+    fitted = captured.for_image(width, height)
+    if fitted is None:
         raise RefusedCameraInfoError(f'{found}, expected the aspect of the images, which are {width}x{height}')
-    if (captured.width, captured.height) != (width, height):
-        captured = captured.resized(width, height)
-    _check(captured)
-    return captured
+    _check(fitted)
+    return fitted
 
 
-def _captured(msg: CameraInfo) -> Intrinsics:
+def _captured(msg: CameraInfo, image_width: int, image_height: int) -> Intrinsics:
     """The camera after region of interest and binning, unchecked.
 
     The offset is subtracted, then everything is divided by the binning: the principal point as well, without the half
@@ -42,6 +48,8 @@ def _captured(msg: CameraInfo) -> Intrinsics:
     left, top, width, height = 0, 0, msg.width, msg.height
     if msg.roi.width or msg.roi.height:  # both zero: the full image
         left, top, width, height = msg.roi.x_offset, msg.roi.y_offset, msg.roi.width, msg.roi.height
+    elif not (width or height):
+        width, height = image_width * columns, image_height * rows
     return Intrinsics(
         fx=float(fx) / columns,
         fy=float(fy) / rows,
@@ -52,12 +60,6 @@ def _captured(msg: CameraInfo) -> Intrinsics:
     )
 
 
-def _same_aspect(camera: Intrinsics, width: int, height: int) -> bool:
-    """Whether one size is the other resized, each side of the smaller being off by less than a pixel (rounding)."""
-    difference = abs(width * camera.height - height * camera.width)
-    return difference < max(width, height, camera.width, camera.height)
-
-
 def _check(camera: Intrinsics) -> None:
     values = (camera.fx, camera.fy, camera.cx, camera.cy)
     if not all(map(math.isfinite, values)) or min(camera.fx, camera.fy) <= 0:
@@ -65,4 +67,9 @@ def _check(camera: Intrinsics) -> None:
         raise RefusedCameraInfoError(
             f'found fx {fx:g}, fy {fy:g}, cx {cx:g}, cy {cy:g}, expected finite numbers with fx and fy above 0: '
             'is the camera calibrated?'
+        )
+    if camera.fx < MIN_FOCAL_LENGTH * camera.width or camera.fy < MIN_FOCAL_LENGTH * camera.height:
+        raise RefusedCameraInfoError(
+            f'found fx {camera.fx:g} and fy {camera.fy:g} for {camera.width}x{camera.height} pixels, a view of nearly '
+            '180 degrees, expected a focal length in pixels: is K the identity, a placeholder?'
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from mtperception.errors import SourceError
 from mtperception.media import by_number
-from mtperception.messages import RefusedImageError, check_complete
+from mtperception.messages import RefusedImageError, completed
 from mtperception.sources.source import Frame, SourceOptions
 from mtperception.types import Intrinsics
 
@@ -80,8 +80,7 @@ def read_rgb(path: Path) -> np.ndarray:
         SourceError: if it is not an image.
     """
     try:
-        data = path.read_bytes()
-        check_complete(data)
+        data = completed(path.read_bytes())
     except (OSError, RefusedImageError) as error:
         raise SourceError(f'{path}: {error}') from error
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None

@@ -82,12 +82,89 @@ def test_the_transports_own_quantisation_comes_back():
     assert (np.abs(got - depth) <= depth**2 / 10100 * 1.01 + 1e-6).all()
 
 
+def rvl_bytes(image):
+    """RVL data by the description in Wilson's paper, nibble by nibble, behind width and height as in messages."""
+    numbers, pixels, at, previous = [], [int(value) for value in image.ravel()], 0, 0
+    while at < len(pixels):
+        zeros = next((i for i, value in enumerate(pixels[at:]) if value), len(pixels) - at)
+        known = next((i for i, value in enumerate(pixels[at + zeros :]) if not value), len(pixels) - at - zeros)
+        numbers += [zeros, known]
+        for value in pixels[at + zeros : at + zeros + known]:
+            delta = value - previous
+            numbers.append(2 * delta if delta >= 0 else -2 * delta - 1)
+            previous = value
+        at += zeros + known
+    nibbles = ''
+    for number in numbers:
+        groups = [number & 7]
+        while number := number >> 3:
+            groups[-1] |= 8
+            groups.append(number & 7)
+        nibbles += ''.join(f'{group:x}' for group in groups)
+    nibbles += '0' * (-len(nibbles) % 8)
+    words = [int(nibbles[i : i + 8], 16) for i in range(0, len(nibbles), 8)]
+    return struct.pack('<II', image.shape[1], image.shape[0]) + struct.pack(f'<{len(words)}I', *words)
+
+
+def rvl_message(data, encoding='16UC1', header=(0, 0.0, 0.0)):
+    return compressed(struct.pack('<iff', *header) + data, 0, f'{encoding}; compressedDepth rvl')
+
+
+def test_rvl_by_hand():
+    """Of 0, 0, 5, 3: two zeros, two values, +5 = 10 = 1 010, -2 = 3: nibbles 2 2 a 1 3."""
+    data = struct.pack('<II', 2, 2) + struct.pack('<I', 0x22A13000)
+    np.testing.assert_allclose(compressed_to_depth(rvl_message(data)), [[0, 0], [0.005, 0.003]], rtol=1e-6)
+    assert rvl_bytes(np.array([[0, 0], [5, 3]], np.uint16)) == data
+
+
+@pytest.mark.parametrize(
+    'values',
+    [
+        np.random.default_rng(0).integers(0, 65536, (7, 9)),
+        np.random.default_rng(1).integers(0, 2, (24, 31)) * 65535,
+        np.zeros((3, 5)),
+        np.full((3, 5), 65535),
+        1000 + np.arange(480 * 640).reshape(480, 640) % 640,
+    ],
+    ids=['noise', 'holes', 'none', 'far', 'a wall'],
+)
+def test_rvl_gives_every_millimetre(values):
+    depth = compressed_to_depth(rvl_message(rvl_bytes(values)))
+    assert depth.dtype == np.float32
+    np.testing.assert_allclose(depth, values / 1000, rtol=1e-6)
+
+
+def test_rvl_of_floats_has_inverse_depths():
+    """As of PNG: A = 20, B = -2: q = 8 is 2 m, q = 3 is 4 m, q = 0 is none."""
+    message = rvl_message(rvl_bytes(np.array([[8, 3, 0]])), '32FC1', (0, 20.0, -2.0))
+    np.testing.assert_allclose(compressed_to_depth(message), [[2, 4, 0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('data', 'kind', 'text'),
+    [
+        (bytes(3), 'data', 'found 3 bytes of RVL data'),
+        (struct.pack('<II', 0, 4), 'size', 'found 0x4'),
+        (struct.pack('<II', 100_000, 100_000), 'size', 'found 100000x100000'),
+        (rvl_bytes(np.full((4, 4), 900))[:-4], 'compressed', 'cut off: .* of 16 pixels'),
+        (struct.pack('<II', 2, 2), 'compressed', 'cut off: 0 of 4 pixels'),
+        (struct.pack('<III', 2, 2, 0), 'compressed', 'at pixel 0 of 4 a run of 0'),
+        (struct.pack('<III', 2, 2, 0x50000000), 'compressed', 'a run of 5 without'),
+        (struct.pack('<IIII', 2, 2, 0xFFFFFFFF, 0xFFFFFFF0), 'compressed', 'a number of more than'),
+        (struct.pack('<III', 1, 1, 0x01100000), 'compressed', 'depths from -1 to -1'),
+    ],
+)
+def test_damaged_rvl_is_refused(data, kind, text):
+    with pytest.raises(RefusedImageError, match=text) as refused:
+        compressed_to_depth(rvl_message(data))
+    assert refused.value.kind == kind
+
+
 @pytest.mark.parametrize(
     ('message', 'kind', 'text'),
     [
         (image(np.zeros((2, 2, 3), np.uint8), 0, 'rgb8'), 'encoding', "found 'rgb8', expected depth as 16UC1"),
         (compressed(b'', 0, 'jpeg'), 'encoding', "found 'jpeg'"),
-        (compressed(bytes(40), 0, '16UC1; compressedDepth rvl'), 'encoding', 'rvl'),
         (compressed(bytes(5), 0, '16UC1; compressedDepth png'), 'data', 'found 5 bytes'),
         (compressed(bytes(40), 0, '16UC1; compressedDepth png'), 'compressed', 'found none'),
         (

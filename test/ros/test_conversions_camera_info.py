@@ -86,6 +86,20 @@ class TestIntrinsicsFrom:
         assert camera.fx == pytest.approx(900 * 427 / 1280)
         assert camera.fy == pytest.approx(900 * 240 / 720)
 
+    def test_no_size_means_that_of_the_image(self):
+        """As gscam, usb_cam and others leave it beside a good calibration; image_geometry does not read the fields."""
+        assert intrinsics_from(info(0, 0), 640, 480) == Intrinsics(500, 504, 319, 239, 640, 480)
+        assert intrinsics_from(info(0, 0, p=P), 641, 479) == Intrinsics(480, 484, 321, 241, 641, 479)
+
+    def test_no_size_under_binning_is_that_of_the_image_too(self):
+        assert intrinsics_from(info(0, 0, binning_x=2, binning_y=2), 320, 240) == Intrinsics(
+            250, 252, 159.5, 119.5, 320, 240
+        )
+
+    def test_no_size_beside_a_region_of_interest_is_that_of_the_region(self):
+        camera = intrinsics_from(info(0, 0, roi=roi(100, 50, 400, 200)), 400, 200)
+        assert camera == Intrinsics(500, 504, 219, 189, 400, 200)
+
     def test_binning_of_an_odd_size(self):
         assert intrinsics_from(info(641, 481, binning_x=2, binning_y=2), 320, 240).fx == 250
 
@@ -96,15 +110,19 @@ class TestIntrinsicsFrom:
 
 
 REFUSED = {
-    'no size': (info(0, 0), '0x0, expected at least one pixel'),
-    'no height': (info(640, 0), '640x0, expected at least one pixel'),
-    'binned to nothing': (info(binning_x=1000), '0x480, expected at least one pixel'),
-    'region of no height': (info(roi=roi(0, 0, 640, 0)), '640x0, expected at least one pixel'),
+    'no width': (info(0, 480), r'0x480 \(width 0, height 480, .* expected at least one pixel: does the driver fill'),
+    'no height': (info(640, 0), '640x0 .* expected at least one pixel'),
+    'binned to nothing': (info(binning_x=1000), '0x480 .* expected at least one pixel'),
+    'region of no height': (info(roi=roi(0, 0, 640, 0)), '640x0 .* expected at least one pixel'),
     'other aspect': (info(640, 360), 'for 640x360, expected the aspect of the images, which are 640x480'),
     'other aspect by two pixels': (info(642, 480), 'for 642x480, expected the aspect'),
     'upright': (info(480, 640), 'for 480x640, expected the aspect'),
     'aspect of the region': (info(roi=roi(0, 0, 640, 240)), 'for 640x240, expected the aspect'),
     'aspect of the binned': (info(binning_x=2), 'for 320x480, expected the aspect'),
+    'identity': (
+        info(k=[1.0, 0, 0, 0, 1, 0, 0, 0, 1]),
+        'fx 1 and fy 1 for 640x480 .* is K the identity',
+    ),
     'uncalibrated': (info(k=[0.0] * 9), 'fx 0, fy 0, .* is the camera calibrated'),
     'negative fx': (info(k=k_with(0, -500.0)), 'fx -500, '),
     'no fy': (info(k=k_with(4, 0.0)), 'fy 0, '),
