@@ -17,7 +17,7 @@ gray, xyz = rgb[..., 0], rgb.astype(np.float32)
 messages = [
     image_encoding.mono8_image(gray),
     image_encoding.rgb8_image(rgb),
-    *(convert(xyz[..., 0]) for convert in images.DEPTH_IMAGES.values()),
+    *(convert(xyz[..., 0]) for convert in image_encoding.DEPTH_IMAGES.values()),
     image_encoding.normals_image(xyz),
     image_encoding.jpeg_image(rgb),
     point_cloud.point_cloud(xyz, rgb, gray, gray),
