@@ -55,3 +55,16 @@ class CRPBlock(nn.Module):
 def upsample_like(x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Bilinear upsampling (half-pixel centres) of N,C,h,w to the height and width of `reference`."""
     return functional.interpolate(x, size=reference.shape[-2:], mode='bilinear', align_corners=False)
+
+
+def pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:
+    """Repeat the last row and column of N,C,H,W until height and width are multiples of `multiple`.
+
+    Rows are picked by index, not by `functional.pad`: for the exporter too, their number is then `multiple` times a
+    whole number, and stays divisible in a graph of any size.
+    """
+    for dim in (2, 3):
+        size = x.shape[dim]
+        padded = (size + multiple - 1) // multiple * multiple
+        x = x.index_select(dim, torch.arange(padded, device=x.device).clamp(max=size - 1))
+    return x
