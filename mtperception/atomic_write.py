@@ -35,6 +35,19 @@ def written_aside(out: Path, entries: Sequence[str] = ()) -> Iterator[Path]:
         _remove(part)
 
 
+def write_if_changed(path: Path, text: str) -> None:
+    """Write a text file, unless it is there with this very text.
+
+    Raises:
+        ValueError: if there is a folder of this name.
+        OSError: if it cannot be written.
+    """
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
+    with written_aside(path) as part:
+        part.write_text(text, encoding='utf-8')
+
+
 def check_replaceable(out: Path, entries: Sequence[str]) -> None:
     """Check that what is at `out`, if anything, is of this kind and holds nothing else.
 

@@ -3,8 +3,10 @@
 import json
 import math
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -12,16 +14,21 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
+from mtperception.atomic_write import write_if_changed
 from mtperception.backends import BACKENDS
 from mtperception.backends.backend import PRECISIONS
-from mtperception.card import DEFAULT_MODEL
+from mtperception.card import CARD, DEFAULT_MODEL, open_model, sha256
+from mtperception.cli.failures import check_failures
 from mtperception.cli.folders import check_apart, make_folder, make_room_for
 from mtperception.cli.progress import progress
-from mtperception.data import DATASETS, open_dataset
+from mtperception.cli.shard_option import ShardOption
+from mtperception.data import DATASETS, Dataset, DatasetError, open_dataset
 from mtperception.data.fold import FOLDS, Subset, held_back
-from mtperception.evaluation.evaluate import NORMALS_WINDOW, Evaluation
-from mtperception.evaluation.evaluate import evaluate as evaluate_model
+from mtperception.evaluation.evaluate import NORMALS_WINDOW, Evaluation, Evaluator
 from mtperception.predictor import Predictor
+from mtperception.scale.part_folder import PartFolder, parts_of
+from mtperception.scale.shard import WHOLE
+from mtperception.scale.shared_evaluation import digest, merge_parts, score_parts, share_size
 
 
 def evaluate(
@@ -39,6 +46,11 @@ def evaluate(
     normals_window: Annotated[
         int, typer.Option(min=3, help='Pixels of the windows that true normals are fitted over; odd.')
     ] = NORMALS_WINDOW,
+    shard: ShardOption = WHOLE,
+    parts: Annotated[
+        Path | None,
+        typer.Option(metavar='DIR', help='Keep finished parts here: to divide the work, or to resume it.'),
+    ] = None,
     json_file: Annotated[Path | None, typer.Option('--json', metavar='FILE', help='Write the result here.')] = None,
     report: Annotated[
         Path | None, typer.Option(metavar='DIR', help='Write a page with plots and the worst images here.')
@@ -49,9 +61,57 @@ def evaluate(
     Maps are compared at the full resolution of the truth, for all tasks that model and data set have in common. Metrics
     go to standard output, and with --json to a file together with the protocol that they were measured by.
 
+    With --parts, several processes may divide the work, with --shard or without: the one that finishes last merges it,
+    and so does every run after that. The result is that of a single process. Images that cannot be used are left out
+    and listed at the end.
+
     Example: mtperception evaluate --model nyuv2_indoor --dataset folder --root data/nyuv2 --split train --fold 5
     --json result.json --report report
     """
+    if shard != WHOLE and not parts:
+        raise typer.BadParameter('expected together with --parts', param_hint='--shard')
+    images, selection = _selected(dataset, root, split, fold)
+    write_report = _prepare_report(report, root) if report else None
+    if json_file:
+        make_room_for(json_file, '--json')
+    record = {
+        'mtperception': __version__,
+        'command': 'evaluate',
+        'model': sha256(open_model(model).path / CARD),
+        **selection,
+        'ids': digest(images.ids),
+        'backend': backend,
+        'precision': precision,
+        'normals_window': normals_window,
+    }
+    with ExitStack() as stack:
+
+        @cache
+        def evaluator() -> Evaluator:
+            predictor = stack.enter_context(closing(Predictor(model, backend, device, precision)))
+            return Evaluator(predictor, images, normals_window)
+
+        folder = parts or Path(stack.enter_context(TemporaryDirectory()))
+        job = stack.enter_context(PartFolder(folder, record, parts_of(len(images))))
+        with progress('evaluating', share_size(len(images), shard)) as move:
+            score_parts(job, evaluator, len(images), shard, move)
+        stack.enter_context(job.merging())
+        if missing := len(job.missing()):
+            typer.echo(f'{parts}: {missing} parts are not finished yet: run the other shards', err=True)
+            return
+        evaluation = merge_parts(job, selection)
+        if json_file:
+            write_if_changed(json_file, json.dumps(as_json(evaluation), indent=1) + '\n')
+        _print(evaluation)
+        if write_report:
+            with progress('drawing', None):
+                write_report(evaluation, evaluator().predictor, images, report)
+            typer.echo(f'{report / "index.html"}: written', err=True)
+    check_failures(evaluation.failed, 'images', f'mend them or take their ids off the list of {split}')
+
+
+def _selected(dataset: str, root: Path, split: str, fold: int | None) -> tuple[Dataset, dict[str, Any]]:
+    """The images, and what the protocol says of where they are from."""
     images = open_dataset(dataset, root, split)
     selection = {'dataset': dataset, 'split': split}
     if fold is not None:
@@ -60,21 +120,9 @@ def evaluate(
             raise ValueError(f'{root}: fold {fold} has none of the {len(images)} images of {split}: leave --fold out')
         images = Subset(images, part)
         selection['fold'] = f'{fold}: of every hundred ids the ten from {10 * fold} on'
-    write_report = _prepare_report(report, root) if report else None
-    if json_file:
-        make_room_for(json_file, '--json')
-    with closing(Predictor(model, backend, device, precision)) as predictor:
-        with progress('evaluating', len(images)) as move:
-            evaluation = evaluate_model(
-                predictor, images, selection=selection, normals_window=normals_window, on_image=move
-            )
-        if json_file:
-            json_file.write_text(json.dumps(as_json(evaluation), indent=1) + '\n', encoding='utf-8')
-        _print(evaluation)
-        if report:
-            with progress('drawing', None):
-                write_report(evaluation, predictor, images, report)
-            typer.echo(f'{report / "index.html"}: written', err=True)
+    if not len(images):
+        raise DatasetError(f'{root}: no images in {split}: expected at least one')
+    return images, {**selection, 'images': len(images)}
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -88,6 +136,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         'frames': evaluation.frames,
         'iou': _null_for_nan(evaluation.iou),
         'protocol': evaluation.protocol,
+        **({'failed': dict(evaluation.failed)} if evaluation.failed else {}),
     }
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from mtperception.data import Dataset
 from mtperception.evaluation.comparison import map_labels
-from mtperception.evaluation.evaluate import Evaluation, ImageScore
+from mtperception.evaluation.evaluate import Evaluation
 from mtperception.evaluation.page import EVALUATION_PAGE, hex_colors, render
 from mtperception.evaluation.plots import (
     plot_confusion,
@@ -25,6 +25,7 @@ from mtperception.evaluation.plots import (
     plot_image_scores,
     save_plot,
 )
+from mtperception.evaluation.scores import ImageScore
 from mtperception.geometry import is_valid
 from mtperception.media import write_image
 from mtperception.predictor import BackendPredictor

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +65,29 @@ class JobFile:
         finally:
             if held:
                 self._lock(fcntl.F_UNLCK, name, wait=False)
+
+    def divide(self, names: Iterable[str], is_done: Callable[[str], bool]) -> Iterator[str]:
+        """All names; each that is not done is claimed while the caller works on it.
+
+        What another process has claimed comes last, when that one has let it go: done, or not if it has died.
+
+        Args:
+            names: of items.
+            is_done: whether nothing is left to do for an item. An item may be done although it is yielded.
+        """
+        of_others = []
+        for name in names:
+            if is_done(name):
+                yield name
+                continue
+            with self.claim(f'item {name}') as mine:
+                if mine:
+                    yield name
+                else:
+                    of_others.append(name)
+        for name in of_others:
+            with self.claim(f'item {name}', wait=True):
+                yield name
 
     def close(self) -> None:
         """Let go of everything."""

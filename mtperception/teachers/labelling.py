@@ -14,7 +14,7 @@ Any number of processes may write to one folder: who annotates an image has clai
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ def label_images(
     with _open_job(out, images, _record(layout['rgb'], expert, annotations, request)) as job:
         run = _Run(images, expert, annotations, out)
         names = [images.ids[position] for position in shard.positions(len(images.ids))]
-        for count, name in enumerate(_claimed(job, names, run.is_done), 1):
+        for count, name in enumerate(job.divide(names, run.is_done), 1):
             run.annotate(name)
             report(count)
         added = {key: value for annotation in annotations for key, value in annotation.entries.items()}
@@ -99,26 +99,6 @@ def label_images(
             if not missing:
                 _complete(out, images, {**layout, **added})
     return Done(run.labelled, len(names) - run.labelled - len(run.failed), run.failed, missing)
-
-
-def _claimed(job: JobFile, names: Sequence[str], is_done: Callable[[str], bool]) -> Iterator[str]:
-    """All names; each that is not done is claimed while the caller works on it.
-
-    What another process has claimed comes last: it is done by then, or that process has died and the claim is free.
-    """
-    of_others = []
-    for name in names:
-        if is_done(name):
-            yield name
-            continue
-        with job.claim(f'image {name}') as mine:
-            if mine:
-                yield name
-            else:
-                of_others.append(name)
-    for name in of_others:
-        with job.claim(f'image {name}', wait=True):
-            yield name
 
 
 def _complete(out: Path, images: ImageSet, layout: Mapping[str, Any]) -> None:

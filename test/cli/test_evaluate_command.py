@@ -1,8 +1,10 @@
 """`mtperception evaluate`: a table for people, JSON for programs, one clear line for what cannot be."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -127,3 +129,79 @@ def test_a_report_does_not_go_among_the_images(folder, capsys):
     pytest.importorskip('matplotlib')
     assert run(folder, '--report', folder) == 1
     assert 'choose another folder' in capsys.readouterr().err
+
+
+def command(folder, *arguments):
+    options = ('--dataset', 'folder', '--root', folder, '--split', 'test', *BACKEND, *arguments)
+    return [sys.executable, '-m', 'mtperception', 'evaluate', *map(str, options)]
+
+
+@pytest.mark.parametrize('count', [2, 5])
+def test_shards_give_the_bytes_of_one_run(folder, tmp_path, count, capsys):
+    """Whichever is last merges; every later run does, too, without the images."""
+    assert run(folder, '--json', tmp_path / 'whole.json') == 0
+    printed = capsys.readouterr().out
+    for number in range(count, 0, -1):
+        assert not (tmp_path / 'merged.json').exists()
+        options = ('--shard', f'{number}/{count}', '--parts', tmp_path / 'parts', '--json', tmp_path / 'merged.json')
+        assert run(folder, *options) == 0
+    assert (tmp_path / 'merged.json').read_bytes() == (tmp_path / 'whole.json').read_bytes()
+    said = capsys.readouterr()
+    assert said.out == printed
+    assert said.err.count('parts are not finished yet: run the other shards') == count - 1
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / 'parts').iterdir()}
+    assert run(folder, '--parts', tmp_path / 'parts', '--json', tmp_path / 'again.json') == 0
+    assert (tmp_path / 'again.json').read_bytes() == (tmp_path / 'whole.json').read_bytes()
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / 'parts').iterdir()} == stamps
+
+
+def test_a_shard_that_was_killed_resumes_to_the_same_bytes(folder, tmp_path):
+    assert run(folder, '--json', tmp_path / 'whole.json') == 0
+    parts, merged = tmp_path / 'parts', tmp_path / 'merged.json'
+    shards = [command(folder, '--shard', f'{i}/2', '--parts', parts, '--json', merged) for i in (1, 2)]
+    with subprocess.Popen(shards[0], stderr=subprocess.PIPE) as process:
+        while not list(parts.glob('part-*')) and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, process.stderr.read().decode()
+    kept = {path: path.stat().st_mtime_ns for path in parts.glob('part-*')}
+    assert 1 <= len(kept) < 6
+    for args in shards:
+        subprocess.run(args, check=True, timeout=120)
+    assert merged.read_bytes() == (tmp_path / 'whole.json').read_bytes()
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_processes_divide_the_images_and_write_one_result(folder, tmp_path):
+    assert run(folder, '--json', tmp_path / 'whole.json') == 0
+    args = command(folder, '--parts', tmp_path / 'parts', '--json', tmp_path / 'merged.json')
+    running = [subprocess.Popen(args, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in running] == [0, 0]
+    assert (tmp_path / 'merged.json').read_bytes() == (tmp_path / 'whole.json').read_bytes()
+    written = (tmp_path / 'merged.json').stat()
+    subprocess.run(args, check=True, timeout=120, stdout=subprocess.DEVNULL)
+    assert (tmp_path / 'merged.json').stat().st_ino == written.st_ino  # not written again
+
+
+def test_parts_of_something_else_are_refused(folder, tmp_path, capsys):
+    assert run(folder, '--fold', 1, '--parts', tmp_path / 'parts') == 0
+    assert run(folder, '--parts', tmp_path / 'parts') == 1
+    assert 'images 2 instead of 12' in capsys.readouterr().err
+    assert run(folder, '--fold', 1, '--normals-window', 7, '--parts', tmp_path / 'parts') == 1
+    assert 'normals_window 9 instead of 7: choose another folder' in capsys.readouterr().err
+
+
+def test_a_shard_needs_a_folder_for_its_parts(folder, capsys):
+    assert run(folder, '--shard', '1/2') == 2
+    assert 'expected together with --parts' in capsys.readouterr().err
+
+
+def test_bad_images_are_listed_and_the_rest_is_measured(samples, tmp_path, capsys):
+    bad = write_rooms(tmp_path / 'bad', samples[:3])
+    (bad / 'depth' / '1.png').write_bytes(b'no picture')
+    assert run(bad, '--json', tmp_path / 'result.json') == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith('1: sample 1: ')
+    assert said[1] == 'error: 1 images failed: mend them or take their ids off the list of test'
+    content = load(tmp_path / 'result.json')
+    assert (content['frames'], list(content['failed'])) == (2, ['1'])

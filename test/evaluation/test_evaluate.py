@@ -1,13 +1,15 @@
 """Evaluating a real model on rendered rooms gives what its predictions, compared by other means, give."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 from rooms import Samples, rooms, write_rooms
 
 from mtperception.data import DatasetError, open_dataset
-from mtperception.evaluation.evaluate import evaluate
+from mtperception.data.fold import Subset
+from mtperception.evaluation.evaluate import Evaluator, conclude, evaluate
 from mtperception.geometry import normals_from_depth
 from mtperception.labels import load_label_space
 from mtperception.predictor import Predictor
@@ -171,6 +173,37 @@ def test_maps_of_the_network_size_are_refused(samples):
     small = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu', output_size='network')
     with pytest.raises(ValueError, match="output_size 'network': expected input"):
         evaluate(small, Samples(samples))
+
+
+@pytest.mark.parametrize('order', [(0, 1, 2), (2, 0, 1)])
+def test_scores_of_parts_merge_to_those_of_the_whole_bit_by_bit(predictor, order):
+    """Stored as JSON and in any order; images with both truths, with one of them, and with none."""
+    whole = rooms(7)
+    mixed = [*whole[:3], *without(whole[3:4], 'labels'), *without(whole[4:5], 'depth', 'intrinsics')]
+    dataset = Samples([*mixed, *without(whole[5:6], 'labels', 'depth'), whole[6]])
+    evaluator = Evaluator(predictor, dataset)
+    parts = [evaluator.scores(positions) for positions in (range(2), range(2, 5), range(5, 7))]
+    total = evaluator.setting.no_scores()
+    for position in order:
+        read = evaluator.setting.no_scores()
+        read.restore(json.loads(json.dumps(parts[position].state())))
+        total.merge(read)
+    merged, one = conclude(evaluator.setting, total, {'images': 7}), evaluate(predictor, dataset)
+    for name in ('metrics', 'iou', 'images', 'protocol', 'frames', 'failed'):
+        assert repr(getattr(merged, name)) == repr(getattr(one, name))
+    np.testing.assert_array_equal(merged.confusion, one.confusion)
+    for name in ('rmse', 'bias', 'pixels', 'error_pixels'):
+        np.testing.assert_array_equal(getattr(merged.depth_profile, name), getattr(one.depth_profile, name))
+
+
+def test_a_bad_sample_costs_itself_only_where_that_is_asked_for(predictor, samples, tmp_path):
+    folder = write_rooms(tmp_path, samples)
+    (folder / 'depth' / '1.png').write_bytes(b'no picture')
+    result = evaluate(predictor, open_dataset('folder', folder, 'test'), skip_bad=True)
+    assert (result.frames, result.protocol['images'], list(result.failed)) == (2, 3, ['1'])
+    assert 'depth/1.png' in result.failed['1']
+    good = Subset(open_dataset('folder', write_rooms(tmp_path / 'good', samples), 'test'), [0, 2])
+    assert result.metrics == evaluate(predictor, good).metrics
 
 
 def test_a_damaged_file_is_named(predictor, samples, tmp_path):

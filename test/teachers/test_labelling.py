@@ -229,7 +229,7 @@ def test_a_run_waits_for_what_another_one_has_begun(tmp_path, expert):
         path.unlink()
     record = json.loads((out / 'expert.json').read_text())
     with ThreadPoolExecutor(1) as pool, JobFile(out / 'expert.json', record) as other:
-        with other.claim('image 000'):
+        with other.claim('item 000'):
             run = pool.submit(label, source, expert, out)
             with pytest.raises(TimeoutError):
                 run.result(timeout=0.5)

@@ -1,0 +1,116 @@
+"""What is known of a model from the images that it was compared on so far."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mtperception.evaluation.comparison import Metrics
+from mtperception.evaluation.depth_profile import DepthProfile
+from mtperception.evaluation.metrics import DepthMetrics, NormalMetrics, SegmentationMetrics
+from mtperception.types import Prediction, Sample
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """The metrics of one image."""
+
+    index: int
+    """Position in the data set."""
+    id: str
+    metrics: Mapping[str, float]
+    """By name; those of tasks that the image has no truth for are missing."""
+
+
+class Scores:
+    """Sums, scores by image, and facts for the protocol; those of parts merge to those of the whole, to the last bit.
+
+    Args:
+        num_classes: of the truth; 0 without labels.
+        furthest: metres, the end of the model's range of depth.
+    """
+
+    def __init__(self, num_classes: int, furthest: float) -> None:
+        self._num_classes = num_classes
+        self.totals: dict[str, Metrics] = {}
+        """By task; only those that something was compared for."""
+        self.images: list[ImageScore] = []
+        """In the order in which they were added."""
+        self.failed: dict[str, str] = {}
+        """Why a sample could not be used, by id."""
+        self.depth_profile = DepthProfile(furthest)
+        self.sizes: set[tuple[int, int]] = set()
+        """Width and height of images."""
+        self.with_camera = 0
+        """Images that have a camera."""
+        self.depth_pixels = np.zeros(2, np.int64)
+        """int64 2: pixels with a true depth, and all pixels of the images that have one."""
+
+    def add(self, index: int, name: str, sample: Sample, prediction: Prediction, scores: Mapping[str, Metrics]) -> None:
+        """Add an image.
+
+        Args:
+            index: its position in the data set.
+            name: its id.
+            sample: image and truth.
+            prediction: of the model.
+            scores: of this image alone, by task; at least one.
+        """
+        values = {key: value for metrics in scores.values() for key, value in metrics.compute().items()}
+        self.images.append(ImageScore(index, name, values))
+        self._merge_totals(scores)
+        self.sizes.add(sample.image.shape[1::-1])
+        self.with_camera += sample.intrinsics is not None
+        if 'depth' in scores:
+            self.depth_profile.update(prediction.depth, sample.depth)
+            self.depth_pixels += np.count_nonzero(sample.valid_mask), sample.depth.size
+
+    def merge(self, other: 'Scores') -> None:
+        """Add the images of another part of the data set."""
+        self._merge_totals(other.totals)
+        self.images += other.images
+        self.failed |= other.failed
+        self.depth_profile.merge(other.depth_profile)
+        self.sizes |= other.sizes
+        self.with_camera += other.with_camera
+        self.depth_pixels += other.depth_pixels
+
+    def state(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return {
+            'totals': {task: metrics.state() for task, metrics in self.totals.items()},
+            'images': [[image.index, image.id, dict(image.metrics)] for image in self.images],
+            'failed': self.failed,
+            'depth_profile': self.depth_profile.state(),
+            'sizes': sorted(map(list, self.sizes)),
+            'with_camera': self.with_camera,
+            'depth_pixels': self.depth_pixels.tolist(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become the scores that a state was taken of.
+
+        Raises:
+            ValueError, KeyError: if it is of something else.
+        """
+        for task, sums in state['totals'].items():
+            self.totals[task] = self._nothing(task)
+            self.totals[task].restore(sums)
+        self.images = [ImageScore(*image) for image in state['images']]
+        self.failed = dict(state['failed'])
+        self.depth_profile.restore(state['depth_profile'])
+        self.sizes = set(map(tuple, state['sizes']))
+        self.with_camera = state['with_camera']
+        self.depth_pixels[:] = state['depth_pixels']
+
+    def _merge_totals(self, totals: Mapping[str, Metrics]) -> None:
+        for task, metrics in totals.items():
+            self.totals.setdefault(task, self._nothing(task)).merge(metrics)
+
+    def _nothing(self, task: str) -> Metrics:
+        return {
+            'segmentation': lambda: SegmentationMetrics(self._num_classes),
+            'depth': DepthMetrics,
+            'normals': NormalMetrics,
+        }[task]()
