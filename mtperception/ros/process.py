@@ -14,7 +14,6 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future
 
 ENDS_WITH_INPUT = 'MTPERCEPTION_ENDS_WITH_INPUT'
 """Environment variable: set, a node ends when its standard input does, which is when the process that holds it is gone,
@@ -85,18 +84,28 @@ def spinning(node: Node, stop: threading.Event) -> Iterator[None]:
     """
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
-    done = Future()
+    ended = threading.Event()
     with ThreadPoolExecutor(1, 'executor') as thread:
-        running = thread.submit(executor.spin_until_future_complete, done)
+        running = thread.submit(_spin, executor, ended)
         running.add_done_callback(lambda _: stop.set())
         try:
             yield
         finally:
-            done.set_result(None)  # executor.shutdown would take the executor apart under its running thread
+            ended.set()  # executor.shutdown would take the executor apart under its running thread
+            executor.create_task(ended.is_set)  # something to do: that wakes it
             wait([running])
             executor.shutdown()
             node.destroy_node()
     running.result()
+
+
+def _spin(executor: SingleThreadedExecutor, ended: threading.Event) -> None:
+    """Execute callbacks until the event is set.
+
+    rclpy's `spin_until_future_complete` adds a callback to its future on every turn and keeps them all.
+    """
+    while executor.context.ok() and not ended.is_set():
+        executor.spin_once()
 
 
 class ClosingNode(Protocol):

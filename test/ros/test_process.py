@@ -1,9 +1,16 @@
 """How processes with a node end."""
 
+import gc
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
+import rclpy
+from rclpy.clock import Clock, ClockType
+
+from mtperception.ros.process import ros_context, spinning
 
 QUIET = """
 import time
@@ -17,6 +24,25 @@ with ros_process([]) as stop, spinning(rclpy.create_node('quiet', start_paramete
 def test_a_node_with_nothing_to_do_ends():
     """No timer and no message wakes its executor then."""
     subprocess.run([sys.executable, '-c', QUIET], check=True, timeout=30)
+
+
+def objects_after(turns, count):
+    """How many objects Python keeps once the executor has taken so many turns."""
+    while len(turns) < count:
+        time.sleep(0.01)
+    gc.collect()
+    return len(gc.get_objects())
+
+
+def test_a_thousand_turns_of_the_executor_leave_nothing_behind():
+    turns = bytearray()
+    with ros_context() as context:
+        node = rclpy.create_node('busy', context=context)
+        node.create_timer(0.0005, lambda: turns.append(0), clock=Clock(clock_type=ClockType.STEADY_TIME))
+        with spinning(node, threading.Event()):
+            before = objects_after(turns, 200)
+            after = objects_after(turns, len(turns) + 1000)
+    assert after - before < 100
 
 
 @pytest.mark.parametrize(
