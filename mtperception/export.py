@@ -97,7 +97,8 @@ def _write(network: nn.Module, card: ModelCard, folder: Path, images: Iterable[n
 
 def export_graph(pipeline: Pipeline, tasks: Sequence[str], path: Path) -> None:
     """Write the ONNX graph of a pipeline; batch, height and width stay free (dimensions N, H, W)."""
-    names = [name for task in tasks for name in _OUTPUTS[task]]
+    # In the order that the pipeline gives them in, whatever the order of the tasks.
+    names = [name for task, outputs in _OUTPUTS.items() if task in tasks for name in outputs]
     fast = Pipeline(for_export(pipeline.network), pipeline.depth_range, pipeline.classes).eval()
     _export(fast, names, path)
 
@@ -107,16 +108,18 @@ def export_network(network: nn.Module, tasks: Sequence[str], path: Path) -> None
 
     Its input is that of the whole graph; its outputs are the raw head outputs, by task.
     """
-    _export(_NetworkAlone(for_export(network)).eval(), tasks, path)
+    _export(_NetworkAlone(for_export(network), tasks).eval(), tasks, path)
 
 
 class _NetworkAlone(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, tasks: Sequence[str]) -> None:
         super().__init__()
         self.network = network
+        self.tasks = tuple(tasks)
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
-        return self.network(normalize(image))
+        raw = self.network(normalize(image))
+        return {task: raw[task] for task in self.tasks}
 
 
 def _export(module: nn.Module, outputs: Sequence[str], path: Path) -> None:

@@ -1,38 +1,61 @@
 """The networks: one file per encoder, one per paper. Importing this package imports torch."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file
-from torch import nn
 
 from mtperception.card import ModelError, open_model
 from mtperception.networks.joint_lw_refinenet import JointLWRefineNet
+from mtperception.networks.network import Network, NetworkError
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
+NETWORKS: dict[str, Callable[..., Network]] = {
     'joint_lw_refinenet': JointLWRefineNet,
     # A teacher: twice the decoder's channels, and the full 1x1 convolutions at the finest resolution that the paper
     # gave up for speed.
     'joint_lw_refinenet_large': partial(JointLWRefineNet, channels=512, depthwise=False),
 }
+"""A class, or one with some of its options chosen."""
 
 
-def create_network(name: str, num_classes: int, tasks: Sequence[str] = ('segmentation', 'depth')) -> nn.Module:
+def create_network(
+    name: str, num_classes: int, tasks: Sequence[str] = ('segmentation', 'depth'), **options: Any
+) -> Network:
     """Build a network with fresh weights.
 
-    Its forward takes float32 N,3,H,W, ImageNet-normalised, and returns a dict of raw head outputs: `segmentation`
-    (N,C,h,w logits), `depth` (N,1,h,w, signed, metres), `normals` (N,3,h,w, not normalised).
+    Its forward takes float32 N,3,H,W, ImageNet-normalised, and returns a dict of raw outputs: `segmentation` (N,C,h,w
+    logits), `depth` (N,1,h,w, signed, metres), `normals` (N,3,h,w, not normalised), and auxiliary ones in training.
+
+    Args:
+        name: a key of `NETWORKS`.
+        num_classes: channels of segmentation; 0 without it.
+        tasks: outputs to build.
+        options: of that network, see its class.
 
     Raises:
-        ValueError: if `name` is not one of `NETWORKS`.
+        NetworkError: for a name that is not in `NETWORKS`, options or tasks that the network does not take.
     """
     if name not in NETWORKS:
-        raise ValueError(f'unknown network {name!r}: expected one of {", ".join(NETWORKS)}')
-    return NETWORKS[name](num_classes, tasks)
+        raise NetworkError(f'unknown network {name!r}: expected one of {", ".join(NETWORKS)}')
+    accepted = list(inspect.signature(NETWORKS[name]).parameters)[2:]
+    unknown = [option for option in options if option not in accepted]
+    if unknown:
+        raise ValueError(
+            f'network {name} has no option {", ".join(unknown)}: expected {" or ".join(accepted) or "none"}'
+        )
+    return NETWORKS[name](num_classes, tasks, **options)
 
 
-def load_network(model: str | Path) -> nn.Module:
+def network_class(name: str) -> type[Network]:
+    """The class behind a key of `NETWORKS`, which says what its networks can do."""
+    entry = NETWORKS[name]
+    return entry.func if isinstance(entry, partial) else entry
+
+
+def load_network(model: str | Path) -> Network:
     """The bare network of a model directory (or of the name of one), with its weights, in evaluation mode.
 
     Raises:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from mtperception.networks.layers import CRPBlock, upsample_like
 from mtperception.networks.mobilenet_v2 import MobileNetV2Encoder
+from mtperception.networks.network import Network
 
 DECODER_CHANNELS = 256
 SKIP_CHANNELS = (24, 32, 64, 96, 160, 320)
@@ -29,12 +30,12 @@ class Head(nn.Module):
         return self.predict(functional.relu6(self.scale(x)))
 
 
-class JointLWRefineNet(nn.Module):
+class JointLWRefineNet(Network):
     """MobileNet-v2 encoder, light-weight RefineNet decoder, one head per task.
 
     Args:
         num_classes: channels of the segmentation head.
-        tasks: heads to build, out of 'segmentation', 'depth' and 'normals'.
+        tasks: heads to build, one or more of 'segmentation', 'depth' and 'normals'.
         channels: of the decoder.
         depthwise: whether the finest CRP block is depthwise, as in the paper's own network.
 
@@ -49,16 +50,12 @@ class JointLWRefineNet(nn.Module):
         channels: int = DECODER_CHANNELS,
         depthwise: bool = True,
     ) -> None:
-        super().__init__()
-        out_channels = {'segmentation': num_classes, 'depth': 1, 'normals': 3}
-        unknown = set(tasks) - set(out_channels)
-        if unknown or not tasks:
-            raise ValueError(f'tasks {tuple(tasks)}: expected one or more of {tuple(out_channels)}')
+        super().__init__(num_classes, tasks)
         self.encoder = MobileNetV2Encoder()
         self.projections = nn.ModuleList(nn.Conv2d(skip, channels, 1, bias=False) for skip in SKIP_CHANNELS)
         self.crp = nn.ModuleList(CRPBlock(channels, depthwise=depthwise and level == 3) for level in range(4))
         self.adapt = nn.ModuleList(nn.Conv2d(channels, channels, 1, bias=False) for _ in range(3))
-        self.heads = nn.ModuleDict({task: Head(channels, out_channels[task]) for task in tasks})
+        self.heads = nn.ModuleDict({task: Head(channels, self.out_channels(task)) for task in tasks})
         self._initialise_decoder()
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:

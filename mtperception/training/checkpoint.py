@@ -17,11 +17,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.optim import Optimizer
 
+from mtperception.errors import MTPerceptionError
+
 FORMAT = 'mtperception checkpoint 1'
 Tensors = dict[str, torch.Tensor]
 
 
-class CheckpointError(ValueError):
+class CheckpointError(MTPerceptionError, ValueError):
     """A file that is not a checkpoint of this package, or does not fit the run; the message says which."""
 
 
@@ -65,6 +67,15 @@ class Checkpoint:
                 return cls({name: file.get_tensor(name) for name in file.keys()}, json.loads(header['state']))  # noqa: SIM118
         except (OSError, SafetensorError, json.JSONDecodeError, KeyError) as error:
             raise CheckpointError(f'{path}: not a readable checkpoint: {error}') from error
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file says that it is a checkpoint of this package."""
+    try:
+        with safe_open(path, 'pt') as file:
+            return (file.metadata() or {}).get('format') == FORMAT
+    except (OSError, SafetensorError):
+        return False
 
 
 def named(kind: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:

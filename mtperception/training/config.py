@@ -12,15 +12,21 @@ from omegaconf.errors import OmegaConfBaseException
 from mtperception import resources
 from mtperception.card import TASKS
 from mtperception.data.transforms import ViewConfig
+from mtperception.errors import MTPerceptionError
 from mtperception.evaluation.metrics import DepthMetrics, NormalMetrics, SegmentationMetrics
 from mtperception.labels import NO_CLASSES, LabelSpace, load_label_space
 
 PARTS = ('all', 'kept', 'held_back')
 PRECISIONS = ('fp32', 'bf16', 'fp16')
 BATCH_NORM = ('trained', 'frozen')
+NETWORK, START = 'network', 'start'
+REPLACED = (NETWORK, START)
+"""Keys whose short forms replace what another file says, instead of changing it."""
+WHOLE = 'all'
+"""The part of `start` that is the whole network."""
 
 
-class ConfigError(ValueError):
+class ConfigError(MTPerceptionError, ValueError):
     """A configuration that cannot be used; the message names the key, what was found and what was expected."""
 
 
@@ -65,8 +71,10 @@ class OptimizerConfig:
 
     name: str = 'adamw'
     options: dict[str, Any] = field(default_factory=dict)
-    learning_rate: dict[str, float] = field(default_factory=lambda: {'encoder': 4e-4, 'decoder': 1e-3})
-    """By part: 'encoder', 'decoder', and each head by its task; heads that are not named learn like the decoder."""
+    learning_rate: dict[str, float] = field(default_factory=dict)
+    """By group of the network ('encoder', 'decoder', each head by its output, or what groups it has), and 'weighting'
+    for what the weighting learns. Groups that are not named take that of 'default'; without it the encoder takes 4e-4,
+    all others take the decoder's, which is 1e-3."""
     schedule: ChoiceConfig = field(default_factory=lambda: ChoiceConfig('polynomial'))
     warm_up_steps: int = 0
     clip_norm: float = 0.0
@@ -79,7 +87,8 @@ class TrainConfig:
 
     paths: dict[str, str] = field(default_factory=dict)
     """Folders by a name: other keys say ${paths.name}."""
-    network: str = 'joint_lw_refinenet'
+    network: ChoiceConfig = field(default_factory=lambda: ChoiceConfig('joint_lw_refinenet'))
+    """A key of `NETWORKS`, with options of that network. A plain name is one without options."""
     label_space: str = ''
     tasks: list[str] = field(default_factory=lambda: ['segmentation', 'depth'])
     camera: CameraConfig = field(default_factory=CameraConfig)
@@ -87,14 +96,20 @@ class TrainConfig:
     """Smallest and largest depth, metres, that the model is to give."""
     encoder: str = 'imagenet'
     """'imagenet' (torchvision's weights, downloaded), a .safetensors file in their layout, or '' for fresh weights."""
-    start: list[str] = field(default_factory=list)
-    """Checkpoints or model directories whose weights to start from, instead of the encoder's; of several the mean,
-    which is of use if they began alike (Wortsman et al., ICML 2022)."""
+    start: dict[str, list[str]] = field(default_factory=dict)
+    """What to start from: a list of checkpoints or model directories, whose weights are taken instead of the encoder's.
+    Of several the mean, which helps if they share a starting point (Wortsman et al., ICML 2022).
+
+    Or parts from different files, such as {encoder: imagenet, decoder: [a, b], depth: run/best.safetensors}: by group
+    of the network, checkpoints or model directories, or what the network loads as published weights of that part.
+    Groups that are not named begin anew, the encoder as `encoder` says. 'all' is the whole network, which a plain list
+    stands for."""
     data: list[DataConfig] = field(default_factory=list)
     validation: list[DataConfig] = field(default_factory=list)
     view: ViewConfig = field(default_factory=ViewConfig)
     losses: dict[str, ChoiceConfig] = field(default_factory=dict)
-    """By task; those of tasks that the run does not have are not used."""
+    """By output of the network: its tasks and its auxiliary outputs, which learn only if they have one. Those of tasks
+    that the run does not have are not used."""
     loss_stride: int = 2
     """Losses are taken at every n-th pixel, along rows and columns."""
     weighting: ChoiceConfig = field(default_factory=lambda: ChoiceConfig('fixed'))
@@ -146,13 +161,9 @@ def load_config(source: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
     """
     path = resources.find('train', source)
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), *_layers(path))
+        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), _layers(path))
         for change in changes:
-            key, equals, value = change.partition('=')
-            if not equals:
-                raise ConfigError(f'{change!r}: expected key=value')
-            # OmegaConf's own reader: YAML's would take 1e-3 for a word.
-            OmegaConf.update(merged, key, OmegaConf.from_dotlist([f'value={value}']).value if value else '')
+            _apply(change, merged)
         config = OmegaConf.to_object(merged)
     except (OmegaConfBaseException, yaml.YAMLError, OSError, ValueError) as error:
         if isinstance(error, ConfigError):
@@ -162,24 +173,60 @@ def load_config(source: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
     return config
 
 
-def _layers(path: Path, extended_by: tuple[Path, ...] = ()) -> list[DictConfig]:
-    """A file's content, behind that of the file it extends."""
+def _apply(change: str, merged: DictConfig) -> None:
+    """Make a change `key.subkey=value`."""
+    key, equals, text = change.partition('=')
+    if not equals:
+        raise ConfigError(f'{change!r}: expected key=value')
+    # OmegaConf's own reader: YAML's would take 1e-3 for a word.
+    value = OmegaConf.to_container(OmegaConf.from_dotlist([f'value={text}']))['value'] if text else ''
+    if key == NETWORK and isinstance(value, str):
+        OmegaConf.update(merged, key, ChoiceConfig(value), merge=False)
+    elif key == START:
+        OmegaConf.update(merged, key, _written_out({key: value})[key], merge=False)
+    elif key.startswith(f'{START}.') and isinstance(value, str):
+        OmegaConf.update(merged, key, [value])
+    else:
+        OmegaConf.update(merged, key, value)
+
+
+def _written_out(content: dict[str, Any]) -> dict[str, Any]:
+    """Content of a configuration in which short forms are written out: a network's plain name, a single or no part."""
+    content = dict(content)
+    if isinstance(content.get(NETWORK), str):
+        content[NETWORK] = {'name': content[NETWORK], 'options': {}}
+    start = content.get(START)
+    if isinstance(start, (str, list)):
+        start = {WHOLE: start} if start else {}
+    if isinstance(start, dict):
+        content[START] = {part: [files] if isinstance(files, str) else files for part, files in start.items()}
+    return content
+
+
+def _layers(path: Path, extended_by: tuple[Path, ...] = ()) -> DictConfig:
+    """A file's content over that of the file it extends."""
     content = OmegaConf.load(path)
     if not isinstance(content, DictConfig):
         raise ConfigError(f'{path}: expected keys with values, such as epochs: 50')
     if path in extended_by:
         raise ConfigError(f'{path}: extends: extends itself')
     base = content.pop('extends', None)
+    replaced = [key for key in REPLACED if key == START or isinstance(content.get(key), str)]
+    content = OmegaConf.create(_written_out(OmegaConf.to_container(content)))
     if base is None:
-        return [content]
+        return content
     beside = path.with_name(f'{base}.yaml')
     base_path = beside if beside.exists() else resources.find('train', base)
-    return [*_layers(base_path, (*extended_by, path)), content]
+    below = _layers(base_path, (*extended_by, path))
+    for key in replaced:
+        if key in content:
+            below.pop(key, None)
+    return OmegaConf.merge(below, content)
 
 
 def config_from_dict(content: dict[str, Any]) -> TrainConfig:
-    """The configuration that `OmegaConf.to_container` made `content` of."""
-    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), content))
+    """The configuration that `config_to_dict` made `content` of, in this or an earlier version."""
+    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), _written_out(content)))
 
 
 def config_to_dict(config: TrainConfig) -> dict[str, Any]:
@@ -191,11 +238,9 @@ def check_config(config: TrainConfig, where: str) -> None:
     """Check what types do not say; raises ConfigError."""
     for found, expected, key in (
         (config.tasks, TASKS, 'tasks'),
-        (list(config.losses), TASKS, 'losses'),
         ([config.precision], PRECISIONS, 'precision'),
         ([config.batch_norm], BATCH_NORM, 'batch_norm'),
         ([data.part for data in config.data + config.validation], PARTS, 'data.part'),
-        (list(config.optimizer.learning_rate), ['encoder', 'decoder', *config.tasks], 'optimizer.learning_rate'),
     ):
         unknown = [name for name in found if name not in expected]
         if unknown:
@@ -213,6 +258,7 @@ def check_config(config: TrainConfig, where: str) -> None:
         (len(config.view.scale) != 2 or not 0 < low <= high, 'view.scale: expected two factors, the smaller first'),
         (len(config.view.crop) != 2 or min(config.view.crop) < 32, 'view.crop: expected height and width from 32 on'),
         (len(config.depth_range) != 2, 'depth_range: expected two numbers'),
+        (WHOLE in config.start and len(config.start) > 1, f'start: expected either {WHOLE} or parts of the network'),
         (
             bool(config.validation) and config.select_by not in measured,
             f'select_by: {config.select_by} is not measured: expected one of {", ".join(measured)}',

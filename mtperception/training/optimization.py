@@ -1,17 +1,26 @@
-"""Parts of a network, their optimizers, and the schedule of the learning rate."""
+"""Groups of a network's parameters, their optimizers, and the schedule of the learning rate."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from mtperception.networks.network import DECODER, ENCODER, Network
 from mtperception.training.config import ConfigError, OptimizerConfig, TrainConfig
 from mtperception.training.regimes import SHARED
 from mtperception.training.registry import create
 
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {'sgd': torch.optim.SGD, 'adamw': torch.optim.AdamW}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    'sgd': torch.optim.SGD,
+    'adam': torch.optim.Adam,
+    'adamw': torch.optim.AdamW,
+}
+DEFAULT, WEIGHTING = 'default', 'weighting'
+DEFAULT_RATE, DEFAULT_ENCODER_RATE = 1e-3, 4e-4
+"""Learning rates where the configuration has none."""
 
 
 def polynomial(progress: float, power: float = 0.9) -> float:
@@ -39,51 +48,45 @@ def learning_rate_factor(config: OptimizerConfig, done: int, total: int) -> floa
     return warm_up * create('schedule', SCHEDULES, config.schedule.name, config.schedule.options, done / total)
 
 
-def parameter_groups(network: nn.Module, tasks: Iterable[str]) -> dict[str, dict[str, list[nn.Parameter]]]:
-    """The trainable parameters by part of a regime ('shared', and each task), and by what has its own learning rate.
-
-    A network has its backbone in `encoder` and its task-specific layers in `heads[task]`; all else is the decoder.
-    """
-    tasks = tuple(tasks)
-    groups: dict[str, dict[str, list[nn.Parameter]]] = {SHARED: {'encoder': [], 'decoder': []}}
-    groups |= {task: {task: []} for task in tasks}
-    for name, parameter in network.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        top, _, rest = name.partition('.')
-        if top == 'heads':
-            task = rest.partition('.')[0]
-            groups[task][task].append(parameter)
-        else:
-            groups[SHARED]['encoder' if top == 'encoder' else 'decoder'].append(parameter)
-    return groups
-
-
-def create_optimizers(network: nn.Module, weighting: nn.Module, config: TrainConfig) -> dict[str, Optimizer]:
-    """One optimizer for each part, so that each can take its step by itself; what the weighting learns is shared.
+def learning_rates(groups: Sequence[str], config: OptimizerConfig) -> dict[str, float]:
+    """Learning rate of each group of a network, and of what the weighting learns.
 
     Raises:
-        ValueError: for an optimizer or options that do not exist.
-        ConfigError: if everything is frozen.
+        ConfigError: for a group that the network does not have.
     """
-    chosen = config.optimizer
-    rates = chosen.learning_rate
-    if 'decoder' not in rates or 'encoder' not in rates:
-        raise ConfigError('optimizer.learning_rate: expected one for encoder and one for decoder')
-    optimizers = {}
-    for part, groups in parameter_groups(network, config.tasks).items():
-        if part == SHARED:
-            groups['decoder'] = groups['decoder'] + list(weighting.parameters())
-        settings = [
-            {'params': parameters, 'lr': rate, 'base_lr': rate}
-            for name, parameters in groups.items()
-            if parameters and (rate := rates.get(name, rates['decoder'])) is not None
-        ]
-        if settings:
-            optimizers[part] = create('optimizer', OPTIMIZERS, chosen.name, chosen.options, settings)
-    if not optimizers:
+    rates = config.learning_rate
+    names = [*groups, WEIGHTING]
+    unknown = [name for name in rates if name not in (*names, DEFAULT)]
+    if unknown:
+        raise ConfigError(
+            f'optimizer.learning_rate: the network has no {", ".join(unknown)}: expected some of '
+            f'{", ".join((*names, DEFAULT))}'
+        )
+    others = rates.get(DEFAULT, rates.get(DECODER, DEFAULT_RATE))
+    encoder = rates.get(DEFAULT, DEFAULT_ENCODER_RATE)
+    return dict.fromkeys(names, others) | {ENCODER: encoder} | rates
+
+
+def create_optimizers(network: Network, weighting: nn.Module, config: TrainConfig) -> dict[str, Optimizer]:
+    """One optimizer for the shared groups and what the weighting learns, and one for the group of each output, so that
+    each can take its step by itself.
+
+    Raises:
+        ConfigError: for an optimizer, options or groups that do not exist, or if everything is frozen.
+    """
+    groups = network.parameter_groups()
+    rates = learning_rates(list(groups), config.optimizer)
+    settings: dict[str, list[dict[str, Any]]] = {}
+    for name, parameters in (*groups.items(), (WEIGHTING, list(weighting.parameters()))):
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        part = name if name in network.outputs else SHARED
+        if trained:
+            setting = {'params': trained, 'lr': rates[name], 'base_lr': rates[name]}
+            settings.setdefault(part, []).append(setting)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
         raise ConfigError('frozen: nothing is left to train')
-    return optimizers
+    chosen = config.optimizer
+    return {part: create('optimizer', OPTIMIZERS, chosen.name, chosen.options, each) for part, each in settings.items()}
 
 
 def freeze(network: nn.Module, config: TrainConfig) -> None:
@@ -98,7 +101,7 @@ def freeze(network: nn.Module, config: TrainConfig) -> None:
     unknown = [name for name in config.frozen if name not in modules]
     if unknown:
         known = ', '.join(name for name in modules if name and name.count('.') < 2)
-        raise ConfigError(f'frozen: {config.network} has no {", ".join(unknown)}; expected some of {known}')
+        raise ConfigError(f'frozen: {config.network.name} has no {", ".join(unknown)}; expected some of {known}')
     frozen = [modules[name] for name in config.frozen]
     if config.batch_norm == 'frozen':
         frozen += [module for module in modules.values() if isinstance(module, nn.modules.batchnorm._BatchNorm)]

@@ -1,6 +1,6 @@
 """When to update which part of the network, where annotations are uneven: the regimes of the paper's Table III.
 
-A network has the part `shared`, and one part for each task, its head.
+A network has the part `shared`, and one part for each output, its head.
 """
 
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ class Regime(ABC):
 
         Args:
             images: images in the batch, of all processes.
-            annotated: by task, how many of them have its annotation.
+            annotated: by output, how many of them have the annotation that it learns from.
         """
 
     def state_dict(self) -> dict[str, int]:
@@ -35,19 +35,19 @@ class BlitzNet(Regime):
     Dvornik et al., ICCV 2017, section 3.3. With complete annotations, or an expert's, everything is updated every time.
     """
 
-    def __init__(self, tasks: Sequence[str]) -> None:
-        self.tasks = tuple(tasks)
+    def __init__(self, outputs: Sequence[str]) -> None:
+        self.outputs = tuple(outputs)
 
     def due(self, images: int, annotated: Mapping[str, int]) -> set[str]:
         """The shared part, and the heads that the batch has annotations for."""
-        return {SHARED, *(task for task in self.tasks if annotated.get(task))}
+        return {SHARED, *(output for output in self.outputs if annotated.get(output))}
 
 
 class UberNet(Regime):
     """Gradients are added up until a part has seen enough examples (Kokkinos, CVPR 2017, section 3.2).
 
     Args:
-        tasks: the network's tasks.
+        outputs: the network's.
         task_examples: annotated examples that a head waits for; 10 in the paper's Table III.
         shared_examples: examples, whatever they are annotated with, that the shared part waits for; 30 there.
 
@@ -55,10 +55,10 @@ class UberNet(Regime):
         ValueError: for a number below 1.
     """
 
-    def __init__(self, tasks: Sequence[str], task_examples: int = 10, shared_examples: int = 30) -> None:
+    def __init__(self, outputs: Sequence[str], task_examples: int = 10, shared_examples: int = 30) -> None:
         if min(task_examples, shared_examples) < 1:
             raise ValueError(f'examples {task_examples} and {shared_examples}: expected 1 or more')
-        self.needed = {SHARED: shared_examples, **dict.fromkeys(tasks, task_examples)}
+        self.needed = {SHARED: shared_examples, **dict.fromkeys(outputs, task_examples)}
         self.seen = dict.fromkeys(self.needed, 0)
 
     def due(self, images: int, annotated: Mapping[str, int]) -> set[str]:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from mtperception.training.config import ConfigError
+
 T = TypeVar('T')
 
 
@@ -13,11 +15,11 @@ def create(kind: str, choices: Mapping[str, Callable[..., T]], name: str, option
         kind: what is chosen, for messages.
 
     Raises:
-        ValueError: for a name that is not among the choices, or options that it does not take.
+        ConfigError: for a name that is not among the choices, or options that it does not take.
     """
     if name not in choices:
-        raise ValueError(f'unknown {kind} {name!r}: expected one of {", ".join(choices)}')
+        raise ConfigError(f'unknown {kind} {name!r}: expected one of {", ".join(choices)}')
     try:
         return choices[name](*args, **options)
-    except TypeError as error:
-        raise ValueError(f'{kind} {name} with options {dict(options)}: {error}') from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f'{kind} {name} with options {dict(options)}: {error}') from error

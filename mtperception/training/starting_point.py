@@ -1,94 +1,116 @@
 """The network that a run begins with."""
 
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import nn
-from torchvision.models import get_weight
 
 from mtperception.card import CARD, open_model
 from mtperception.networks import create_network
-from mtperception.training.checkpoint import Checkpoint
-from mtperception.training.config import ConfigError, TrainConfig
+from mtperception.networks.network import ENCODER, Network
+from mtperception.networks.pretrained import PretrainedError, read_tensors
+from mtperception.training.checkpoint import Checkpoint, is_checkpoint
+from mtperception.training.config import WHOLE, ConfigError, TrainConfig
 
 logger = logging.getLogger(__name__)
 
 
-def build_network(config: TrainConfig) -> nn.Module:
+def build_network(config: TrainConfig) -> Network:
     """The network of a configuration, with the weights to start from.
 
     Raises:
-        ValueError: for an unknown network or task.
+        ValueError: for an unknown network, options or tasks.
         ConfigError: if weights are missing, cannot be downloaded, or are those of another network.
     """
-    network = create_network(config.network, len(config.space), config.tasks)
-    if config.start:
-        _start_from(network, [Path(path).expanduser() for path in config.start])
-    elif config.encoder:
-        _load_encoder(network, config.encoder)
-        if 'depth' in config.tasks:
-            # Else the first epochs are spent on learning that nothing is at 0 m.
-            near, far = config.depth_range
-            nn.init.constant_(network.heads['depth'].predict.bias, (near * far) ** 0.5)
+    network = new_network(config)
+    if 'depth' in config.tasks:
+        network.prepare_for_depth_range(*config.depth_range)
+    if WHOLE in config.start:
+        _start_whole(network, config.start[WHOLE])
+        return network
+    if config.encoder and ENCODER not in config.start:
+        _load_published(network, ENCODER, config.encoder, 'encoder')
+    for part, sources in config.start.items():
+        _start_part(network, part, sources)
     return network
 
 
-def _load_encoder(network: nn.Module, source: str) -> None:
-    encoder = network.encoder
-    if source == 'imagenet':
-        try:
-            weights = get_weight(encoder.IMAGENET).get_state_dict(progress=False, check_hash=True)
-        except (URLError, OSError, RuntimeError) as error:
-            raise ConfigError(
-                f"encoder: torchvision's {encoder.IMAGENET} cannot be downloaded ({error}): give a .safetensors file "
-                'that holds them in its layout, encoder=FILE'
-            ) from error
-    else:
-        weights = _read_tensors(Path(source).expanduser())
+def new_network(config: TrainConfig) -> Network:
+    """The network of a configuration, with fresh weights."""
+    return create_network(config.network.name, len(config.space), config.tasks, **config.network.options)
+
+
+def _load_published(network: Network, part: str, source: str, key: str) -> None:
     try:
-        encoder.load_torchvision(weights)
-    except ValueError as error:
-        raise ConfigError(f'encoder {source}: {error}') from error
+        network.load_pretrained(part, source)
+    except PretrainedError as error:
+        raise ConfigError(f'{key}: {error}') from error
 
 
-def _start_from(network: nn.Module, paths: list[Path]) -> None:
-    """Take over the mean of some weights, by name, but of heads for other classes."""
+def _start_whole(network: Network, sources: Sequence[str]) -> None:
+    """Take over the mean of some weights, by name. Outputs of other classes, and those that are new, begin anew."""
     own = network.state_dict()
-    sources = [_fitting_weights(own, path) for path in paths]
-    common = {name for name in own if all(name in weights for weights in sources)}
-    fresh = sorted({name.split('.')[1] for name in own if name not in common})
+    fits = [_fitting(own, source, lambda name: network.group_of(name) not in network.outputs) for source in sources]
+    common = {name for name in own if all(name in weights for weights in fits)}
+    fresh = sorted({network.group_of(name) for name in own if name not in common})
     if fresh:
-        logger.info('start %s: the heads for %s begin anew', ', '.join(map(str, paths)), ', '.join(fresh))
-    means = {name: torch.stack([weights[name].to(own[name]) for weights in sources]) for name in common}
-    mean = {name: x.mean(dim=0) if x.is_floating_point() else x[0] for name, x in means.items()}
-    network.load_state_dict(own | mean)
+        logger.info('start %s: the heads for %s begin anew', ', '.join(sources), ', '.join(fresh))
+    network.load_state_dict(own | _mean(fits, own, common))
 
 
-def _fitting_weights(own: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
-    """The weights in a file that have the name and shape of a network's; raises ConfigError unless only heads lack."""
-    weights = _trained_weights(path)
+def _start_part(network: Network, part: str, sources: Sequence[str]) -> None:
+    """Take over a part of the mean of some weights, or load what others published for it."""
+    key = f'start.{part}'
+    if part not in network.groups():
+        raise ConfigError(
+            f'{key}: not a part of {type(network).__name__}: expected some of {", ".join(network.groups())}'
+        )
+    if not sources:
+        raise ConfigError(f'{key}: expected one or more files')
+    if len(sources) == 1 and not _is_trained(sources[0]):
+        _load_published(network, part, sources[0], key)
+        return
+    own = network.state_dict()
+    names = {name for name in own if network.group_of(name) == part}
+    fits = [_fitting(own, source, names.__contains__, key) for source in sources]
+    network.load_state_dict(own | _mean(fits, own, names))
+
+
+def _fitting(
+    own: dict[str, torch.Tensor], source: str, needed: Callable[[str], bool], key: str = 'start'
+) -> dict[str, torch.Tensor]:
+    """The weights in a source that have the name and shape of a network's; raises ConfigError if a needed one lacks."""
+    weights = _trained_weights(source, key)
     fits = {name: x for name, x in weights.items() if name in own and own[name].shape == x.shape}
-    wrong = [name for name in own if name not in fits and not name.startswith('heads.')]
+    wrong = [name for name in own if name not in fits and needed(name)]
     if wrong:
-        raise ConfigError(f'start {path}: not the weights of this network: no fitting {wrong[0]}, {len(wrong)} in all')
+        raise ConfigError(
+            f'{key} {source}: not the weights of this network: no fitting {wrong[0]}, {len(wrong)} in all'
+        )
     return fits
 
 
-def _trained_weights(path: Path) -> dict[str, torch.Tensor]:
+def _mean(sources: Sequence[dict[str, torch.Tensor]], own: dict[str, torch.Tensor], names: set[str]) -> dict:
+    """The mean of tensors by name; of whole numbers, which count, the first."""
+    stacked = {name: torch.stack([weights[name].to(own[name]) for weights in sources]) for name in names}
+    return {name: x.mean(dim=0) if x.is_floating_point() else x[0] for name, x in stacked.items()}
+
+
+def _is_trained(source: str) -> bool:
+    """Whether a source is a checkpoint or a model directory, as opposed to what others published."""
+    path = Path(source).expanduser()
+    return path.is_dir() or is_checkpoint(path)
+
+
+def _trained_weights(source: str, key: str) -> dict[str, torch.Tensor]:
     """The averaged weights of a checkpoint, or those of a model directory."""
+    path = Path(source).expanduser()
     if path.is_file():
         return Checkpoint.read(path).group('average')
     if not (path / CARD).is_file():
-        raise ConfigError(f'start {path}: expected a checkpoint or a model directory')
-    return _read_tensors(open_model(path).weights)
-
-
-def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+        raise ConfigError(f'{key} {path}: expected a checkpoint or a model directory')
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(f'{path}: expected a readable .safetensors file: {error}') from error
+        return read_tensors(open_model(path).weights)
+    except PretrainedError as error:
+        raise ConfigError(f'{key}: {error}') from error

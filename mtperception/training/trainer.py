@@ -20,18 +20,15 @@ from mtperception.training.checkpoint import (
     named,
     set_generator_state,
 )
-from mtperception.training.config import TrainConfig, config_to_dict
+from mtperception.training.config import TrainConfig, config_from_dict, config_to_dict
 from mtperception.training.distributed import rank, world_size
 from mtperception.training.examples import Batches, BatchLoader, TrainingSet
-from mtperception.training.losses import LOSSES
+from mtperception.training.objective import Objective
 from mtperception.training.optimization import freeze
 from mtperception.training.record import Record
-from mtperception.training.registry import create
 from mtperception.training.starting_point import build_network
 from mtperception.training.updates import Updates
 from mtperception.training.validation import Validator, is_better
-from mtperception.training.weighting import WEIGHTINGS
-from mtperception.upsampling import upsample
 
 logger = logging.getLogger(__name__)
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -62,19 +59,15 @@ class Trainer:
         self.examples = TrainingSet(config)
         self.batches = Batches(len(self.examples), config.batch_size, config.seed)
         self.validator = Validator(config, device)
-        chosen = {task: config.losses[task] for task in config.tasks}
-        self.losses = {task: create('loss', LOSSES, choice.name, choice.options) for task, choice in chosen.items()}
-        for loss in self.losses.values():
-            loss.prepare(self.examples.class_counts)
-        options = config.weighting.options
-        self.weighting = create('weighting', WEIGHTINGS, config.weighting.name, options, tuple(config.tasks)).to(device)
-        self.network = build_network(config).to(device, memory_format=torch.channels_last)
+        self.network = build_network(config)
+        self.objective = Objective(config, self.network, self.examples.class_counts).to(device)
+        self.network = self.network.to(device, memory_format=torch.channels_last)
         freeze(self.network, config)
         self.average = AveragedModel(self.network, multi_avg_fn=_average_with(config.average_decay), use_buffers=True)
-        self.updates = Updates(self.network, self.weighting, config, device)
+        self.updates = Updates(self.network, self.objective.weighting, config, device)
         self.steps = 0
         self.epoch_losses = self._no_losses()
-        """By task: sum of the epoch's losses, and their number."""
+        """By output: sum of the epoch's losses, and their number."""
         self.metrics: dict[str, float] = {}
         """Of the weights as they are; none if they were not measured."""
         self.protocol: dict[str, Any] = {}
@@ -126,21 +119,21 @@ class Trainer:
             annotated: by task, how many of them have its annotation.
 
         Returns:
-            Loss by task, over the batch of all processes, of the tasks that it has annotations for.
+            Loss by output, over the batch of all processes, of the outputs that it has annotations for.
         """
         self.updates.set_learning_rates(self.steps, self.total_steps)
         count, annotated = self._over_all_processes(len(images), annotated)
-        losses = self._forward(images, targets, [task for task in self.config.tasks if annotated[task]])
+        losses = self._losses(images, targets, annotated)
         if losses:
-            self.updates.add(self.weighting(losses), annotated)
+            self.updates.add(self.objective.weighting(losses), annotated)
         self.updates.step(count, annotated)
         self.average.update_parameters(self.network)
         self.metrics, self.protocol = {}, {}
         self.steps += 1
-        values = {task: float(loss.detach()) for task, loss in losses.items()}
-        for task, value in values.items():
-            self.epoch_losses[task][0] += value
-            self.epoch_losses[task][1] += 1
+        values = {output: float(loss.detach()) for output, loss in losses.items()}
+        for output, value in values.items():
+            self.epoch_losses[output][0] += value
+            self.epoch_losses[output][1] += 1
         self.record.step(self.steps, values)
         return values
 
@@ -152,27 +145,21 @@ class Trainer:
         total, *by_task = counts.tolist()
         return total, dict(zip(self.config.tasks, by_task, strict=True))
 
-    def _forward(self, images: torch.Tensor, targets: Targets, tasks: list[str]) -> dict[str, torch.Tensor]:
-        """Loss of each of `tasks`."""
-        if not tasks:
+    def _losses(self, images: torch.Tensor, targets: Targets, annotated: Mapping[str, int]) -> dict[str, torch.Tensor]:
+        """Loss of each output that has annotations in the batch of all processes."""
+        if not any(annotated.values()):
             return {}
         images = images.to(self.device, non_blocking=True)
         normalized = normalize(images.permute(0, 2, 3, 1)).contiguous(memory_format=torch.channels_last)
         precision = DTYPES[self.config.precision]
         with torch.autocast(self.device.type, precision, enabled=precision != torch.float32):
             outputs = self.model(normalized)
-        return {task: self._loss(task, outputs[task], targets[task]) for task in tasks}
-
-    def _loss(self, task: str, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """A task's loss at every `loss_stride`-th pixel, of the output upsampled to the truth's size."""
-        stride = self.config.loss_stride
-        seen = target[..., stride // 2 :: stride, stride // 2 :: stride].to(self.device, non_blocking=True)
-        return self.losses[task](upsample(output.float(), target.shape[-2:], stride), seen)
+        return self.objective(outputs, targets, annotated)
 
     def end_epoch(self) -> None:
         """Count the epoch, tell the weighting, validate if it is time, write the checkpoints."""
-        means = {task: total / count for task, (total, count) in self.epoch_losses.items() if count}
-        self.weighting.end_epoch(means)
+        means = {output: total / count for output, (total, count) in self.epoch_losses.items() if count}
+        self.objective.weighting.end_epoch(means)
         self.epoch_losses = self._no_losses()
         self.batches.epoch += 1
         self.batches.done = 0
@@ -185,7 +172,7 @@ class Trainer:
         self.save(LAST)
 
     def _no_losses(self) -> dict[str, list[float]]:
-        return {task: [0.0, 0] for task in self.config.tasks}
+        return {output: [0.0, 0] for output in self.objective.outputs}
 
     def _validate(self) -> bool:
         """Measure the averaged weights; whether they are the best so far. The first process does it for all."""
@@ -208,7 +195,7 @@ class Trainer:
         if rank():
             return
         tensors = named('network', self.network.state_dict()) | named('average', self.average.module.state_dict())
-        tensors |= named('weighting', self.weighting.state_dict()) | self.updates.tensors()
+        tensors |= named('weighting', self.objective.weighting.state_dict()) | self.updates.tensors()
         scalars = {
             'epoch': self.epoch,
             'batches_done': self.batches.done,
@@ -227,8 +214,8 @@ class Trainer:
     def _resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same configuration."""
         state = checkpoint.scalars
-        config = config_to_dict(self.config)
-        changed = [key for key in config if key not in FREE and config[key] != state['config'].get(key)]
+        config, earlier = (config_to_dict(each) for each in (self.config, config_from_dict(state['config'])))
+        changed = [key for key in config if key not in FREE and config[key] != earlier[key]]
         if changed:
             raise CheckpointError(
                 f'{self.out / LAST} was made with another {", ".join(changed)}: choose another folder for this run'
@@ -236,7 +223,7 @@ class Trainer:
         self.network.load_state_dict(checkpoint.group('network'))
         self.average.module.load_state_dict(checkpoint.group('average'))
         self.average.n_averaged.fill_(state['averaged'])
-        self.weighting.load_state_dict(checkpoint.group('weighting'))
+        self.objective.weighting.load_state_dict(checkpoint.group('weighting'))
         self.updates.restore(checkpoint)
         self.batches.epoch, self.batches.done, self.steps = state['epoch'], state['batches_done'], state['steps']
         self.epoch_losses = state['epoch_losses']
@@ -266,6 +253,6 @@ def _average_with(decay: float) -> Callable[[list[torch.Tensor], list[torch.Tens
 
 
 def _text(epoch: int, losses: Mapping[str, float], metrics: Mapping[str, float]) -> str:
-    parts = [f'epoch {epoch + 1}', *(f'{task} {loss:.3f}' for task, loss in losses.items())]
+    parts = [f'epoch {epoch + 1}', *(f'{output} {loss:.3f}' for output, loss in losses.items())]
     parts += [f'{name} {metrics[name]:.3f}' for name in ('miou', 'rmse') if name in metrics]
     return ', '.join(parts)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from mtperception.networks.network import Network
 from mtperception.training.checkpoint import Checkpoint, Tensors, load_optimizer, named, optimizer_tensors
 from mtperception.training.config import TrainConfig
 from mtperception.training.optimization import create_optimizers, learning_rate_factor
@@ -18,7 +19,7 @@ class Updates:
     """Adds gradients up, and lets each part take its step when the regime says so.
 
     Args:
-        network: what is trained of it.
+        network: what is trained of it; says what its parts are: one for each output that has a group of its own.
         weighting: what it learns is updated with the shared part.
         config: names optimizer, schedule, regime and precision.
         device: of the network.
@@ -28,11 +29,11 @@ class Updates:
         ConfigError: if everything is frozen.
     """
 
-    def __init__(self, network: nn.Module, weighting: nn.Module, config: TrainConfig, device: torch.device) -> None:
+    def __init__(self, network: Network, weighting: nn.Module, config: TrainConfig, device: torch.device) -> None:
         self._config = config.optimizer
         self._modules = {'gradients': network, 'weighting_gradients': weighting}
-        tasks = tuple(config.tasks)
-        self.regime = create('regime', REGIMES, config.regime.name, config.regime.options, tasks)
+        self._outputs = network.outputs
+        self.regime = create('regime', REGIMES, config.regime.name, config.regime.options, tuple(self._outputs))
         self.optimizers = create_optimizers(network, weighting, config)
         self.pending = dict.fromkeys(self.optimizers, 0)
         """By part: batches whose gradients have been added up since its last step."""
@@ -54,11 +55,11 @@ class Updates:
         """
         self.scaler.scale(loss).backward()
         for part in self.pending:
-            self.pending[part] += part == SHARED or annotated[part] > 0
+            self.pending[part] += part == SHARED or annotated[self._outputs[part]] > 0
 
     def step(self, images: int, annotated: Mapping[str, int]) -> None:
         """Let the parts that are due after a batch take their step, with the mean of the gradients that wait for it."""
-        parts = self.regime.due(images, annotated)
+        parts = self.regime.due(images, {output: annotated[task] for output, task in self._outputs.items()})
         due = {part: optimizer for part, optimizer in self.optimizers.items() if part in parts and self.pending[part]}
         if not due:
             return

@@ -34,7 +34,7 @@ def draft_card(config: TrainConfig, name: str) -> ModelCard:
     """What the configuration alone says of the model that comes out."""
     return ModelCard(
         name=name,
-        network=config.network,
+        network=config.network.name,
         num_classes=len(config.space),
         tasks=tuple(config.tasks),
         label_space=config.space.name,

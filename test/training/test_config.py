@@ -7,8 +7,9 @@ import yaml
 from tiny_runs import tiny_config
 
 from mtperception.card import TASKS
+from mtperception.networks import NETWORKS
 from mtperception.resources import ResourceNotFoundError
-from mtperception.training.config import ConfigError, config_from_dict, config_to_dict, load_config
+from mtperception.training.config import ChoiceConfig, ConfigError, config_from_dict, config_to_dict, load_config
 from mtperception.training.losses import LOSSES
 from mtperception.training.optimization import OPTIMIZERS, SCHEDULES
 from mtperception.training.regimes import REGIMES
@@ -24,7 +25,8 @@ def test_every_experiment_names_what_there_is(name):
     for task in config.tasks:
         choice = config.losses[task]
         LOSSES[choice.name](**choice.options)
-    WEIGHTINGS[config.weighting.name](config.tasks, **config.weighting.options)
+    WEIGHTINGS[config.weighting.name]({task: task for task in config.tasks}, **config.weighting.options)
+    assert config.network.name in NETWORKS
     REGIMES[config.regime.name](config.tasks, **config.regime.options)
     assert config.optimizer.name in OPTIMIZERS
     assert SCHEDULES[config.optimizer.schedule.name](0.0, **config.optimizer.schedule.options) == 1
@@ -85,6 +87,57 @@ def test_a_file_states_what_differs_from_another(file):
 
 
 @pytest.mark.parametrize(
+    ('below', 'above', 'changes', 'expected'),
+    [
+        ('network: a', '', [], ('a', {})),
+        ('network: {name: a, options: {width: 3}}', '', [], ('a', {'width': 3})),
+        # A plain name is a network without options, whatever another one had.
+        ('network: {name: a, options: {width: 3}}', 'network: b', [], ('b', {})),
+        ('network: {name: a, options: {width: 3}}', '', ['network=b'], ('b', {})),
+        # An ablation changes one option of the same network.
+        ('network: {name: a, options: {w: 3}}', 'network: {options: {skip: no}}', [], ('a', {'w': 3, 'skip': False})),
+        ('network: {name: a, options: {width: 3}}', '', ['network.options.width=4'], ('a', {'width': 4})),
+    ],
+)
+def test_a_network_by_name_or_with_options(below, above, changes, expected, file):
+    file.with_name('below.yaml').write_text(f'extends: mine\n{below}\n', encoding='utf-8')
+    last = file.with_name('last.yaml')
+    last.write_text(f'extends: below\n{above}\n', encoding='utf-8')
+    assert load_config(last, changes).network == ChoiceConfig(*expected)
+
+
+@pytest.mark.parametrize(
+    ('below', 'above', 'changes', 'expected'),
+    [
+        ('start: [x, y]', '', [], {'all': ['x', 'y']}),
+        ('start: x', '', [], {'all': ['x']}),
+        ('start: [x]', 'start: []', [], {}),
+        ('start: {encoder: imagenet, decoder: [a, b]}', '', [], {'encoder': ['imagenet'], 'decoder': ['a', 'b']}),
+        ('start: {encoder: a}', 'start: {decoder: b}', [], {'decoder': ['b']}),
+        ('start: {encoder: a}', 'start: [b]', [], {'all': ['b']}),
+        ('start: [a]', 'start: {encoder: b}', [], {'encoder': ['b']}),
+        ('start: [a]', '', ['start=[c,d]'], {'all': ['c', 'd']}),
+        ('start: [a]', '', ['start=c'], {'all': ['c']}),
+        ('start: [a]', '', ['start={encoder: c}'], {'encoder': ['c']}),
+        ('start: {encoder: a}', '', ['start.decoder=c', 'start.depth=[d,e]'],
+         {'encoder': ['a'], 'decoder': ['c'], 'depth': ['d', 'e']}),
+        ('paths: {runs: r}', "start: ['${paths.runs}/x']", [], {'all': ['r/x']}),
+    ],
+)  # fmt: skip
+def test_a_start_as_a_whole_or_by_parts(below, above, changes, expected, file):
+    file.with_name('below.yaml').write_text(f'extends: mine\n{below}\n', encoding='utf-8')
+    last = file.with_name('last.yaml')
+    last.write_text(f'extends: below\n{above}\n', encoding='utf-8')
+    assert load_config(last, changes).start == expected
+
+
+def test_a_configuration_of_an_earlier_version():
+    """As checkpoints hold it: a plain network, a list to start from."""
+    content = config_to_dict(tiny_config('/data')) | {'network': 'joint_lw_refinenet', 'start': ['a']}
+    assert config_from_dict(content) == tiny_config('/data', start={'all': ['a']})
+
+
+@pytest.mark.parametrize(
     ('change', 'message'),
     [
         ('epoch=3', "epoch: Key 'epoch' not in 'TrainConfig'"),
@@ -105,7 +158,8 @@ def test_a_file_states_what_differs_from_another(file):
         ('precision=fp8', 'precision: fp8: expected any of fp32, bf16, fp16'),
         ('batch_norm=off', 'batch_norm: '),
         ('data.0.part=half', 'data.part: half: expected any of all, kept, held_back'),
-        ('optimizer.learning_rate.normals=1e-3', 'optimizer.learning_rate: normals: expected any of encoder, decoder'),
+        ('start={all: [a], encoder: b}', 'start: expected either all or parts of the network'),
+        ('start=1', 'start'),
         ('label_space=', 'label_space: segmentation needs one'),
         ('data=[]', 'data: expected at least one data set'),
         ('view.scale=[1.5, 0.5]', 'view.scale: expected two factors, the smaller first'),

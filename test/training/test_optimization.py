@@ -15,7 +15,7 @@ from mtperception.training.optimization import (
     create_optimizers,
     freeze,
     learning_rate_factor,
-    parameter_groups,
+    learning_rates,
 )
 from mtperception.training.weighting import UncertaintyWeighting
 
@@ -81,7 +81,7 @@ def rates_of(network, weighting, config):
 
 def test_each_part_has_its_rate(network, tmp_path):
     optimizer = OptimizerConfig(learning_rate={'encoder': 1e-4, 'decoder': 1e-3, 'depth': 1e-2})
-    weighting = UncertaintyWeighting(('segmentation', 'depth'))
+    weighting = UncertaintyWeighting({'segmentation': 'segmentation', 'depth': 'depth'})
     rates = rates_of(network, weighting, tiny_config(tmp_path, optimizer=optimizer))
     assert rates['encoder.stem.0.weight'] == ('shared', 1e-4)
     assert rates['adapt.0.weight'] == ('shared', 1e-3)
@@ -93,16 +93,28 @@ def test_each_part_has_its_rate(network, tmp_path):
 
 
 def test_every_parameter_is_in_one_part(network):
-    groups = parameter_groups(network, ('segmentation', 'depth'))
-    parameters = [id(x) for part in groups.values() for group in part.values() for x in group]
+    parameters = [id(x) for group in network.parameter_groups().values() for x in group]
     assert sorted(parameters) == sorted(id(x) for x in network.parameters())
 
 
-@pytest.mark.parametrize('name', ['encoder', 'decoder'])
-def test_a_rate_is_missing(name, network, tmp_path):
-    other = {'encoder': 'decoder', 'decoder': 'encoder'}[name]
-    config = tiny_config(tmp_path, optimizer=OptimizerConfig(learning_rate={other: 1e-3}))
-    with pytest.raises(ConfigError, match='expected one for encoder and one for decoder'):
+@pytest.mark.parametrize(
+    ('rates', 'expected'),
+    [
+        ({}, {'encoder': 4e-4, 'decoder': 1e-3, 'depth': 1e-3, 'weighting': 1e-3}),
+        ({'decoder': 1e-2}, {'encoder': 4e-4, 'decoder': 1e-2, 'depth': 1e-2, 'weighting': 1e-2}),
+        ({'default': 0.1}, {'encoder': 0.1, 'decoder': 0.1, 'depth': 0.1, 'weighting': 0.1}),
+        ({'default': 0.1, 'weighting': 1.0}, {'encoder': 0.1, 'decoder': 0.1, 'depth': 0.1, 'weighting': 1.0}),
+    ],
+)
+def test_rates_of_groups_that_are_not_named(rates, expected):
+    found = learning_rates(['encoder', 'decoder', 'depth'], OptimizerConfig(learning_rate=rates))
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_a_rate_of_a_group_that_the_network_does_not_have(network, tmp_path):
+    config = tiny_config(tmp_path, optimizer=OptimizerConfig(learning_rate={'normals': 1e-3}))
+    message = 'the network has no normals: expected some of encoder, decoder, segmentation, depth, weighting, default'
+    with pytest.raises(ConfigError, match=message):
         create_optimizers(network, nn.Module(), config)
 
 

@@ -23,7 +23,7 @@ def test_without_a_network_it_says_which_file_to_give(tmp_path, monkeypatch):
         build_network(tiny_config(tmp_path, encoder='imagenet'))
     assert "torchvision's MobileNet_V2_Weights." in str(error.value)
     assert 'cannot be downloaded' in str(error.value)
-    assert 'give a .safetensors file that holds them in its layout, encoder=FILE' in str(error.value)
+    assert 'give a .safetensors file that holds them in its layout instead of imagenet' in str(error.value)
 
 
 @pytest.fixture(scope='module')
@@ -51,7 +51,7 @@ def test_an_encoder_from_a_file(imagenet, tmp_path):
     [
         (lambda path: None, r'x\.safetensors: expected a readable \.safetensors file'),
         (lambda path: path.write_bytes(b'weights'), r'x\.safetensors: expected a readable \.safetensors file'),
-        (lambda path: save_file({'a': torch.zeros(1)}, path), r'^encoder .*x\.safetensors: '),
+        (lambda path: save_file({'a': torch.zeros(1)}, path), r'^encoder: .*x\.safetensors: '),
     ],
 )
 def test_a_file_that_is_no_encoder(write, message, tmp_path):
@@ -72,7 +72,9 @@ def earlier(tmp_path_factory):
 
 def test_a_checkpoint_gives_its_average(earlier, tmp_path):
     path, average = earlier
-    network = build_network(tiny_config(tmp_path, start=[str(path)], encoder='imagenet'))  # the encoder is not needed
+    network = build_network(
+        tiny_config(tmp_path, start={'all': [str(path)]}, encoder='imagenet')  # which is not needed then
+    )
     assert all(torch.equal(x, average[name]) for name, x in network.state_dict().items())
 
 
@@ -80,10 +82,21 @@ def test_heads_for_other_classes_begin_anew(earlier, tmp_path, caplog):
     path, average = earlier
     caplog.set_level('INFO', 'mtperception')
     tasks = ('segmentation', 'depth', 'normals')
-    network = build_network(tiny_config(tmp_path, tasks, start=[str(path)], label_space='nyuv2_13')).state_dict()
+    network = build_network(
+        tiny_config(tmp_path, tasks, start={'all': [str(path)]}, label_space='nyuv2_13')
+    ).state_dict()
     other = {name for name, x in network.items() if name not in average or not torch.equal(x, average[name])}
     assert {name.split('.')[1] for name in other} == {'segmentation', 'normals'}
     assert 'the heads for normals, segmentation begin anew' in caplog.text
+
+
+def test_a_fresh_depth_head_begins_in_the_middle_of_the_range(tmp_path):
+    earlier = tmp_path / 'labels.safetensors'
+    average = build_network(tiny_config(tmp_path, ('segmentation',))).state_dict()
+    Checkpoint({f'average/{name}': x for name, x in average.items()}, {}).write(earlier)
+    network = build_network(tiny_config(tmp_path, start={'all': [str(earlier)]}, depth_range=[0.5, 8.0]))
+    assert network.heads['depth'].predict.bias.item() == 2  # sqrt(0.5 * 8)
+    assert torch.equal(network.heads['segmentation'].predict.bias, average['heads.segmentation.predict.bias'])
 
 
 def test_several_checkpoints_give_their_mean(earlier, tmp_path):
@@ -91,7 +104,7 @@ def test_several_checkpoints_give_their_mean(earlier, tmp_path):
     other = tmp_path / 'other.safetensors'
     # (x + 3x) / 2 = 2x
     Checkpoint({f'average/{name}': 3 * x for name, x in average.items()}, {}).write(other)
-    network = build_network(tiny_config(tmp_path, start=[str(path), str(other)])).state_dict()
+    network = build_network(tiny_config(tmp_path, start={'all': [str(path), str(other)]})).state_dict()
     floating = {name for name, x in average.items() if x.is_floating_point()}
     assert floating
     assert all(torch.allclose(network[name], 2 * average[name]) for name in floating)
@@ -107,4 +120,4 @@ def test_what_cannot_be_started_from(imagenet, tmp_path):
         (foreign, 'not the weights of this network: no fitting encoder'),
     ):
         with pytest.raises(ValueError, match=message):
-            build_network(tiny_config(tmp_path, start=[str(start)]))
+            build_network(tiny_config(tmp_path, start={'all': [str(start)]}))

@@ -115,9 +115,9 @@ def test_ubernet_takes_the_mean_of_the_gradients_it_added_up(room_data, tmp_path
 @pytest.mark.parametrize('name', ['uncertainty', 'dynamic_weight_average'])
 def test_weightings_learn_in_the_trainer(name, room_data, tmp_path):
     trainer = train(tiny_config(room_data, weighting=ChoiceConfig(name), epochs=3), tmp_path)
-    fresh = Trainer(trainer.config, tmp_path / 'fresh', CPU).weighting.state_dict()
-    assert all(not torch.equal(x, fresh[key]) for key, x in trainer.weighting.state_dict().items())
-    assert all(x.isfinite().all() for x in trainer.weighting.state_dict().values())
+    fresh = Trainer(trainer.config, tmp_path / 'fresh', CPU).objective.weighting.state_dict()
+    assert all(not torch.equal(x, fresh[key]) for key, x in trainer.objective.weighting.state_dict().items())
+    assert all(x.isfinite().all() for x in trainer.objective.weighting.state_dict().values())
 
 
 def test_clipped_gradients(room_data, tmp_path):
@@ -334,7 +334,7 @@ def test_a_folder_belongs_to_one_configuration(room_data, tmp_path):
         ({'weighting': ChoiceConfig('fixed', {'lambda': 1})}, 'weighting fixed with options'),
         ({'regime': ChoiceConfig('nonesuch')}, "unknown regime 'nonesuch'"),
         ({'losses': dict.fromkeys(('segmentation', 'depth'), ChoiceConfig('x'))}, "unknown loss 'x': expected one of"),
-        ({'network': 'nonesuch'}, "unknown network 'nonesuch'"),
+        ({'network': ChoiceConfig('nonesuch')}, "unknown network 'nonesuch'"),
         ({'label_space': 'kitti_6'}, 'nyuv2_40'),
     ],
 )

@@ -12,7 +12,7 @@ from mtperception.training.weighting import (
     UncertaintyWeighting,
 )
 
-TASKS = ('segmentation', 'depth')
+TASKS = {'segmentation': 'segmentation', 'depth': 'depth'}
 
 
 def losses(**values):
@@ -58,12 +58,12 @@ def test_dynamic_weight_average():
     weighting = DynamicWeightAverage(TASKS, temperature=2)
     assert weighting(losses(segmentation=3, depth=2)).item() == 5
     weighting.end_epoch({'segmentation': 4.0, 'depth': 1.0})
-    assert weighting.task_weights() == pytest.approx({'segmentation': 1, 'depth': 1})
+    assert weighting.output_weights() == pytest.approx({'segmentation': 1, 'depth': 1})
     weighting.end_epoch({'segmentation': 2.0, 'depth': 1.0})
     # Ratios 1/2 and 1, over 2: exp(1/4) and exp(1/2), times 2 over their sum.
     first, second = math.exp(0.25), math.exp(0.5)
     expected = {'segmentation': 2 * first / (first + second), 'depth': 2 * second / (first + second)}
-    assert weighting.task_weights() == pytest.approx(expected)
+    assert weighting.output_weights() == pytest.approx(expected)
     total = weighting(losses(segmentation=3, depth=2)).item()
     assert total == pytest.approx(3 * expected['segmentation'] + 2 * expected['depth'])
 
@@ -73,12 +73,12 @@ def test_dynamic_weights_of_a_task_without_annotation():
     weighting.end_epoch({'depth': 2.0})
     weighting.end_epoch({'depth': 2.0})
     # Nothing is known of segmentation: as if it stood still, like depth.
-    assert weighting.task_weights() == pytest.approx({'segmentation': 1, 'depth': 1})
+    assert weighting.output_weights() == pytest.approx({'segmentation': 1, 'depth': 1})
     weighting.end_epoch({'segmentation': 3.0})
     # Depth keeps its last mean: 2 / 2.
-    assert weighting.task_weights() == pytest.approx({'segmentation': 1, 'depth': 1})
+    assert weighting.output_weights() == pytest.approx({'segmentation': 1, 'depth': 1})
     weighting.end_epoch({'segmentation': 1.5, 'depth': 2.0})
-    weights = weighting.task_weights()
+    weights = weighting.output_weights()
     assert weights['segmentation'] < 1 < weights['depth']  # 1/2 against 1
 
 

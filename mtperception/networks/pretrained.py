@@ -1,0 +1,47 @@
+"""Weights that others published, in torchvision's layouts."""
+
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from mtperception.errors import MTPerceptionError
+
+IMAGENET = 'imagenet'
+
+
+class PretrainedError(MTPerceptionError, ValueError):
+    """Published weights that are unavailable, unreadable, or of another network."""
+
+
+def read_pretrained(source: str, imagenet: str) -> dict[str, torch.Tensor]:
+    """The tensors of published weights.
+
+    Args:
+        source: 'imagenet', or the path of a .safetensors file.
+        imagenet: torchvision's name of the ImageNet weights.
+
+    Raises:
+        PretrainedError: if they cannot be downloaded or read.
+    """
+    if source != IMAGENET:
+        return read_tensors(Path(source).expanduser())
+    from torchvision.models import get_weight  # of use in training alone
+
+    try:
+        return get_weight(imagenet).get_state_dict(progress=False, check_hash=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise PretrainedError(
+            f"torchvision's {imagenet} cannot be downloaded ({error}): give a .safetensors file that holds them in its "
+            'layout instead of imagenet'
+        ) from error
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a .safetensors file; raises PretrainedError if it cannot be read."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise PretrainedError(f'{path}: expected a readable .safetensors file: {error}') from error

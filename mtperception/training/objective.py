@@ -1,0 +1,74 @@
+"""What is minimised: a loss for each output of a network, at every n-th pixel."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+
+from mtperception.card import TASKS
+from mtperception.data.transforms import Targets
+from mtperception.networks.network import Network
+from mtperception.training.config import ConfigError, TrainConfig
+from mtperception.training.losses import LOSSES, Loss
+from mtperception.training.registry import create
+from mtperception.training.weighting import WEIGHTINGS, Weighting
+from mtperception.upsampling import upsample
+
+
+class Objective(nn.Module):
+    """The losses of a network's outputs, and the weighting that makes one of them.
+
+    Called with outputs and targets, gives the loss of each output that can be compared; `weighting` adds them up.
+
+    Args:
+        config: names losses and weighting.
+        network: says what its outputs are.
+        class_counts: counts the pixels of each class in the training set, see `Loss.prepare`.
+
+    Raises:
+        ConfigError: for losses or weightings that do not exist, or losses of outputs that the network does not have.
+    """
+
+    def __init__(self, config: TrainConfig, network: Network, class_counts: Callable[[], torch.Tensor]) -> None:
+        super().__init__()
+        unknown = [name for name in config.losses if name not in (*TASKS, *network.outputs)]
+        if unknown:
+            raise ConfigError(
+                f'losses: {config.network.name} has no output {", ".join(unknown)}: expected some of '
+                f'{", ".join(network.outputs)}'
+            )
+        self.outputs = {output: task for output, task in network.outputs.items() if output in config.losses}
+        """By name of each output that has a loss: the task whose annotations it learns from."""
+        self.losses = {output: self._loss(config, output, class_counts) for output in self.outputs}
+        weighting = config.weighting
+        self.weighting: Weighting = create('weighting', WEIGHTINGS, weighting.name, weighting.options, self.outputs)
+        self._stride = config.loss_stride
+
+    @staticmethod
+    def _loss(config: TrainConfig, output: str, class_counts: Callable[[], torch.Tensor]) -> Loss:
+        chosen = config.losses[output]
+        loss = create('loss', LOSSES, chosen.name, chosen.options)
+        loss.prepare(class_counts)
+        return loss
+
+    def forward(
+        self, outputs: Mapping[str, torch.Tensor], targets: Targets, annotated: Mapping[str, int]
+    ) -> dict[str, torch.Tensor]:
+        """The loss of each output whose task is annotated in the batch of all processes.
+
+        Args:
+            outputs: raw, N,C,h,w each, of any size.
+            targets: N,...,H,W by task.
+            annotated: by task, images of the batch of all processes with its annotation.
+        """
+        return {
+            output: self._compare(output, outputs[output], targets[task])
+            for output, task in self.outputs.items()
+            if annotated[task]
+        }
+
+    def _compare(self, output: str, raw: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The loss at every `loss_stride`-th pixel, of the output upsampled to the size of the truth."""
+        stride = self._stride
+        seen = target[..., stride // 2 :: stride, stride // 2 :: stride].to(raw.device, non_blocking=True)
+        return self.losses[output](upsample(raw.float(), target.shape[-2:], stride), seen)

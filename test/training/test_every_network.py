@@ -1,0 +1,55 @@
+"""Every network of NETWORKS takes a step, is resumed, and is exported: what training needs of it, it says itself."""
+
+import pytest
+import torch
+from rooms import rooms
+from tiny_runs import tiny_config
+
+from mtperception.networks import NETWORKS, load_network, network_class
+from mtperception.pipeline import normalize
+from mtperception.training.checkpoint_export import export_checkpoint
+from mtperception.training.config import ChoiceConfig, OptimizerConfig
+from mtperception.training.trainer import LAST, Trainer
+
+CPU = torch.device('cpu')
+LOSSES = {'segmentation': 'cross_entropy', 'depth': 'l1', 'normals': 'dot_product'}
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_a_step_a_resume_and_an_export(name, room_data, tmp_path):
+    able = network_class(name)
+    tasks = able.task_sets()[-1]
+    outputs = {task: task for task in tasks} | dict(able.AUXILIARY)
+    config = tiny_config(
+        room_data,
+        tasks,
+        network=ChoiceConfig(name),
+        losses={output: ChoiceConfig(LOSSES[task]) for output, task in outputs.items()},
+        # Plain SGD keeps the checkpoints of large networks small.
+        optimizer=OptimizerConfig('sgd', {}, {'default': 1e-4}, clip_norm=1.0),
+        batch_norm='frozen',
+    )
+    trainer = Trainer(config, tmp_path / 'run', CPU)
+    before = {key: x.clone() for key, x in trainer.network.named_parameters()}
+    losses = trainer.step(*next(iter(batches_of(trainer))))
+    assert set(losses) == set(outputs)
+    moved = {trainer.network.group_of(key) for key, x in trainer.network.named_parameters() if not x.equal(before[key])}
+    assert moved == set(trainer.network.parameter_groups())
+
+    trainer.save(LAST)
+    resumed = Trainer(config, tmp_path / 'run', CPU)
+    assert resumed.steps == 1
+    assert all(torch.equal(x, resumed.network.state_dict()[key]) for key, x in trainer.network.state_dict().items())
+
+    export_checkpoint(tmp_path / 'run' / LAST, tmp_path / 'model')
+    image = normalize(torch.from_numpy(rooms(1)[0].image[None]))
+    with torch.inference_mode():
+        expected, found = (each.eval()(image) for each in (trainer.average.module, load_network(tmp_path / 'model')))
+    assert all(torch.equal(expected[task], found[task]) for task in tasks)
+
+
+def batches_of(trainer):
+    """Batches of two of the training set."""
+    from mtperception.training.examples import BatchLoader
+
+    return BatchLoader(trainer.examples, trainer.batches, 0, pin_memory=False)

@@ -1,0 +1,122 @@
+"""A network is added by one file (`shallow_network.py`) and one line in NETWORKS: nothing else knows of it."""
+
+import pytest
+import torch
+from rooms import rooms
+from safetensors.torch import save_file
+from shallow_network import ShallowNet
+from tiny_runs import data_of, history, tiny_config
+
+from mtperception.backends.selection import open_backend
+from mtperception.card import open_model
+from mtperception.networks import NETWORKS, create_network, load_network
+from mtperception.pipeline import normalize
+from mtperception.training.checkpoint import Checkpoint
+from mtperception.training.checkpoint_export import export_checkpoint
+from mtperception.training.config import ChoiceConfig, ConfigError, OptimizerConfig
+from mtperception.training.starting_point import build_network
+from mtperception.training.trainer import LAST, Trainer
+
+CPU = torch.device('cpu')
+LOSSES = {'segmentation': 'cross_entropy', 'depth': 'berhu', 'early_depth': 'l1'}
+
+
+@pytest.fixture(autouse=True)
+def shallow(monkeypatch):
+    monkeypatch.setitem(NETWORKS, 'shallow', ShallowNet)
+
+
+def config_of(root, **changes):
+    settings = {
+        'tasks': ('depth', 'segmentation'),
+        'network': ChoiceConfig('shallow'),
+        'losses': {output: ChoiceConfig(name) for output, name in LOSSES.items()},
+        'optimizer': OptimizerConfig(learning_rate={'trunk': 1e-3, 'early_depth': 1e-2, 'default': 1e-3}),
+        'data': [data_of(root, split='first')],
+        'validation': [data_of(root, split='pair')],
+        'epochs': 1,
+    }
+    return tiny_config(root, **(settings | changes))
+
+
+@pytest.fixture
+def run(room_data, tmp_path):
+    """Two steps, validated."""
+    trainer = Trainer(config_of(room_data), tmp_path / 'run', CPU)
+    before = {name: x.clone() for name, x in trainer.network.state_dict().items()}
+    trainer.fit()
+    return trainer, before
+
+
+def test_it_is_trained_with_its_auxiliary_output(run):
+    trainer, before = run
+    assert trainer.steps == 2
+    still = [name for name, x in trainer.network.state_dict().items() if torch.equal(x, before[name])]
+    assert still == []
+    (line,) = history(trainer.out)
+    assert set(line['losses']) == {'depth', 'segmentation', 'early_depth'}
+    assert {'miou', 'rmse'} <= set(line['metrics'])
+
+
+def test_it_is_exported_and_runs_in_two_backends(run, tmp_path):
+    trainer, _ = run
+    export_checkpoint(trainer.out / LAST, tmp_path / 'model')
+    network = load_network(tmp_path / 'model')
+    image = rooms(1)[0].image[None]
+    model = open_model(tmp_path / 'model')
+    maps = [open_backend(model, backend, 'cpu', 'fp32').run(image) for backend in ('onnxruntime', 'openvino')]
+    assert [set(each) for each in maps] == [{'labels', 'confidence', 'depth'}] * 2
+    assert abs(maps[0]['depth'] - maps[1]['depth']).max() < 1e-3
+    assert (maps[0]['labels'] == maps[1]['labels']).mean() > 0.99
+    assert list(network(normalize(torch.from_numpy(image)))) == ['depth', 'segmentation']
+
+
+def test_an_auxiliary_output_without_a_loss_learns_nothing(room_data, tmp_path):
+    losses = {task: ChoiceConfig(LOSSES[task]) for task in ('depth', 'segmentation')}
+    trainer = Trainer(config_of(room_data, losses=losses), tmp_path, CPU)
+    before = trainer.network.heads['early_depth'].weight.clone()
+    trainer.fit()
+    assert torch.equal(trainer.network.heads['early_depth'].weight, before)
+    assert set(history(tmp_path)[0]['losses']) == {'depth', 'segmentation'}
+
+
+def test_what_it_does_not_have_is_an_error(room_data, tmp_path):
+    for changes, message in (
+        ({'optimizer': OptimizerConfig(learning_rate={'encoder': 1.0})}, 'no encoder: expected some of trunk, '),
+        ({'losses': config_of(room_data).losses | {'late_depth': ChoiceConfig('l1')}}, 'no output late_depth'),
+        ({'network': ChoiceConfig('shallow', {'depth': 3})}, 'network shallow has no option depth: expected width'),
+        ({'tasks': ('depth',)}, 'depth and segmentation only together'),
+        ({'encoder': 'imagenet'}, 'ShallowNet has no published weights for encoder: expected none'),
+        ({'start': {'encoder': ['x.safetensors']}}, 'start.encoder: not a part of ShallowNet: expected some of trunk'),
+        ({'start': {'trunk': ['x.safetensors']}}, 'start.trunk: ShallowNet has no published weights'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Trainer(config_of(room_data, **changes), tmp_path / 'run', CPU)
+    assert not (tmp_path / 'run').exists()
+
+
+def test_parts_start_from_different_files(room_data, tmp_path):
+    """Two checkpoints, of the mean of which comes the trunk; depth is of one of them; the rest is fresh."""
+    weights = {}
+    for name in ('a', 'b'):
+        torch.manual_seed(ord(name))
+        weights[name] = create_network('shallow', 40, ('depth', 'segmentation')).state_dict()
+        Checkpoint({f'average/{key}': x for key, x in weights[name].items()}, {}).write(tmp_path / name)
+    start = {'trunk': [str(tmp_path / 'a'), str(tmp_path / 'b')], 'depth': [str(tmp_path / 'b')]}
+    network = build_network(config_of(room_data, start=start, depth_range=[0.5, 8.0])).state_dict()
+    mean = (weights['a']['first.0.weight'] + weights['b']['first.0.weight']) / 2
+    torch.testing.assert_close(network['first.0.weight'], mean)
+    assert torch.equal(network['heads.depth.bias'], weights['b']['heads.depth.bias'])
+    assert network['heads.early_depth.bias'].item() == 2  # fresh: the middle of the range
+    labels = network['heads.segmentation.weight']
+    assert not any(torch.equal(labels, weights[name]['heads.segmentation.weight']) for name in weights)
+
+
+def test_a_part_of_another_shape_is_refused(room_data, tmp_path):
+    other = create_network('shallow', 40, ('depth', 'segmentation'), width=8).state_dict()
+    Checkpoint({f'average/{key}': x for key, x in other.items()}, {}).write(tmp_path / 'other')
+    save_file({'first.0.weight': torch.zeros(1)}, tmp_path / 'foreign.safetensors')
+    with pytest.raises(ConfigError, match=r'start\.trunk .*other: not the weights of this network: no fitting first'):
+        build_network(config_of(room_data, start={'trunk': [str(tmp_path / 'other')]}))
+    with pytest.raises(ConfigError, match=r'start\.trunk: ShallowNet has no published weights'):
+        build_network(config_of(room_data, start={'trunk': [str(tmp_path / 'foreign.safetensors')]}))
