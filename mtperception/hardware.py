@@ -13,8 +13,15 @@ def describe_hardware() -> str:
     """Processor, number of cores that this process may use, and NVIDIA GPUs."""
     names = _values(CPU_INFO, 'model name') or [platform.machine()]
     gpus = [name for path in sorted(NVIDIA.glob('*/information')) for name in _values(path, 'Model')]
-    cores = len(os.sched_getaffinity(0))
+    cores = core_count()
     return ', '.join([names[0], '1 core' if cores == 1 else f'{cores} cores', *gpus])
+
+
+def core_count() -> int:
+    """Cores that this process may use, which can be fewer than the machine has."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _values(path: Path, key: str) -> list[str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mtperception.backends import Backend, open_backend
-from mtperception.backends.backend import MAX_PREPARED_SHAPES, Maps, PreparationError
+from mtperception.backends import Backend, PreparationError, open_backend
+from mtperception.backends.backend import MAX_PREPARED_SHAPES, Maps
 from mtperception.card import ModelCard, open_model
 from mtperception.geometry import focal_scale
 from mtperception.labels import LabelSpace
@@ -153,14 +153,14 @@ class BackendPredictor:
         start = time.perf_counter()
         batch = self._reduced(images)
         resized = time.perf_counter()
-        maps = self.backend.run(batch)
+        maps, backend_ms = self.backend.run_timed(batch)
         done = time.perf_counter()
         found = [
             self._finished({name: stack[i] for name, stack in maps.items()}, image, camera)
             for i, (image, camera) in enumerate(zip(images, intrinsics, strict=True))
         ]
         resize = (resized - start) + (time.perf_counter() - done)
-        latency_ms = {'resize': resize * 1e3, **self.backend.latency_ms}
+        latency_ms = {'resize': resize * 1e3, **backend_ms}
         return [Prediction(**finished, latency_ms=latency_ms) for finished in found]
 
     def _reduced(self, images: Sequence[np.ndarray]) -> np.ndarray:

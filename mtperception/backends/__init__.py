@@ -1,6 +1,15 @@
-"""Backends run the exported graph: one file per library, chosen by `open_backend`."""
+"""Backends run the exported graph: one file per library, listed in `registry`, chosen by `open_backend`."""
 
-from mtperception.backends.backend import BACKENDS, PRECISIONS, Backend, BackendUnavailableError
-from mtperception.backends.selection import open_backend
+from mtperception.backends.backend import PRECISIONS, Backend, BackendUnavailableError, PreparationError
+from mtperception.backends.registry import BACKENDS
+from mtperception.backends.selection import AUTO_ORDER, open_backend
 
-__all__ = ['BACKENDS', 'PRECISIONS', 'Backend', 'BackendUnavailableError', 'open_backend']
+__all__ = [
+    'AUTO_ORDER',
+    'BACKENDS',
+    'PRECISIONS',
+    'Backend',
+    'BackendUnavailableError',
+    'PreparationError',
+    'open_backend',
+]

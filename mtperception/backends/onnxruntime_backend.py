@@ -5,12 +5,14 @@ import logging
 import os
 import time
 from contextlib import redirect_stdout
+from functools import cache
 
 import numpy as np
 
-from mtperception.backends.backend import Backend, BackendUnavailableError, Maps, Runner
+from mtperception.backends.backend import Backend, BackendUnavailableError, Latency, Maps, Runner
 from mtperception.backends.engine_cache import engine_cache, engine_folder, has_engine
 from mtperception.card import ModelDirectory
+from mtperception.hardware import core_count
 
 try:
     import onnxruntime
@@ -43,12 +45,17 @@ OPTIONS = {
 }
 """Options by provider, with places for what is known only when a session is opened."""
 
+_ARENA_EXTENDED_AS_REQUESTED = 1
 _FATAL = 4  # severity: errors arrive as exceptions, warnings about fall-backs are checked for here
 _log = logging.getLogger(__name__)
 
 
 class OnnxRuntimeBackend(Backend):
-    """One session per shape, its dimensions fixed so that the graph is planned for them."""
+    """One session per shape, its dimensions fixed so that the graph is planned for them.
+
+    On the CPU the sessions of a process share one arena of memory, so that another shape adds little more than its copy
+    of the weights. Threads they do not share: a pool for all would be forced upon every other session of the process.
+    """
 
     name = 'onnxruntime'
 
@@ -82,11 +89,10 @@ class OnnxRuntimeBackend(Backend):
         names = (output.name for output in session.get_outputs())
         kinds = {name: (output.dtype, output.shape) for name, output in zip(names, outputs, strict=True)}
 
-        def run(images: np.ndarray) -> Maps:
+        def run(images: np.ndarray) -> tuple[Maps, Latency]:
             begin = time.perf_counter()
             maps = _run_bound(session, np.ascontiguousarray(images), kinds)
-            self.latency_ms = {'inference': (time.perf_counter() - begin) * 1e3}
-            return maps
+            return maps, {'inference': (time.perf_counter() - begin) * 1e3}
 
         return run
 
@@ -94,10 +100,13 @@ class OnnxRuntimeBackend(Backend):
         """A session for one shape, on the device that was asked for."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _FATAL
-        cores = len(os.sched_getaffinity(0))
+        cores = core_count()
         if cores < (os.cpu_count() or 1):
             # ONNX Runtime counts the cores of the machine, not those that this process may use.
             options.intra_op_num_threads = cores
+        if self._kind == 'cpu':
+            _create_shared_arena()
+            options.add_session_config_entry('session.use_env_allocators', '1')
         for dimension, size in zip(('N', 'H', 'W'), shape, strict=True):
             options.add_free_dimension_override_by_name(dimension, size)
         # ONNX Runtime falls back to other providers by itself: when opening a session fails, when a run fails (both are
@@ -127,6 +136,16 @@ class OnnxRuntimeBackend(Backend):
             (provider, {key: option.format(**values) for key, option in OPTIONS[provider].items()})
             for provider in PROVIDERS[self._kind]
         ]
+
+
+@cache
+def _create_shared_arena() -> None:
+    """Make the arena for all sessions on the CPU of this process, once."""
+    place = onnxruntime.OrtMemoryInfo(
+        'Cpu', onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    growth = onnxruntime.OrtArenaCfg({'arena_extend_strategy': _ARENA_EXTENDED_AS_REQUESTED})
+    onnxruntime.create_and_register_allocator(place, growth)
 
 
 def _load_cuda_libraries() -> None:

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from mtperception.backends.backend import Backend, BackendUnavailableError, Maps, Runner
+from mtperception.backends.backend import Backend, BackendUnavailableError, Latency, Maps, Runner
 from mtperception.card import ModelDirectory
 
 try:
@@ -33,21 +33,25 @@ class OpenVinoBackend(Backend):
     def _compile(self, batch: int, height: int, width: int) -> Runner:
         model = self._core.read_model(self._graph)
         model.reshape([batch, height, width, 3])
-        # Without the first hint OpenVINO computes in bf16 wherever the CPU can.
-        hints = {'INFERENCE_PRECISION_HINT': PRECISIONS[self.precision], 'PERFORMANCE_HINT': 'LATENCY'}
+        # Without the first hint OpenVINO computes in bf16 wherever the CPU can; without the last each shape has an
+        # executor of its own, with a thread that outlives it.
+        hints = {
+            'INFERENCE_PRECISION_HINT': PRECISIONS[self.precision],
+            'PERFORMANCE_HINT': 'LATENCY',
+            'EXCLUSIVE_ASYNC_REQUESTS': True,
+        }
         request = self._core.compile_model(model, 'CPU', hints).create_infer_request()
         names = [output.get_any_name() for output in model.outputs]
         request.infer({0: np.zeros((batch, height, width, 3), np.uint8)})
         kinds = [(tensor.data.dtype, tensor.data.shape) for tensor in request.output_tensors]
 
-        def run(images: np.ndarray) -> Maps:
+        def run(images: np.ndarray) -> tuple[Maps, Latency]:
             start = time.perf_counter()
             # Results are written into new arrays, which belong to the caller: nothing is copied.
             maps = {name: np.empty(shape, dtype) for name, (dtype, shape) in zip(names, kinds, strict=True)}
             for index, map_ in enumerate(maps.values()):
                 request.set_output_tensor(index, openvino.Tensor(map_, shared_memory=True))
             request.infer({0: np.ascontiguousarray(images)}, share_inputs=True)
-            self.latency_ms = {'inference': (time.perf_counter() - start) * 1e3}
-            return maps
+            return maps, {'inference': (time.perf_counter() - start) * 1e3}
 
         return run

@@ -5,8 +5,9 @@ import logging
 from contextlib import ExitStack
 from functools import cache
 
-from mtperception.backends.backend import BACKENDS, PRECISIONS, Backend, BackendUnavailableError
+from mtperception.backends.backend import PRECISIONS, Backend, BackendUnavailableError
 from mtperception.backends.engine_cache import engine_cache, has_engine
+from mtperception.backends.registry import BACKENDS
 from mtperception.card import ModelDirectory
 from mtperception.selftest import SelfTestError, run_self_test
 

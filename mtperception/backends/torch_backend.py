@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from mtperception.backends.backend import Backend, BackendUnavailableError, Maps, Runner
+from mtperception.backends.backend import Backend, BackendUnavailableError, Latency, Maps, Runner
 from mtperception.card import ModelCard, ModelDirectory
 
 try:
@@ -36,11 +36,11 @@ class NetworkBackend(Backend):
     name = 'torch'
 
     def __init__(self, network: nn.Module, card: ModelCard, device: str, precision: str = 'fp32') -> None:
-        super().__init__(device, precision)
         if device.startswith('tensorrt'):
             raise BackendUnavailableError('torch has no device tensorrt: choose backend onnxruntime')
         if device != 'cpu' and not torch.cuda.is_available():
             raise BackendUnavailableError(_why_no_device())
+        super().__init__(device, precision)
         network = for_device(network, torch.device(device), precision)
         self._queue: CudaQueue | None = None
         if device == 'cpu':
@@ -52,26 +52,29 @@ class NetworkBackend(Backend):
 
     def _compile(self, batch: int, height: int, width: int) -> Runner:
         if self._queue:
-            return self._with_times(CudaRunner(self._pipeline, (batch, height, width), self._queue))
+            return CudaRunner(self._pipeline, (batch, height, width), self._queue)
         # Eager mode prepares nothing, but the first run of a shape allocates and picks kernels: not in a timed frame.
         self._run_eagerly(np.zeros((batch, height, width, 3), np.uint8))
         return self._run_eagerly
 
-    def _with_times(self, runner: CudaRunner) -> Runner:
-        def run(images: np.ndarray) -> Maps:
-            maps, self.latency_ms = runner(images)
-            return maps
-
-        return run
-
     @torch.inference_mode()
-    def _run_eagerly(self, images: np.ndarray) -> Maps:
+    def _run_eagerly(self, images: np.ndarray) -> tuple[Maps, Latency]:
         start = time.perf_counter()
         # torch takes neither read-only arrays, which views of messages are, nor mirrored ones.
         outputs = self._pipeline(torch.from_numpy(np.array(images, order='C')))
         maps = {name: output.numpy() for name, output in outputs.items()}
-        self.latency_ms = {'inference': (time.perf_counter() - start) * 1e3}
-        return maps
+        return maps, {'inference': (time.perf_counter() - start) * 1e3}
+
+    def _memory_in_use(self) -> int | None:
+        if self.device == 'cpu':
+            return super()._memory_in_use()
+        free, total = torch.cuda.mem_get_info(self.device)
+        return total - free
+
+    def _memory_available(self) -> int | None:
+        if self.device == 'cpu':
+            return super()._memory_available()
+        return torch.cuda.mem_get_info(self.device)[0]
 
     def close(self) -> None:
         """Release the network and the device memory."""

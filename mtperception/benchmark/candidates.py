@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mtperception.backends.backend import BACKENDS, PRECISIONS
-from mtperception.backends.selection import AUTO_ORDER
+from mtperception.backends import AUTO_ORDER, BACKENDS, PRECISIONS
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
-from mtperception.backends import BACKENDS
-from mtperception.backends.backend import PRECISIONS
+from mtperception.backends import BACKENDS, PRECISIONS
 from mtperception.benchmark.benchmark import Benchmark, Result, Shape
 from mtperception.benchmark.benchmark import benchmark as run_benchmark
 from mtperception.benchmark.candidates import list_candidates

@@ -15,8 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
-from mtperception.backends import BACKENDS
-from mtperception.backends.backend import PRECISIONS
+from mtperception.backends import BACKENDS, PRECISIONS
 from mtperception.benchmark.node_run import NodeRun
 from mtperception.card import DEFAULT_MODEL, ModelDirectory
 from mtperception.cli.folders import make_room_for

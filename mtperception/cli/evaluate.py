@@ -15,8 +15,7 @@ from rich.table import Table
 
 from mtperception import __version__
 from mtperception.atomic_write import write_if_changed
-from mtperception.backends import BACKENDS
-from mtperception.backends.backend import PRECISIONS
+from mtperception.backends import BACKENDS, PRECISIONS
 from mtperception.card import CARD, DEFAULT_MODEL, open_model, sha256
 from mtperception.cli.failures import check_failures
 from mtperception.cli.folders import check_apart, make_folder, make_room_for

@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
-from mtperception.backends import BACKENDS
-from mtperception.backends.backend import PRECISIONS
+from mtperception.backends import BACKENDS, PRECISIONS
 from mtperception.card import DEFAULT_MODEL, open_model
 from mtperception.cli.folders import check_apart, make_folder, make_room_for
 from mtperception.cli.live_replay import LivePlan, live_run

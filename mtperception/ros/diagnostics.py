@@ -1,12 +1,11 @@
 """The statuses on /diagnostics: input and processing of each camera, and the model."""
 
-import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from mtperception.backends.memory import resident_bytes
 from mtperception.card import GRAPH
 from mtperception.predictor import Predictor
 from mtperception.ros.monitor import Monitor
@@ -115,15 +114,9 @@ def _model(predictor: Predictor) -> Summary:
         'backend': backend.name,
         'device': backend.device,
         'precision': backend.precision,
-        'memory [MB]': f'{resident_bytes() / 1e6:.0f}',
+        'memory [MB]': f'{(resident_bytes() or 0) / 1e6:.0f}',
     }
     return OK, predictor.description, values
-
-
-def resident_bytes() -> int:
-    """Memory of this process that is in RAM."""
-    pages = int(Path('/proc/self/statm').read_text(encoding='ascii').split()[1])
-    return pages * resource.getpagesize()
 
 
 def _age(stamp_ns: int | None, now_ns: int) -> str:

@@ -11,7 +11,7 @@ import rclpy
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from mtperception.backends.backend import BackendUnavailableError, PreparationError
+from mtperception.backends import BackendUnavailableError, PreparationError
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
 from mtperception.predictor import Predictor

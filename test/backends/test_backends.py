@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 
-from mtperception.backends import BACKENDS
+from mtperception.backends import BACKENDS, Backend, PreparationError
 from mtperception.backends import backend as backend_module
 from mtperception.card import open_model
 from mtperception.selftest import run_self_test
@@ -106,9 +107,105 @@ def test_too_large_images_are_refused_before_anything_is_prepared(backend):
 
 
 def test_latency_names_the_inference(backend):
+    maps, latency_ms = backend.run_timed(room(64, 48))
+    assert set(maps) == {'labels', 'confidence', 'depth'}
+    assert latency_ms['inference'] > 0
+    assert set(latency_ms) <= {'upload', 'inference', 'download'}
+
+
+def test_a_prepared_shape_runs_while_another_is_compiled(backend, monkeypatch):
     backend.run(room(64, 48))
-    assert backend.latency_ms['inference'] > 0
-    assert set(backend.latency_ms) <= {'upload', 'inference', 'download'}
+    compiling, go_on = threading.Event(), threading.Event()
+    compile_ = backend._compile
+
+    def compile_when_told(*shape):
+        compiling.set()
+        assert go_on.wait(60)
+        return compile_(*shape)
+
+    monkeypatch.setattr(backend, '_compile', compile_when_told)
+    preparation = threading.Thread(target=backend.prepare, args=(1, 32, 40))
+    preparation.start()
+    assert compiling.wait(60)
+    try:
+        assert backend.run(room(64, 48))['labels'].shape == (1, 48, 64)
+        assert not backend.is_prepared(1, 32, 40)
+    finally:
+        go_on.set()
+        preparation.join()
+    assert backend.is_prepared(1, 32, 40)
+
+
+def test_a_shape_is_dropped_only_when_its_replacement_is_ready(backend, monkeypatch):
+    backend.max_prepared = 1
+    backend.prepare(1, 48, 64)
+    kept = []
+    compile_ = backend._compile
+
+    def compile_or_fail(*shape):
+        kept.append(backend.is_prepared(1, 48, 64))
+        if shape == (1, 16, 16):
+            raise MemoryError('too much')
+        return compile_(*shape)
+
+    monkeypatch.setattr(backend, '_compile', compile_or_fail)
+    with pytest.raises(PreparationError, match='too much'):
+        backend.prepare(1, 16, 16)
+    assert backend.is_prepared(1, 48, 64)
+    backend.prepare(1, 32, 40)
+    assert kept == [True, True]
+    assert not backend.is_prepared(1, 48, 64)
+
+
+def test_what_is_prepared_after_the_end_is_not_kept(backend, monkeypatch):
+    compile_ = backend._compile
+    monkeypatch.setattr(backend, '_compile', lambda *shape: (compile_(*shape), backend.close())[0])
+    backend.prepare(1, 32, 40)
+    assert not backend.is_prepared(1, 32, 40)
+    assert backend.prepared_memory == 0
+
+
+class Measured(Backend):
+    """A backend whose shapes take a byte for each pixel, in a memory of its own; it computes nothing."""
+
+    name = 'measured'
+
+    def __init__(self):
+        self.in_use = 0
+        super().__init__('cpu', 'fp32')
+
+    def _compile(self, batch, height, width):
+        self.in_use += batch * height * width
+        return lambda images: ({}, {})
+
+    def _memory_in_use(self):
+        return self.in_use
+
+    def _memory_available(self):
+        return 4000
+
+
+def test_shapes_are_kept_within_the_budget_of_memory():
+    backend = Measured()
+    assert backend.memory_budget == 1000, 'a quarter of what is available'
+    backend.max_prepared = 9
+    for width in (30, 40, 20):
+        backend.prepare(1, 10, width)
+    assert backend.prepared_memory == 900
+    backend.prepare(1, 10, 30)  # in use again: now 40 is the one that was not for the longest time
+    backend.prepare(1, 10, 15)
+    assert [backend.is_prepared(1, 10, width) for width in (30, 40, 20, 15)] == [True, False, True, True]
+    backend.prepare(1, 100, 100)
+    assert backend.is_prepared(1, 100, 100), 'more than the budget, but without it nothing would run'
+    assert backend.prepared_memory == 10000
+
+
+def test_another_shape_takes_memory_that_is_counted(backend):
+    """By what the process grew, as the system says: at least that of the first, with its library's weights."""
+    if backend.name == 'torch':
+        pytest.skip('PyTorch prepares nothing that stays')
+    backend.prepare(1, 240, 320)
+    assert 2**20 < backend.prepared_memory < 2**30
 
 
 def test_listing_imports_nothing():

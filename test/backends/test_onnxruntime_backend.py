@@ -1,6 +1,5 @@
 """ONNX Runtime's buffers are the caller's arrays, and engines are kept by all that they depend on."""
 
-import os
 import shutil
 import string
 import subprocess
@@ -145,9 +144,26 @@ def test_providers_are_of_the_device_and_the_precision(model):
         assert (options['device_id'], options['trt_fp16_enable']) == ('2', switched)
 
 
-def test_threads_are_those_of_the_process(model, monkeypatch):
-    """Not of the machine: a container may have fewer."""
-    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {0})
-    monkeypatch.setattr(os, 'cpu_count', lambda: 64)
-    session = OnnxRuntimeBackend(model, 'cpu', 'fp32')._open_session((1, 48, 64))
-    assert session.get_session_options().intra_op_num_threads == 1
+MANY_SHAPES = """
+import os
+os.sched_setaffinity(0, {0})
+import numpy as np
+from mtperception.backends.memory import resident_bytes
+from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend
+from mtperception.card import open_model
+backend = OnnxRuntimeBackend(open_model('nyuv2_indoor'), 'cpu', 'fp32')
+threads = len(os.listdir('/proc/self/task'))
+mebibytes = []
+for width in (160, 152, 144, 136):
+    backend.run(np.zeros((1, 480, width, 3), np.uint8))
+    mebibytes.append(resident_bytes() / 2**20)
+print(len(os.listdir('/proc/self/task')) - threads, *np.diff(mebibytes))
+"""
+
+
+def test_more_shapes_share_memory_and_bring_no_threads_that_have_no_core():
+    """Of 120 MiB that each would take, they share all but the weights; threads are those that the process may use."""
+    done = subprocess.run([sys.executable, '-c', MANY_SHAPES], capture_output=True, text=True, check=True, timeout=120)
+    threads, *grown = map(float, done.stdout.split())
+    assert threads == 0
+    assert max(grown) < 50

@@ -59,8 +59,8 @@ def predictor():
 def batches(predictor, monkeypatch):
     """The shapes that the real backend is given, apart from preparations."""
     shapes = []
-    run = predictor.backend.run
-    monkeypatch.setattr(predictor.backend, 'run', lambda images: shapes.append(images.shape[:3]) or run(images))
+    run = predictor.backend.run_timed
+    monkeypatch.setattr(predictor.backend, 'run_timed', lambda images: shapes.append(images.shape[:3]) or run(images))
     return shapes
 
 
@@ -110,7 +110,7 @@ def test_a_failure_of_the_model_is_counted_with_all_it_concerns(node, predictor,
     def run(images):
         raise RuntimeError('out of memory')
 
-    monkeypatch.setattr(predictor.backend, 'run', run)
+    monkeypatch.setattr(predictor.backend, 'run_timed', run)
     rig.processor.handle([rig.frame('a', 64, 48)[0], rig.frame('b', 64, 48)[0]])
     assert [camera.monitor.refusals.counts for camera in rig.cameras.values()] == [{'failure': 1}] * 2
     assert not rig.published

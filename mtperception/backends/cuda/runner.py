@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from mtperception.backends.backend import Maps
+from mtperception.backends.backend import Latency, Maps
 from mtperception.backends.cuda.layout import MapLayout
 from mtperception.pipeline import Pipeline
 
@@ -126,7 +126,7 @@ class CudaRunner:
         # The first run allocates pinned memory and moves the graph to the device: not in a timed frame.
         self(np.zeros((*shape, 3), np.uint8))
 
-    def __call__(self, images: np.ndarray) -> tuple[Maps, dict[str, float]]:
+    def __call__(self, images: np.ndarray) -> tuple[Maps, Latency]:
         """Run on uint8 N,H,W,3.
 
         Returns:

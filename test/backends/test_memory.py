@@ -1,0 +1,37 @@
+"""What a process has and can take, as the kernel says it."""
+
+import numpy as np
+import pytest
+
+from mtperception.backends import memory
+
+
+def test_what_a_process_takes_is_resident():
+    before = memory.resident_bytes()
+    block = np.ones(64 * 2**20, np.uint8)
+    assert memory.resident_bytes() - before == pytest.approx(len(block), rel=0.1)
+
+
+def machine(tmp_path, monkeypatch, limit):
+    meminfo = tmp_path / 'meminfo'
+    meminfo.write_text('MemTotal:       16000000 kB\nMemAvailable:    8000000 kB\n')
+    (tmp_path / 'limit').write_text(limit)
+    (tmp_path / 'used').write_text('1000000\n')
+    monkeypatch.setattr(memory, 'MEMINFO', meminfo)
+    absent = (tmp_path / 'absent', tmp_path / 'absent')
+    monkeypatch.setattr(memory, 'CGROUP_LIMITS', (absent, (tmp_path / 'limit', tmp_path / 'used')))
+
+
+@pytest.mark.parametrize(
+    ('limit', 'available'),
+    [('max\n', 8_192_000_000), ('3000000\n', 2_000_000), ('500000\n', 0), ('9' * 18, 8_192_000_000)],
+)
+def test_what_is_left_of_a_machine_and_its_container(tmp_path, monkeypatch, limit, available):
+    machine(tmp_path, monkeypatch, limit)
+    assert memory.available_bytes() == available
+
+
+def test_a_system_without_proc_says_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, 'MEMINFO', tmp_path / 'absent')
+    monkeypatch.setattr(memory, 'STATM', tmp_path / 'absent')
+    assert (memory.resident_bytes(), memory.available_bytes()) == (None, None)
