@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from mtperception import resources
+from mtperception.input_policy import InputPolicy, TrainingCamera
 from mtperception.labels import NO_CLASSES, LabelSpace, load_label_space
 
 CARD = 'card.yaml'
@@ -27,16 +28,6 @@ DEFAULT_MODEL = 'nyuv2_indoor'
 
 class ModelError(ValueError):
     """A model directory that cannot be used; the message says what is wrong and what to do."""
-
-
-@dataclass(frozen=True)
-class TrainingCamera:
-    """The camera of the training images: the depth that the network gives is metric for this one."""
-
-    fx: float
-    """Focal length in pixels at `width`."""
-    width: int
-    height: int
 
 
 @dataclass(frozen=True)
@@ -56,6 +47,8 @@ class ModelCard:
     depth_range: tuple[float, float]
     """Smallest and largest depth in metres that the graph gives."""
     camera: TrainingCamera
+    input: InputPolicy | None = None
+    """How it sees images; None, as in cards that do not say, becomes keep_aspect at the camera's size."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """Data, licence and procedure, in words."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -65,6 +58,8 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         """Check what can be checked without the other files; raises ModelError."""
+        if self.input is None and min(self.camera.width, self.camera.height) > 0:
+            object.__setattr__(self, 'input', InputPolicy('keep_aspect', self.camera.width, self.camera.height))
         for name in ('depth_range', 'classes'):
             if len(getattr(self, name)) != 2:
                 raise ModelError(f'card of model {self.name!r}: {name} {getattr(self, name)}: expected two numbers')
@@ -96,6 +91,8 @@ class ModelCard:
             content = yaml.safe_load(path.read_text(encoding='utf-8'))
             cls._check_keys(content)
             content['camera'] = TrainingCamera(**content['camera'])
+            if content.get('input') is not None:
+                content['input'] = InputPolicy(**content['input'])
             for key in ('tasks', 'classes', 'depth_range'):
                 content[key] = tuple(content[key])
             content['sha256'] = content.get('sha256') or {}

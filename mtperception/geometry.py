@@ -78,6 +78,20 @@ def focal_scale(fx: float, image_width: int, network_width: int, training_fx: fl
     return fx * network_width / image_width / training_fx
 
 
+def tilt_normals(normals: np.ndarray, x: float, y: float) -> np.ndarray:
+    """Normals of learnt planes as another camera has them, not yet of unit length.
+
+    Args:
+        normals: float32 H,W,3, as learnt for the training camera.
+        x: the camera's focal length over the training camera's, both in pixels as the network sees images.
+        y: likewise along the columns.
+
+    Returns:
+        float32 H,W,3: (x nx, y ny, nz). For x = y = s, which multiplies depth by s, that is (nx, ny, nz / s) times s.
+    """
+    return cv2.multiply(normals, (x, y, 1, 1))
+
+
 def depth_in_millimeters(depth: np.ndarray) -> np.ndarray:
     """uint16 H,W: millimetres to the nearest, 0 = invalid or above 65.535 m (REP 118), of float32 H,W in metres.
 

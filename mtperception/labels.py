@@ -18,6 +18,8 @@ TRAVERSABLE, OVERHEAD, OBSTACLE = 'traversable', 'overhead', 'obstacle'
 """What a class is to a vehicle: it drives on it; it passes under it; it must not hit it."""
 DEFAULT_LABEL_OFFSET = 1
 """From class index to id on a topic and in what mapping systems read: they keep 0 for unknown."""
+DEFAULT_INVALID_DEPTH_CLASSES = ('sky',)
+"""What has no distance, where a model's label space has it."""
 LARGEST_ID = 254
 
 
@@ -52,9 +54,28 @@ class LabelSpace:
             ValueError: for a name that is not in this space; the message lists the names that are.
         """
         unknown = [name for name in names if name not in self.names]
+        if unknown and not self.names:
+            raise ValueError(f'no class {", ".join(unknown)}: the model gives no classes')
         if unknown:
             raise ValueError(f'no class {", ".join(unknown)} in {self.name}: expected any of {", ".join(self.names)}')
         return [self.names.index(name) for name in names]
+
+    def mark(self, names: Sequence[str], defaults: Sequence[str] = ()) -> np.ndarray:
+        """uint8 256: 255 at the indices of some classes, 0 elsewhere.
+
+        Args:
+            names: of the classes of this space; '' is nothing.
+            defaults: if these are the names, those of them that this space lacks are left out.
+
+        Raises:
+            ValueError: for a name that is not in this space; the message lists the names that are.
+        """
+        wanted = [name for name in names if name]
+        if tuple(names) == tuple(defaults):
+            wanted = [name for name in wanted if name in self.names]
+        table = np.zeros(256, np.uint8)
+        table[self.indices(wanted)] = 255
+        return table
 
     def id_table(self, offset: int) -> np.ndarray:
         """uint8 256: table from class indices to ids: index + offset, unknown 0; with offset 0 unknown is 255.
@@ -106,6 +127,22 @@ class LabelSpace:
 
 NO_CLASSES = LabelSpace('', (), np.zeros((0, 3), np.uint8), {})
 """The label space of a network without segmentation."""
+
+
+def invalid_depth_table(space: LabelSpace, names: Sequence[str]) -> np.ndarray:
+    """uint8 256: 255 at the class indices whose depth is no measurement.
+
+    Args:
+        space: the model's own label space, not a grouping.
+        names: of classes; the default names count where the space has them.
+
+    Raises:
+        ValueError: for a class that the space does not have; names those that it has.
+    """
+    try:
+        return space.mark(names, DEFAULT_INVALID_DEPTH_CLASSES)
+    except ValueError as error:
+        raise ValueError(f'invalid_depth_classes: {error}') from error
 
 
 @cache

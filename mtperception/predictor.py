@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,11 +12,17 @@ import numpy as np
 from mtperception.backends import Backend, PreparationError, open_backend
 from mtperception.backends.backend import MAX_PREPARED_SHAPES, Maps
 from mtperception.card import ModelCard, open_model
-from mtperception.geometry import focal_scale
-from mtperception.labels import LabelSpace
+from mtperception.geometry import tilt_normals
+from mtperception.input_policy import Layout, depth_ratio, focal_ratios
+from mtperception.labels import DEFAULT_INVALID_DEPTH_CLASSES, LabelSpace, invalid_depth_table
 from mtperception.types import DEPTH_SCALE_MODES, OUTPUT_SIZES, Intrinsics, Prediction
 
 _log = logging.getLogger(__name__)
+
+_ROUNDING = {'fp32': 2**-20, 'fp16': 2**-11, 'bf16': 2**-8}
+"""By precision, how far a clamp may be off the end of the depth range, as a part of it."""
+_VALID = 255
+"""In masks that are interpolated: less is partly invalid."""
 
 
 class BackendPredictor:
@@ -25,12 +32,14 @@ class BackendPredictor:
         card: of the model that the backend runs.
         label_space: of the labels it gives.
         backend: runs the model's graph.
-        network_size: width and height that larger images are reduced to (aspect kept, never enlarged); (0, 0) is the
-            size of the model's training images.
+        network_size: width and height for the card's input policy, which reduces larger images to it, stretches images
+            to it, or cuts them into tiles of it; (0, 0) is the size that the card gives.
         output_size: 'input': maps come back at the size of the image; 'network': at the size that the network saw.
         depth_scale: factor on the depth, for a camera or a model with a known bias.
         depth_scale_mode: 'focal': depth is scaled by the ratio of the camera's focal length to the training camera's;
             'none': it is not.
+        invalid_depth_classes: classes of the model's own label space whose depth is no measurement, whatever grouping
+            is shown; by default sky, where the label space has it.
         max_batch: how many images may come together, as they do from so many cameras.
 
     Raises:
@@ -47,13 +56,15 @@ class BackendPredictor:
         output_size: str = 'input',
         depth_scale: float = 1.0,
         depth_scale_mode: str = 'focal',
+        invalid_depth_classes: Sequence[str] = DEFAULT_INVALID_DEPTH_CLASSES,
         max_batch: int = 1,
     ) -> None:
         _check(network_size, output_size, depth_scale_mode)
         self.card = card
         self.label_space = label_space
         self.backend = backend
-        self.network_size = network_size if all(network_size) else (card.camera.width, card.camera.height)
+        self.network_size = network_size if all(network_size) else card.input.size
+        self.invalid_depth_classes = invalid_depth_classes
         self.output_size = output_size
         self.depth_scale = depth_scale
         self.depth_scale_mode = depth_scale_mode
@@ -66,10 +77,28 @@ class BackendPredictor:
         """One line: the model and what runs it."""
         return f'{self.card.name} by {self.backend.name} on {self.backend.device}, {self.backend.precision}'
 
+    @property
+    def network_size(self) -> tuple[int, int]:
+        """Width and height of the input policy."""
+        return self.input_policy.size
+
+    @network_size.setter
+    def network_size(self, size: tuple[int, int]) -> None:
+        self.input_policy = replace(self.card.input, width=size[0], height=size[1])
+
+    @property
+    def invalid_depth_classes(self) -> tuple[str, ...]:
+        """Classes whose depth is no measurement."""
+        return self._invalid_depth_classes
+
+    @invalid_depth_classes.setter
+    def invalid_depth_classes(self, names: Sequence[str]) -> None:
+        self._invalid_depth_table = invalid_depth_table(self.label_space, names)
+        self._invalid_depth_classes = tuple(names)
+
     def working_size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height that the network sees for an image of this size."""
-        scale = min(1.0, self.network_size[0] / width, self.network_size[1] / height)
-        return max(1, round(width * scale)), max(1, round(height * scale))
+        """Width and height of what the network sees at once of an image of this size."""
+        return self.input_policy.layout(width, height).tile
 
     def is_prepared(self, width: int, height: int) -> bool:
         """Whether images of this size are answered at once, or wait for a preparation first."""
@@ -150,42 +179,61 @@ class BackendPredictor:
         """
         for image in images:
             _check_image(image)
+        layouts = [self.input_policy.layout(image.shape[1], image.shape[0]) for image in images]
         start = time.perf_counter()
-        batch = self._reduced(images)
+        tiles = _tiles(images, layouts)
         resized = time.perf_counter()
-        maps, backend_ms = self.backend.run_timed(batch)
+        maps, latency_ms = self._run(tiles, len(images))
         done = time.perf_counter()
+        ends = np.cumsum([layout.count for layout in layouts])
         found = [
-            self._finished({name: stack[i] for name, stack in maps.items()}, image, camera)
-            for i, (image, camera) in enumerate(zip(images, intrinsics, strict=True))
+            self._finished({name: stack[end - layout.count : end] for name, stack in maps.items()}, layout, camera)
+            for end, layout, camera in zip(ends, layouts, intrinsics, strict=True)
         ]
         resize = (resized - start) + (time.perf_counter() - done)
-        latency_ms = {'resize': resize * 1e3, **backend_ms}
+        latency_ms = {'resize': resize * 1e3, **latency_ms}
         return [Prediction(**finished, latency_ms=latency_ms) for finished in found]
 
-    def _reduced(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """uint8 N,h,w,3: what the network sees; a single image of that size is not copied."""
-        size, *others = {self.working_size(image.shape[1], image.shape[0]) for image in images}
-        if others:
-            raise ValueError(f'images that the network sees at {size} and {others[0]}: expected one size')
-        if len(images) == 1 and images[0].shape[1::-1] == size:
-            return images[0][None]
-        batch = np.empty((len(images), size[1], size[0], 3), np.uint8)
-        for image, reduced in zip(images, batch, strict=True):
-            if image.shape == reduced.shape:
-                reduced[:] = image
-            else:
-                reduce_image(image, size, reduced)
-        return batch
+    def _run(self, tiles: np.ndarray, images: int) -> tuple[Maps, Mapping[str, float]]:
+        """The graph's maps of uint8 N,h,w,3 and the milliseconds of each stage: images together, tiles as prepared."""
+        if len(tiles) == images:
+            return self.backend.run_timed(tiles)
+        parts, latency_ms = [], {}
+        for batch in self._split(list(range(len(tiles)))):
+            maps, times = self.backend.run_timed(tiles[batch[0] : batch[-1] + 1])
+            parts.append(maps)
+            for stage, spent in times.items():
+                latency_ms[stage] = latency_ms.get(stage, 0.0) + spent
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, latency_ms
 
-    def _finished(self, maps: Maps, image: np.ndarray, intrinsics: Intrinsics | None) -> Maps:
-        """The maps of one image, to the camera's scale and the size that is wanted."""
-        size, network = image.shape[1::-1], next(iter(maps.values())).shape[1::-1]
+    def _finished(self, tiles: Maps, layout: Layout, intrinsics: Intrinsics | None) -> Maps:
+        """The maps of one image, to the camera's scale and the size that is wanted, and which depth is valid."""
+        maps = {name: layout.joined(stack) for name, stack in tiles.items()}
+        x, y = self._focal_ratios(layout, intrinsics)
         if 'depth' in maps:
-            maps['depth'] *= self._scale(intrinsics, size[0], network[0])
-        if self.output_size == 'network' or size == network:
-            return maps
-        return {name: _enlarge(name, map_, size) for name, map_ in maps.items()}
+            maps['valid_mask'] = self._valid(maps['depth'], maps.get('labels'))  # by the graph's own depth
+            maps['depth'] *= np.float32(self.depth_scale * depth_ratio(x, y))
+        if 'normals' in maps and (x, y) != (1, 1):
+            maps['normals'] = _unit(tilt_normals(maps['normals'], x, y))
+        if self.output_size == 'input' and layout.plane != layout.image:
+            maps = {name: _resized(name, map_, layout.image) for name, map_ in maps.items()}
+        if 'depth' in maps:
+            maps['valid_mask'] = maps['valid_mask'] == _VALID
+        return maps
+
+    def _valid(self, depth: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        """uint8 h,w: `_VALID` where the graph's depth is inside the card's range and the class may have depth, else 0.
+
+        At an end of the range the graph has clamped: what is there is nearer or farther, nobody knows how much.
+        """
+        rounding = _ROUNDING[self.backend.precision]
+        near, far = self.card.depth_range
+        lowest = np.nextafter(np.float32(near * (1 + rounding)), np.float32(np.inf))
+        highest = np.nextafter(np.float32(far * (1 - rounding)), np.float32(0))
+        valid = cv2.inRange(depth, float(lowest), float(highest))
+        if labels is not None and self._invalid_depth_table.any():
+            valid[cv2.LUT(labels, self._invalid_depth_table) > 0] = 0
+        return valid
 
     def warm_up(self, iterations: int) -> None:
         """Run this often on a black image of the size that the network is made for, after preparing for it."""
@@ -199,11 +247,10 @@ class BackendPredictor:
         """Release the backend and its memory."""
         self.backend.close()
 
-    def _scale(self, intrinsics: Intrinsics | None, image_width: int, network_width: int) -> np.float32:
+    def _focal_ratios(self, layout: Layout, intrinsics: Intrinsics | None) -> tuple[float, float]:
         if intrinsics is None or self.depth_scale_mode == 'none':
-            return np.float32(self.depth_scale)
-        focal = focal_scale(intrinsics.fx, image_width, network_width, self.card.camera.fx)
-        return np.float32(self.depth_scale * focal)
+            return 1.0, 1.0
+        return focal_ratios(intrinsics, layout, self.card.camera, self.card.input)
 
 
 class Predictor(BackendPredictor):
@@ -214,7 +261,8 @@ class Predictor(BackendPredictor):
         backend: 'auto', 'torch', 'onnxruntime' or 'openvino'.
         device: 'auto', 'cpu' or 'cuda:N'; 'tensorrt:N' with onnxruntime.
         precision: 'auto', 'fp32', 'fp16' or 'bf16'.
-        network_size, output_size, depth_scale, depth_scale_mode, max_batch: as for `BackendPredictor`.
+        network_size, output_size, depth_scale, depth_scale_mode, invalid_depth_classes, max_batch: as for
+            `BackendPredictor`.
 
     Raises:
         ResourceNotFoundError, ModelError: no such model, or one that is not complete.
@@ -234,10 +282,12 @@ class Predictor(BackendPredictor):
         output_size: str = 'input',
         depth_scale: float = 1.0,
         depth_scale_mode: str = 'focal',
+        invalid_depth_classes: Sequence[str] = DEFAULT_INVALID_DEPTH_CLASSES,
         max_batch: int = 1,
     ) -> None:
         _check(network_size, output_size, depth_scale_mode)  # before the seconds that opening a backend takes
         self.model = open_model(model)
+        invalid_depth_table(self.model.label_space, invalid_depth_classes)
         super().__init__(
             self.model.card,
             self.model.label_space,
@@ -246,23 +296,24 @@ class Predictor(BackendPredictor):
             output_size=output_size,
             depth_scale=depth_scale,
             depth_scale_mode=depth_scale_mode,
+            invalid_depth_classes=invalid_depth_classes,
             max_batch=max_batch,
         )
 
 
-def reduce_image(image: np.ndarray, size: tuple[int, int], out: np.ndarray | None = None) -> np.ndarray:
-    """An image at a smaller size, without aliasing.
-
-    Down to a half, bilinear interpolation still looks at every pixel, and takes a quarter of the time of the mean over
-    areas; on the images that the default model was chosen by, the two give the same accuracy.
-
-    Args:
-        image: uint8 H,W,3.
-        size: its new width and height.
-        out: where to write, uint8 h,w,3; by default a new array.
-    """
-    looks_at_all = 2 * size[0] >= image.shape[1] and 2 * size[1] >= image.shape[0]
-    return cv2.resize(image, size, dst=out, interpolation=cv2.INTER_LINEAR if looks_at_all else cv2.INTER_AREA)
+def _tiles(images: Sequence[np.ndarray], layouts: Sequence[Layout]) -> np.ndarray:
+    """uint8 N,h,w,3: what the network sees of all images; a single image that it sees as it is is not copied."""
+    size, *others = {layout.tile for layout in layouts}
+    if others:
+        raise ValueError(f'images that the network sees at {size} and {others[0]}: expected one size')
+    if len(images) == 1 and layouts[0].is_the_image:
+        return images[0][None]
+    tiles = np.empty((sum(layout.count for layout in layouts), size[1], size[0], 3), np.uint8)
+    first = 0
+    for image, layout in zip(images, layouts, strict=True):
+        layout.write_tiles(image, tiles[first : first + layout.count])
+        first += layout.count
+    return tiles
 
 
 def _batch_sizes(largest: int) -> tuple[int, ...]:
@@ -284,11 +335,19 @@ def _check(network_size: tuple[int, int], output_size: str, depth_scale_mode: st
         raise ValueError(f'network_size {network_size}: expected a width and a height, or 0, 0')
 
 
-def _enlarge(name: str, map_: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bring one map to width, height: classes by nearest neighbour, measures bilinearly."""
+def _resized(name: str, map_: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bring one map to width, height, pixel centres at halves: classes by nearest neighbour, measures bilinearly.
+
+    A pixel is valid where all is that its depth is interpolated from: nothing invalid gets into a valid depth.
+    """
     if name in ('labels', 'confidence'):
-        return cv2.resize(map_, size, interpolation=cv2.INTER_NEAREST)
-    enlarged = cv2.resize(map_, size, interpolation=cv2.INTER_LINEAR)
-    if name == 'normals':
-        enlarged /= np.linalg.norm(enlarged, axis=2, keepdims=True)
-    return enlarged
+        # INTER_NEAREST takes the pixel whose corner is nearest: a quarter of a pixel off from what is bilinear.
+        return cv2.resize(map_, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    resized = cv2.resize(map_, size, interpolation=cv2.INTER_LINEAR)
+    return _unit(resized) if name == 'normals' else resized
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """float32 H,W,3: vectors at length 1; zero stays zero."""
+    length = np.linalg.norm(vectors, axis=2, keepdims=True)
+    return vectors / np.maximum(length, np.finfo(np.float32).tiny)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
 MAX_PIXELS = 4096 * 3072
@@ -85,11 +86,21 @@ class Prediction:
     confidence: np.ndarray | None = None
     """uint8 H,W: largest softmax probability, 0..255."""
     depth: np.ndarray | None = None
-    """float32 H,W: metres along the optical axis, always valid."""
+    """float32 H,W: metres along the optical axis, as the graph clamps it: to be scored. See `measured_depth`."""
     normals: np.ndarray | None = None
     """float32 H,W,3: unit vectors in the camera frame."""
+    valid_mask: np.ndarray | None = None
+    """bool H,W: where `depth` is a measurement: not at an end of the model's range, nor of a class that has no depth,
+    such as sky. None without depth, and of who does not say."""
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     """Milliseconds by stage: `resize`, `upload`, `inference`, `download`."""
+
+    @property
+    def measured_depth(self) -> np.ndarray | None:
+        """float32 H,W: `depth`, 0 where it is no measurement: to be published, exported and mapped."""
+        if self.depth is None or self.valid_mask is None or self.valid_mask.all():
+            return self.depth
+        return cv2.copyTo(self.depth, self.valid_mask.view(np.uint8))
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -17,6 +17,7 @@ LAYERS = (
         'errors',
         'geometry',
         'hardware',
+        'input_policy',
         'labels',
         'media',
         'resources',

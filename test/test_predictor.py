@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mtperception.predictor import Predictor, reduce_image
+from mtperception.input_policy import resize_image
+from mtperception.predictor import Predictor
 from mtperception.synthetic import SyntheticRoom
 from mtperception.types import Intrinsics
 
@@ -70,7 +71,7 @@ def test_an_image_of_working_size_is_the_graph_itself(small):
 )
 def test_no_pixel_is_passed_over_when_an_image_is_reduced(columns, reduced):
     image = np.broadcast_to(np.array(columns, np.uint8)[None, :, None], (4, len(columns), 3)).copy()
-    out = reduce_image(image, (2, 4))
+    out = resize_image(image, (2, 4))
     assert out.shape == (4, 2, 3)
     assert np.array_equal(out[1, :, 2], reduced)
 

@@ -100,7 +100,7 @@ class PredictionWriter:
         if prediction.labels is not None:
             files['labels'] = prediction.labels
         if prediction.depth is not None:
-            files['depth'] = depth_in_millimeters(prediction.depth)
+            files['depth'] = depth_in_millimeters(prediction.measured_depth)
         for kind, image in files.items():
             write_image(self._out / f'{name}_{kind}.png', image)
 
@@ -109,7 +109,7 @@ class PredictionWriter:
         if prediction.labels is not None:
             pictures['overlay'] = overlay(image, prediction.labels, self._predictor.label_space)
         if prediction.depth is not None:
-            pictures['depth_color'] = colorize_depth(prediction.depth, *self._predictor.card.depth_range)
+            pictures['depth_color'] = colorize_depth(prediction.measured_depth, *self._predictor.card.depth_range)
         return pictures
 
     def _unique(self, name: str, text: str) -> str:

@@ -7,7 +7,7 @@ from itertools import permutations
 from typing import Any
 
 from mtperception.backends import BACKENDS, PRECISIONS
-from mtperception.labels import DEFAULT_LABEL_OFFSET
+from mtperception.labels import DEFAULT_INVALID_DEPTH_CLASSES, DEFAULT_LABEL_OFFSET
 from mtperception.types import DEPTH_SCALE_MODES, OUTPUT_SIZES
 
 DEFAULT_MASK_CLASSES = ('person', 'car')
@@ -46,7 +46,8 @@ PARAMETERS = (
     ParameterSpec(
         'network_size',
         (0, 0),
-        'Width and height that larger images are reduced to; 0, 0 is the size of the training images.',
+        'Width and height that larger images are reduced to, or are stretched or cut to where the model sees them so; '
+        "0, 0: the model's.",
         limits=(0, 8192),
     ),
     ParameterSpec('output_size', 'input', 'Size of the maps: of the image, or of what the network saw.', OUTPUT_SIZES),
@@ -56,14 +57,14 @@ PARAMETERS = (
     ParameterSpec(
         'min_depth',
         0.0,
-        'Nearer depth is invalid, in metres; 0 is the limit of the model.',
+        'Nearer depth is invalid, in metres as published; 0: no limit but the range of the model.',
         limits=(0, 1000),
         live=True,
     ),
     ParameterSpec(
         'max_depth',
         0.0,
-        'Farther depth is invalid, in metres; 0 is the limit of the model.',
+        'Farther depth is invalid, in metres as published; 0: no limit but the range of the model.',
         limits=(0, 1000),
         live=True,
     ),
@@ -73,6 +74,12 @@ PARAMETERS = (
         'focal',
         'focal: scale depth by the focal length in camera_info; none: do not.',
         DEPTH_SCALE_MODES,
+        live=True,
+    ),
+    ParameterSpec(
+        'invalid_depth_classes',
+        DEFAULT_INVALID_DEPTH_CLASSES,
+        "Classes of the model's own label space without depth; the default where the space has it; '' is none.",
         live=True,
     ),
     ParameterSpec(
@@ -128,6 +135,7 @@ class Settings:
     max_depth: float
     depth_scale: float
     depth_scale_mode: str
+    invalid_depth_classes: tuple[str, ...]
     label_offset: int
     label_space: str
     mask_classes: tuple[str, ...]

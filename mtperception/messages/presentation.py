@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 
 from mtperception.card import ModelCard
-from mtperception.labels import IGNORE_INDEX, LabelSpace, load_label_space
+from mtperception.labels import IGNORE_INDEX, LabelSpace, invalid_depth_table, load_label_space
 from mtperception.messages.parameters import DEFAULT_MASK_CLASSES, Settings
+from mtperception.types import Prediction
 
 UNLABELED_ID = 255
 
@@ -23,7 +24,8 @@ class Presentation:
         group_table: uint8 256, from the model's class index to the index in `space`, 255 stays 255; None: the same.
         id_table: uint8 256, from the index in `space` to the published id.
         mask_table: uint8 256, 255 at the model's class indices that `semantic/mask` marks.
-        depth_range: smallest and largest valid depth in metres.
+        depth_range: metres that colours span.
+        depth_limits: smallest and largest depth, metres as published, that is not left out.
         min_confidence: pixels of lower confidence (0..255) are unknown.
     """
 
@@ -33,6 +35,7 @@ class Presentation:
     id_table: np.ndarray
     mask_table: np.ndarray
     depth_range: tuple[float, float]
+    depth_limits: tuple[float, float]
     min_confidence: int
 
     @classmethod
@@ -40,7 +43,7 @@ class Presentation:
         """Resolve settings for a model.
 
         Raises:
-            ValueError: if the model has no such grouping or mask class, ids would leave 0..254, or no depth is valid.
+            ValueError: if the model has no such grouping or class, ids would leave 0..254, or no depth is valid.
         """
         space, group_table = model_space, None
         if settings.label_space not in ('', model_space.name):
@@ -49,13 +52,15 @@ class Presentation:
         near, far = settings.min_depth or card.depth_range[0], settings.max_depth or card.depth_range[1]
         if near >= far:
             raise ValueError(f'min_depth {near}, max_depth {far}: expected min < max (0: the limit of the model)')
+        invalid_depth_table(model_space, settings.invalid_depth_classes)  # the predictor follows it: here it is checked
         return cls(
             settings,
             space,
             group_table,
             space.id_table(settings.label_offset),
-            _mask_table(model_space, settings.mask_classes),
+            model_space.mark(settings.mask_classes, DEFAULT_MASK_CLASSES),
             (near, far),
+            (settings.min_depth, settings.max_depth or np.inf),
             int(np.ceil(settings.confidence_threshold * 255)),
         )
 
@@ -71,10 +76,11 @@ class Presentation:
             grouped = np.where(confidence < self.min_confidence, np.uint8(IGNORE_INDEX), grouped)
         return grouped
 
-    def valid_depth(self, depth: np.ndarray) -> np.ndarray:
-        """float32 H,W metres, 0 outside `depth_range`."""
-        near, far = (float(np.float32(limit)) for limit in self.depth_range)
-        if near <= depth.min() and depth.max() <= far:
+    def valid_depth(self, prediction: Prediction) -> np.ndarray:
+        """float32 H,W metres, 0 where depth is no measurement or outside `depth_limits`."""
+        depth = prediction.measured_depth
+        near, far = (float(np.float32(limit)) for limit in self.depth_limits)
+        if (near, far) == (0, np.inf):
             return depth
         return cv2.copyTo(depth, cv2.inRange(depth, near, far))
 
@@ -105,11 +111,3 @@ def _groups(space: LabelSpace) -> list[str | None]:
     target, table = next(iter(space.groupings.items()))
     names = dict(enumerate(load_label_space(target).names))
     return [names.get(index) for index in table.tolist()]
-
-
-def _mask_table(space: LabelSpace, names: tuple[str, ...]) -> np.ndarray:
-    if names == DEFAULT_MASK_CLASSES:
-        names = tuple(name for name in names if name in space.names)
-    table = np.zeros(256, np.uint8)
-    table[space.indices([name for name in names if name])] = 255
-    return table

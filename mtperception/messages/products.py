@@ -60,7 +60,7 @@ class Products:
     @cached_property
     def depth(self) -> np.ndarray:
         """float32 h,w: metres, 0 = invalid."""
-        return self.presentation.valid_depth(self.prediction.depth)
+        return self.presentation.valid_depth(self.prediction)
 
     @cached_property
     def overlay(self) -> np.ndarray:

@@ -60,6 +60,7 @@ class Configured:
         self.presentation = Presentation.build(settings, self.predictor.card, self.predictor.label_space)
         self.predictor.depth_scale = settings.depth_scale
         self.predictor.depth_scale_mode = settings.depth_scale_mode
+        self.predictor.invalid_depth_classes = settings.invalid_depth_classes
 
     def publish_classes(self) -> None:
         """Publish what the ids mean, with each camera."""

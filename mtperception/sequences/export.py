@@ -74,7 +74,7 @@ def _predicted(
     probabilities: Callable[[np.ndarray], np.ndarray] | None,
 ) -> Iterator[SequenceFrame]:
     for frame in frames:
-        depth = predictor(frame.image, frame.intrinsics).depth
+        depth = predictor(frame.image, frame.intrinsics).measured_depth
         of_classes = probabilities(frame.image) if probabilities else None
         yield SequenceFrame(frame.image, depth, frame.stamp_ns, frame.intrinsics, of_classes)
 

@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 
+from mtperception.input_policy import resize_image
 from mtperception.networks import load_network
 from mtperception.pipeline import normalize
-from mtperception.predictor import Predictor, reduce_image
+from mtperception.predictor import Predictor
 
 
 class Probabilities:
@@ -28,7 +29,7 @@ class Probabilities:
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """float16 C,h,w, of each class, at the network's resolution, for an image uint8 H,W,3, RGB."""
         size = self._predictor.working_size(image.shape[1], image.shape[0])
-        reduced = image if size == image.shape[1::-1] else reduce_image(image, size)
+        reduced = image if size == image.shape[1::-1] else resize_image(image, size)
         logits = self._network(normalize(torch.from_numpy(np.ascontiguousarray(reduced))[None]))['segmentation'][0]
         first, end = self._predictor.card.classes
         probabilities = torch.zeros_like(logits)

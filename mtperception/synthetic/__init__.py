@@ -29,11 +29,14 @@ class SyntheticRoom:
         height: of the images, pixels.
         fx: focal length, pixels; the principal point is the image's centre. None gives every width the same view.
         seed: of the materials; the furniture stays where it is.
+        fy: focal length along the columns, of images that are stretched; None: as fx.
     """
 
-    def __init__(self, width: int = 640, height: int = 480, fx: float | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, width: int = 640, height: int = 480, fx: float | None = None, seed: int = 0, fy: float | None = None
+    ) -> None:
         fx = 525.0 * width / 640 if fx is None else fx
-        self.intrinsics = Intrinsics(fx, fx, (width - 1) / 2, (height - 1) / 2, width, height)
+        self.intrinsics = Intrinsics(fx, fy or fx, (width - 1) / 2, (height - 1) / 2, width, height)
         self._renderer = Renderer(*_scene(seed), self.intrinsics)
 
     def frame(self, seconds: float) -> Sample:

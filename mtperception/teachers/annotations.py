@@ -69,8 +69,9 @@ def depth_annotation(expert: Teacher) -> Annotation:
     scale = FINE if expert.max_depth <= MAX_RAW * FINE else COARSE
 
     def encode(prediction: Prediction) -> np.ndarray:
-        raw = np.rint(prediction.depth / scale)
-        return np.where(is_valid(prediction.depth) & (raw <= MAX_RAW), raw, 0).astype(np.uint16)
+        depth = prediction.measured_depth
+        raw = np.rint(depth / scale)
+        return np.where(is_valid(depth) & (raw <= MAX_RAW), raw, 0).astype(np.uint16)
 
     entries = {'depth': 'depth/{id}.png', 'depth_scale': scale, 'depth_offset': 0, 'depth_invalid': 0}
     return Annotation('depth', entries, encode)

@@ -145,7 +145,7 @@ def test_normals_are_compared_with_planes_fitted_to_the_depth(three_task_model):
     predictor = Predictor(three_task_model, 'onnxruntime', 'cpu')
     sample = without(rooms(1), 'labels')[0]
     result = evaluate(predictor, Samples([sample], ''), normals_window=5)
-    predicted = predictor(sample.image).normals.astype(float)
+    predicted = predictor(sample.image, sample.intrinsics).normals.astype(float)
     truth = normals_from_depth(sample.depth, sample.intrinsics, 5).astype(float)
     known = np.linalg.norm(truth, axis=2) > 0
     angles = np.degrees(np.arccos((predicted * truth).sum(axis=2)[known]))

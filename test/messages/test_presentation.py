@@ -10,6 +10,7 @@ from mtperception.card import open_model
 from mtperception.labels import load_label_space
 from mtperception.messages.parameters import default_settings
 from mtperception.messages.presentation import Presentation
+from mtperception.types import Prediction
 
 DEFAULTS = default_settings()
 
@@ -49,17 +50,26 @@ def test_the_mask_is_by_the_models_own_classes():
 
 
 def test_depth_outside_the_limits_is_invalid_and_never_clamped():
-    depth = np.array([[0.29, 0.3, 5.0, 10.0, 10.1, np.nan]], np.float32)
-    valid = build().valid_depth(depth)
-    assert valid[0].tolist() == pytest.approx([0, 0.3, 5.0, 10.0, 0, 0])
-    assert build(min_depth=1.0, max_depth=5.0).valid_depth(depth)[0].tolist() == [0, 0, 5.0, 0, 0, 0]
+    prediction = Prediction(depth=np.array([[0.29, 0.3, 5.0, 10.0, 10.1, np.nan]], np.float32))
+    limited = build(min_depth=1.0, max_depth=5.0).valid_depth(prediction)
+    assert limited[0].tolist() == [0, 0, 5.0, 0, 0, 0]
+
+
+def test_without_limits_only_what_the_predictor_calls_invalid_is_left_out():
+    """The range of the model says nothing about metres that were scaled to another camera."""
+    depth = np.array([[0.2, 5.0, 19.0, 20.0]], np.float32)
+    prediction = Prediction(depth=depth, valid_mask=np.array([[True, True, True, False]]))
+    assert build().valid_depth(prediction).tolist() == np.where(prediction.valid_mask, depth, 0).tolist()
+    assert build(max_depth=10.0).valid_depth(prediction)[0].tolist() == pytest.approx([0.2, 5.0, 0, 0])
+    assert prediction.depth[0, 3] == 20  # what is scored is left as it was
 
 
 @pytest.mark.parametrize('limit', [0.7, 1.1, 2.3, 9.9])
 def test_the_limits_themselves_are_valid(limit):
-    """The graph clamps to them: they occur, and float32 rounds them to either side."""
-    assert build(min_depth=limit).valid_depth(np.full((2, 2), limit, np.float32)).all()
-    assert build(max_depth=limit).valid_depth(np.full((2, 2), limit, np.float32)).all()
+    """Float32 rounds them to either side."""
+    at_limit = Prediction(depth=np.full((2, 2), limit, np.float32))
+    assert build(min_depth=limit).valid_depth(at_limit).all()
+    assert build(max_depth=limit).valid_depth(at_limit).all()
 
 
 def test_names_of_all_ids():
@@ -89,6 +99,10 @@ def test_classes_as_json():
         ({'min_depth': 3.0, 'max_depth': 2.0}, 'expected min < max'),
         ({'label_space': 'kitti_6'}, 'no grouping'),
         ({'mask_classes': ('person', 'car', 'dog')}, 'no class car, dog'),
+        (
+            {'invalid_depth_classes': ('wall', 'mirrors')},
+            'invalid_depth_classes: no class mirrors',
+        ),
     ],
 )
 def test_what_the_model_cannot_follow(changes, problem):

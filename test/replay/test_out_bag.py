@@ -95,8 +95,8 @@ def assert_pixels(topics, kept):
     answers = (topics[topic] for topic in ('/depth/image', '/semantic/image', '/semantic/confidence'))
     for depth, ids, confidence in zip(*answers, strict=True):
         _, prediction = kept[stamp_ns(depth)]
-        in_range = (prediction.depth >= np.float32(0.3)) & (prediction.depth <= 10)
-        np.testing.assert_array_equal(maps(depth, np.float32), np.where(in_range, prediction.depth, np.float32('nan')))
+        expected = np.where(prediction.valid_mask, prediction.depth, np.float32('nan'))
+        np.testing.assert_array_equal(maps(depth, np.float32), expected)
         np.testing.assert_array_equal(maps(ids), prediction.labels + 1)
         np.testing.assert_array_equal(maps(confidence), prediction.confidence)
 
