@@ -43,9 +43,8 @@ def create_network(
     accepted = list(inspect.signature(NETWORKS[name]).parameters)[2:]
     unknown = [option for option in options if option not in accepted]
     if unknown:
-        raise ValueError(
-            f'network {name} has no option {", ".join(unknown)}: expected {" or ".join(accepted) or "none"}'
-        )
+        expected = ' or '.join(accepted) or 'none'
+        raise NetworkError(f'network {name} has no option {", ".join(map(str, unknown))}: expected {expected}')
     return NETWORKS[name](num_classes, tasks, **options)
 
 

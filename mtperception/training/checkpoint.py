@@ -7,6 +7,7 @@ pickle: a checkpoint from anywhere can be opened.
 import base64
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,17 @@ class Checkpoint:
                 return cls({name: file.get_tensor(name) for name in file.keys()}, json.loads(header['state']))  # noqa: SIM118
         except (OSError, SafetensorError, json.JSONDecodeError, KeyError) as error:
             raise CheckpointError(f'{path}: not a readable checkpoint: {error}') from error
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what writers of checkpoints left in a run's folder when they were killed."""
+    for path in folder.glob('.*'):
+        if path.is_file() and any(re.fullmatch(pattern, path.name) for pattern in _PARTIAL):
+            path.unlink(missing_ok=True)
+
+
+_PARTIAL = (r'\.(.+)\.safetensors\.partial', r'\.(.+)\.part\.safetensors', r'\.tmp\w{6}')
+"""Of our own writing, of earlier versions too, and of the safetensors library."""
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -7,6 +7,7 @@ from mtperception.export import Parity, export_model
 from mtperception.networks.network import ENCODER
 from mtperception.training.checkpoint import Checkpoint
 from mtperception.training.config import WHOLE, ConfigError, TrainConfig, config_from_dict
+from mtperception.training.divergence import DivergedError, check_weights
 from mtperception.training.starting_point import new_network
 from mtperception.training.validation import draft_card
 
@@ -21,6 +22,7 @@ def export_checkpoint(checkpoint: Path, out: Path, classes: tuple[int, int] | No
 
     Raises:
         CheckpointError: if the file is not a checkpoint.
+        DivergedError: if its weights are not finite.
         ModelError: for a slice outside of the label space.
         ParityError: if the exported graph does not reproduce the network.
         FileExistsError: if `out` exists and is not a model directory.
@@ -32,6 +34,10 @@ def export_checkpoint(checkpoint: Path, out: Path, classes: tuple[int, int] | No
         network.load_state_dict(state.group('average'))
     except RuntimeError as error:
         raise ConfigError(f'{checkpoint}: not the weights of {config.network.name}: {error}') from error
+    try:
+        check_weights(network.state_dict())
+    except DivergedError as error:
+        raise DivergedError(f'{checkpoint}: {error}: export an earlier checkpoint') from error
     card = draft_card(config, out.name)
     metrics = {name: round(value, 4) for name, value in state.scalars['metrics'].items()}
     card = replace(

@@ -1,6 +1,7 @@
 """The training loop: read it from `Trainer.fit` on."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,10 +19,12 @@ from mtperception.training.checkpoint import (
     CheckpointError,
     generator_state,
     named,
+    remove_partial,
     set_generator_state,
 )
 from mtperception.training.config import TrainConfig, config_from_dict, config_to_dict
 from mtperception.training.distributed import rank, world_size
+from mtperception.training.divergence import ADVICE, DivergedError, check_losses, check_weights
 from mtperception.training.examples import Batches, BatchLoader, TrainingSet
 from mtperception.training.objective import Objective
 from mtperception.training.optimization import freeze
@@ -66,12 +69,16 @@ class Trainer:
         self.average = AveragedModel(self.network, multi_avg_fn=_average_with(config.average_decay), use_buffers=True)
         self.updates = Updates(self.network, self.objective.weighting, config, device)
         self.steps = 0
+        self.saved: int | None = None
+        """The step of the last checkpoint."""
         self.epoch_losses = self._no_losses()
         """By output: sum of the epoch's losses, and their number."""
         self.metrics: dict[str, float] = {}
         """Of the weights as they are; none if they were not measured."""
         self.protocol: dict[str, Any] = {}
         self.best: float | None = None
+        if rank() == 0:
+            remove_partial(out)
         if (out / LAST).exists():
             self._resume(Checkpoint.read(out / LAST))
         self.record = Record(out, config, self.steps, self.epoch)
@@ -124,18 +131,37 @@ class Trainer:
         self.updates.set_learning_rates(self.steps, self.total_steps)
         count, annotated = self._over_all_processes(len(images), annotated)
         losses = self._losses(images, targets, annotated)
-        if losses:
-            self.updates.add(self.objective.weighting(losses), annotated)
-        self.updates.step(count, annotated)
+        values = {output: float(loss.detach()) for output, loss in losses.items()}
+        try:
+            self._update(losses, values, count, annotated)
+        except DivergedError as error:
+            raise self._diverged(error) from error
         self.average.update_parameters(self.network)
         self.metrics, self.protocol = {}, {}
         self.steps += 1
-        values = {output: float(loss.detach()) for output, loss in losses.items()}
         for output, value in values.items():
-            self.epoch_losses[output][0] += value
-            self.epoch_losses[output][1] += 1
+            if math.isfinite(value):
+                self.epoch_losses[output][0] += value
+                self.epoch_losses[output][1] += 1
         self.record.step(self.steps, values)
         return values
+
+    def _update(
+        self, losses: Mapping[str, torch.Tensor], values: Mapping[str, float], images: int, annotated: Mapping[str, int]
+    ) -> None:
+        """Let the weights follow the losses of a batch; raises DivergedError, with the weights as they were."""
+        if not self.updates.tolerates_overflow:
+            check_losses(values)
+        if losses:
+            self.updates.add(self.objective.weighting(losses), annotated)
+        self.updates.step(images, annotated)
+
+    def _diverged(self, error: DivergedError) -> DivergedError:
+        """The same error, with where it was and what to do."""
+        last = self.out / LAST
+        kept = f'{last} is of step {self.saved}' if self.saved is not None else 'there is no checkpoint yet'
+        place = f'step {self.steps + 1} (epoch {self.epoch + 1} of {self.config.epochs})'
+        return DivergedError(f'{place}: {error}: expected finite numbers. Training stopped; {kept}. {ADVICE}')
 
     def _over_all_processes(self, images: int, annotated: Mapping[str, int]) -> tuple[int, dict[str, int]]:
         """Images in the batch of all processes, and how many of them are annotated, by task."""
@@ -183,7 +209,9 @@ class Trainer:
         if rank() == 0 and value is None:
             found = ', '.join(self.metrics)
             logger.warning('no %s: select_by is %s, measured are %s', BEST, self.config.select_by, found)
-        improved = value is not None and (self.best is None or is_better(self.config.select_by, value, self.best))
+        elif rank() == 0 and math.isnan(value):
+            logger.warning('%s could not be measured: no pixel to compare; it is no %s', self.config.select_by, BEST)
+        improved = value is not None and is_best(self.config.select_by, value, self.best)
         if improved:
             self.best = value
         if world_size() > 1:
@@ -191,7 +219,15 @@ class Trainer:
         return improved
 
     def save(self, name: str) -> None:
-        """Write a checkpoint into the run's folder; the first process does it."""
+        """Write a checkpoint into the run's folder; the first process does it.
+
+        Raises:
+            DivergedError: if the weights are not finite; the checkpoint that was there is kept.
+        """
+        try:
+            check_weights(self.network.state_dict())
+        except DivergedError as error:
+            raise self._diverged(error) from error
         if rank():
             return
         tensors = named('network', self.network.state_dict()) | named('average', self.average.module.state_dict())
@@ -210,6 +246,7 @@ class Trainer:
             **self.updates.scalars(),
         }
         Checkpoint(tensors, scalars).write(self.out / name)
+        self.saved = self.steps
 
     def _resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same configuration."""
@@ -226,10 +263,18 @@ class Trainer:
         self.objective.weighting.load_state_dict(checkpoint.group('weighting'))
         self.updates.restore(checkpoint)
         self.batches.epoch, self.batches.done, self.steps = state['epoch'], state['batches_done'], state['steps']
+        self.saved = self.steps
         self.epoch_losses = state['epoch_losses']
         self.metrics, self.protocol, self.best = state['metrics'], state['protocol'], state['best']
         set_generator_state(state['generator'])
         logger.info('going on after %d of %d steps', self.steps, self.total_steps)
+
+
+def is_best(metric: str, value: float, best: float | None) -> bool:
+    """Whether a value of a metric is better than the best so far; one that is no number neither is nor stands."""
+    if math.isnan(value):
+        return False
+    return best is None or math.isnan(best) or is_better(metric, value, best)
 
 
 def _parallel(network: nn.Module, device: torch.device) -> nn.Module:

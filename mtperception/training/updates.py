@@ -1,5 +1,6 @@
 """From gradients to steps: which part of the network takes one, and when."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch.optim import Optimizer
 from mtperception.networks.network import Network
 from mtperception.training.checkpoint import Checkpoint, Tensors, load_optimizer, named, optimizer_tensors
 from mtperception.training.config import TrainConfig
+from mtperception.training.divergence import DivergedError
 from mtperception.training.optimization import create_optimizers, learning_rate_factor
 from mtperception.training.regimes import REGIMES, SHARED
 from mtperception.training.registry import create
@@ -57,8 +59,17 @@ class Updates:
         for part in self.pending:
             self.pending[part] += part == SHARED or annotated[self._outputs[part]] > 0
 
+    @property
+    def tolerates_overflow(self) -> bool:
+        """Whether losses may be infinite yet: fp16 leaves out such steps and halves its scale, until that is 1."""
+        return self.scaler.is_enabled() and self.scaler.get_scale() > 1
+
     def step(self, images: int, annotated: Mapping[str, int]) -> None:
-        """Let the parts that are due after a batch take their step, with the mean of the gradients that wait for it."""
+        """Let the parts that are due after a batch take their step, with the mean of the gradients that wait for it.
+
+        Raises:
+            DivergedError: if a gradient is not finite; but fp16 leaves such a step out. Nothing has changed then.
+        """
         parts = self.regime.due(images, {output: annotated[task] for output, task in self._outputs.items()})
         due = {part: optimizer for part, optimizer in self.optimizers.items() if part in parts and self.pending[part]}
         if not due:
@@ -68,10 +79,9 @@ class Updates:
             for parameter in _parameters(optimizer):
                 if parameter.grad is not None and self.pending[part] > 1:
                     parameter.grad /= self.pending[part]
-        finite = True
-        if self._config.clip_norm:
-            parameters = [parameter for optimizer in due.values() for parameter in _parameters(optimizer)]
-            finite = bool(nn.utils.clip_grad_norm_(parameters, self._config.clip_norm).isfinite())
+        finite = self._shorten([parameter for optimizer in due.values() for parameter in _parameters(optimizer)])
+        if not finite and not self.tolerates_overflow:
+            raise DivergedError(f'the gradient of {" and ".join(due)} is not finite')
         for part, optimizer in due.items():
             # An overflow in one part is in the norm of all, and so in all clipped gradients: then none takes its step.
             if finite or not self.scaler.is_enabled():
@@ -79,6 +89,13 @@ class Updates:
             optimizer.zero_grad()
             self.pending[part] = 0
         self.scaler.update()
+
+    def _shorten(self, parameters: list[nn.Parameter]) -> bool:
+        """Shorten gradients to `clip_norm`; whether their length is finite. fp16 looks for itself, by part."""
+        clip = self._config.clip_norm
+        if not clip and self.scaler.is_enabled():
+            return True
+        return bool(nn.utils.clip_grad_norm_(parameters, clip or math.inf).isfinite())
 
     def tensors(self) -> Tensors:
         """For a checkpoint: gradients that wait, and the state of the optimizers."""
