@@ -17,12 +17,12 @@ import yaml
 from mtperception import resources
 from mtperception.input_policy import InputPolicy, TrainingCamera
 from mtperception.labels import NO_CLASSES, LabelSpace, load_label_space
+from mtperception.tasks import TASKS
 
 CARD = 'card.yaml'
 WEIGHTS = 'weights.safetensors'
 GRAPH = 'model.onnx'
 SELF_TEST = 'selftest.npz'
-TASKS = ('segmentation', 'depth', 'normals')
 DEFAULT_MODEL = 'nyuv2_indoor'
 
 
@@ -66,7 +66,10 @@ class ModelCard:
         near, far = self.depth_range
         first, end = self.classes
         problems = [
-            (not self.tasks or set(self.tasks) - set(TASKS), f'tasks {self.tasks}: expected some of {TASKS}'),
+            (
+                not self.tasks or set(self.tasks) - set(TASKS),
+                f'tasks {self.tasks}: expected some of {", ".join(TASKS)}',
+            ),
             (not 0 < near < far, f'depth_range {self.depth_range}: expected 0 < near < far, in metres'),
             (self.camera.fx <= 0 or self.camera.width <= 0 or self.camera.height <= 0, f'camera {self.camera}: <= 0'),
             (

@@ -20,6 +20,7 @@ from mtperception.networks.inference import for_export
 from mtperception.pipeline import Pipeline, normalize
 from mtperception.selftest import write_self_test
 from mtperception.synthetic import SyntheticRoom
+from mtperception.tasks import graph_outputs
 
 OPSET = 18
 MIN_LABEL_AGREEMENT = 0.999
@@ -96,9 +97,11 @@ def _write(network: nn.Module, card: ModelCard, folder: Path, images: Iterable[n
 
 
 def export_graph(pipeline: Pipeline, tasks: Sequence[str], path: Path) -> None:
-    """Write the ONNX graph of a pipeline; batch, height and width stay free (dimensions N, H, W)."""
-    # In the order that the pipeline gives them in, whatever the order of the tasks.
-    names = [name for task, outputs in _OUTPUTS.items() if task in tasks for name in outputs]
+    """Write the ONNX graph of a pipeline; batch, height and width stay free (dimensions N, H, W).
+
+    Its outputs are in the order of the table of tasks, whatever that of `tasks` is.
+    """
+    names = [output.name for output in graph_outputs(tasks)]
     fast = Pipeline(for_export(pipeline.network), pipeline.depth_range, pipeline.classes).eval()
     _export(fast, names, path)
 
@@ -108,25 +111,23 @@ def export_network(network: nn.Module, tasks: Sequence[str], path: Path) -> None
 
     Its input is that of the whole graph; its outputs are the raw head outputs, by task.
     """
-    _export(_NetworkAlone(for_export(network), tasks).eval(), tasks, path)
+    _export(_NetworkAlone(for_export(network)).eval(), list(tasks), path)
 
 
 class _NetworkAlone(nn.Module):
-    def __init__(self, network: nn.Module, tasks: Sequence[str]) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.tasks = tuple(tasks)
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
-        raw = self.network(normalize(image))
-        return {task: raw[task] for task in self.tasks}
+        return self.network(normalize(image))
 
 
 def _export(module: nn.Module, outputs: Sequence[str], path: Path) -> None:
-    """Write the ONNX graph of a module that maps uint8 N,H,W,3 to outputs in this order."""
+    """Write the ONNX graph of a module that maps uint8 N,H,W,3 to a dict, of which these are the graph's outputs."""
     with _quiet():
         program = torch.onnx.export(
-            module,
+            _InOrder(module, outputs).eval(),
             (torch.zeros((2, 97, 131, 3), dtype=torch.uint8),),
             dynamo=True,
             input_names=['image'],
@@ -138,7 +139,17 @@ def _export(module: nn.Module, outputs: Sequence[str], path: Path) -> None:
     program.save(path, external_data=False)
 
 
-_OUTPUTS = {'segmentation': ('labels', 'confidence'), 'depth': ('depth',), 'normals': ('normals',)}
+class _InOrder(nn.Module):
+    """The exporter names outputs by their position: here they get it by their name."""
+
+    def __init__(self, module: nn.Module, outputs: Sequence[str]) -> None:
+        super().__init__()
+        self.module = module
+        self.outputs = tuple(outputs)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        maps = self.module(image)
+        return tuple(maps[name] for name in self.outputs)
 
 
 @contextmanager

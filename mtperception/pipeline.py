@@ -4,10 +4,13 @@ Everything between the bytes of an image and the maps that a robot uses is here 
 and a C++ user of the ONNX file, gets identical results.
 """
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional
 
+from mtperception.tasks import in_order
 from mtperception.upsampling import upsample, upsampled_argmax
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -55,7 +58,9 @@ class Pipeline(nn.Module):
         self.classes = classes
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Map uint8 N,H,W,3 (RGB, any H and W) to the maps of the tasks that the network has.
+        """Map uint8 N,H,W,3 (RGB, any H and W) to the maps of the tasks that the network has, in the table's order.
+
+        Outputs of the network that are of no task are left out.
 
         Returns:
             `labels` uint8 N,H,W (logits are upsampled before the argmax), `confidence` uint8 N,H,W (largest softmax
@@ -65,15 +70,10 @@ class Pipeline(nn.Module):
         dtype = next(self.network.parameters()).dtype
         raw = self.network(self.normalize(image).to(dtype))
         size = image.shape[1:3]
-        maps = {}
-        if 'segmentation' in raw:
-            first, end = self.classes
-            maps['labels'], maps['confidence'] = self.make_labels(raw['segmentation'][:, first:end], size)
-        if 'depth' in raw:
-            maps['depth'] = self.make_depth(raw['depth'], size)
-        if 'normals' in raw:
-            normals = functional.normalize(self.upsample(raw['normals'].float(), size), dim=1)
-            maps['normals'] = normals.permute(0, 2, 3, 1)
+        maps: dict[str, torch.Tensor] = {}
+        for task in in_order(raw):
+            finished = FINISHES[task.finish](self, raw[task.name], size)
+            maps |= {output.name: map_ for output, map_ in zip(task.outputs, finished, strict=True)}
         return maps
 
     def normalize(self, image: torch.Tensor) -> torch.Tensor:
@@ -103,3 +103,28 @@ class Pipeline(nn.Module):
         """Map the raw output N,1,h,w to metres, float32 N,H,W."""
         # The network's output is signed; the published post-processing takes its absolute value.
         return self.upsample(raw.float(), size)[:, 0].abs().clamp(*self.depth_range)
+
+    def make_directions(self, raw: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Map the raw output N,3,h,w to unit vectors, float32 N,H,W,3."""
+        return functional.normalize(self.upsample(raw.float(), size), dim=1).permute(0, 2, 3, 1)
+
+
+def _finish_classes(pipeline: Pipeline, raw: torch.Tensor, size: tuple[int, int]) -> Sequence[torch.Tensor]:
+    first, end = pipeline.classes
+    return pipeline.make_labels(raw[:, first:end], size)
+
+
+def _finish_metres(pipeline: Pipeline, raw: torch.Tensor, size: tuple[int, int]) -> Sequence[torch.Tensor]:
+    return (pipeline.make_depth(raw, size),)
+
+
+def _finish_directions(pipeline: Pipeline, raw: torch.Tensor, size: tuple[int, int]) -> Sequence[torch.Tensor]:
+    return (pipeline.make_directions(raw, size),)
+
+
+FINISHES: dict[str, Callable[[Pipeline, torch.Tensor, tuple[int, int]], Sequence[torch.Tensor]]] = {
+    'classes': _finish_classes,
+    'metres': _finish_metres,
+    'directions': _finish_directions,
+}
+"""From a raw output and the size of the image to the graph's outputs of a task (`tasks.Task.finish`), in order."""

@@ -29,7 +29,7 @@ def upsample(x: torch.Tensor, size: tuple[int, int], stride: int = 1) -> torch.T
     Args:
         x: N,C,h,w.
         size: H and W.
-        stride: of the upsampled maps only every so manieth row and column is made, from number stride // 2 on.
+        stride: of the upsampled maps only every `stride`-th row and column is made, from number stride // 2 on.
     """
     rows, columns = (
         _matrix(target, source, x)[stride // 2 :: stride] for target, source in zip(size, x.shape[2:], strict=True)

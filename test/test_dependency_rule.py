@@ -21,6 +21,7 @@ LAYERS = (
         'labels',
         'media',
         'resources',
+        'tasks',
         'types',
         'visualization',
     },

@@ -7,13 +7,12 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode, functional
 
-from mtperception.geometry import normals_from_depth
-from mtperception.labels import IGNORE_INDEX
+from mtperception.tasks import TASKS, Target, Task, in_order
 from mtperception.types import Sample
 
 Targets = dict[str, torch.Tensor]
-"""By task: `segmentation` uint8 h,w (255 unknown), `depth` float32 h,w (metres, 0 invalid), `normals` float32 3,h,w
-(unit vectors, 0 invalid)."""
+"""By task, h,w or, of several channels, C,h,w: `segmentation` uint8 (255 unknown), `depth` float32 (metres, 0 invalid),
+`normals` float32 of 3 channels (unit vectors, 0 invalid)."""
 
 
 @dataclass
@@ -56,7 +55,7 @@ def random_view(
 
     Args:
         sample: image, and the annotations that it has.
-        tasks: those wanted, of 'segmentation', 'depth' and 'normals' (which come from depth and intrinsics).
+        tasks: those wanted; of them a view has the targets whose `tasks.Target.needs` the sample has.
         view: how random it is.
         training_fx: focal length, pixels, of the camera that depth is learnt for; without intrinsics the sample's
             camera is taken to be that one.
@@ -78,28 +77,18 @@ def random_view(
         x = functional.crop(x, top, left, height, width)
         return functional.horizontal_flip(x) if mirrored else x
 
+    def target(task: Task) -> torch.Tensor:
+        map_ = torch.from_numpy(task.target.read(sample, focal * scale, view.normals_window))
+        seen = see(tv_tensors.Mask(map_.permute(2, 0, 1) if task.target.channels > 1 else map_)).as_subclass(
+            torch.Tensor
+        )
+        if mirrored and task.target.channels > 1:
+            seen = seen * torch.tensor(task.target.mirror)[:, None, None]
+        return seen
+
     image = see(tv_tensors.Image(torch.from_numpy(sample.image).permute(2, 0, 1)))
-    maps = {task: see(tv_tensors.Mask(x)) for task, x in _annotations(sample, tasks, view, focal * scale).items()}
-    if 'depth' in maps:
-        maps['depth'] = maps['depth'] / (focal * scale)
-    if 'normals' in maps and mirrored:
-        maps['normals'] = maps['normals'] * torch.tensor([-1.0, 1.0, 1.0])[:, None, None]
-    return Example(_relight(image, view, rng), {task: x.as_subclass(torch.Tensor) for task, x in maps.items()})
-
-
-def _annotations(sample: Sample, tasks: tuple[str, ...], view: ViewConfig, zoom: float) -> Targets:
-    """The annotations of a sample, at its own size; normals are those of depth / `zoom`."""
-    maps = {}
-    if 'segmentation' in tasks and sample.labels is not None:
-        maps['segmentation'] = torch.from_numpy(sample.labels)
-    if 'depth' in tasks and sample.depth is not None:
-        maps['depth'] = torch.from_numpy(sample.depth)
-    if 'normals' in tasks and sample.depth is not None and sample.intrinsics is not None:
-        normals = torch.from_numpy(normals_from_depth(sample.depth, sample.intrinsics, view.normals_window))
-        # A surface z(x, y) becomes z / zoom: its gradient is divided, so its normal's z is multiplied.
-        tilted = normals.permute(2, 0, 1) * torch.tensor([1.0, 1.0, zoom])[:, None, None]
-        maps['normals'] = torch.nn.functional.normalize(tilted, dim=0)
-    return maps
+    targets = {task.name: target(task) for task in in_order(tasks) if task.target.is_in(sample)}
+    return Example(_relight(image, view, rng), targets)
 
 
 def _relight(image: torch.Tensor, view: ViewConfig, rng: np.random.Generator) -> torch.Tensor:
@@ -117,6 +106,12 @@ def _relight(image: torch.Tensor, view: ViewConfig, rng: np.random.Generator) ->
     return light.round().clamp(0, 255).to(torch.uint8)
 
 
+def _invalid(target: Target, height: int, width: int) -> torch.Tensor:
+    """A target without truth anywhere."""
+    shape = (height, width) if target.channels == 1 else (target.channels, height, width)
+    return torch.full(shape, target.invalid, dtype=getattr(torch, target.dtype))
+
+
 def collate(examples: list[Example], tasks: tuple[str, ...]) -> tuple[torch.Tensor, Targets, dict[str, int]]:
     """Stack examples of one size into a batch.
 
@@ -125,11 +120,7 @@ def collate(examples: list[Example], tasks: tuple[str, ...]) -> tuple[torch.Tens
         the number of images that have it.
     """
     height, width = examples[0].image.shape[1:]
-    invalid = {
-        'segmentation': torch.full((height, width), IGNORE_INDEX, dtype=torch.uint8),
-        'depth': torch.zeros(height, width),
-        'normals': torch.zeros(3, height, width),
-    }
+    invalid = {task: _invalid(TASKS[task].target, height, width) for task in tasks}
     targets = {task: torch.stack([e.targets.get(task, invalid[task]) for e in examples]) for task in tasks}
     annotated = {task: sum(task in e.targets for e in examples) for task in tasks}
     return torch.stack([e.image for e in examples]), targets, annotated

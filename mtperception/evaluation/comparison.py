@@ -1,14 +1,13 @@
 """What of a prediction and of the truth can be compared, and how."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mtperception.card import TASKS
-from mtperception.evaluation.metrics import DepthMetrics, NormalMetrics, SegmentationMetrics
-from mtperception.geometry import normals_from_depth
+from mtperception.evaluation.metrics import METRICS, DepthMetrics, NormalMetrics, SegmentationMetrics
 from mtperception.labels import IGNORE_INDEX, LabelSpace
+from mtperception.tasks import TASKS, in_order
 from mtperception.types import Prediction, Sample
 
 Metrics = SegmentationMetrics | DepthMetrics | NormalMetrics
@@ -70,12 +69,11 @@ class Comparison:
 
     def in_common(self, sample: Sample) -> list[str]:
         """Tasks of the model that a sample has the truth for. True normals need depth and a camera."""
-        has_truth = {
-            'segmentation': sample.labels is not None and self.mapping is not None,
-            'depth': sample.depth is not None,
-            'normals': sample.depth is not None and sample.intrinsics is not None,
-        }
-        return [task for task in TASKS if task in self.tasks and has_truth[task]]
+        return [
+            task.name
+            for task in in_order(self.tasks)
+            if task.target.is_in(sample) and (self.mapping is not None or not task.has_classes)
+        ]
 
     def score(self, task: str, prediction: Prediction, sample: Sample) -> Metrics:
         """Metrics of one image for one of the tasks `in_common`.
@@ -83,26 +81,10 @@ class Comparison:
         Raises:
             ValueError: if the maps of prediction and truth differ in size, or are not what they should be.
         """
-        return _SCORES[task](self, prediction, sample)
-
-    def _segmentation(self, prediction: Prediction, sample: Sample) -> SegmentationMetrics:
-        metrics = SegmentationMetrics(self.num_classes)
-        metrics.update(self.mapping.table[prediction.labels], sample.labels)
+        record = TASKS[task]
+        predicted = getattr(prediction, record.outputs[0].name)
+        if record.has_classes:
+            predicted = self.mapping.table[predicted]
+        metrics = METRICS[record.accumulator](self.num_classes)
+        metrics.update(predicted, record.target.read(sample, 1.0, self.normals_window))
         return metrics
-
-    def _depth(self, prediction: Prediction, sample: Sample) -> DepthMetrics:
-        metrics = DepthMetrics()
-        metrics.update(prediction.depth, sample.depth)
-        return metrics
-
-    def _normals(self, prediction: Prediction, sample: Sample) -> NormalMetrics:
-        metrics = NormalMetrics()
-        metrics.update(prediction.normals, normals_from_depth(sample.depth, sample.intrinsics, self.normals_window))
-        return metrics
-
-
-_SCORES: dict[str, Callable[[Comparison, Prediction, Sample], Metrics]] = {
-    'segmentation': Comparison._segmentation,
-    'depth': Comparison._depth,
-    'normals': Comparison._normals,
-}

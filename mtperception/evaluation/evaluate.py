@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from mtperception.card import TASKS
 from mtperception.data import Dataset, DatasetError
 from mtperception.evaluation.comparison import Comparison, map_labels
 from mtperception.evaluation.depth_profile import DepthProfile
@@ -14,6 +13,7 @@ from mtperception.evaluation.protocol import Setting, protocol_of, setting_of
 from mtperception.evaluation.scores import ImageScore, Scores
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import BackendPredictor
+from mtperception.tasks import in_order
 
 NORMALS_WINDOW = 9
 """Pixels: default of the windows that true normals are fitted over."""
@@ -178,7 +178,7 @@ def conclude(setting: Setting, scores: Scores, selection: Mapping[str, Any]) -> 
     return Evaluation(
         model=setting.model,
         frames=len(scores.images),
-        metrics={task: scores.totals[task].compute() for task in TASKS if task in scores.totals},
+        metrics={task.name: scores.totals[task.name].compute() for task in in_order(scores.totals)},
         label_space=space,
         confusion=segmentation.confusion if segmentation else None,
         iou=dict(zip(space.names, segmentation.iou.tolist(), strict=True)) if segmentation else {},

@@ -6,6 +6,7 @@ last bit. Pixels without truth never count, an image without truth changes nothi
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -255,6 +256,14 @@ class NormalMetrics(RunningSum):
             return math.nan
         position = np.searchsorted(np.cumsum(self._sums['histogram']), (count + 1) / 2)
         return (int(position) + 0.5) / BINS_PER_DEGREE
+
+
+METRICS: dict[str, Callable[[int], RunningSum]] = {
+    'classes': SegmentationMetrics,
+    'metres': lambda num_classes: DepthMetrics(),
+    'directions': lambda num_classes: NormalMetrics(),
+}
+"""Running sums by `tasks.Task.accumulator`, made for the number of classes of the data set."""
 
 
 def _angles(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mtperception.card import TASKS
 from mtperception.evaluation.comparison import Comparison
 from mtperception.evaluation.scores import Scores
 from mtperception.hardware import describe_hardware
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import BackendPredictor
+from mtperception.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def protocol_of(setting: Setting, scores: Scores) -> dict[str, Any]:
             facts['depth'] = (
                 f'metres along the optical axis, as the data set gives it, on {known / pixels:.1%} of pixels'
             )
-        facts |= setting.facts[task]
+        facts |= setting.facts.get(task, {})
         if task == 'depth':
             facts['focal_scale'] = _focal_scale(setting, scores)
     return {**facts, 'backend': setting.backend}

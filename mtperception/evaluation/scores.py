@@ -8,7 +8,8 @@ import numpy as np
 
 from mtperception.evaluation.comparison import Metrics
 from mtperception.evaluation.depth_profile import DepthProfile
-from mtperception.evaluation.metrics import DepthMetrics, NormalMetrics, SegmentationMetrics
+from mtperception.evaluation.metrics import METRICS
+from mtperception.tasks import TASKS
 from mtperception.types import Prediction, Sample
 
 
@@ -109,8 +110,4 @@ class Scores:
             self.totals.setdefault(task, self._nothing(task)).merge(metrics)
 
     def _nothing(self, task: str) -> Metrics:
-        return {
-            'segmentation': lambda: SegmentationMetrics(self._num_classes),
-            'depth': DepthMetrics,
-            'normals': NormalMetrics,
-        }[task]()
+        return METRICS[TASKS[task].accumulator](self._num_classes)

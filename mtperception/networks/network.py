@@ -8,6 +8,7 @@ from torch import nn
 
 from mtperception.errors import MTPerceptionError
 from mtperception.networks.pretrained import PretrainedError, read_pretrained
+from mtperception.tasks import TASKS
 
 ENCODER, DECODER = 'encoder', 'decoder'
 
@@ -32,7 +33,7 @@ class Network(nn.Module):
         NetworkError: for tasks that this network cannot be built for.
     """
 
-    TASKS: ClassVar[tuple[str, ...]] = ('segmentation', 'depth', 'normals')
+    TASKS: ClassVar[tuple[str, ...]] = tuple(TASKS)
     """Tasks that it can be built for."""
     TOGETHER: ClassVar[tuple[str, ...]] = ()
     """Of these, those that it can only have together."""
@@ -67,7 +68,8 @@ class Network(nn.Module):
 
     def out_channels(self, output: str) -> int:
         """Channels of an output."""
-        return {'segmentation': self.num_classes, 'depth': 1, 'normals': 3}[self.outputs[output]]
+        task = TASKS[self.outputs[output]]
+        return self.num_classes if task.has_classes else task.raw_channels
 
     def group_of(self, name: str) -> str:
         """The group that a parameter or buffer belongs to, by its name.

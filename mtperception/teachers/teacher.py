@@ -22,7 +22,7 @@ class Teacher(Protocol):
     sha256: str
     """Of the file that decides what it is: two experts with the same give the same annotations."""
     tasks: tuple[str, ...]
-    """What it knows, among `card.TASKS`."""
+    """What it knows, among `tasks.TASKS`."""
     label_space: LabelSpace
     """Of its labels; none without segmentation."""
     gives_confidence: bool

@@ -1,7 +1,7 @@
 """The configuration of a training run: a YAML file, checked against these dataclasses, and `key.subkey=value`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,10 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mtperception import resources
-from mtperception.card import TASKS
 from mtperception.data.transforms import ViewConfig
 from mtperception.errors import MTPerceptionError
-from mtperception.evaluation.metrics import DepthMetrics, NormalMetrics, SegmentationMetrics
 from mtperception.labels import NO_CLASSES, LabelSpace, load_label_space
+from mtperception.tasks import TASKS, in_order, metrics_of
 
 PARTS = ('all', 'kept', 'held_back')
 PRECISIONS = ('fp32', 'bf16', 'fp16')
@@ -108,8 +107,8 @@ class TrainConfig:
     validation: list[DataConfig] = field(default_factory=list)
     view: ViewConfig = field(default_factory=ViewConfig)
     losses: dict[str, ChoiceConfig] = field(default_factory=dict)
-    """By output of the network: its tasks and its auxiliary outputs, which learn only if they have one. Those of tasks
-    that the run does not have are not used."""
+    """By output of the network: its tasks, which have usual ones (`tasks.Task.loss`), and its auxiliary outputs, which
+    learn only if they have one. Those of tasks that the run does not have are not used."""
     loss_stride: int = 2
     """Losses are taken at every n-th pixel, along rows and columns."""
     weighting: ChoiceConfig = field(default_factory=lambda: ChoiceConfig('fixed'))
@@ -164,7 +163,7 @@ def load_config(source: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
         merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), _layers(path))
         for change in changes:
             _apply(change, merged)
-        config = OmegaConf.to_object(merged)
+        config = _with_default_losses(OmegaConf.to_object(merged))
     except (OmegaConfBaseException, yaml.YAMLError, OSError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
@@ -224,6 +223,12 @@ def _layers(path: Path, extended_by: tuple[Path, ...] = ()) -> DictConfig:
     return OmegaConf.merge(below, content)
 
 
+def _with_default_losses(config: TrainConfig) -> TrainConfig:
+    """The configuration with the usual loss of each task that it names none for."""
+    usual = {task.name: ChoiceConfig(task.loss) for task in in_order(config.tasks)}
+    return replace(config, losses=usual | config.losses)
+
+
 def config_from_dict(content: dict[str, Any]) -> TrainConfig:
     """The configuration that `config_to_dict` made `content` of, in this or an earlier version."""
     return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), _written_out(content)))
@@ -248,11 +253,10 @@ def check_config(config: TrainConfig, where: str) -> None:
     for key in ('epochs', 'batch_size', 'loss_stride', 'validate_every'):
         if getattr(config, key) < 1:
             raise ConfigError(f'{where}: {key}: found {getattr(config, key)}, expected 1 or more')
-    measured = _measured(config.tasks)
+    measured = metrics_of(config.tasks)
     low, high = [*config.view.scale, 0, 0][:2]
     for wrong, message in (
         (not config.tasks or len(set(config.tasks)) != len(config.tasks), 'tasks: expected one or more, each once'),
-        (not set(config.losses) >= set(config.tasks), 'losses: expected one for each task'),
         ('segmentation' in config.tasks and not config.label_space, 'label_space: segmentation needs one'),
         (not config.data, 'data: expected at least one data set'),
         (len(config.view.scale) != 2 or not 0 < low <= high, 'view.scale: expected two factors, the smaller first'),
@@ -268,12 +272,6 @@ def check_config(config: TrainConfig, where: str) -> None:
     ):
         if wrong:
             raise ConfigError(f'{where}: {message}')
-
-
-def _measured(tasks: Sequence[str]) -> list[str]:
-    """The metrics that tasks are measured by."""
-    metrics = {'segmentation': SegmentationMetrics(1), 'depth': DepthMetrics(), 'normals': NormalMetrics()}
-    return [name for task in tasks for name in metrics[task].compute()]
 
 
 def _in_a_line(error: Exception) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
-from mtperception.card import TASKS
 from mtperception.data.transforms import Targets
 from mtperception.networks.network import Network
+from mtperception.tasks import TASKS
 from mtperception.training.config import ConfigError, TrainConfig
 from mtperception.training.losses import LOSSES, Loss
 from mtperception.training.registry import create

@@ -15,19 +15,18 @@ from mtperception.evaluation.comparison import map_labels
 from mtperception.evaluation.evaluate import evaluate
 from mtperception.labels import load_label_space
 from mtperception.predictor import BackendPredictor
+from mtperception.tasks import TASKS, larger_is_better
 from mtperception.training.config import ConfigError, DataConfig, TrainConfig
 from mtperception.training.examples import select
 from mtperception.types import Sample
 from mtperception.visualization import colorize_depth, overlay, side_by_side
 
-LARGER_IS_BETTER = {'miou', 'pixel_accuracy', 'mean_accuracy', 'delta1', 'delta2', 'delta3'}
-LARGER_IS_BETTER |= {'within_11_25', 'within_22_5', 'within_30'}
 PICTURES = 4
 
 
 def is_better(metric: str, value: float, than: float) -> bool:
     """Whether a value of a metric is better than another: scores grow, errors shrink."""
-    return value > than if metric in LARGER_IS_BETTER else value < than
+    return value > than if larger_is_better(metric) else value < than
 
 
 def draft_card(config: TrainConfig, name: str) -> ModelCard:
@@ -65,7 +64,7 @@ class Truth:
             raise ConfigError(f'{name}: no sample in part {data.part!r} of split {data.split!r}')
         self.ids = self._dataset.ids
         tasks = {task for task in config.tasks if data.tasks is None or task in data.tasks}
-        self._with_depth = bool(tasks & {'depth', 'normals'})
+        self._with_depth = any('depth' in TASKS[task].target.needs for task in tasks)
         self.label_space = self._dataset.label_space if 'segmentation' in tasks else ''
         self._table: np.ndarray | None = None
         if self.label_space:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
+from mtperception.tasks import TASKS
+
 Losses = Mapping[str, torch.Tensor]
 
 
@@ -61,7 +63,7 @@ class UncertaintyWeighting(Weighting):
         """Sum weighted by the learnt precisions."""
         total = 0
         for output, loss in losses.items():
-            share = 1.0 if self._tasks[output] == 'segmentation' else 0.5
+            share = 1.0 if TASKS[self._tasks[output]].has_classes else 0.5
             log_variance = self.log_variance[output]
             total = total + share * torch.exp(-log_variance) * loss + 0.5 * log_variance
         return total

@@ -6,9 +6,9 @@ import pytest
 import yaml
 from tiny_runs import tiny_config
 
-from mtperception.card import TASKS
 from mtperception.networks import NETWORKS
 from mtperception.resources import ResourceNotFoundError
+from mtperception.tasks import TASKS
 from mtperception.training.config import ChoiceConfig, ConfigError, config_from_dict, config_to_dict, load_config
 from mtperception.training.losses import LOSSES
 from mtperception.training.optimization import OPTIMIZERS, SCHEDULES
@@ -137,6 +137,12 @@ def test_a_configuration_of_an_earlier_version():
     assert config_from_dict(content) == tiny_config('/data', start={'all': ['a']})
 
 
+def test_a_task_without_a_loss_has_its_usual_one(file):
+    config = load_config(file, ['tasks=[depth, normals]'])
+    assert config.losses['normals'] == ChoiceConfig('dot_product')
+    assert config.losses['depth'] == load_config(file).losses['depth']
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
@@ -154,7 +160,6 @@ def test_a_configuration_of_an_earlier_version():
         ('tasks=[depth, colour]', 'tasks: colour: expected any of segmentation, depth, normals'),
         ('tasks=[]', 'tasks: expected one or more'),
         ('tasks=[depth, depth]', 'tasks: expected one or more, each once'),
-        ('tasks=[depth, normals]', 'losses: expected one for each task'),
         ('precision=fp8', 'precision: fp8: expected any of fp32, bf16, fp16'),
         ('batch_norm=off', 'batch_norm: '),
         ('data.0.part=half', 'data.part: half: expected any of all, kept, held_back'),

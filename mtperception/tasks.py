@@ -1,0 +1,180 @@
+"""The tasks: one record for each, which holds all that the package has to know of it.
+
+Card, graph, self-test, training views, losses, evaluation and comparison read this table. Losses, metrics and the last
+step of the graph are named here and live in registries where they belong: `training.losses.LOSSES`,
+`evaluation.metrics.METRICS`, `pipeline.FINISHES`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtperception.geometry import normals_from_depth
+from mtperception.labels import IGNORE_INDEX
+from mtperception.types import Sample
+
+LARGER, SMALLER = 'larger', 'smaller'
+"""Which values of a metric are the better ones."""
+
+CLASSES, SHARES, METRES, DIRECTIONS = 'classes', 'shares', 'metres', 'directions'
+"""What a map holds, which decides how it is resized and compared: class indices; shares of 255; distances; unit
+vectors."""
+
+
+@dataclass(frozen=True)
+class GraphOutput:
+    """One output of an exported graph."""
+
+    name: str
+    """Of the tensor, of the map that a backend gives, and of the field of `types.Prediction`."""
+    dtype: str
+    channels: int
+    """1: the map is N,H,W; else N,H,W,channels."""
+    kind: str
+    """CLASSES, SHARES, METRES or DIRECTIONS."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a network is to say, out of a sample."""
+
+    needs: tuple[str, ...]
+    """The fields of a `types.Sample` that it is made of."""
+    read: Callable[[Sample, float, int], np.ndarray]
+    """Makes the map, H,W or H,W,C, of the sample, for a view whose depth is that of the sample divided by the second
+    argument. The third is the width in pixels of the windows that planes are fitted over."""
+    invalid: int
+    """What pixels without truth hold, in every channel."""
+    dtype: str
+    channels: int
+    mirror: tuple[float, ...] = (1.0,)
+    """Factor of each channel in a mirrored view."""
+
+    def is_in(self, sample: Sample) -> bool:
+        """Whether a sample has what it is made of."""
+        return all(getattr(sample, name) is not None for name in self.needs)
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that there is to know of a task."""
+
+    name: str
+    """The key of the network's raw output, of the target and of the loss."""
+    outputs: tuple[GraphOutput, ...]
+    """What the graph gives for it, in order. The first is what metrics compare with the target."""
+    finish: str
+    """A key of `pipeline.FINISHES`: how the raw output becomes the graph's outputs."""
+    target: Target
+    accumulator: str
+    """A key of `evaluation.metrics.METRICS`: the running sum that computes its metrics."""
+    metrics: Mapping[str, str]
+    """By name LARGER or SMALLER, whichever is better; the first is the one to choose models by."""
+    loss: str
+    """A key of `training.losses.LOSSES`: the one to take where none is named."""
+    raw_channels: int | None
+    """Channels of the network's raw output; None: one for each class of the label space."""
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether it chooses among the classes of a label space, rather than measuring something."""
+        return self.raw_channels is None
+
+    @property
+    def main_metric(self) -> str:
+        """The metric to choose models by."""
+        return next(iter(self.metrics))
+
+
+def _labels(sample: Sample, zoom: float, window: int) -> np.ndarray:
+    return sample.labels
+
+
+def _depth(sample: Sample, zoom: float, window: int) -> np.ndarray:
+    return sample.depth if zoom == 1 else sample.depth / np.float32(zoom)
+
+
+def _normals(sample: Sample, zoom: float, window: int) -> np.ndarray:
+    """A surface z(x, y) becomes z / zoom: its gradient is divided, so its normal's z is multiplied."""
+    normals = normals_from_depth(sample.depth, sample.intrinsics, window)
+    if zoom == 1:
+        return normals
+    tilted = normals * np.array([1, 1, zoom], np.float32)
+    length = np.linalg.norm(tilted, axis=2, keepdims=True)
+    return np.divide(tilted, length, out=np.zeros_like(tilted), where=length > 0)
+
+
+SEGMENTATION = Task(
+    name='segmentation',
+    outputs=(GraphOutput('labels', 'uint8', 1, CLASSES), GraphOutput('confidence', 'uint8', 1, SHARES)),
+    finish='classes',
+    target=Target(('labels',), _labels, IGNORE_INDEX, 'uint8', 1),
+    accumulator='classes',
+    metrics=dict.fromkeys(('miou', 'pixel_accuracy', 'mean_accuracy'), LARGER),
+    loss='cross_entropy',
+    raw_channels=None,
+)
+
+DEPTH = Task(
+    name='depth',
+    outputs=(GraphOutput('depth', 'float32', 1, METRES),),
+    finish='metres',
+    target=Target(('depth',), _depth, 0, 'float32', 1),
+    accumulator='metres',
+    metrics=dict.fromkeys(('rmse', 'rmse_per_image', 'rmse_log', 'abs_rel', 'sq_rel'), SMALLER)
+    | dict.fromkeys(('delta1', 'delta2', 'delta3'), LARGER)
+    | {'silog': SMALLER},
+    loss='berhu',
+    raw_channels=1,
+)
+
+NORMALS = Task(
+    name='normals',
+    outputs=(GraphOutput('normals', 'float32', 3, DIRECTIONS),),
+    finish='directions',
+    target=Target(('depth', 'intrinsics'), _normals, 0, 'float32', 3, mirror=(-1.0, 1.0, 1.0)),
+    accumulator='directions',
+    metrics=dict.fromkeys(('angle_mean', 'angle_median'), SMALLER)
+    | dict.fromkeys(('within_11_25', 'within_22_5', 'within_30'), LARGER),
+    loss='dot_product',
+    raw_channels=3,
+)
+
+TASKS: dict[str, Task] = {task.name: task for task in (SEGMENTATION, DEPTH, NORMALS)}
+"""By name, in the order in which graphs have their outputs."""
+
+
+def in_order(tasks: Iterable[str]) -> list[Task]:
+    """The records of some tasks, in the table's order, whatever the order they are named in."""
+    named = set(tasks)
+    return [task for name, task in TASKS.items() if name in named]
+
+
+def graph_outputs(tasks: Iterable[str]) -> list[GraphOutput]:
+    """The outputs, in order, of the graph of a network that has these tasks."""
+    return [output for task in in_order(tasks) for output in task.outputs]
+
+
+def graph_output(name: str) -> GraphOutput:
+    """What is known of an output of a graph.
+
+    Raises:
+        KeyError: if no task has it.
+    """
+    return {output.name: output for output in graph_outputs(TASKS)}[name]
+
+
+def metrics_of(tasks: Sequence[str]) -> list[str]:
+    """The metrics that tasks are measured by, task after task."""
+    return [metric for task in tasks for metric in TASKS[task].metrics]
+
+
+def larger_is_better(metric: str) -> bool:
+    """Whether a metric is a score, such as an accuracy; an error, such as a distance, is the better the smaller.
+
+    Raises:
+        KeyError: if no task is measured by it.
+    """
+    directions = {name: better for task in TASKS.values() for name, better in task.metrics.items()}
+    return directions[metric] == LARGER
