@@ -69,14 +69,13 @@ EXTRAS = {
     'openvino': ['openvino>=2024.4'],
     'ros': ros_wheels('jazzy'),
     'ros-kilted': ros_wheels('kilted'),
-    'bags': ['rosbags>=0.11'],
+    'bags': ['rosbags>=0.11', 'mcap>=1.2', 'scipy>=1.11'],
     'lint': ['ruff~=0.17.5'],  # each minor release changes rules and format
     'dev': [
         'pytest>=8',
         'pytest-xdist>=3.6',
         'hypothesis>=6.100',
         'torchmetrics>=1.4',
-        'mcap>=1.2',
         'mcap-ros2-support>=0.5',
         'colcon-common-extensions>=0.3',
         'setuptools>=77,<80',  # newer ones lack the `develop` options of colcon's --symlink-install

@@ -78,6 +78,26 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """One image of a source or a recording, with what is known about it. What is not known is None."""
+
+    image: np.ndarray
+    """uint8 H,W,3, RGB."""
+    stamp_ns: int
+    """When it was taken, nanoseconds in the source's own time: only differences have a meaning."""
+    intrinsics: Intrinsics | None
+    """The camera, of exactly the image's size."""
+    name: str
+    """Unique in its source and usable in a file name."""
+    depth: np.ndarray | None = None
+    """float32 H,W: measured metres along the optical axis, registered to the image; 0 = invalid."""
+    labels: np.ndarray | None = None
+    """uint8 H,W: class indices of the recorded labels, 255 = unlabelled."""
+    T_world_camera: np.ndarray | None = None
+    """float64 4,4: pose of the optical frame."""
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What a model says about one image. A network without a task leaves its fields None."""
 

@@ -15,7 +15,7 @@ from mtperception.card import ModelDirectory
 from mtperception.cli.progress import progress
 from mtperception.cli.session import NODE, PATIENCE_S, Session, log_folder, ros_session
 from mtperception.errors import SourceError
-from mtperception.recording.bag_file import CAMERA_INFO
+from mtperception.messages.message import CAMERA_INFO
 from mtperception.recording.recording import Recording
 from mtperception.recording.survey import raw_header
 from mtperception.replay.live import Answers, LiveRun, compared_outputs
@@ -94,7 +94,7 @@ def first_image(recording: Recording) -> np.ndarray:
     frame = next(recording.frames(), None)
     if frame is None:
         raise SourceError(f'{recording.path}: no image can be used: {"; ".join(recording.notes)}')
-    return frame.sample.image
+    return frame.image
 
 
 def _parameters(plan: LivePlan, transport: str) -> dict[str, str]:
@@ -132,7 +132,7 @@ def _play(session: Session, player: 'BagPlayer', recording: Recording, rate: flo
     start, first_ns, info = time.monotonic(), None, None
     with progress('playing', recording.count) as move:
         for connection, _, data in recording.messages(topics):
-            if connection.msgtype == CAMERA_INFO:
+            if connection.kind == CAMERA_INFO:
                 info = data
                 continue
             stamp_ns, _ = raw_header(data)

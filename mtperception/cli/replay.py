@@ -98,7 +98,7 @@ def replay(
             closing(Predictor(model, backend, device, precision)) as predictor,
         ):
             result, live_figures = _scored(recording, predictor, truth_space, out_bag, run)
-            topics = vars(recording.topics)
+            topics = recording.topics.roles()
             content = as_json(result, topics) | ({'live': live_figures} if live else {})
             if json_file:
                 json_file.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')

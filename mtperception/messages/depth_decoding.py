@@ -18,10 +18,14 @@ _CONFIG_HEADER = struct.Struct('<iff')
 the two parameters of the quantisation of 32FC1."""
 _RVL_SIZE = struct.Struct('<II')
 """Width and height, which come before RVL data."""
+_SATURATED = 65535
+"""Millimetres that 16 bits hold at most: what sensors write where they measured too much, or nothing."""
 
 
 def image_to_depth(msg: Image) -> np.ndarray:
     """float32 H,W, metres, 0 = invalid, of a 16UC1 (or mono16) or 32FC1 image; rows may be padded.
+
+    Of 16 bits 65535 is invalid, too.
 
     Raises:
         RefusedImageError: of kind `encoding`, `size`, `step` or `data`.
@@ -97,7 +101,9 @@ def is_depth_encoding(text: str) -> bool:
 
 
 def _metres(millimeters: np.ndarray) -> np.ndarray:
-    return millimeters.astype(np.float32) / np.float32(1000)
+    depth = millimeters.astype(np.float32) / np.float32(1000)
+    depth[millimeters == _SATURATED] = 0
+    return depth
 
 
 def _valid(depth: np.ndarray) -> np.ndarray:

@@ -29,3 +29,14 @@ def pair_by_stamp(first: Sequence[int], second: Sequence[int], tolerance: int) -
             pairs[i] = j
             taken.add(j)
     return pairs
+
+
+def nearest_gap(first: Sequence[int], second: Sequence[int]) -> int | None:
+    """The least difference between a stamp of one topic and one of another; None if one has none."""
+    if not len(first) or not len(second):
+        return None
+    ordered = np.sort(np.asarray(second, np.int64))
+    stamps = np.asarray(first, np.int64)
+    after = np.minimum(np.searchsorted(ordered, stamps), len(ordered) - 1)
+    before = np.maximum(after - 1, 0)
+    return int(np.minimum(np.abs(ordered[after] - stamps), np.abs(ordered[before] - stamps)).min())

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,35 +17,26 @@ from mtperception.messages import (
     image_to_labels,
     intrinsics_from,
 )
+from mtperception.messages.message import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
 from mtperception.recording.assembly import Assembly, Joined
-from mtperception.recording.bag_file import (
-    CAMERA_INFO,
-    DECODERS,
-    BrokenBagError,
-    NoBagError,
-    connections_of,
-    deserialized,
-    open_bag,
-    reading_errors,
-)
-from mtperception.recording.mending import mended_bag
-from mtperception.recording.pairing import pair_by_stamp
+from mtperception.recording.bag_reader import BagReader
+from mtperception.recording.camera_motion import camera_motion
+from mtperception.recording.image_topics import DECODERS
+from mtperception.recording.pairing import nearest_gap, pair_by_stamp
 from mtperception.recording.registration import choose_registration, resize_nearest
-from mtperception.recording.survey import camera_motion, survey, wanted_connections
-from mtperception.recording.topics import TopicRequest, choose_topics
-from mtperception.types import Intrinsics, Sample
-
-if TYPE_CHECKING:
-    from rosbags.highlevel import AnyReader
-    from rosbags.interfaces import Connection
+from mtperception.recording.storage import Connection, StoredMessage
+from mtperception.recording.survey import survey, used_connections
+from mtperception.recording.topics import TopicRequest, choose_topics, connections_of
+from mtperception.types import Frame, Intrinsics
 
 TOLERANCE = 0.02
 """Seconds: default of how far the stamps of a pair may be apart."""
-_RAW, _COMPRESSED = DECODERS
-_DEPTH = {_RAW: image_to_depth, _COMPRESSED: compressed_to_depth}
-_LABELS = {_RAW: image_to_labels, _COMPRESSED: compressed_to_labels}
+_DEPTH = {IMAGE: image_to_depth, COMPRESSED_IMAGE: compressed_to_depth}
+_LABELS = {IMAGE: image_to_labels, COMPRESSED_IMAGE: compressed_to_labels}
 """By the type of the topic."""
-MessageListener = Callable[['AnyReader', 'Connection', int, bytes], None]
+_NAMED = 8
+"""Topics that a note names at most."""
+MessageListener = Callable[[BagReader, Connection, int, bytes], None]
 """Is given the open bag, where a message is from, when it was received in nanoseconds, and its bytes."""
 
 
@@ -61,35 +51,33 @@ class _Raw:
     """The newest CameraInfo of the image at that time."""
 
 
-@dataclass(frozen=True)
-class RecordedFrame:
-    """One image of a bag."""
+@dataclass(frozen=True, kw_only=True)
+class RecordedFrame(Frame):
+    """One image of a bag: its stamp is that in the header, else when it was received.
+
+    Depth is registered to the image and of its size; so are labels, in the classes that the bag's ids stand for.
+    """
 
     index: int
     """Position among the images of its topic."""
-    stamp_ns: int
-    """In the header of the image, else when that was received."""
     received_ns: int
     header: Any
     """Of the image, as it is: a std_msgs/Header of rosbags."""
-    sample: Sample
-    """Depth is registered to the image and of its size; so are labels, in the classes that the bag's ids stand for."""
-    T_world_camera: np.ndarray | None
-    """float64 4,4: pose of the optical frame; None where it is not known."""
 
 
 class Recording:
-    """The frames of a bag. A context manager: it may keep a mended copy of the bag.
+    """The frames of a bag. A context manager: the bag is open as long as it lasts.
 
     Args:
-        path: a folder with metadata.yaml, or an .mcap or .db3 file. What can be read of a broken one is used.
+        path: a folder, or an .mcap or .db3 file. What can be read of a broken one is used.
         request: names of topics; what is not named is found.
         tolerance: seconds that the stamps of an image and of what belongs to it may be apart.
         label_offset: id of the first class in the label topic.
         depth_registered: whether depth is registered to the image whatever its frame_id says.
+        with_depth: whether to look for depth that is not asked for.
 
     Raises:
-        SourceError: if it is no bag, or nothing can be read from it, or there is no topic to score.
+        SourceError: if it is no bag, or nothing can be read from it, or there is no topic with images.
     """
 
     def __init__(
@@ -100,6 +88,7 @@ class Recording:
         tolerance: float = TOLERANCE,
         label_offset: int = 1,
         depth_registered: bool = False,
+        with_depth: bool = True,
     ) -> None:
         request = request or TopicRequest()
         self.path = path
@@ -107,24 +96,26 @@ class Recording:
         self._label_offset = label_offset
         self._refused: dict[str, tuple[int, str]] = {}
         self._notes: dict[str, None] = {}
-        self._folder: TemporaryDirectory | None = None
-        self._paths = self._readable_paths()
+        self._reader = BagReader(path)
         try:
-            with open_bag(*self._paths) as reader:
-                self.topics = choose_topics(reader, request)
-                self._survey = survey(reader, self.topics, self._messages(reader))
-                self._note_missing(reader)
+            self.topics = choose_topics(self._reader, request, with_depth=with_depth)
+            self._survey = survey(self._reader, self.topics, self._messages())
+            self._note_missing()
         except SourceError as error:
             self.close()
-            raise SourceError(f'{self.path}: {error}') from error
-        self._notes |= {f'{topic}: {reason}': None for topic, reason in self._survey.refused.items()}
-        self._motion, self.motion = camera_motion(self._survey, self.topics.image, pose_asked_for=bool(request.pose))
+            notes = ''.join(f'; {note}' for note in self._reader.notes)
+            raise SourceError(f'{self.path}: {error}{notes}') from error
+        except BaseException:
+            self.close()
+            raise
+        self._motion = camera_motion(self._survey, self.topics.image, pose_asked_for=bool(request.pose))
         self._registration = choose_registration(self._survey, self.topics, as_it_is=depth_registered)
         self._pairs = {
             topic: pair_by_stamp(self._stamps, self._survey.stamps[topic], round(tolerance * 1e9))
             for topic in (self.topics.depth, self.topics.labels)
             if topic
         }
+        self._note_choices()
 
     @property
     def _stamps(self) -> list[int]:
@@ -138,8 +129,18 @@ class Recording:
     @property
     def used_topics(self) -> list[str]:
         """Names of the chosen topics and of those with transforms."""
-        with open_bag(*self._paths) as reader:
-            return sorted({connection.topic for connection in wanted_connections(reader, self.topics)})
+        return sorted({connection.topic for connection in used_connections(self._reader, self.topics)})
+
+    @property
+    def stamps_ns(self) -> tuple[int, ...]:
+        """Of all images, in the order of the recording."""
+        return tuple(self._stamps)
+
+    @property
+    def seconds(self) -> float:
+        """From the reception of the first image to that of the last."""
+        received = self._survey.received_ns
+        return (received[1] - received[0]) / 1e9
 
     @property
     def image_kind(self) -> str:
@@ -150,7 +151,7 @@ class Recording:
     def notes(self) -> tuple[str, ...]:
         """What a user should know: what is missing, what was refused. It grows while frames are read."""
         refused = (f'{role}: {count} refused, the first: {why}' for role, (count, why) in self._refused.items())
-        return (*self._notes, *refused)
+        return (*self._reader.notes, *self._notes, *refused)
 
     def facts(self) -> dict[str, Any]:
         """Where the frames and their truth come from, for a protocol."""
@@ -161,12 +162,11 @@ class Recording:
             facts[f'pairs_{topic}'] = f'{len(pairs)} of {self.count} images, of {len(self._survey.stamps[topic])} there'
         if self.topics.depth:
             facts['registration'] = self._registration.description
-        return {**facts, 'camera_motion': self.motion}
+        return {**facts, 'camera_motion': self._motion.description}
 
-    def messages(self, topics: Collection[str]) -> Iterator[tuple['Connection', int, bytes]]:
+    def messages(self, topics: Collection[str]) -> Iterator[StoredMessage]:
         """Messages of some of the chosen topics as they are, with the nanosecond of their reception."""
-        with open_bag(*self._paths) as reader:
-            yield from self._messages(reader, topics)
+        return self._messages(topics)
 
     def frames(self, on_message: MessageListener | None = None) -> Iterator[RecordedFrame]:
         """All images in the order of the recording, whatever their stamps say; what is refused is counted in `notes`.
@@ -180,24 +180,22 @@ class Recording:
         info = self._survey.infos.get(self.topics.camera_info)
         assembly: Assembly[_Raw] = Assembly(self.topics.image, self._pairs)
         used = {self.topics.image, self.topics.camera_info, *self._pairs}
-        with open_bag(*self._paths) as reader:
-            for connection, received_ns, data in self._messages(reader, () if on_message else used):
-                if on_message:
-                    on_message(reader, connection, received_ns, data)
-                if connection.topic not in used:
-                    continue
-                if connection.msgtype == CAMERA_INFO:
-                    info = self._newest_info(reader, data) or info
-                    continue
-                for joined in assembly.add(connection.topic, _Raw(connection.msgtype, data, received_ns, info)):
-                    yield from self._frame(reader, joined)
-            for joined in assembly.rest():
-                yield from self._frame(reader, joined)
+        for connection, received_ns, data in self._messages(() if on_message else used):
+            if on_message:
+                on_message(self._reader, connection, received_ns, data)
+            if connection.topic not in used:
+                continue
+            if connection.kind == CAMERA_INFO:
+                info = self._newest_info(data) or info
+                continue
+            for joined in assembly.add(connection.topic, _Raw(connection.kind, data, received_ns, info)):
+                yield from self._frame(joined)
+        for joined in assembly.rest():
+            yield from self._frame(joined)
 
     def close(self) -> None:
-        """Remove the mended copy, if there is one."""
-        if self._folder is not None:
-            self._folder.cleanup()
+        """Close the bag."""
+        self._reader.close()
 
     def __enter__(self) -> 'Recording':
         """The recording itself."""
@@ -206,49 +204,53 @@ class Recording:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove what was made."""
+        """Close the bag."""
         self.close()
 
-    def _readable_paths(self) -> tuple[Path, ...]:
-        """What to open: the bag itself, or copies of what is whole in it."""
-        try:
-            with open_bag(self.path):
-                return (self.path,)
-        except BrokenBagError as error:
-            self._folder = TemporaryDirectory()
-            try:
-                paths = mended_bag(self.path, Path(self._folder.name))
-            except NoBagError:
-                self.close()
-                raise
-            except SourceError as hopeless:
-                self.close()
-                raise SourceError(f'{error}. Nothing can be taken from it: {hopeless}') from hopeless
-            self._notes[f'{error}. Here, what is whole in it is used'] = None
-            return paths
+    def _messages(self, topics: Collection[str] = ()) -> Iterator[StoredMessage]:
+        """The messages of some of the topics, without any: of all."""
+        used = used_connections(self._reader, self.topics)
+        return self._reader.messages([x for x in used if not topics or x.topic in topics])
 
-    def _messages(self, reader: 'AnyReader', topics: Collection[str] = ()) -> Iterator[tuple['Connection', int, bytes]]:
-        """The messages of some of the topics, without any: of all; it ends where the bag cannot be read on."""
-        wanted = [x for x in wanted_connections(reader, self.topics) if not topics or x.topic in topics]
-        try:
-            yield from reader.messages(wanted)
-        except reading_errors() as error:
-            self._notes[f'cannot be read to its end: {error}. What comes before is used'] = None
-
-    def _note_missing(self, reader: 'AnyReader') -> None:
+    def _note_missing(self) -> None:
         """Say how much of the topics is there, where the bag itself says that there should be more."""
         for topic, stamps in self._survey.stamps.items():
-            stated = sum(x.msgcount for x in connections_of(reader, [topic], DECODERS))
+            stated = sum(x.count for x in connections_of(self._reader, [topic], DECODERS))
             if len(stamps) < stated:
                 self._notes[f'{topic}: {len(stamps)} of {stated} messages could be read'] = None
         if not self._stamps:
             raise SourceError(f'no image on {self.topics.image} could be read: expected at least one')
 
-    def _frame(self, reader: 'AnyReader', joined: 'Joined[_Raw]') -> Iterator[RecordedFrame]:
+    def _note_choices(self) -> None:
+        """Say what is not used, and what of it will be missing in the result."""
+        unreadable = sorted(self._reader.unreadable.items())
+        if unreadable:
+            named = '; '.join(f'{topic} ({why})' for topic, why in unreadable[:_NAMED])
+            more = f'; and {len(unreadable) - _NAMED} more' if len(unreadable) > _NAMED else ''
+            self._notes[f'passed over, as not needed and not readable: {named}{more}'] = None
+        self._notes |= dict.fromkeys((*self.topics.notes, *self._survey.notes))
+        self._notes |= {f'{topic}: {reason}': None for topic, reason in self._survey.refused.items()}
+        if self._motion.problem:
+            self._notes[self._motion.problem] = None
+        for topic, pairs in self._pairs.items():
+            if not pairs:
+                self._notes[self._why_no_pair(topic)] = None
+
+    def _why_no_pair(self, topic: str) -> str:
+        role = 'depth' if topic == self.topics.depth else 'labels'
+        gap = nearest_gap(self._stamps, self._survey.stamps[topic])
+        if gap is None:
+            return f'{role}: no message on {topic} could be read'
+        return (
+            f'{role}: none of {self.count} images has a partner on {topic} within {self.tolerance:g} s; the nearest '
+            f'are {gap / 1e9:.3g} s away: --tolerance'
+        )
+
+    def _frame(self, joined: 'Joined[_Raw]') -> Iterator[RecordedFrame]:
         """The frame, unless its image is refused."""
 
         def message(raw: _Raw) -> Any:
-            return deserialized(reader, raw.data, raw.kind)
+            return self._reader.deserialized(raw.data, raw.kind)
 
         decoded = self._decoded('images', lambda: _with_image(message(joined.image)))
         if decoded is None:
@@ -264,12 +266,21 @@ class Recording:
             'labels', lambda: resize_nearest(_LABELS[raw_labels.kind](message(raw_labels), self._label_offset), size)
         )
         stamp_ns = self._stamps[joined.index]
-        pose = self._motion(stamp_ns) if self._motion else None
-        sample = Sample(image, labels, depth, intrinsics)
-        yield RecordedFrame(joined.index, stamp_ns, joined.image.received_ns, header, sample, pose)
+        yield RecordedFrame(
+            image=image,
+            stamp_ns=stamp_ns,
+            intrinsics=intrinsics,
+            name=f'{joined.index:06d}',
+            depth=depth,
+            labels=labels,
+            T_world_camera=self._motion.at(stamp_ns),
+            index=joined.index,
+            received_ns=joined.image.received_ns,
+            header=header,
+        )
 
-    def _newest_info(self, reader: 'AnyReader', data: bytes) -> Any:
-        return self._decoded('camera info', lambda: deserialized(reader, data, CAMERA_INFO))
+    def _newest_info(self, data: bytes) -> Any:
+        return self._decoded('camera info', lambda: self._reader.deserialized(data, CAMERA_INFO))
 
     def _intrinsics(self, info: Any, size: tuple[int, int]) -> Intrinsics | None:
         return info and self._decoded('camera info', lambda: intrinsics_from(info, *size))

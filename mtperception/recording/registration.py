@@ -37,7 +37,8 @@ def choose_registration(found: Survey, topics: Topics, *, as_it_is: bool) -> Reg
     """How to register the depth topic of a bag.
 
     Depth in the image's frame is used as it is, resized if need be, unless the two camera_infos are of different views.
-    Depth in another frame is reprojected with both camera_infos and the static transform between the frames.
+    Depth in another frame is reprojected with both camera_infos and the transform between the frames, which must not
+    change.
 
     Args:
         found: frames, cameras and transforms of the bag.
@@ -58,7 +59,7 @@ def choose_registration(found: Survey, topics: Topics, *, as_it_is: bool) -> Reg
         for what, is_missing in (
             ('a camera_info beside the image', not topics.camera_info),
             ('a camera_info beside the depth', info is None),
-            (f'static transforms between {frame!r} and {depth_frame!r}', T_image_depth is None),
+            (f'transforms that do not move between {frame!r} and {depth_frame!r}', T_image_depth is None),
         )
         if is_missing
     ]

@@ -1,28 +1,23 @@
-"""Which topics of a bag are scored, and against which: those asked for, else those whose types and contents fit."""
+"""Which topics of a recording are used: those asked for, else those whose types, contents and names fit."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 
 from mtperception.errors import SourceError
-from mtperception.messages.depth_decoding import is_depth_encoding
+from mtperception.messages.message import CAMERA_INFO
 from mtperception.messages.outputs import OUTPUTS
-from mtperception.recording.bag_file import (
-    CAMERA_INFO,
-    DECODERS,
-    camera_info_topic,
-    choose_image_topic,
-    describe_topics,
-    first_message,
-    topics_of,
-)
-
-if TYPE_CHECKING:
-    from rosbags.highlevel import AnyReader
+from mtperception.recording.bag_reader import BagReader
+from mtperception.recording.image_topics import COLOR, DECODERS, DEPTH, GREY, UNUSABLE, ImageTopic, look_at
+from mtperception.recording.namespaces import distance, owner, shared
+from mtperception.recording.storage import Connection
 
 ODOMETRY = 'nav_msgs/msg/Odometry'
 POSE = 'geometry_msgs/msg/PoseStamped'
 _NODE_OUTPUTS = tuple(output.topic for output in OUTPUTS)
+_NODE_PICTURES = ('depth/color', 'semantic/color', 'overlay/image')
+"""Of the node's outputs, those for the eye, whose names no driver of a camera uses."""
+_NAMED = 8
+"""Topics that a message names at most."""
 
 
 @dataclass(frozen=True)
@@ -46,82 +41,190 @@ class Topics:
     depth_camera_info: str
     labels: str
     pose: str
+    notes: tuple[str, ...] = field(default=(), repr=False)
+    """What a user should know about the choice."""
+
+    def roles(self) -> dict[str, str]:
+        """The topics by role."""
+        return {role: name for role, name in vars(self).items() if role != 'notes'}
 
     def lines(self) -> Iterator[str]:
         """What each is, for people."""
-        for role, name in vars(self).items():
+        for role, name in self.roles().items():
             yield f'{role.replace("_", " ")}: {name or "none"}'
 
 
-def choose_topics(reader: 'AnyReader', request: TopicRequest) -> Topics:
-    """Find the topics of a bag.
+def choose_topics(reader: BagReader, request: TopicRequest, *, with_depth: bool = True) -> Topics:
+    """Find the topics of a recording.
 
     The image is the first, by name, with colours, else with grey values; its camera_info the one beside it, else the
-    only one there is. Depth is what comes as 16UC1 or 32FC1; if there are several, one in the colour camera's frame
-    and with `depth` in its name goes first. What a node of this package published is no truth and no input, and is
-    passed over unless it is asked for. Poses are the first Odometry, else the first PoseStamped.
+    only one near it that is of no other image. Depth is what comes as 16UC1 or 32FC1; if there are several, one in the
+    namespace nearest to the image, in its frame and with `depth` in its name goes first. What a node of this package
+    published is no truth and no input, and is passed over unless it is asked for. Poses are an Odometry, else a
+    PoseStamped, of the nearest namespace. What is nearer to another camera belongs to that.
+
+    Args:
+        reader: of the recording.
+        request: what is asked for by name.
+        with_depth: whether to look for depth that is not asked for.
 
     Raises:
         SourceError: if there is no image, or a topic that is asked for is missing or of another type.
     """
-    own = _node_outputs(list(reader.topics))
-    image = _asked_for(reader, request.image, DECODERS) or choose_image_topic(reader, own)
-    info = _asked_for(reader, request.camera_info, [CAMERA_INFO]) or _camera_info(reader, image, own)
-    depth = _asked_for(reader, request.depth, DECODERS) or _depth(reader, image, own)
-    if image in (depth, request.labels):
-        raise SourceError(f'topic {image}: asked for as the images and as their truth: expected two topics')
-    poses = [*topics_of(reader, [ODOMETRY]), *topics_of(reader, [POSE]), '']
-    return Topics(
-        image=image,
-        camera_info=info,
-        depth=depth,
-        depth_camera_info=_beside(reader, depth) if depth else '',
-        labels=_asked_for(reader, request.labels, DECODERS),
-        pose=_asked_for(reader, request.pose, [ODOMETRY, POSE]) or poses[0],
-    )
+    return _Choice(reader, request, with_depth=with_depth).topics()
 
 
-def _asked_for(reader: 'AnyReader', topic: str, kinds: Any) -> str:
-    if topic and topic not in topics_of(reader, kinds):
-        raise SourceError(f'no topic {topic!r} of type {" or ".join(kinds)}: the bag has {describe_topics(reader)}')
-    return topic
+def topics_of(reader: BagReader, kinds: Collection[str]) -> list[str]:
+    """Names of the topics of some types, sorted."""
+    return sorted({connection.topic for connection in reader.connections if connection.kind in kinds})
 
 
-def _camera_info(reader: 'AnyReader', image: str, own: list[str]) -> str:
-    others = [topic for topic in topics_of(reader, [CAMERA_INFO]) if topic not in own]
-    return _beside(reader, image) or (others[0] if len(others) == 1 else '')
+def connections_of(reader: BagReader, topics: Collection[str], kinds: Collection[str]) -> list[Connection]:
+    """Connections of some topics, of some types only."""
+    return [x for x in reader.connections if x.topic in topics and x.kind in kinds]
 
 
-def _beside(reader: 'AnyReader', image: str) -> str:
-    name = camera_info_topic(image)
-    return name if name in topics_of(reader, [CAMERA_INFO]) else ''
+def describe_topics(reader: BagReader) -> str:
+    """All topics with their types, and why some cannot be read, for messages."""
+    readable = {connection.topic: connection.kind for connection in reader.connections}
+    return ', '.join(f'{name} ({kind})' for name, kind in sorted((reader.unreadable | readable).items())) or 'no topic'
 
 
-def _depth(reader: 'AnyReader', image: str, own: list[str]) -> str:
-    frame = first_message(reader, image, DECODERS)
-    found = []
-    for topic in topics_of(reader, DECODERS):
-        message = None if topic in own else first_message(reader, topic, DECODERS)
-        if message is not None and is_depth_encoding(_encoding(message)):
-            elsewhere = frame is not None and message.header.frame_id != frame.header.frame_id
-            found.append((elsewhere, 'depth' not in topic.lower(), topic))
-    return min(found)[2] if found else ''
+def camera_info_topic(image_topic: str) -> str:
+    """The name that the camera_info of an image topic has by convention: beside it, whatever the transport."""
+    for transport in ('/compressed', '/compressedDepth'):
+        image_topic = image_topic.removesuffix(transport)
+    return image_topic.rpartition('/')[0] + '/camera_info'
 
 
-def _encoding(message: Any) -> str:
-    reads: dict[str, Callable[[Any], str]] = {
-        'sensor_msgs/msg/Image': lambda image: image.encoding,
-        'sensor_msgs/msg/CompressedImage': lambda image: image.format,
-    }
-    return reads[message.__msgtype__](message)
+class _Choice:
+    """One search; each topic of images is looked at once at most."""
+
+    def __init__(self, reader: BagReader, request: TopicRequest, *, with_depth: bool) -> None:
+        self._reader = reader
+        self._request = request
+        self._with_depth = with_depth
+        self._own = node_outputs(connection.topic for connection in reader.connections)
+        self._seen: dict[str, ImageTopic] = {}
+        self._notes: list[str] = []
+
+    def topics(self) -> Topics:
+        image = self._asked_for('image', DECODERS) or self._image()
+        depth = self._asked_for('depth', DECODERS) or (self._depth(image) if self._with_depth else '')
+        labels = self._asked_for('labels', DECODERS)
+        if image in (depth, labels):
+            raise SourceError(f'topic {image}: asked for as the images and as their truth: expected two topics')
+        return Topics(
+            image=image,
+            camera_info=self._asked_for('camera_info', [CAMERA_INFO]) or self._camera_info(image),
+            depth=depth,
+            depth_camera_info=self._beside(depth) if depth else '',
+            labels=labels,
+            pose=self._asked_for('pose', [ODOMETRY, POSE]) or self._pose(image),
+            notes=tuple(self._notes),
+        )
+
+    def _asked_for(self, role: str, kinds: Collection[str]) -> str:
+        topic = getattr(self._request, role)
+        if topic and topic not in topics_of(self._reader, kinds):
+            found = describe_topics(self._reader)
+            raise SourceError(f'no topic {topic!r} of type {" or ".join(kinds)}: the bag has {found}')
+        return topic
+
+    def _look_at(self, topic: str) -> ImageTopic:
+        if topic not in self._seen:
+            self._seen[topic] = look_at(self._reader, topic)
+        return self._seen[topic]
+
+    def _candidates(self) -> list[ImageTopic]:
+        return [self._look_at(topic) for topic in topics_of(self._reader, DECODERS) if topic not in self._own]
+
+    def _image(self) -> str:
+        found = self._candidates()
+        usable = [each for each in found if each.content in (COLOR, GREY)]
+        unusable = {each.topic: each.refusal for each in found if each.content == UNUSABLE}
+        if not usable:
+            raise SourceError(f'no topic with colour or grey images: {self._why_none(found)}')
+        chosen = min(usable, key=lambda each: each.content != COLOR).topic
+        self._notes += [f'{topic}: no usable image, passed over: {why}' for topic, why in unusable.items()]
+        return chosen
+
+    def _why_none(self, found: list[ImageTopic]) -> str:
+        reasons = {each.topic: each.refusal or f'{each.content}, not colour or grey' for each in found}
+        reasons |= dict.fromkeys(
+            (topic for topic in topics_of(self._reader, DECODERS) if topic in self._own),
+            'an output of a node of this package: --image-topic takes it all the same',
+        )
+        expected = f'expected one of type {" or ".join(DECODERS)}'
+        listed = '; '.join(f'{topic}: {why}' for topic, why in reasons.items())
+        return f'{listed}; {expected}' if listed else f'{expected}, found {describe_topics(self._reader)}'
+
+    def _camera_info(self, image: str) -> str:
+        if beside := self._beside(image):
+            return beside
+        of_others = {camera_info_topic(topic) for topic in self._cameras() if topic != image}
+        others = [x for x in topics_of(self._reader, [CAMERA_INFO]) if x not in self._own and x not in of_others]
+        nearest = max((shared(topic, image) for topic in others), default=0)
+        others = [topic for topic in others if shared(topic, image) == nearest]
+        return others[0] if len(others) == 1 else ''
+
+    def _beside(self, image: str) -> str:
+        name = camera_info_topic(image)
+        return name if name in topics_of(self._reader, [CAMERA_INFO]) else ''
+
+    def _cameras(self) -> list[str]:
+        """Topics with images that are no depth."""
+        return [each.topic for each in self._candidates() if each.content != DEPTH]
+
+    def _depth(self, image: str) -> str:
+        frame_id = self._look_at(image).frame_id
+        found = [each for each in self._candidates() if each.content == DEPTH and each.topic != image]
+
+        def order(each: ImageTopic) -> tuple[bool, bool, int, bool, str]:
+            far = not shared(each.topic, image)
+            unnamed = 'depth' not in each.topic.lower()
+            return far, unnamed, -shared(each.topic, image), each.frame_id != frame_id, each.topic
+
+        chosen = self._nearest('depth', '--depth-topic', sorted(found, key=order), image)
+        if chosen and 'depth' not in chosen.lower():
+            self._notes.append(
+                f'depth: {chosen} is taken for it by its encoding {self._look_at(chosen).encoding} alone; if it is '
+                'something else, name the depth with --depth-topic'
+            )
+        return chosen
+
+    def _pose(self, image: str) -> str:
+        kinds = {topic: kind for kind in (POSE, ODOMETRY) for topic in topics_of(self._reader, [kind])}
+
+        def order(topic: str) -> tuple[int, bool, bool, int, str]:
+            near, not_above, depth = distance(topic, image)
+            return near, kinds[topic] == POSE, not_above, depth, topic
+
+        found = [ImageTopic(topic, '') for topic in sorted(kinds, key=order)]
+        return self._nearest('pose', '--pose-topic', found, image)
+
+    def _nearest(self, role: str, option: str, found: list[ImageTopic], image: str) -> str:
+        """The first that is not nearer to another camera; a note where that leaves none."""
+        others = [topic for topic in self._cameras() if topic != image] if found else []
+        owners = {each.topic: owner(each.topic, image, others) for each in found}
+        chosen = next((topic for topic, of in owners.items() if not of), '')
+        if owners and not chosen:
+            topic, of = next(iter(owners.items()))
+            self._notes.append(
+                f'{role}: {topic} is passed over: it is nearer to {of} than to {image}; {option} takes it'
+            )
+        return chosen
 
 
-def _node_outputs(topics: list[str]) -> list[str]:
-    """Topics that a node of this package published, told by its list of classes."""
-    spaces = [topic.removesuffix('semantic/classes') for topic in topics if topic.endswith('/semantic/classes')]
-    return [
+def node_outputs(topics: 'Iterator[str] | Collection[str]') -> set[str]:
+    """Topics that a node of this package published, told by its list of classes or by two of its names together."""
+    topics = set(topics)
+    spaces = {topic.removesuffix('semantic/classes') for topic in topics if topic.endswith('/semantic/classes')}
+    for picture in _NODE_PICTURES:
+        spaces |= {topic.removesuffix(picture) for topic in topics if topic.endswith(f'/{picture}')}
+    return {
         topic
         for topic in topics
         for space in spaces
         if any(f'{topic}/'.startswith(f'{space}{output}/') for output in _NODE_OUTPUTS)
-    ]
+    }

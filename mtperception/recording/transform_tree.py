@@ -3,13 +3,27 @@
 `T_a_b` is a float64 4,4 that turns coordinates in frame b into those in frame a.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mtperception.messages.stamps import stamp_of
+from mtperception.recording.namespaces import distance, is_above, namespace
+
+if TYPE_CHECKING:
+    from scipy.spatial.transform import Rotation
+
 LONGEST_GAP = 1_000_000_000
 """Nanoseconds: between two poses that are further apart than this, none is interpolated."""
+AT_REST = 1e-6
+"""Metres, and parts of a unit quaternion: what differs by less does not move."""
+WORLD_FRAMES = ('earth', 'map', 'odom', 'world')
+"""Of REP 105: what is at rest in them stands still; what is at rest in another frame is fixed to that."""
+_NAMED = 5
+"""Frames that a note names at most."""
 
 
 class Trajectory:
@@ -25,6 +39,23 @@ class Trajectory:
         self._stamps = np.asarray(stamps, np.int64)[order]
         self._poses = np.asarray(poses, np.float64).reshape(-1, 7)[order]
 
+    @property
+    def end_ns(self) -> int:
+        """The newest stamp."""
+        return int(self._stamps[-1])
+
+    @cached_property
+    def at_rest(self) -> np.ndarray | None:
+        """The pose, float64 4,4, if it never changes; else None."""
+        first = self._poses[0]
+        turned = np.abs(self._poses[:, 3:] @ first[3:]) / np.maximum(self._norms * self._norms[0], 1e-12)
+        still = np.abs(self._poses[:, :3] - first[:3]).max() <= AT_REST
+        return pose_matrix(first) if still and (1 - turned.min() <= AT_REST or not self._norms.any()) else None
+
+    @cached_property
+    def _norms(self) -> np.ndarray:
+        return np.linalg.norm(self._poses[:, 3:], axis=1)
+
     def at(self, stamp_ns: int) -> np.ndarray | None:
         """The pose at a time, interpolated; None outside of the recorded time and in gaps over `LONGEST_GAP`."""
         after = int(np.searchsorted(self._stamps, stamp_ns))
@@ -35,16 +66,28 @@ class Trajectory:
         start, end = self._stamps[after - 1], self._stamps[after]
         if end - start > LONGEST_GAP:
             return None
-        return pose_matrix(_between(*self._poses[after - 1 : after + 1], (stamp_ns - start) / (end - start)))
+        return _between(*self._poses[after - 1 : after + 1], (stamp_ns - start) / (end - start))
+
+
+@dataclass
+class _Moving:
+    """What the messages say of a frame that may move, for one of its parents."""
+
+    stamps: list[int] = field(default_factory=list)
+    poses: list[np.ndarray] = field(default_factory=list)
+
+    @cached_property
+    def trajectory(self) -> Trajectory:
+        return Trajectory(self.stamps, np.array(self.poses))
 
 
 class TransformTree:
-    """Coordinate frames, each of which has one parent."""
+    """Coordinate frames, each of which has one parent at a time."""
 
     def __init__(self) -> None:
         self._static: dict[str, tuple[str, np.ndarray]] = {}
-        self._moving: dict[str, tuple[str, list[int], list[np.ndarray]]] = {}
-        self._trajectories: dict[str, Trajectory] = {}
+        self._moving: dict[str, dict[str, _Moving]] = {}
+        """By frame, then by parent."""
 
     def add(self, message: Any, *, static: bool) -> None:
         """Add what a tf2_msgs/TFMessage says; of a static transform the newest counts."""
@@ -55,17 +98,43 @@ class TransformTree:
             if static:
                 self._static[child] = (parent, pose_matrix(pose))
                 continue
-            _, stamps, poses = self._moving.setdefault(child, (parent, [], []))
-            stamps.append(entry.header.stamp.sec * 10**9 + entry.header.stamp.nanosec)
-            poses.append(pose)
+            moving = self._moving.setdefault(child, {}).setdefault(parent, _Moving())
+            moving.stamps.append(stamp_of(entry))
+            moving.poses.append(pose)
+
+    @property
+    def frames(self) -> set[str]:
+        """Names of the frames that have a parent."""
+        return {*self._static, *self._moving}
+
+    def take(self, other: 'TransformTree') -> None:
+        """Take over what another tree knows of frames that have no parent here."""
+        for child in other.frames - self.frames:
+            if child in other._static:
+                self._static[child] = other._static[child]
+            if child in other._moving:
+                self._moving[child] = other._moving[child]
+
+    def extend(self, other: 'TransformTree') -> None:
+        """Add all that another tree of the same robot knows."""
+        self._static |= other._static
+        for child, parents in other._moving.items():
+            for parent, moving in parents.items():
+                own = self._moving.setdefault(child, {}).setdefault(parent, _Moving())
+                own.stamps += moving.stamps
+                own.poses += moving.poses
 
     def root(self, frame: str) -> str:
         """The frame that a frame moves in, in the end; the frame itself if nothing is known of it."""
-        return self._ancestors(frame_name(frame))[-1]
+        return self._newest_chain(frame_name(frame))[-1]
 
     def moves(self, frame: str) -> bool:
-        """Whether a frame moves in its root."""
-        return any(name in self._moving for name in self._ancestors(frame_name(frame)))
+        """Whether it is known how a frame moves in its root, standing still in the world included."""
+        chain = self._newest_chain(frame_name(frame))
+        moving = [name for name in chain if name in self._moving and name not in self._static]
+        if any(len(self._moving[name]) > 1 or self._at_rest(name) is None for name in moving):
+            return True
+        return bool(moving) and chain[-1].rpartition('/')[2] in WORLD_FRAMES
 
     def find(self, target: str, source: str, stamp_ns: int | None) -> np.ndarray | None:
         """`T_target_source` at a time; None if the frames are not connected, or not at that time.
@@ -73,46 +142,89 @@ class TransformTree:
         Args:
             target: name of a frame.
             source: name of a frame.
-            stamp_ns: nanoseconds; None to regard static transforms only.
+            stamp_ns: nanoseconds; None to regard only transforms that never change, be they static or not.
         """
         target, source = frame_name(target), frame_name(source)
-        above = self._ancestors(source)
-        common = next((frame for frame in self._ancestors(target) if frame in above), None)
+        above_source, above_target = self._path(source, stamp_ns), self._path(target, stamp_ns)
+        common = next((frame for frame in above_target if frame in above_source), None)
         if common is None:
             return None
-        up, down = self._to_ancestor(source, common, stamp_ns), self._to_ancestor(target, common, stamp_ns)
-        return None if up is None or down is None else np.linalg.inv(down) @ up
+        return np.linalg.inv(above_target[common]) @ above_source[common]
 
-    def _ancestors(self, frame: str) -> list[str]:
-        """The frame, its parent, and so on; a loop, which no valid tree has, ends the list."""
+    def _path(self, frame: str, stamp_ns: int | None) -> dict[str, np.ndarray]:
+        """`T_ancestor_frame` by ancestor, the frame itself first; a loop, which no valid tree has, ends it."""
+        path = {frame: np.eye(4)}
+        while (edge := self._edge(frame, stamp_ns)) is not None and edge[0] not in path:
+            parent, T_parent_frame = edge
+            path[parent] = T_parent_frame @ path[frame]
+            frame = parent
+        return path
+
+    def _edge(self, frame: str, stamp_ns: int | None) -> tuple[str, np.ndarray] | None:
+        """Parent and pose of a frame at a time. Of several parents the newest one that has a pose then holds."""
+        if frame in self._static:
+            return self._static[frame]
+        for parent in self._parents(frame):
+            trajectory = self._moving[frame][parent].trajectory
+            pose = self._at_rest(frame) if stamp_ns is None else trajectory.at(stamp_ns)
+            if pose is not None:
+                return parent, pose
+        return None
+
+    def _at_rest(self, frame: str) -> np.ndarray | None:
+        """The pose of a frame that never changes in the only parent that it ever has."""
+        parents = self._moving.get(frame, {})
+        return next(iter(parents.values())).trajectory.at_rest if len(parents) == 1 else None
+
+    def _parents(self, frame: str) -> list[str]:
+        """Of a frame that may move, the newest first."""
+        parents = self._moving.get(frame, {})
+        return sorted(parents, key=lambda parent: parents[parent].trajectory.end_ns, reverse=True)
+
+    def _newest_chain(self, frame: str) -> list[str]:
+        """The frame, its newest parent, and so on."""
         chain = [frame]
-        while (parent := self._parent(chain[-1])) is not None and parent not in chain:
+        while (parent := self._newest_parent(chain[-1])) is not None and parent not in chain:
             chain.append(parent)
         return chain
 
-    def _parent(self, frame: str) -> str | None:
-        edge = self._static.get(frame) or self._moving.get(frame)
-        return edge[0] if edge else None
+    def _newest_parent(self, frame: str) -> str | None:
+        return self._static[frame][0] if frame in self._static else next(iter(self._parents(frame)), None)
 
-    def _to_ancestor(self, frame: str, ancestor: str, stamp_ns: int | None) -> np.ndarray | None:
-        T_ancestor_frame = np.eye(4)
-        while frame != ancestor:
-            T_parent_frame = self._edge(frame, stamp_ns)
-            if T_parent_frame is None:
-                return None
-            T_ancestor_frame = T_parent_frame @ T_ancestor_frame
-            frame = self._parent(frame)
-        return T_ancestor_frame
 
-    def _edge(self, frame: str, stamp_ns: int | None) -> np.ndarray | None:
-        if frame in self._static:
-            return self._static[frame][1]
-        if stamp_ns is None:
-            return None
-        if frame not in self._trajectories:
-            _, stamps, poses = self._moving[frame]
-            self._trajectories[frame] = Trajectory(stamps, np.array(poses))
-        return self._trajectories[frame].at(stamp_ns)
+def nearest_tree(trees: Mapping[str, TransformTree], image_topic: str) -> tuple[TransformTree, list[str]]:
+    """The frames that concern the images of a topic, and what a user should know about the choice.
+
+    Robots use the same names of frames, each in its own namespace. The namespace that is nearest to the images goes
+    first, then those above it; what is known of a frame there hides what others say of it.
+
+    Args:
+        trees: by topic of transforms.
+        image_topic: where the images are.
+    """
+    spaces: dict[tuple[str, ...], TransformTree] = {}
+    for topic, tree in trees.items():
+        spaces.setdefault(namespace(topic), TransformTree()).extend(tree)
+    by_space = {namespace(topic): topic for topic in reversed(trees)}
+    ordered = sorted(spaces, key=lambda space: (distance(by_space[space], image_topic), space))
+    used = [space for space in ordered if space == ordered[0] or is_above(by_space[space], image_topic)]
+    if len(ordered) > 1 and not is_above(by_space[ordered[0]], image_topic):
+        near = distance(by_space[ordered[0]], image_topic)
+        alike = [by_space[space] for space in ordered if distance(by_space[space], image_topic) == near]
+        if len(alike) > 1:
+            return TransformTree(), [f'transforms: none of {", ".join(alike)} is nearer to {image_topic}: none is used']
+    chosen, notes = TransformTree(), []
+    for space in used:
+        chosen.take(spaces[space])
+    for space in ordered[1:]:
+        hidden = sorted(spaces[space].frames & spaces[ordered[0]].frames)
+        if hidden:
+            named = ', '.join(hidden[:_NAMED]) + (' and others' if len(hidden) > _NAMED else '')
+            notes.append(
+                f'transforms: {named} on {by_space[ordered[0]]} and on {by_space[space]}: the first, nearer to the '
+                'images, is used'
+            )
+    return chosen, notes
 
 
 def frame_name(frame: str) -> str:
@@ -122,25 +234,24 @@ def frame_name(frame: str) -> str:
 
 def pose_matrix(pose: np.ndarray) -> np.ndarray:
     """float64 4,4 of a pose: x y z and a quaternion x y z w, normalised here; a quaternion of zeros turns nothing."""
-    x, y, z, w = pose[3:] / (np.linalg.norm(pose[3:]) or 1.0)
     matrix = np.eye(4)
-    matrix[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
+    matrix[:3, :3] = _rotation(pose[3:]).as_matrix()
     matrix[:3, 3] = pose[:3]
     return matrix
 
 
 def _between(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
-    """A pose on the way from one to another: positions linearly, quaternions along the great circle (slerp)."""
-    first, second = start[3:], end[3:]
-    if first @ second < 0:  # q and -q are the same rotation; the near one is the short way
-        second = -second
-    angle = np.arccos(min(1.0, float(first @ second)))
-    if angle < 1e-6:
-        turned = first + share * (second - first)
-    else:
-        turned = (np.sin((1 - share) * angle) * first + np.sin(share * angle) * second) / np.sin(angle)
-    return np.concatenate([start[:3] + share * (end[:3] - start[:3]), turned])
+    """float64 4,4: a pose on the way from one to another, positions linearly, rotations the short way (slerp)."""
+    from scipy.spatial.transform import Rotation, Slerp
+
+    matrix = np.eye(4)
+    rotations = Rotation.concatenate([_rotation(start[3:]), _rotation(end[3:])])
+    matrix[:3, :3] = Slerp([0, 1], rotations)(share).as_matrix()
+    matrix[:3, 3] = start[:3] + share * (end[:3] - start[:3])
+    return matrix
+
+
+def _rotation(quaternion: np.ndarray) -> 'Rotation':
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.from_quat(quaternion) if quaternion.any() else Rotation.identity()

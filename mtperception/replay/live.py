@@ -128,8 +128,7 @@ class LiveComparison:
         """Compare the prediction for a frame with the answer to it, if there was one."""
         if frame.stamp_ns not in self._answered:
             return
-        sample = frame.sample
-        products = Products(sample.image, prediction, sample.intrinsics, self._presentation)
+        products = Products(frame.image, prediction, frame.intrinsics, self._presentation)
         differences = {output.tasks[0]: self._difference(output, products, frame) for output in self._outputs}
         self._frames += 1
         self._equal += not any(differences.values())

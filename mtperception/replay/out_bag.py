@@ -14,13 +14,14 @@ from mtperception.messages.parameters import default_settings
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
 from mtperception.predictor import BackendPredictor
-from mtperception.recording.bag_file import SUFFIXES
+from mtperception.recording.bag_files import SUFFIXES
+from mtperception.recording.bag_reader import BagReader
 from mtperception.recording.recording import RecordedFrame
+from mtperception.recording.storage import Connection
 from mtperception.types import Prediction
 
 if TYPE_CHECKING:
-    from rosbags.highlevel import AnyReader
-    from rosbags.interfaces import Connection, Qos
+    from rosbags.interfaces import Qos
     from rosbags.rosbag2 import Writer
     from rosbags.typesys.store import Typestore
 
@@ -52,7 +53,7 @@ class BagRecorder:
         self._latched = {CLASSES: classes(self._presentation)} if 'segmentation' in card.tasks else {}
         self.namespace = free_namespace([*self._latched, *(output.topic for output in self._outputs)], taken)
 
-    def message(self, reader: 'AnyReader', connection: 'Connection', received_ns: int, data: bytes) -> None:
+    def message(self, reader: BagReader, connection: Connection, received_ns: int, data: bytes) -> None:
         """Write a message of the recording; before the first one, what the node latches when it starts."""
         topic = connection.topic
         if not self._connections:
@@ -61,16 +62,15 @@ class BagRecorder:
         if topic not in self._connections:
             self._connections[topic] = self._writer.add_connection(
                 topic,
-                connection.msgtype,
-                typestore=reader.typestore,
-                offered_qos_profiles=connection.ext.offered_qos_profiles,
+                connection.kind,
+                typestore=reader.store(connection.kind),
+                offered_qos_profiles=_qos_profiles(connection.qos),
             )
         self._writer.write(self._connections[topic], received_ns, data)
 
     def frame(self, frame: RecordedFrame, prediction: Prediction) -> None:
         """Write the outputs of a frame, with the stamp of its image and received when that was."""
-        sample = frame.sample
-        products = Products(sample.image, prediction, sample.intrinsics, self._presentation)
+        products = Products(frame.image, prediction, frame.intrinsics, self._presentation)
         for output in self._outputs:
             if products.intrinsics or not output.needs_camera:
                 message = output.make(products)
@@ -156,6 +156,17 @@ def quality_of_service(depth: int, *, latched: bool = False) -> 'Qos':
         liveliness_lease_duration=forever,
         avoid_ros_namespace_conventions=False,
     )
+
+
+def _qos_profiles(text: str) -> 'list[Qos]':
+    """What a recorder wrote down; none where it cannot be read."""
+    from rosbags.rosbag2 import ReaderError
+    from rosbags.rosbag2.metadata import parse_qos
+
+    try:
+        return parse_qos(text)
+    except (ReaderError, KeyError, TypeError, ValueError, AttributeError):
+        return []
 
 
 def _suffix(out: Path, like: Path) -> str:

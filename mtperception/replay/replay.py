@@ -44,7 +44,7 @@ def predictions(
 
     for frame in recording.frames(on_message and listen):
         stopwatch.lap('reading')
-        prediction = predictor(frame.sample.image, frame.sample.intrinsics)
+        prediction = predictor(frame.image, frame.intrinsics)
         stopwatch.lap('predicting')
         yield frame, prediction
 
@@ -90,8 +90,8 @@ def replay(
                 listener(frame, prediction)
             stopwatch.lap('writing')
         done += 1
-        sizes.add(frame.sample.image.shape[1::-1])
-        with_camera += frame.sample.intrinsics is not None
+        sizes.add(frame.image.shape[1::-1])
+        with_camera += frame.intrinsics is not None
         on_frame(done)
     if not done:
         raise SourceError(f'{recording.path}: no image can be used: {"; ".join(recording.notes)}')
@@ -103,7 +103,7 @@ def _warm_up(predictor: BackendPredictor, recording: Recording) -> None:
     """Prepare the backend for the size of the first image, so that this does not count as prediction."""
     first = next(recording.frames(), None)
     if first is not None:
-        height, width = first.sample.image.shape[:2]
+        height, width = first.image.shape[:2]
         predictor.prepare(width, height)
 
 

@@ -138,7 +138,7 @@ def _plots(replay: Replay) -> Iterator[tuple[str, str, Figure]]:
 def _write_gallery(metric: str, replay: Replay, predictor: BackendPredictor, out: Path) -> dict[str, Any]:
     images = []
     for shown in replay.worst[metric]:
-        pictures = {'image.jpg': shown.frame.sample.image, **_DRAW[metric](shown, replay, predictor)}
+        pictures = {'image.jpg': shown.frame.image, **_DRAW[metric](shown, replay, predictor)}
         paths = [f'images/{metric}_{shown.frame.index}_{name}' for name in pictures]
         for path, picture in zip(paths, pictures.values(), strict=True):
             write_image(out / path, picture)
@@ -153,7 +153,7 @@ def _write_gallery(metric: str, replay: Replay, predictor: BackendPredictor, out
 
 def _draw_depth(shown: Shown, replay: Replay, predictor: BackendPredictor) -> dict[str, np.ndarray]:
     """Both in the range of the truth, so that equal colours are equal depths."""
-    truth = shown.frame.sample.depth
+    truth = shown.frame.depth
     near, far = float(truth[is_valid(truth)].min()), float(truth.max())
     far = max(far, near + 0.1)
     return {
@@ -166,7 +166,7 @@ def _draw_labels(shown: Shown, replay: Replay, predictor: BackendPredictor) -> d
     mapping = map_labels(predictor.label_space, predictor.card.classes, replay.truth_space)
     return {
         'labels.png': colorize_labels(mapping.table[shown.prediction.labels], replay.truth_space),
-        'truth.png': colorize_labels(shown.frame.sample.labels, replay.truth_space),
+        'truth.png': colorize_labels(shown.frame.labels, replay.truth_space),
     }
 
 

@@ -58,16 +58,16 @@ class Scorer:
         Raises:
             ValueError: if the recorded labels have a class that the truth's label space has not.
         """
-        sample, depth = frame.sample, None
-        if sample.depth is not None and prediction.depth is not None:
-            depth = self._depth.add(prediction.depth, sample.depth, prediction.labels)
-            self._profile.update(prediction.depth, sample.depth)
-        view, previous = View(prediction, sample.intrinsics, frame.T_world_camera), self._previous
+        depth = None
+        if frame.depth is not None and prediction.depth is not None:
+            depth = self._depth.add(prediction.depth, frame.depth, prediction.labels)
+            self._profile.update(prediction.depth, frame.depth)
+        view, previous = View(prediction, frame.intrinsics, frame.T_world_camera), self._previous
         result = FrameResult(
             frame.index,
             frame.stamp_ns,
             depth,
-            self._score_labels(prediction, sample.labels),
+            self._score_labels(prediction, frame.labels),
             None if previous is None else plain_flicker(previous.prediction, prediction),
             None if previous is None else compensated_flicker(previous, view),
         )

@@ -4,23 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
-from mtperception.types import Intrinsics
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One image of a source."""
-
-    image: np.ndarray
-    """uint8 H,W,3, RGB."""
-    stamp_ns: int
-    """When it was taken, nanoseconds in the source's own time: only differences have a meaning."""
-    intrinsics: Intrinsics | None
-    """The camera, of exactly the image's size; None where the source does not know it."""
-    name: str
-    """Unique in its source and usable in a file name."""
+from mtperception.types import Frame
 
 
 @dataclass(frozen=True)
@@ -33,7 +17,7 @@ class SourceOptions:
     rate: float = 0.0
     """Images per second of a source that has no rate of its own; 0 = its default."""
     image_topic: str = ''
-    """Of a bag; empty = the first that holds images for the eye."""
+    """Of a bag; empty = the first with colour or grey images."""
 
 
 class Source(Protocol):

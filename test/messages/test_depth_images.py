@@ -11,8 +11,9 @@ from recordings import compressed, depth_compressed_32f, image, png_bytes
 
 from mtperception.messages import RefusedImageError, compressed_to_depth, image_to_depth
 
-MILLIMETERS = np.array([[0, 1, 1500], [65535, 250, 2]], np.uint16)
-METERS = np.array([[0, 0.001, 1.5], [65.535, 0.25, 0.002]], np.float32)
+MILLIMETERS = np.array([[0, 1, 1500], [65534, 65535, 2]], np.uint16)
+"""65535 is what a sensor says that is saturated."""
+METERS = np.array([[0, 0.001, 1.5], [65.534, 0, 0.002]], np.float32)
 
 
 def test_integers_are_millimetres():
@@ -120,10 +121,10 @@ def test_rvl_by_hand():
 @pytest.mark.parametrize(
     'values',
     [
-        np.random.default_rng(0).integers(0, 65536, (7, 9)),
-        np.random.default_rng(1).integers(0, 2, (24, 31)) * 65535,
+        np.random.default_rng(0).integers(0, 65535, (7, 9)),
+        np.random.default_rng(1).integers(0, 2, (24, 31)) * 65534,
         np.zeros((3, 5)),
-        np.full((3, 5), 65535),
+        np.full((3, 5), 65534),
         1000 + np.arange(480 * 640).reshape(480, 640) % 640,
     ],
     ids=['noise', 'holes', 'none', 'far', 'a wall'],

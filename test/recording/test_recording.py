@@ -69,10 +69,10 @@ def test_every_storage_gives_the_scene_back(tmp_path, plugin, compression):
         seconds = frame.index * 0.1
         expected = room.frame(seconds)
         assert frame.stamp_ns == 10**12 + frame.index * 100 * MS
-        np.testing.assert_array_equal(frame.sample.image, expected.image)
-        np.testing.assert_array_equal(frame.sample.labels, expected.labels)
-        np.testing.assert_allclose(frame.sample.depth, expected.depth, atol=0.0006)  # millimetres, rounded
-        assert frame.sample.intrinsics == room.intrinsics
+        np.testing.assert_array_equal(frame.image, expected.image)
+        np.testing.assert_array_equal(frame.labels, expected.labels)
+        np.testing.assert_allclose(frame.depth, expected.depth, atol=0.0006)  # millimetres, rounded
+        assert frame.intrinsics == room.intrinsics
         np.testing.assert_allclose(frame.T_world_camera, pose(seconds), atol=1e-9)
     assert facts[f'pairs_{DEPTH}'] == '3 of 3 images, of 3 there'
 
@@ -85,7 +85,7 @@ def test_every_kind_of_depth(tmp_path, encode, tolerance):
     """Inverse depth has steps of z^2 / 10100: 5 mm at the 7 m that the room has at most."""
     path = write_recording(tmp_path / 'walk', room_messages(1, *SIZE, encode_depth=encode))
     ((frame,), _, _) = frames_of(path)
-    np.testing.assert_allclose(frame.sample.depth, SyntheticRoom(*SIZE).frame(0.0).depth, atol=tolerance)
+    np.testing.assert_allclose(frame.depth, SyntheticRoom(*SIZE).frame(0.0).depth, atol=tolerance)
 
 
 def test_frames_keep_the_order_of_the_recording_and_none_is_dropped(tmp_path):
@@ -94,7 +94,7 @@ def test_frames_keep_the_order_of_the_recording_and_none_is_dropped(tmp_path):
     path = write_recording(tmp_path / 'bag', [(IMAGE, image(color(i), s * MS)) for i, s in enumerate(stamps)])
     frames, _, _ = frames_of(path)
     assert [frame.stamp_ns // MS for frame in frames] == stamps
-    assert [frame.sample.image[0, 0, 0] for frame in frames] == [0, 1, 2, 3]
+    assert [frame.image[0, 0, 0] for frame in frames] == [0, 1, 2, 3]
 
 
 def test_depth_that_was_recorded_before_or_after_its_image(tmp_path):
@@ -108,7 +108,7 @@ def test_depth_that_was_recorded_before_or_after_its_image(tmp_path):
         (DEPTH, depth_32f(meters[1], 181 * MS)),
     ]
     frames, _, facts = frames_of(write_recording(tmp_path / 'bag', messages))
-    assert [frame.sample.depth is not None and frame.sample.depth[0, 0] for frame in frames] == [1, 2, False]
+    assert [frame.depth is not None and frame.depth[0, 0] for frame in frames] == [1, 2, False]
     assert facts[f'pairs_{DEPTH}'] == '2 of 3 images, of 3 there'
 
 
@@ -117,8 +117,8 @@ def test_the_tolerance_can_be_chosen(tmp_path):
     path = write_recording(
         tmp_path / 'bag', [(IMAGE, image(color(0), 10**9)), (DEPTH, depth_32f(depth, 10**9 + 50 * MS))]
     )
-    assert frames_of(path)[0][0].sample.depth is None
-    assert frames_of(path, tolerance=0.06)[0][0].sample.depth is not None
+    assert frames_of(path)[0][0].depth is None
+    assert frames_of(path, tolerance=0.06)[0][0].depth is not None
 
 
 def test_a_broken_image_is_counted_and_the_others_are_scored(tmp_path):
@@ -133,7 +133,7 @@ def test_a_broken_image_is_counted_and_the_others_are_scored(tmp_path):
 def test_broken_depth_leaves_the_image(tmp_path):
     messages = [(IMAGE, image(color(0), 10**9)), (DEPTH, compressed(bytes(40), 10**9, '16UC1; compressedDepth png'))]
     ((frame,), notes, _) = frames_of(write_recording(tmp_path / 'bag', messages))
-    assert frame.sample.depth is None
+    assert frame.depth is None
     assert notes[0].startswith('depth: 1 refused, the first: found none')
 
 
@@ -142,11 +142,11 @@ def test_depth_elsewhere_without_transforms_is_said_to_be_of_no_use(tmp_path):
     messages = [(IMAGE, image(color(0), 10**9)), (DEPTH, depth_32f(depth, 10**9, 'depth_optical'))]
     path = write_recording(tmp_path / 'bag', messages)
     ((frame,), (note,), _) = frames_of(path)
-    assert frame.sample.depth is None
-    assert "static transforms between 'camera' and 'depth_optical'" in note
+    assert frame.depth is None
+    assert "transforms that do not move between 'camera' and 'depth_optical'" in note
     assert '--depth-registered' in note
     ((frame,), notes, _) = frames_of(path, depth_registered=True)
-    np.testing.assert_array_equal(frame.sample.depth, depth)
+    np.testing.assert_array_equal(frame.depth, depth)
     assert notes == ()
 
 
@@ -155,7 +155,7 @@ def test_labels_as_png_with_another_offset(tmp_path):
     messages = [(IMAGE, image(color(0), 10**9)), ('/ids', compressed(png_bytes(ids), 10**9, 'png'))]
     path = write_recording(tmp_path / 'bag', messages)
     ((frame,), _, _) = frames_of(path, TopicRequest(labels='/ids'), label_offset=10)
-    np.testing.assert_array_equal(frame.sample.labels, [[0, 1, 255, 255], [2, 0, 0, 255]])
+    np.testing.assert_array_equal(frame.labels, [[0, 1, 255, 255], [2, 0, 0, 255]])
 
 
 def test_the_newest_camera_info_counts_and_a_broken_one_does_not(tmp_path):
@@ -170,7 +170,7 @@ def test_the_newest_camera_info_counts_and_a_broken_one_does_not(tmp_path):
         (IMAGE, image(color(2), 3 * MS)),
     ]
     frames, notes, _ = frames_of(write_recording(tmp_path / 'bag', messages))
-    assert [frame.sample.intrinsics for frame in frames] == [camera, camera, None]
+    assert [frame.intrinsics for frame in frames] == [camera, camera, None]
     assert 'is the camera calibrated?' in notes[0]
 
 
@@ -196,11 +196,10 @@ def test_a_cut_off_recording_is_read_as_far_as_it_goes(tmp_path, plugin):
     frames, notes, _ = frames_of(path)
     assert 25 <= len(frames) <= 64
     assert [frame.index for frame in frames] == list(range(len(frames)))
-    assert 'not a complete ROS 2 bag' in notes[0]
-    assert notes[1] == f'{IMAGE}: {len(frames)} of 80 messages could be read'
+    assert 'not complete: ' in notes[0]
 
 
-def test_a_bag_that_is_damaged_in_the_middle_is_read_up_to_there(tmp_path):
+def test_a_bag_that_is_damaged_in_the_middle_is_read_all_around_that(tmp_path):
     path = write_recording(tmp_path / 'bag', noisy_images(80, levels=4), StoragePlugin.MCAP, 'STORAGE')
     (file,) = path.glob('*.mcap')
     data = bytearray(file.read_bytes())
@@ -208,7 +207,8 @@ def test_a_bag_that_is_damaged_in_the_middle_is_read_up_to_there(tmp_path):
     file.write_bytes(data)
     frames, notes, _ = frames_of(path)
     assert 0 < len(frames) < 80
-    assert any('cannot be read to its end' in note for note in notes)
+    assert (frames[0].stamp_ns, frames[-1].stamp_ns) == (100 * MS, 8000 * MS)
+    assert any('cannot be read at byte' in note for note in notes)
     assert any(f'{len(frames)} of 80 messages' in note for note in notes)
 
 
@@ -232,14 +232,6 @@ def hardly_begun(path):
     file.write_bytes(file.read_bytes()[:100])
 
 
-def damaged_from_the_start(path):
-    write_recording(path, noisy_images(80, levels=4), StoragePlugin.MCAP, 'STORAGE')
-    (file,) = path.glob('*.mcap')
-    data = bytearray(file.read_bytes())
-    data[2000:6000] = bytes(4000)
-    file.write_bytes(data)
-
-
 def only_broken_images(path):
     write_recording(path, [(IMAGE, compressed(b'nothing', 1, 'jpeg'))])
 
@@ -247,12 +239,11 @@ def only_broken_images(path):
 @pytest.mark.parametrize(
     ('make', 'message'),
     [
-        (empty, 'no topic with images for the eye.*found no topic'),
+        (empty, 'no topic with colour or grey images.*found no topic'),
         (no_bag, 'expected files that end in .mcap or .db3, found readme.txt'),
         (not_what_it_says, 'not an MCAP file'),
-        (hardly_begun, 'no topic with images for the eye'),
-        (damaged_from_the_start, f'{IMAGE}: not even its first message can be read'),
-        (only_broken_images, 'no topic with images for the eye'),
+        (hardly_begun, 'no topic with colour or grey images'),
+        (only_broken_images, f'no topic with colour or grey images: {IMAGE}: found neither'),
         (lambda path: None, 'no such file or folder'),
     ],
 )

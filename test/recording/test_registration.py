@@ -77,7 +77,7 @@ def test_a_step_forward_is_in_the_depth():
 @pytest.mark.parametrize(
     ('known', 'missing'),
     [
-        ({}, "static transforms between 'camera' and 'depth'"),
+        ({}, "transforms that do not move between 'camera' and 'depth'"),
         ({'tf': translation(), 'camera': None}, 'a camera_info beside the image'),
         ({'tf': translation(), 'depth_camera': None}, 'a camera_info beside the depth'),
     ],

@@ -8,8 +8,9 @@ pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 from bags import STORE
 from recordings import IMAGE, image, odometry, posestamped, transforms, translation, write_recording
 
-from mtperception.recording.bag_file import open_bag
-from mtperception.recording.survey import camera_motion, raw_header, survey, wanted_connections
+from mtperception.recording.bag_reader import open_bag
+from mtperception.recording.camera_motion import camera_motion
+from mtperception.recording.survey import raw_header, survey, used_connections
 from mtperception.recording.topics import TopicRequest, choose_topics
 
 COLOR = np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8)
@@ -34,13 +35,13 @@ def motion(tmp_path):
     """(the camera's position at some seconds, description) of a bag with an image in `camera` and some messages."""
 
     def find(*messages, seconds=(0.0,), pose=''):
-        path = write_recording(tmp_path / 'bag', [(IMAGE, image(COLOR, 5)), *messages])
+        path = write_recording(tmp_path / 'bag', [(IMAGE, image(COLOR, SECOND)), *messages])
         with open_bag(path) as reader:
             topics = choose_topics(reader, TopicRequest(pose=pose))
-            found = survey(reader, topics, reader.messages(wanted_connections(reader, topics)))
-        function, text = camera_motion(found, IMAGE, pose_asked_for=bool(pose))
-        at = [None if function is None else function(round(SECOND * (1 + x))) for x in seconds]
-        return [None if T is None else T[:3, 3].tolist() for T in at], text
+            found = survey(reader, topics, reader.messages(used_connections(reader, topics)))
+        found_motion = camera_motion(found, IMAGE, pose_asked_for=bool(pose))
+        at = [found_motion.at(round(SECOND * (1 + x))) for x in seconds]
+        return [None if T is None else T[:3, 3].tolist() for T in at], found_motion.description
 
     return find
 

@@ -22,7 +22,7 @@ from recordings import (
     write_recording,
 )
 
-from mtperception.recording.bag_file import open_bag
+from mtperception.recording.bag_reader import open_bag
 from mtperception.recording.topics import TopicRequest, choose_topics
 from mtperception.types import Intrinsics
 
@@ -127,7 +127,9 @@ def test_a_topic_of_another_type_is_an_error(chosen):
 
 
 def test_a_bag_without_images_is_an_error_that_lists_what_is_there(chosen):
-    with pytest.raises(SourceError, match=r'no topic with images for the eye.*found /odom \(nav_msgs/msg/Odometry\)'):
+    with pytest.raises(
+        SourceError, match=r'no topic with colour or grey images.*found /odom \(nav_msgs/msg/Odometry\)'
+    ):
         chosen(('/odom', odometry(translation(), 0)))
 
 

@@ -14,7 +14,7 @@ from mtperception.messages.image_encoding import depth_image_32fc1, mono8_image
 from mtperception.recording.recording import RecordedFrame
 from mtperception.replay.live import Answers, LiveComparison, LiveRun, mean_rate
 from mtperception.replay.out_bag import bag_message
-from mtperception.types import Prediction, Sample
+from mtperception.types import Prediction
 
 TOPICS = ('depth/image', 'semantic/image')
 MODEL = open_model('nyuv2_indoor')
@@ -73,9 +73,9 @@ def compared(answers, stamps):
     """The difference of what was answered from a prediction that is the same for every frame."""
     predictor = SimpleNamespace(card=MODEL.card, label_space=MODEL.label_space)
     comparison = LiveComparison(run(dict.fromkeys(stamps, 0.0), answers), predictor)
-    sample = Sample(np.zeros((2, 5, 3), np.uint8))
+    image = np.zeros((2, 5, 3), np.uint8)
     for index, stamp_ns in enumerate(stamps):
-        frame = RecordedFrame(index, stamp_ns, stamp_ns, header(stamp_ns), sample, None)
+        frame = RecordedFrame(image, stamp_ns, None, '0', index=index, received_ns=stamp_ns, header=header(stamp_ns))
         comparison.add(frame, Prediction(LABELS, CONFIDENCE, DEPTH))
     return comparison.result()
 

@@ -23,6 +23,7 @@ from rosbags.rosbag2 import StoragePlugin
 
 from mtperception.messages.outputs import OUTPUTS
 from mtperception.predictor import Predictor
+from mtperception.recording.bag_reader import open_bag
 from mtperception.recording.recording import Recording
 from mtperception.replay.out_bag import free_namespace, recorded_bag
 from mtperception.replay.replay import replay
@@ -43,7 +44,7 @@ def record(predictor, bag, out):
     kept = {}
 
     def keep(frame, prediction):
-        kept[frame.stamp_ns] = frame.sample, prediction
+        kept[frame.stamp_ns] = frame, prediction
 
     with Recording(bag) as recording, recorded_bag(out, bag, predictor, recording.used_topics) as recorder:
         replay(predictor, recording, on_message=recorder.message, listeners=[keep, recorder.frame])
@@ -126,9 +127,9 @@ class TestRosbags:
         assert_pixels(topics, kept)
         others = (topics[topic] for topic in ('/depth/camera_info', '/overlay/image/compressed', '/points'))
         for info, overlay, points in zip(*others, strict=True):
-            sample, prediction = kept[stamp_ns(info)]
-            assert info.k[0] == sample.intrinsics.fx
-            assert cv2.imdecode(overlay.data, cv2.IMREAD_COLOR).shape == sample.image.shape
+            frame, prediction = kept[stamp_ns(info)]
+            assert info.k[0] == frame.intrinsics.fx
+            assert cv2.imdecode(overlay.data, cv2.IMREAD_COLOR).shape == frame.image.shape
             label = points.data.reshape(points.height, points.width, points.point_step)[..., 16]
             np.testing.assert_array_equal(label, prediction.labels[::4, ::4] + 1)
 
@@ -171,8 +172,8 @@ def test_mcap_decodes_it_by_the_definitions_in_it(mcap):
     assert [stamp_ns(image) for image in topics[IMAGE]] == list(kept)
     assert {len(topics[topic]) for topic in OUTPUT_TOPICS} == {COUNT}
     assert_pixels(topics, kept)
-    sample, _ = kept[stamp_ns(topics[IMAGE][0])]
-    np.testing.assert_array_equal(maps(topics[IMAGE][0], channels=(3,)), sample.image)
+    frame, _ = kept[stamp_ns(topics[IMAGE][0])]
+    np.testing.assert_array_equal(maps(topics[IMAGE][0], channels=(3,)), frame.image)
     assert [field.name for field in topics['/points'][0].fields] == ['x', 'y', 'z', 'rgb', 'label', 'confidence']
 
 
@@ -243,12 +244,11 @@ def test_the_quality_of_service_of_the_recording_is_kept(tmp_path):
         writer.write(connection, 1, STORE.serialize_cdr(transforms(('a', 'b', translation(), 0)), kind))
     predictor = SimpleNamespace(card=model.card, label_space=model.label_space)
     with (
-        AnyReader([tmp_path / 'bag']) as reader,
+        open_bag(tmp_path / 'bag') as reader,
         recorded_bag(tmp_path / 'out', tmp_path / 'bag', predictor, []) as recorder,
     ):
-        for connection, received_ns, data in reader.messages():
+        for connection, received_ns, data in reader.messages(reader.connections):
             recorder.message(reader, connection, received_ns, data)
-        (expected,) = connection.ext.offered_qos_profiles
     with AnyReader([tmp_path / 'out']) as reader:
         (connection,) = [each for each in reader.connections if each.topic == '/tf_static']
-        assert connection.ext.offered_qos_profiles == [expected]
+        assert connection.ext.offered_qos_profiles == [latched]

@@ -158,7 +158,7 @@ def test_a_depth_camera_beside_the_colour_camera_is_registered(predictor, tmp_pa
     ]
     with Recording(write_recording(tmp_path / 'bag', messages)) as recording:
         (frame,) = recording.frames()
-    got = frame.sample.depth
+    got = frame.depth
     assert np.mean(got > 0) > 0.9
     error = np.abs(got - sample.depth)[got > 0] / sample.depth[got > 0]
     assert np.median(error) < 0.005
@@ -170,7 +170,7 @@ def test_exact_predictions_score_perfectly_and_hardly_flicker(predictor, walk):
     scorer = Scorer(predictor, predictor.label_space)
     with Recording(walk, TopicRequest(labels=LABELS)) as recording:
         for frame in recording.frames():
-            scorer.add(frame, Prediction(labels=frame.sample.labels, depth=frame.sample.depth / 2))
+            scorer.add(frame, Prediction(labels=frame.labels, depth=frame.depth / 2))
     result = scorer.result({'reading': 1.0}, {}, [])
     summary = result.summary()
     assert summary['miou'] == summary['pixel_accuracy'] == 1

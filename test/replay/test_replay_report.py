@@ -69,7 +69,7 @@ def test_the_pictures_are_those_of_the_frame(predictor, tmp_path):
     result, _ = report(predictor, tmp_path, room_messages(2), TopicRequest(labels=LABELS))
     worst = result.worst['miou'][0]
     path = tmp_path / 'report' / 'images' / f'miou_{worst.frame.index}_truth.png'
-    expected = colorize_labels(worst.frame.sample.labels, result.label_space)
+    expected = colorize_labels(worst.frame.labels, result.label_space)
     np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], expected)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from mtperception.card import open_model
 from mtperception.labels import load_label_space
-from mtperception.types import Prediction, Sample
+from mtperception.types import Prediction
 
 pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 
@@ -21,8 +21,9 @@ def test_labels_are_compared_in_the_space_of_the_truth():
     scorer = Scorer(SimpleNamespace(card=model.card, label_space=model.label_space), load_label_space('nyuv2_13'))
     labels = np.arange(40, dtype=np.uint8).reshape(4, 10)
     truth = model.label_space.grouping('nyuv2_13')[labels]
-    sample = Sample(np.zeros((4, 10, 3), np.uint8), truth)
-    scores = scorer.add(RecordedFrame(0, 0, 0, None, sample, None), Prediction(labels))
+    image = np.zeros((4, 10, 3), np.uint8)
+    frame = RecordedFrame(image, 0, None, '0', labels=truth, index=0, received_ns=0, header=None)
+    scores = scorer.add(frame, Prediction(labels))
     assert scores.segmentation['pixel_accuracy'] == 1
 
 

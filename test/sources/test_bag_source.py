@@ -46,16 +46,21 @@ class TestStorages:
         (frame,) = open_source(str(bag))
         np.testing.assert_array_equal(frame.image, color(9))
 
-    def test_a_recording_that_was_cut_off_is_an_error_that_says_what_may_mend_it(self, bag):
+    def test_a_recording_that_was_cut_off_is_played_as_far_as_it_goes(self, tmp_path, plugin):
+        pixels = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+        bag = write_bag(tmp_path / 'long', [('/image', raw(pixels, stamp_ns=1 + i)) for i in range(40)], plugin)
         (file,) = (path for path in bag.iterdir() if path.suffix != '.yaml')
-        file.write_bytes(file.read_bytes()[:300])
-        with pytest.raises(SourceError, match=r'not a complete ROS 2 bag.*may mend it'):
-            open_source(str(bag))
-
-    def test_a_folder_without_metadata_is_an_error_that_says_what_may_mend_it(self, bag):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size * 3 // 4])
         (bag / 'metadata.yaml').unlink()
-        with pytest.raises(SourceError, match=r'not a complete ROS 2 bag: .*[^.]\. If the recording.*reindex'):
-            open_source(str(bag))
+        source = open_source(str(bag))
+        frames = list(source)
+        assert 10 < len(frames) <= 30
+        assert source.count == len(frames)
+        assert 'not complete' in source.notes[0]
+
+    def test_a_folder_without_metadata(self, bag):
+        (bag / 'metadata.yaml').unlink()
+        self.check(bag)
 
 
 class TestImages:
@@ -74,37 +79,35 @@ class TestImages:
         (frame,) = open_source(str(bag))
         assert frame.stamp_ns == 1000 * 10**9
 
-    def test_a_broken_image_is_named(self, tmp_path):
-        broken = raw(color(0))
+    def test_a_broken_image_costs_itself_and_is_told(self, tmp_path):
+        broken = raw(color(1))
         broken.step = 5
-        bag = write_bag(tmp_path / 'bag', [('/image', raw(color(0))), ('/image', broken)])
-        frames = iter(open_source(str(bag)))
-        next(frames)
-        with pytest.raises(SourceError, match='image 1 of /image: found step 5'):
-            next(frames)
+        bag = write_bag(tmp_path / 'bag', [('/image', raw(color(0))), ('/image', broken), ('/image', raw(color(2)))])
+        source = open_source(str(bag))
+        assert [frame.image[0, 0, 0] for frame in source] == [0, 2]
+        assert source.notes == ('images: 1 refused, the first: found step 5, expected 24 or more for 8 pixels of rgb8',)
 
-    def test_bytes_that_are_no_image_are_named(self, tmp_path):
+    def test_bytes_that_are_no_image_too(self, tmp_path):
         bag = write_bag(tmp_path / 'bag', [('/image', raw(color(0))), ('/image', raw(color(0)))])
-        file = bag / 'bag.db3'
-        with closing(sqlite3.connect(file)) as database:
-            database.execute('UPDATE messages SET data = substr(data, 1, 40) WHERE id = 2')
+        with closing(sqlite3.connect(bag / 'bag.db3')) as database:
+            database.execute('UPDATE messages SET data = substr(data, 1, 40) WHERE id = 1')
             database.commit()
-        frames = iter(open_source(str(bag)))
-        next(frames)
-        with pytest.raises(SourceError, match=r'image 1 of /image: found 40 bytes that are no sensor_msgs/msg/Image'):
-            next(frames)
+        source = open_source(str(bag))
+        assert [frame.name for frame in source] == ['000001']
+        assert source.notes[0].startswith(
+            'images: 1 refused, the first: found 40 bytes that are no sensor_msgs/msg/Image'
+        )
 
-    def test_a_bag_that_is_damaged_further_on_is_an_error(self, tmp_path):
+    def test_a_bag_that_is_damaged_further_on_is_played_up_to_there(self, tmp_path):
         pixels = np.zeros((120, 160, 3), np.uint8)
         bag = write_bag(tmp_path / 'bag', [('/image', raw(pixels)) for _ in range(40)])
         file = bag / 'bag.db3'
         content = bytearray(file.read_bytes())
         content[len(content) // 2 : len(content) // 2 + 9000] = bytes(9000)
         file.write_bytes(content)
-        frames = iter(open_source(str(bag)))
-        next(frames)
-        with pytest.raises(SourceError, match=r'bag: cannot be read to its end: .*malformed'):
-            list(frames)
+        source = open_source(str(bag))
+        assert 0 < len(list(source)) < 40
+        assert 'malformed' in source.notes[0]
 
 
 def test_a_single_image_has_a_rate_that_a_video_can_have(tmp_path):
@@ -133,13 +136,13 @@ class TestTopics:
         assert np.unique(frame.image) == 77
 
     def test_one_that_is_not_there_is_an_error_that_lists_what_is(self, bag):
-        with pytest.raises(SourceError, match=r"no images on '/nope': expected one of /a/depth, /b/infrared, /c/color"):
+        with pytest.raises(SourceError, match=r"no topic '/nope' of type .*: the bag has /a/depth"):
             open_source(bag, SourceOptions(image_topic='/nope'))
 
     def test_depth_alone_is_not_for_the_eye(self, tmp_path):
         depth = np.ones((HEIGHT, WIDTH), np.uint16)
         bag = write_bag(tmp_path / 'depth', [('/a/depth', raw(depth, encoding='16UC1'))])
-        with pytest.raises(SourceError, match=r'found /a/depth \(sensor_msgs/msg/Image\)'):
+        with pytest.raises(SourceError, match='/a/depth: depth, not colour or grey'):
             open_source(str(bag))
 
     def test_no_image_topic_is_an_error_that_lists_the_topics(self, tmp_path):

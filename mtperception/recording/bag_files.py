@@ -1,0 +1,204 @@
+"""Which files a recording is made of, and what each of them is."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import yaml
+
+from mtperception.errors import SourceError
+from mtperception.media import by_number
+from mtperception.recording.storage import MCAP_START, SQLITE_LOGS, SQLITE_START, ZSTD_START
+
+SUFFIXES = ('.mcap', '.db3')
+COMPRESSED = '.zstd'
+"""Behind them, of a file that `ros2 bag record --compression-mode file` compressed."""
+METADATA = 'metadata.yaml'
+ROS1_SUFFIX, ROS1_START = '.bag', b'#ROSBAG'
+
+
+class NoBagError(SourceError):
+    """Files none of which a ROS 2 recorder writes."""
+
+
+@dataclass(frozen=True)
+class BagFiles:
+    """The storage files of one recording, in their order."""
+
+    paths: tuple[Path, ...]
+    notes: tuple[str, ...] = field(default=())
+    """What the folder says that is not so."""
+    stated: Mapping[str, int] = field(default_factory=dict)
+    """By topic, how many messages metadata.yaml says there are; it is asked where a file is damaged."""
+
+
+def is_storage(path: Path) -> bool:
+    """Whether a file is called as those in which recorders keep messages, compressed as a whole or not."""
+    return not path.name.startswith('.') and Path(path.name.removesuffix(COMPRESSED)).suffix in SUFFIXES
+
+
+def is_bag(path: Path) -> bool:
+    """Whether there is a storage file at a path, or a folder with some; a bag of ROS 1, too, which is refused later."""
+    if path.is_dir():
+        return any(is_bag(file) for file in path.iterdir() if file.is_file() and not file.name.startswith('.'))
+    return path.is_file() and (is_storage(path) or _is_ros1(path))
+
+
+def files_of(path: Path) -> BagFiles:
+    """The files of a recording: one, or those in a folder that are called like storage.
+
+    What a folder's metadata.yaml lists is used where it is there; other parts of the same recording, too, for a
+    recorder that is killed does not list the last one.
+
+    Raises:
+        SourceError: if there is nothing at the path, or a bag of ROS 1.
+        NoBagError: if there is no storage file.
+    """
+    if not path.exists():
+        raise SourceError(f'{path}: no such file or folder: expected a ROS 2 bag')
+    if path.is_file():
+        _check_version(path)
+        return BagFiles((path,))
+    found = sorted(_visible(path), key=lambda file: by_number(file.name))
+    files = [file for file in found if is_storage(file)]
+    if not files:
+        for file in found:
+            _check_version(file)
+        names = ', '.join(file.name for file in found[:10]) or 'nothing'
+        raise NoBagError(f'{path}: not a ROS 2 bag: expected files that end in {" or ".join(SUFFIXES)}, found {names}')
+    return _listed(path, files)
+
+
+def kind_of(path: Path) -> str:
+    """`.mcap` or `.db3`, by the first bytes of a file, else by its name.
+
+    Raises:
+        NoBagError: if neither says.
+    """
+    starts = {MCAP_START: '.mcap', SQLITE_START: '.db3'}
+    head = _start(path)
+    for start, kind in starts.items():
+        if head.startswith(start):
+            return kind
+    suffix = Path(path.name.removesuffix(COMPRESSED)).suffix
+    if suffix not in SUFFIXES:
+        raise NoBagError(f'{path}: not a ROS 2 bag: expected an MCAP file or an SQLite database')
+    return suffix
+
+
+def needs_copy(path: Path) -> bool:
+    """Whether a file can only be read after it was decompressed, or after SQLite worked in the log beside it."""
+    return _start(path).startswith(ZSTD_START) or (kind_of(path) == '.db3' and has_log(path))
+
+
+def readable_copy(path: Path, folder: Path) -> Path:
+    """A copy, in a folder, of a file that `needs_copy`.
+
+    Raises:
+        SourceError: if it cannot be decompressed.
+        OSError: if there is no room for the copy.
+    """
+    if _start(path).startswith(ZSTD_START):
+        return _decompressed(path, folder / path.name.removesuffix(COMPRESSED))
+    return _with_log(path, folder / path.name)
+
+
+def has_log(path: Path) -> bool:
+    """Whether SQLite has something to do before a database can be read."""
+    logs = (path.with_name(path.name + log) for log in SQLITE_LOGS)
+    return any(log.is_file() and log.stat().st_size for log in logs)
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    """Files but those that systems put beside them, such as macOS its `._` files."""
+    return (file for file in folder.iterdir() if file.is_file() and not file.name.startswith('.'))
+
+
+def _listed(folder: Path, files: list[Path]) -> BagFiles:
+    metadata = _metadata(folder / METADATA)
+    names, stated = _names(metadata), _stated(metadata)
+    listed = [name for name in names if folder / name in files]
+    if not listed:
+        wrong = (f'{METADATA} lists {", ".join(names)}, found others: all are used',) if names else ()
+        return BagFiles(tuple(files), wrong, stated)
+    series = {_series(name) for name in listed}
+    used = [file for file in files if file.name in listed or _series(file.name) in series]
+    notes = [f'{name}: listed in {METADATA}, but not there' for name in names if name not in listed]
+    notes += [
+        f'{file.name}: not listed in {METADATA}, but a part of this recording: used'
+        for file in used
+        if file.name not in listed
+    ]
+    notes += [f'{file.name}: not listed in {METADATA}: passed over' for file in files if file not in used]
+    return BagFiles(tuple(used), tuple(notes), stated)
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    """What metadata.yaml says; nothing if it cannot be read: the storage says all that is needed."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8'))['rosbag2_bagfile_information']
+        return content if isinstance(content, dict) else {}
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError, RecursionError):
+        return {}
+
+
+def _names(metadata: Mapping[str, Any]) -> list[str]:
+    """The files that are listed, in their order."""
+    listed = metadata.get('relative_file_paths')
+    paths = [PureWindowsPath(name) for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+    return [path.name for path in paths]
+
+
+def _stated(metadata: Mapping[str, Any]) -> dict[str, int]:
+    try:
+        topics = metadata['topics_with_message_count']
+        return {entry['topic_metadata']['name']: int(entry['message_count']) for entry in topics}
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
+def _series(name: str) -> tuple[str, str]:
+    """What the parts of one recording have in common: they are called NAME_0.db3, NAME_1.db3, ..."""
+    path = Path(name.removesuffix(COMPRESSED))
+    stem, _, number = path.stem.rpartition('_')
+    return (stem, path.suffix) if stem and number.isdecimal() else (path.stem, path.suffix)
+
+
+def _check_version(path: Path) -> None:
+    if _is_ros1(path):
+        raise SourceError(f'{path}: a ROS 1 bag: expected a ROS 2 one, which `rosbags-convert` makes of it')
+
+
+def _is_ros1(path: Path) -> bool:
+    start = _start(path)
+    known = (MCAP_START, SQLITE_START)
+    return start.startswith(ROS1_START) or (path.suffix == ROS1_SUFFIX and not start.startswith(known))
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open('rb') as file:
+            return file.read(16)
+    except OSError as error:
+        raise SourceError(f'{path}: cannot be read: {error.strerror or error}') from error
+
+
+def _decompressed(path: Path, copy: Path) -> Path:
+    from zstandard import ZstdDecompressor, ZstdError
+
+    with path.open('rb') as compressed, copy.open('wb') as whole:
+        try:
+            ZstdDecompressor().copy_stream(compressed, whole)
+        except ZstdError as error:
+            raise SourceError(f'{path}: cannot be decompressed: {error}: `zstd -d` may say more') from error
+    return copy
+
+
+def _with_log(path: Path, copy: Path) -> Path:
+    for log in ('', *SQLITE_LOGS):
+        file = path.with_name(path.name + log)
+        if file.is_file():
+            shutil.copyfile(file, copy.with_name(copy.name + log))
+    return copy

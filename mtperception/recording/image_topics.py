@@ -1,0 +1,69 @@
+"""What is on a topic of images, by its first usable messages."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from mtperception.messages import RefusedMessageError, compressed_to_rgb, image_to_rgb
+from mtperception.messages.depth_decoding import is_depth_encoding
+from mtperception.messages.message import COMPRESSED_IMAGE, IMAGE
+from mtperception.recording.bag_reader import BagReader
+
+DECODERS: dict[str, Callable[[Any], np.ndarray]] = {IMAGE: image_to_rgb, COMPRESSED_IMAGE: compressed_to_rgb}
+"""By the type of an image topic."""
+ENCODINGS: dict[str, Callable[[Any], str]] = {
+    IMAGE: lambda message: message.encoding,
+    COMPRESSED_IMAGE: lambda message: message.format,
+}
+"""What a message says of its pixels."""
+COLOR, GREY, DEPTH, UNUSABLE = 'colour', 'grey', 'depth', 'unusable'
+LOOKED_AT = 100
+"""Messages: the first ones of a camera that starts can be damaged. More is not looked at."""
+GREY_LOOKED_AT = 10
+"""Images: a camera of colours may see none at first, behind a lid or in the dark."""
+OF_NO_USE = 3
+"""Messages in an encoding that is not read: the others will not be in another."""
+
+
+@dataclass(frozen=True)
+class ImageTopic:
+    """A topic of images."""
+
+    topic: str
+    content: str
+    """`COLOR`, `GREY`, `DEPTH` or `UNUSABLE`."""
+    frame_id: str = ''
+    encoding: str = ''
+    refusal: str = ''
+    """Why its first refused message was refused; empty if none was."""
+
+
+def look_at(reader: BagReader, topic: str) -> ImageTopic:
+    """Look at messages of a topic until it is clear what they are; those that are damaged are passed over."""
+    connections = [x for x in reader.connections if x.topic == topic and x.kind in DECODERS]
+    frame_id, encoding, refusal, greys, of_no_use = '', '', '', 0, 0
+    for connection, _, data in islice(reader.messages(connections), LOOKED_AT):
+        try:
+            message = reader.deserialized(data, connection.kind)
+            encoding = ENCODINGS[connection.kind](message)
+            frame_id = frame_id or message.header.frame_id
+            if is_depth_encoding(encoding):
+                return ImageTopic(topic, DEPTH, frame_id, encoding)
+            if _has_color(DECODERS[connection.kind](message)):
+                return ImageTopic(topic, COLOR, frame_id, encoding, refusal)
+            greys += 1
+        except RefusedMessageError as error:
+            refusal = refusal or str(error)
+            of_no_use += error.kind == 'encoding'
+        if greys == GREY_LOOKED_AT or of_no_use == OF_NO_USE:
+            break
+    if greys:
+        return ImageTopic(topic, GREY, frame_id, encoding, refusal)
+    return ImageTopic(topic, UNUSABLE, frame_id, encoding, refusal or 'no messages')
+
+
+def _has_color(image: np.ndarray) -> bool:
+    return bool((image != image[..., :1]).any())
