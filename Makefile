@@ -30,7 +30,7 @@ lint: $(VENV)/installed-lint
 	@$(RUFF)
 
 $(VENV)/installed-demo: EXTRAS := ros,openvino,bags
-$(VENV)/installed-test: EXTRAS := lint,dev,train,teachers,openvino,ros,bags
+$(VENV)/installed-test: EXTRAS := lint,dev,train,teachers,openvino,mapping,ros,bags
 $(VENV)/installed-lint: EXTRAS := lint
 $(VENV)/installed-%: setup.py pyproject.toml | $(BIN)/python
 	@echo 'Installing mtperception[$(EXTRAS)] into $(VENV), once'

@@ -67,6 +67,7 @@ EXTRAS = {
     ],
     'teachers': ['ai-edge-litert>=2'],
     'openvino': ['openvino>=2024.4'],
+    'mapping': ['open3d-cpu>=0.19', 'scipy>=1.11'],
     'ros': ros_wheels('jazzy'),
     'ros-kilted': ros_wheels('kilted'),
     'bags': ['rosbags>=0.11', 'mcap>=1.2', 'scipy>=1.11'],

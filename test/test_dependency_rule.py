@@ -28,7 +28,7 @@ LAYERS = (
     {'backends', 'messages', 'networks', 'pipeline', 'selftest', 'synthetic', 'upsampling'},
     {'predictor', 'recording'},
     {'data', 'sources'},
-    {'benchmark', 'evaluation', 'export', 'published', 'replay', 'scale', 'sequences', 'teachers', 'training'},
+    {'benchmark', 'evaluation', 'export', 'mapping', 'published', 'replay', 'scale', 'sequences', 'teachers', 'training'},
     {'ros'},
     {'cli', '__main__'},
 )

@@ -1,0 +1,171 @@
+"""The map of the rendered room is where the room is, and of what the room is made."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip('mtperception.mapping.volume', reason='needs Open3D', exc_type=ImportError)
+
+from mtperception.labels import IGNORE_INDEX
+from mtperception.mapping.frame import MapFrame
+from mtperception.mapping.volume import MapFullError, SemanticVolume
+from mtperception.synthetic import PERIOD, SyntheticRoom, pose
+
+VOXEL = 0.05
+VIEWS = 16
+ROOM = SyntheticRoom(320, 240)
+
+
+def view(seconds, **changes):
+    sample = ROOM.frame(seconds)
+    sure = np.full(sample.labels.shape, 230, np.uint8)
+    frame = MapFrame(pose(seconds), ROOM.intrinsics, sample.depth, sample.labels, sure, sample.image)
+    return replace(frame, **changes)
+
+
+def mapped(times, **options):
+    volume = SemanticVolume(VOXEL, 40, **{'max_depth': 6.0, **options})
+    for seconds in times:
+        volume.integrate(view(seconds))
+    return volume
+
+
+@pytest.fixture(scope='module')
+def volume():
+    return mapped(np.arange(VIEWS) * PERIOD / VIEWS)
+
+
+@pytest.fixture(scope='module')
+def surface(volume):
+    return volume.surface()
+
+
+def seen_from(surface, seconds):
+    """Of the vertices that a camera sees: error of their depth in metres, label, true label, far from a border."""
+    sample = ROOM.frame(seconds)
+    T_camera_world = np.linalg.inv(pose(seconds))
+    points = surface.vertices @ T_camera_world[:3, :3].T + T_camera_world[:3, 3]
+    camera = ROOM.intrinsics
+    in_front = points[:, 2] > 0.1
+    z = np.where(in_front, points[:, 2], 1)
+    column = np.rint(points[:, 0] / z * camera.fx + camera.cx).astype(int)
+    row = np.rint(points[:, 1] / z * camera.fy + camera.cy).astype(int)
+    inside = in_front & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    row, column, z, labels = row[inside], column[inside], z[inside], surface.labels[inside]
+    error = np.abs(sample.depth[row, column] - z)
+    visible = error < VOXEL
+    # A pixel with other classes within a voxel's size may belong to either.
+    window = np.ones((7, 7), np.uint8)
+    uniform = cv2.erode(sample.labels, window) == cv2.dilate(sample.labels, window)
+    truth = sample.labels[row, column]
+    return error[visible], labels[visible], truth[visible], uniform[row, column][visible]
+
+
+def test_geometry_is_within_half_a_voxel(surface):
+    errors = np.concatenate([seen_from(surface, seconds)[0] for seconds in (1.0, 11.0, 23.0, 31.0)])
+    assert len(errors) > 5000
+    assert np.median(errors) < VOXEL / 2
+
+
+def test_labels_are_those_of_the_room(surface):
+    parts = [seen_from(surface, seconds) for seconds in (1.0, 11.0, 23.0, 31.0)]
+    labels, truth, uniform = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
+    assert (labels == truth)[uniform].mean() >= 0.995
+    assert (labels == truth).mean() >= 0.97  # borders between classes are as sharp as a voxel
+
+
+def test_colors_are_the_cameras(surface):
+    """A vertex has the colour of the pixel that it is seen in, but for shading of textures within a voxel."""
+    sample = ROOM.frame(0.0)
+    T_camera_world = np.linalg.inv(pose(0.0))
+    points = surface.vertices @ T_camera_world[:3, :3].T + T_camera_world[:3, 3]
+    camera = ROOM.intrinsics
+    ahead = points[:, 2] > 0.5
+    column = np.rint(points[ahead, 0] / points[ahead, 2] * camera.fx + camera.cx).astype(int)
+    row = np.rint(points[ahead, 1] / points[ahead, 2] * camera.fy + camera.cy).astype(int)
+    inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    row, column, z = row[inside], column[inside], points[ahead, 2][inside]
+    same = np.abs(sample.depth[row, column] - z) < VOXEL
+    difference = np.abs(surface.colors[ahead][inside].astype(int) - sample.image[row, column])[same]
+    assert np.median(difference) < 12
+
+
+def test_unknown_labels_and_invalid_depth_add_nothing():
+    frame = view(0.0)
+    unknown = SemanticVolume(VOXEL, 40, max_depth=6.0)
+    unknown.integrate(replace(frame, labels=np.full_like(frame.labels, IGNORE_INDEX)))
+    assert (unknown.surface().labels == IGNORE_INDEX).all()
+    assert (unknown.surface().confidence == 0).all()
+    empty = SemanticVolume(VOXEL, 40, max_depth=6.0)
+    empty.integrate(replace(frame, depth=np.zeros_like(frame.depth)))
+    assert (empty.blocks, len(empty.surface().vertices)) == (0, 0)
+
+
+def test_full_distributions_count_like_labels_with_confidence():
+    """A network's whole distribution, of which `spread` is the special case."""
+    frame = view(0.0)
+    rest = np.float32((1 - 230 / 255) / 39)
+    probabilities = np.full((40, *frame.labels.shape), rest, np.float32)
+    np.put_along_axis(probabilities, frame.labels[None].astype(np.intp), np.float32(230 / 255), axis=0)
+    by_labels, by_probabilities = SemanticVolume(VOXEL, 40, max_depth=6.0), SemanticVolume(VOXEL, 40, max_depth=6.0)
+    by_labels.integrate(frame)
+    by_probabilities.integrate(replace(frame, probabilities=probabilities))
+    np.testing.assert_allclose(by_probabilities.surface().confidence, by_labels.surface().confidence, atol=1e-5)
+    assert (by_probabilities.surface().labels == by_labels.surface().labels).all()
+
+
+def test_memory_stays_within_its_limit():
+    """With room for two thirds of the blocks, the newest views are whole and the oldest are gone."""
+    whole = mapped([0.0, 1.0, 20.0, 21.0])
+    limit = whole.memory_mb * 2 / 3
+    volume = mapped([0.0, 1.0, 20.0, 21.0], memory_mb=limit)
+    assert volume.memory_mb <= limit
+    assert volume.dropped_blocks > 0
+    newest, _, _, _ = seen_from(volume.surface(), 21.0)
+    complete, _, _, _ = seen_from(whole.surface(), 21.0)
+    assert len(newest) > 0.9 * len(complete)
+
+
+def test_room_that_was_given_up_is_clean():
+    """What takes the place of dropped blocks knows nothing of them."""
+    volume = mapped([0.0])
+    volume.drop_oldest(volume.blocks)
+    assert volume.blocks == 0
+    volume.integrate(view(20.0))
+    fresh = mapped([20.0])
+    assert volume.blocks == fresh.blocks
+    np.testing.assert_allclose(
+        np.sort(volume.surface().vertices, axis=0), np.sort(fresh.surface().vertices, axis=0), atol=1e-5
+    )
+    assert np.bincount(volume.surface().labels).tolist() == np.bincount(fresh.surface().labels).tolist()
+
+
+def test_far_blocks_are_dropped():
+    volume = mapped([0.0])
+    position = pose(0.0)[:3, 3]
+    before = volume.blocks
+    keys = volume.drop_farther_than(2.0, position)
+    assert 0 < len(keys) == before - volume.blocks
+    centers = (keys + 0.5) * 8 * VOXEL
+    assert (np.linalg.norm(centers - position, axis=1) > 2.0).all()
+
+
+def test_a_view_too_large_for_the_map_is_refused():
+    with pytest.raises(MapFullError, match='use larger voxels'):
+        mapped([0.0], memory_mb=0.2)
+
+
+def test_known_voxels_are_at_the_surface(volume):
+    centers, probabilities, weights = volume.known_voxels()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-4)
+    assert (weights > 0).mean() > 0.99
+    floor = centers[probabilities.argmax(axis=1) == 1]  # class 1 of nyuv2_40
+    assert np.abs(np.median(floor[:, 2])) < VOXEL
+
+
+def test_maps_of_another_size_are_refused():
+    frame = view(0.0)
+    with pytest.raises(ValueError, match='expected one height and width'):
+        SemanticVolume(VOXEL, 40).integrate(replace(frame, labels=frame.labels[::2, ::2]))
