@@ -1,70 +1,179 @@
-"""Results that are there completely or not at all."""
+"""Files and folders that are there completely or not at all.
 
+They are written beside their place, under a hidden name, and renamed when they are complete. What a killed process left
+there is removed by the next one that writes the same file.
+"""
+
+import errno
+import json
+import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from mtperception.errors import InputError, MTPerceptionError, WriteError
+
+INTERRUPTIONS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+"""Of writing to a file that is open: such errors name no file."""
 
 
 @contextmanager
-def written_aside(out: Path, entries: Sequence[str] = ()) -> Iterator[Path]:
-    """A path beside `out` to write to, which takes its place when the block ends; after an error nothing of it stays.
+def atomic_file(out: Path, *, keep_interrupted: bool = False) -> Iterator[Path]:
+    """A path to write a file to, which is renamed to `out` when the block ends; after an error nothing of it stays.
 
-    A file that was not written takes nobody's place.
+    A file that was not written takes nobody's place. A device or pipe, such as /dev/stdout, is written to directly.
 
     Args:
-        out: the file or the folder to be; its parents are made if need be. What is there is replaced.
-        entries: the names that will be in the folder; none if it is a file. A folder that holds anything else is not
-            replaced.
+        out: the file; the folders above it are made if need be. What is there is replaced.
+        keep_interrupted: whether the file is also put in place when SIGINT or SIGTERM ends the block.
 
     Raises:
-        ValueError: if what is there is of another kind, or is a folder with other things.
-        OSError: if it cannot be written.
+        InputError: if there is a folder at `out`.
+        WriteError: if it cannot be written.
+    """
+    out = out.expanduser()
+    if out.exists() and not (out.is_file() or out.is_dir()):
+        with write_errors(out):
+            yield out
+        return
+    out = out.resolve()
+    if out.is_dir():
+        raise InputError(f'{out} is a folder: expected the name of a file to write')
+    with _written_beside(out, keep_interrupted) as part:
+        yield part
+
+
+@contextmanager
+def atomic_folder(out: Path, entries: Sequence[str]) -> Iterator[Path]:
+    """A new, empty folder that takes its place at `out` when the block ends; after an error nothing of it stays.
+
+    Args:
+        out: the folder to be; those above it are made if need be.
+        entries: the names that will be in it. What is at `out` is replaced if it has no others.
+
+    Raises:
+        InputError: if there is a file at `out`, or a folder with other things.
+        WriteError: if it cannot be written.
     """
     out = out.expanduser().resolve()
     check_replaceable(out, entries)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f'.{out.stem}.part{out.suffix}')  # some writers go by the suffix
-    _remove(part)
-    try:
-        if entries:
-            part.mkdir()
+    with _written_beside(out) as part:
+        part.mkdir()
         yield part
-        _put_in_place(part, out)
-    finally:
-        _remove(part)
+
+
+def check_replaceable(out: Path, entries: Sequence[str]) -> None:
+    """Check that nothing is at `out`, or a folder with nothing but some entries.
+
+    Raises:
+        InputError: if not.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise InputError(f'{out} is a file: this format writes a folder: choose another name')
+    others = sorted(path.name for path in out.iterdir() if path.name not in entries)
+    if others:
+        raise InputError(
+            f'{out} holds {others[0]}, which is not of such an export: choose a folder that is new, empty, or an '
+            'earlier export'
+        )
+
+
+def write_bytes_atomically(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write a file, or leave what was there.
+
+    Args:
+        path: the file.
+        content: of it.
+        durable: whether to wait until it would survive a loss of power.
+
+    Raises:
+        WriteError: if it cannot be written.
+    """
+    with atomic_file(path) as part, part.open('wb') as file:
+        file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, or leave what was there.
+
+    Raises:
+        WriteError: if it cannot be written.
+    """
+    write_bytes_atomically(path, text.encode())
 
 
 def write_if_changed(path: Path, text: str) -> None:
     """Write a text file, unless it is there with this very text.
 
     Raises:
-        ValueError: if there is a folder of this name.
-        OSError: if it cannot be written.
+        InputError: if there is a folder of this name.
+        WriteError: if it cannot be written.
     """
-    if path.is_file() and path.read_bytes() == text.encode():
-        return
-    with written_aside(path) as part:
-        part.write_text(text, encoding='utf-8')
+    if not (path.is_file() and path.read_bytes() == text.encode()):
+        write_text_atomically(path, text)
 
 
-def check_replaceable(out: Path, entries: Sequence[str]) -> None:
-    """Check that what is at `out`, if anything, is of this kind and holds nothing else.
+def write_json_atomically(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file, or leave what was there.
 
     Raises:
-        ValueError: if not.
+        WriteError: if it cannot be written.
     """
-    if not out.exists():
-        return
-    if out.is_dir() != bool(entries):
-        found, expected = ('a folder', 'a file') if out.is_dir() else ('a file', 'a folder')
-        raise ValueError(f'{out} is {found}: this format writes {expected}: choose another name')
-    others = sorted(path.name for path in out.iterdir() if path.name not in entries) if entries else []
-    if others:
-        raise ValueError(
-            f'{out} holds {others[0]}, which is not of such an export: choose a folder that is new, empty, or an '
-            'earlier export'
-        )
+    write_text_atomically(path, json.dumps(content, indent=1) + '\n')
+
+
+@contextmanager
+def write_errors(path: Path, written: Path | None = None) -> Iterator[None]:
+    """Turn errors of the system that are about a file into WriteErrors that name it; others pass.
+
+    Args:
+        path: the file or folder to name.
+        written: where it is written in fact; by default `path`.
+    """
+    try:
+        yield
+    except WriteError as error:
+        if written is None or str(written) not in str(error):
+            raise
+        raise WriteError(str(error).replace(str(written), str(path))) from error
+    except MTPerceptionError:
+        raise
+    except OSError as error:
+        about = str(error.filename or '')
+        is_ours = about.startswith(str(written or path)) if about else error.errno in DISK_ERRORS
+        if not is_ours:
+            raise
+        raise WriteError(
+            f'{path}: cannot be written: {error.strerror}: expected a place with space left that can be written to'
+        ) from error
+
+
+@contextmanager
+def _written_beside(out: Path, keep_interrupted: bool = False) -> Iterator[Path]:
+    """A free path beside `out`; what is there when the block ends is renamed."""
+    part = out.with_name(f'.{out.stem}.part{out.suffix}')  # some writers go by the suffix
+    with write_errors(out, out.parent):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    with write_errors(out, part):
+        try:
+            remove(part)
+            yield part
+            _put_in_place(part, out)
+        except INTERRUPTIONS:
+            if keep_interrupted:
+                _put_in_place(part, out)
+            raise
+        finally:
+            with suppress(OSError):
+                remove(part)
 
 
 def _put_in_place(part: Path, out: Path) -> None:
@@ -74,14 +183,19 @@ def _put_in_place(part: Path, out: Path) -> None:
         part.replace(out)
         return
     old = out.with_name(f'.{out.name}.old')
-    _remove(old)
+    remove(old)
     out.rename(old)
-    part.rename(out)
-    _remove(old)
+    try:
+        part.rename(out)
+    except OSError:
+        old.rename(out)
+        raise
+    remove(old)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, if there is one."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

@@ -5,5 +5,17 @@ class MTPerceptionError(Exception):
     """A fault in what was given; the message says what was found, what was expected and what to do."""
 
 
+class InputError(MTPerceptionError, ValueError):
+    """A value, or a combination of values, that cannot be used."""
+
+
 class SourceError(MTPerceptionError, OSError):
     """A source of images, or a recording, that cannot be opened or read."""
+
+
+class WriteError(MTPerceptionError, OSError):
+    """A file or folder that cannot be written: the disk is full, it is not allowed, or something is in the way."""
+
+
+class MissingPackageError(MTPerceptionError, ImportError):
+    """An optional package that is not installed; the message names the extra to install."""

@@ -7,6 +7,9 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+from mtperception.atomic_write import write_bytes_atomically
+from mtperception.errors import InputError, WriteError
+
 CODEC = 'mp4v'
 """In every build of OpenCV that has FFmpeg; no H.264 encoder is."""
 SLOWEST, FASTEST = 0.1, 600.0
@@ -21,22 +24,31 @@ def by_number(name: str) -> list[tuple[str, int]]:
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Write an image file, lossless where the suffix is `.png`.
+    """Write an image file, lossless where the suffix is `.png`; it is there completely or not at all.
 
     Args:
         path: the file; what was there is replaced.
         image: uint8 H,W,3, RGB, or uint8 or uint16 H,W.
 
     Raises:
-        OSError: if the file cannot be written.
+        InputError: if OpenCV knows no format of this suffix for such an image.
+        WriteError: if the file cannot be written.
     """
     pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
-    if not cv2.imwrite(str(path), pixels):
-        raise OSError(f'{path}: cannot be written: expected an existing folder with space left and leave to write')
+    try:
+        encoded, content = cv2.imencode(path.suffix, pixels)
+    except cv2.error as error:
+        raise InputError(f'{path}: not a name of an image of {image.dtype}: expected .png: {error.err}') from error
+    if not encoded:
+        raise InputError(f'{path}: OpenCV cannot encode {image.dtype} {image.shape}: expected a name that ends in .png')
+    # OpenCV's own writer does not notice a disk that is full when it closes the file.
+    write_bytes_atomically(path, content.tobytes())
 
 
 class VideoWriter:
     """An MP4 file that is opened at the first image and readable once it is closed; a context manager.
+
+    OpenCV says nothing when it cannot write: the file is read again when it is closed.
 
     Args:
         path: the file; what was there is replaced.
@@ -55,7 +67,7 @@ class VideoWriter:
         """Append an image: uint8 H,W,3, RGB. One of another size than the first is resized to it.
 
         Raises:
-            OSError: if the file cannot be written.
+            WriteError: if the file cannot be written.
         """
         if self._writer is None:
             self._open(image.shape[1], image.shape[0])
@@ -65,18 +77,34 @@ class VideoWriter:
         self.count += 1
 
     def close(self) -> None:
-        """Write the index that makes the file readable. Closing twice does nothing."""
+        """Write the index that makes the file readable, and check it. Closing twice does nothing.
+
+        Raises:
+            WriteError: if the file has not become a video with all images.
+        """
         if self._writer is not None:
             self._writer.release()
+            self._writer = None
+            self._check()
+
+    def _check(self) -> None:
+        found = count_frames(self.path)
+        if found != self.count:
+            raise WriteError(
+                f'{self.path}: a video of {self.count} images was written, {found} can be read: expected space left '
+                'on the disk'
+            )
 
     def _open(self, width: int, height: int) -> None:
         self._size = (width, height)
-        self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter_fourcc(*CODEC), self.rate, self._size)
-        if not self._writer.isOpened():
-            raise OSError(
-                f'{self.path}: OpenCV cannot write {CODEC} video of {width}x{height} here: expected a folder that can '
-                'be written to and an OpenCV with FFmpeg (the one of `pip install opencv-python-headless` has it)'
+        name = str(self.path.absolute())  # FFmpeg takes what is before a colon for a protocol
+        writer = cv2.VideoWriter(name, cv2.VideoWriter_fourcc(*CODEC), self.rate, self._size)
+        if not writer.isOpened():
+            raise WriteError(
+                f'{self.path}: OpenCV cannot write {CODEC} video of {width}x{height} here: expected space left and '
+                'leave to write, and an OpenCV with FFmpeg (that of `pip install opencv-python-headless` has it)'
             )
+        self._writer = writer
 
     def __enter__(self) -> 'VideoWriter':
         """The writer itself."""
@@ -85,8 +113,26 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the file."""
-        self.close()
+        """Close the file. An error that ends the work is the one to tell, not that the video is incomplete, too."""
+        if kind is None or not issubclass(kind, Exception):
+            self.close()
+        elif self._writer is not None:
+            self._writer.release()
+            self._writer = None
+
+
+def count_frames(path: Path) -> int:
+    """How many images a video file has by its index; 0 if the first or the last of them cannot be decoded."""
+    capture = cv2.VideoCapture(str(path.absolute()))
+    try:
+        if not capture.isOpened() or not capture.read()[0]:
+            return 0
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        if count == 1 or (capture.set(cv2.CAP_PROP_POS_FRAMES, count - 1) and capture.read()[0]):
+            return count
+        return 0
+    finally:
+        capture.release()
 
 
 class RealTimeVideo:
@@ -108,7 +154,7 @@ class RealTimeVideo:
         Images that come faster than the video plays are left out. Time that runs backwards starts again at this image.
 
         Raises:
-            OSError: if the file cannot be written.
+            WriteError: if the file cannot be written.
         """
         if self._last is None or not 0 <= stamp_ns - self._last[0] <= LONGEST_STILL * 1e9:
             self._start_ns = stamp_ns - self._video.count * self._frame_ns

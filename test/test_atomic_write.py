@@ -1,8 +1,13 @@
 """Exports are there completely or not at all."""
 
-import pytest
+import os
+from pathlib import Path
 
-from mtperception.atomic_write import written_aside
+import pytest
+from full_disk import largest_file
+
+from mtperception.atomic_write import atomic_file, atomic_folder, write_json_atomically, write_text_atomically
+from mtperception.errors import SourceError, WriteError
 
 
 def names(folder):
@@ -10,7 +15,7 @@ def names(folder):
 
 
 def write_folder(out, text, failure=None):
-    with written_aside(out, ('a', 'b')) as part:
+    with atomic_folder(out, ('a', 'b')) as part:
         (part / 'a').mkdir()
         (part / 'a' / 'x').write_text(text)
         if failure:
@@ -19,7 +24,7 @@ def write_folder(out, text, failure=None):
 
 def test_a_file_appears_when_it_is_complete(tmp_path):
     out = tmp_path / 'made' / 'x.klg'
-    with written_aside(out) as part:
+    with atomic_file(out) as part:
         part.write_text('new')
         assert not out.exists()
     assert out.read_text() == 'new'
@@ -52,7 +57,7 @@ def test_what_was_killed_half_way_is_no_obstacle(tmp_path):
     (tmp_path / '.out.part' / 'b').write_text('half')
     (tmp_path / '.x.part').write_text('half')
     write_folder(tmp_path / 'out', 'new')
-    with written_aside(tmp_path / 'x') as part:
+    with atomic_file(tmp_path / 'x') as part:
         part.write_text('new')
     assert names(tmp_path) == ['out', 'x']
     assert names(tmp_path / 'out') == ['a']
@@ -60,7 +65,7 @@ def test_what_was_killed_half_way_is_no_obstacle(tmp_path):
 
 def test_a_file_that_is_not_written_leaves_the_old_one(tmp_path):
     (tmp_path / 'x.mp4').write_text('old')
-    with written_aside(tmp_path / 'x.mp4') as part:
+    with atomic_file(tmp_path / 'x.mp4') as part:
         assert part.suffix == '.mp4'
     assert (tmp_path / 'x.mp4').read_text() == 'old'
 
@@ -73,17 +78,76 @@ def test_a_folder_with_anything_else_is_left_alone(tmp_path):
     assert names(tmp_path / 'out') == ['a', 'thesis.tex']
 
 
-@pytest.mark.parametrize(('entries', 'problem'), [((), 'is a folder: this format'), (('a',), 'is a file')])
-def test_a_file_and_a_folder_do_not_replace_each_other(tmp_path, entries, problem):
-    out = tmp_path / 'out'
-    out.write_text('') if entries else out.mkdir()
-    with pytest.raises(ValueError, match=problem), written_aside(out, entries):
-        pass
-    assert names(tmp_path) == ['out']
+def test_a_file_and_a_folder_do_not_replace_each_other(tmp_path):
+    (tmp_path / 'folder').mkdir()
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(ValueError, match='folder is a folder: expected the name of a file'):
+        write_text_atomically(tmp_path / 'folder', 'new')
+    with pytest.raises(ValueError, match='file is a file: this format writes a folder'):
+        write_folder(tmp_path / 'file', 'new')
+    assert names(tmp_path) == ['file', 'folder']
+
+
+@pytest.mark.parametrize('interruption', [KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize(('keep', 'expected'), [(False, []), (True, ['x'])])
+def test_what_there_is_of_an_endless_stream_is_kept(tmp_path, interruption, keep, expected):
+    with pytest.raises(interruption), atomic_file(tmp_path / 'x', keep_interrupted=keep) as part:  # noqa: PT012
+        part.write_text('so far')
+        raise interruption
+    assert names(tmp_path) == expected
+
+
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / 'there').write_text('old')
+    (tmp_path / 'link').symlink_to(tmp_path / 'there')
+    write_text_atomically(tmp_path / 'link', 'new')
+    assert (tmp_path / 'link').is_symlink()
+    assert (tmp_path / 'there').read_text() == 'new'
+
+
+def test_a_pipe_or_device_is_written_to(tmp_path):
+    os.mkfifo(tmp_path / 'pipe')
+    reader = os.open(tmp_path / 'pipe', os.O_RDONLY | os.O_NONBLOCK)
+    write_json_atomically(tmp_path / 'pipe', {'a': 1})
+    assert os.read(reader, 100) == b'{\n "a": 1\n}\n'
+    os.close(reader)
+    assert names(tmp_path) == ['pipe']
+
+
+class TestFullDisk:
+    """Errors name the file that was asked for, not the hidden one beside it."""
+
+    def test_of_a_device(self):
+        with pytest.raises(WriteError, match=r'^/dev/full: cannot be written: No space left on device: '):
+            write_text_atomically(Path('/dev/full'), 'new')
+
+    @pytest.mark.parametrize('write', [write_text_atomically, write_folder])
+    def test_leaves_what_was_there(self, tmp_path, write):
+        out = tmp_path / 'out'
+        write(out, 'old')
+        with largest_file(1000), pytest.raises(WriteError, match=f'^{out}: cannot be written: File too large'):
+            write(out, 'new' * 1000)
+        assert names(tmp_path) == ['out']
+        assert (out / 'a' / 'x' if out.is_dir() else out).read_text() == 'old'
+
+    def test_of_a_file_in_the_way(self, tmp_path):
+        (tmp_path / 'note.txt').write_text('here')
+        with pytest.raises(WriteError, match=f'^{tmp_path}/note.txt/out: cannot be written: File exists'):
+            write_text_atomically(tmp_path / 'note.txt' / 'out', 'new')
+
+
+@pytest.mark.parametrize(
+    'error',
+    [SourceError('a.png: cut off'), FileNotFoundError(2, 'No such file', 'a.png'), OSError('odd'), ValueError()],
+)
+def test_errors_of_what_is_read_pass_as_they_are(tmp_path, error):
+    with pytest.raises(type(error)) as raised, atomic_file(tmp_path / 'x'):
+        raise error
+    assert raised.value is error
 
 
 def test_a_name_relative_to_the_working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with written_aside(tmp_path.joinpath('sub', '..', 'x')) as part:
+    with atomic_file(tmp_path.joinpath('sub', '..', 'x')) as part:
         part.write_text('new')
     assert names(tmp_path) == ['x']

@@ -1,8 +1,10 @@
 import cv2
 import numpy as np
 import pytest
+from full_disk import largest_file
 from videos import read_video
 
+from mtperception.errors import InputError, WriteError
 from mtperception.media import FASTEST, LONGEST_STILL, SLOWEST, RealTimeVideo, VideoWriter, write_image
 
 
@@ -21,8 +23,41 @@ def test_a_png_reads_back_exactly(tmp_path, image):
 
 
 def test_an_image_that_cannot_be_written_is_an_error_that_names_the_file(tmp_path):
-    with pytest.raises(OSError, match=r'missing/a\.png: cannot be written'):
-        write_image(tmp_path / 'missing' / 'a.png', np.zeros((4, 6), np.uint8))
+    (tmp_path / 'note.txt').write_text('in the way')
+    with pytest.raises(WriteError, match=r'note\.txt/a\.png: cannot be written: '):
+        write_image(tmp_path / 'note.txt' / 'a.png', np.zeros((4, 6), np.uint8))
+    with pytest.raises(InputError, match=r'a\.xyz: not a name of an image'):
+        write_image(tmp_path / 'a.xyz', np.zeros((4, 6), np.uint8))
+
+
+class TestFullDisk:
+    """OpenCV itself says nothing of it."""
+
+    def noise(self, seed=0):
+        return np.random.default_rng(seed).integers(0, 256, (240, 320, 3), np.uint8)
+
+    def write_video(self, path):
+        """One of 358,150 bytes."""
+        with VideoWriter(path, 10) as video:
+            for seed in range(5):
+                video.write(self.noise(seed))
+
+    @pytest.mark.parametrize('size', [0, 2000, 90_000, 357_000])
+    def test_a_video_that_is_not_complete_is_an_error(self, size, tmp_path):
+        with largest_file(size), pytest.raises(WriteError, match=r'a\.mp4: .*space left'):
+            self.write_video(tmp_path / 'a.mp4')
+
+    def test_the_error_that_ended_the_work_is_told(self, tmp_path):
+        with largest_file(2000), pytest.raises(IndexError), VideoWriter(tmp_path / 'a.mp4', 10) as video:  # noqa: PT012
+            video.write(self.noise())
+            [].pop()
+
+    def test_an_image_leaves_nothing_behind(self, tmp_path):
+        (tmp_path / 'a.png').write_text('old')
+        with largest_file(2000), pytest.raises(WriteError, match=r'/a\.png: cannot be written: File too large: '):
+            write_image(tmp_path / 'a.png', self.noise())
+        assert [path.name for path in tmp_path.iterdir()] == ['a.png']
+        assert (tmp_path / 'a.png').read_text() == 'old'
 
 
 def test_reads_back_with_colours_order_and_rate(tmp_path):

@@ -1,5 +1,7 @@
 """For tests: what is in a video file, by OpenCV alone."""
 
+import struct
+
 import cv2
 
 
@@ -12,3 +14,20 @@ def read_video(path):
         images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
         found, image = capture.read()
     return images, capture.get(cv2.CAP_PROP_FPS)
+
+
+def with_durations(content, durations):
+    """The bytes of an MP4 file that OpenCV wrote, with other durations of the images, in the units of its clock.
+
+    The table of durations (stts; ISO 14496-12, 8.6.1.2) grows, and so do the boxes around it; the images are before it.
+    """
+    at = content.index(b'stts') - 4
+    entries = b''.join(struct.pack('>II', 1, duration) for duration in durations)
+    box = struct.pack('>I4sII', 16 + len(entries), b'stts', 0, len(durations)) + entries
+    end = at + struct.unpack_from('>I', content, at)[0]
+    grown = bytearray(content[:at] + box + content[end:])
+    for name in (b'moov', b'trak', b'mdia', b'minf', b'stbl'):
+        start = content.index(name, content.index(b'moov')) - 4
+        size = struct.unpack_from('>I', content, start)[0]
+        struct.pack_into('>I', grown, start, size + len(box) - (end - at))
+    return bytes(grown).replace(b'edts', b'free')  # the edit list ends the video after its old duration

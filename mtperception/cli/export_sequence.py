@@ -11,10 +11,10 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from mtperception.atomic_write import written_aside
+from mtperception.atomic_write import atomic_file
 from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL, open_model
-from mtperception.cli.folders import make_folder
+from mtperception.cli.folders import make_folder, naming_option
 from mtperception.cli.progress import progress
 from mtperception.labels import DEFAULT_LABEL_OFFSET, LARGEST_ID, load_label_space
 from mtperception.predictor import Predictor
@@ -95,7 +95,11 @@ def export_sequence(
     counts = [count for count in (recording.count, frames) if count is not None]
     total = min(counts, default=None)
     start = time.monotonic()
-    with closing(Predictor(model, backend, device)) as predictor, progress('exporting', total) as move:
+    with (
+        closing(Predictor(model, backend, device)) as predictor,
+        progress('exporting', total) as move,
+        naming_option('--out'),
+    ):
         of_classes = _open_probabilities(predictor) if probabilities else None
         kept = islice(recording, frames)
         exported = export(kept, predictor, SEQUENCE_FORMATS[name], out, options, of_classes, move)
@@ -112,7 +116,7 @@ def _export_labels(name: str, out: Path, model: str, label_space: str, label_off
     space = load_label_space(label_space) if label_space else open_model(model).label_space
     if not len(space):
         raise ValueError(f'model {model} gives no classes: expected one with segmentation, or --label-space')
-    with written_aside(out) as part:
+    with naming_option('--out'), atomic_file(out) as part:
         LABEL_FORMATS[name](part, space, label_offset)
     typer.echo(f'{out}: the {len(space)} classes of {space.name}', err=True)
 

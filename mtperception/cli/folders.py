@@ -1,9 +1,14 @@
 """Where commands write to: checked before the work, not when it is done and would be lost."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
+
+from mtperception.atomic_write import write_errors, write_json_atomically
+from mtperception.errors import InputError, WriteError
 
 
 def check_apart(out: Path, inputs: Iterable[str], option: str) -> None:
@@ -15,12 +20,12 @@ def check_apart(out: Path, inputs: Iterable[str], option: str) -> None:
         option: of the command line, which the message names.
 
     Raises:
-        ValueError: if it does.
+        InputError: if it does.
     """
     for text in inputs:
         path = Path(text).expanduser()
         if path.exists() and out.resolve() in (path.resolve(), path.resolve().parent):
-            raise ValueError(
+            raise InputError(
                 f'{option} {out} holds the input {text}, which could be overwritten: choose another folder'
             )
 
@@ -33,14 +38,14 @@ def make_folder(path: Path, option: str) -> None:
         option: of the command line, which the message names.
 
     Raises:
-        OSError: if something else is there, or nothing can be written.
+        WriteError: if something else is there, or nothing can be written.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise OSError(
+        raise WriteError(
             f'{option} {path}: not a folder that can be made or written to ({error.strerror}): choose another'
         ) from error
 
@@ -53,7 +58,7 @@ def make_room_for(path: Path, option: str) -> None:
         option: of the command line, which the message names.
 
     Raises:
-        OSError: if it cannot be written.
+        WriteError: if it cannot be written.
     """
     is_there = os.path.lexists(path)
     try:
@@ -62,4 +67,37 @@ def make_room_for(path: Path, option: str) -> None:
         if not is_there:
             path.unlink()
     except OSError as error:
-        raise OSError(f'{option} {path}: not a file that can be written ({error.strerror}): choose another') from error
+        raise WriteError(
+            f'{option} {path}: not a file that can be written ({error.strerror}): choose another'
+        ) from error
+
+
+def write_json(path: Path, content: Mapping[str, Any], option: str) -> None:
+    """Write a JSON file, or leave what was there.
+
+    Raises:
+        WriteError: if it cannot be written; the message names the option.
+    """
+    with naming_option(option):
+        write_json_atomically(path, content)
+
+
+@contextmanager
+def naming_option(option: str, path: Path | None = None) -> Iterator[None]:
+    """Name the option of the command line in an error of writing.
+
+    Args:
+        option: which says where to write.
+        path: what it says, where several files are written there that name themselves only; they are not named then.
+
+    Raises:
+        WriteError: in place of each one, and of an error of the system that is about `path`.
+    """
+    try:
+        if path is None:
+            yield
+        else:
+            with write_errors(path):
+                yield
+    except WriteError as error:
+        raise WriteError(f'{option} {error}') from error

@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from mtperception.atomic_write import written_aside
+from mtperception.atomic_write import atomic_file
 from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL
-from mtperception.cli.folders import check_apart, make_folder
+from mtperception.cli.folders import check_apart, make_folder, naming_option
 from mtperception.cli.progress import progress
 from mtperception.geometry import depth_in_millimeters
 from mtperception.media import VideoWriter, write_image
@@ -82,7 +82,8 @@ class PredictionWriter:
         path = self._out / f'{name}_overlay_depth.mp4'
         # Of a stream without an end, whatever there is when it is interrupted is the result.
         with (
-            written_aside(path) if source.count else nullcontext(path) as part,
+            naming_option('--out'),
+            atomic_file(path, keep_interrupted=source.count is None) as part,
             VideoWriter(part, source.rate) as video,
         ):
             for frame in source:
@@ -101,8 +102,9 @@ class PredictionWriter:
             files['labels'] = prediction.labels
         if prediction.depth is not None:
             files['depth'] = depth_in_millimeters(prediction.measured_depth)
-        for kind, image in files.items():
-            write_image(self._out / f'{name}_{kind}.png', image)
+        with naming_option('--out'):
+            for kind, image in files.items():
+                write_image(self._out / f'{name}_{kind}.png', image)
 
     def _pictures(self, image: np.ndarray, prediction: Prediction) -> dict[str, np.ndarray]:
         pictures = {}

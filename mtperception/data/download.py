@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+from mtperception.atomic_write import atomic_file, write_errors
 from mtperception.data.dataset import DatasetError
+from mtperception.errors import WriteError
 
 CHUNK = 1 << 20
 TIMEOUT_S = 60.0
@@ -65,7 +67,7 @@ def fetch(file: RemoteFile, root: Path, progress: Progress = no_progress) -> boo
 
     Raises:
         DatasetError: if the server fails, the connection breaks, or what came is not what was expected.
-        OSError: if it cannot be written.
+        WriteError: if it cannot be written.
     """
     folder = root / file.folder
     place = root / RECEIPTS / file.name if file.members else folder / file.name
@@ -97,6 +99,8 @@ def _transfer(file: RemoteFile, part: Path, progress: Progress) -> None:
             if not response.headers.get('Content-Range', '').startswith(f'bytes {offset}-'):
                 offset = 0  # the server sends all of it
             _receive(file, response, part, offset, progress)
+    except WriteError:
+        raise
     except HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and offset:
             return  # there is nothing after what we have
@@ -110,7 +114,7 @@ def _receive(file: RemoteFile, response: http.client.HTTPResponse, part: Path, o
     length = response.headers.get('Content-Length')
     total = None if length is None else offset + int(length)
     done = offset
-    with part.open('ab' if offset else 'wb') as out, progress(file.name, total) as show:
+    with write_errors(part), part.open('ab' if offset else 'wb') as out, progress(file.name, total) as show:
         while block := response.read(CHUNK):
             out.write(block)
             done += len(block)
@@ -175,8 +179,5 @@ def _unpack_member(source: ZipFile, entry: ZipInfo, folder: Path) -> None:
         raise DatasetError(f'{source.filename}: the member {entry.filename} leads out of {folder}')
     if target.is_file() and target.stat().st_size == entry.file_size:
         return  # from a run that was interrupted
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f'{target.name}.part')
-    with source.open(entry) as content, part.open('wb') as out:
+    with atomic_file(target) as part, source.open(entry) as content, part.open('wb') as out:
         shutil.copyfileobj(content, out, CHUNK)
-    part.replace(target)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mtperception.atomic_write import written_aside
+from mtperception.atomic_write import atomic_file
 from mtperception.scale.job_file import JobFile
 from mtperception.scale.shard import WHOLE, Shard
 
@@ -56,7 +56,7 @@ class PartFolder:
 
     def write(self, position: int, content: Mapping[str, Any]) -> None:
         """Keep what was made of a part; numbers that are no numbers (NaN) are kept, too."""
-        with written_aside(self._path(position)) as path:
+        with atomic_file(self._path(position)) as path:
             path.write_text(json.dumps(content), encoding='utf-8')
 
     def missing(self) -> list[int]:

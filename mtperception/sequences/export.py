@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mtperception.atomic_write import written_aside
+from mtperception.atomic_write import atomic_file, atomic_folder
 from mtperception.predictor import BackendPredictor
 from mtperception.sequences.writer import SequenceFrame, SequenceWriter, WriterOptions
 from mtperception.sources import Frame
@@ -55,7 +55,8 @@ def export_sequence(
     if 'depth' not in predictor.card.tasks:
         raise ValueError(f'model {predictor.card.name} gives no depth: expected one with depth')
     count, first = 0, None
-    with written_aside(out, kind.entries) as part, closing(kind(part, options or WriterOptions())) as writer:
+    place = atomic_folder(out, kind.entries) if kind.entries else atomic_file(out)
+    with place as part, closing(kind(part, options or WriterOptions())) as writer:
         for frame in _predicted(frames, predictor, probabilities):
             resized = frame.resized(kind.size or frame.size)
             first = first or resized

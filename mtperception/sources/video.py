@@ -18,20 +18,22 @@ WHOLE = 0.95
 """Share of its images, by its header, above which a video is taken to be complete: OpenCV estimates their number."""
 RATE = 30.0
 """Frames per second of a video that does not say, and of most cameras."""
+TIME_BASE = 1000.0
+"""What is said to be so many frames per second or more is the clock of the file, not its rate."""
 _log = logging.getLogger(__name__)
 NO_VIDEO = f'not a video that OpenCV can read, nor called like an image ({", ".join(SUFFIXES)}) or a bag (.mcap, .db3)'
 
 
 class VideoFile:
-    """A video of any format that OpenCV reads."""
+    """A video of any format that OpenCV reads. Stamps are those of the file, whose rate may vary, as phones' do."""
 
     is_stream = True
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
         self._path = Path(spec).expanduser()
-        with _captured(str(self._path), f'{self._path}: {NO_VIDEO}') as capture:
+        with _captured(_file(self._path), f'{self._path}: {NO_VIDEO}') as capture:
             rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.rate = rate if math.isfinite(rate) and rate > 0 else RATE
+        self.rate = rate if 0 < rate < TIME_BASE else RATE
         self.count = int(count) if count > 0 else None
         self.description = f'the video {self._path} ({self.rate:.3g} frames per second)'
 
@@ -41,11 +43,14 @@ class VideoFile:
         return Path(spec).expanduser().is_file()
 
     def __iter__(self) -> Iterator[Frame]:
-        """The frames at the video's rate."""
-        with _captured(str(self._path), f'{self._path}: no longer readable') as capture:
-            index = 0
+        """The frames with their stamps; one that has none, or is not after the last, follows it at the mean rate."""
+        with _captured(_file(self._path), f'{self._path}: no longer readable') as capture:
+            period_ns = round(1e9 / self.rate)
+            index, stamp_ns = 0, -period_ns
             for index, image in enumerate(_images(capture)):
-                yield Frame(image, round(index * 1e9 / self.rate), None, f'{index:06d}')
+                stated = _stated_stamp_ns(capture)
+                stamp_ns = stated if stated is not None and stated > stamp_ns else stamp_ns + period_ns
+                yield Frame(image, stamp_ns, None, f'{index:06d}')
         if index + 1 < WHOLE * (self.count or 0):
             _log.warning('%s: %d of %d images could be read: is it cut off?', self._path, index + 1, self.count)
 
@@ -79,6 +84,17 @@ class Webcam:
             for index, image in enumerate(_images(capture)):
                 yield Frame(image, time.monotonic_ns() - start, None, f'{index:06d}')
         raise SourceError(f'webcam:{self._number}: the camera stopped sending images: is it still connected?')
+
+
+def _file(path: Path) -> str:
+    """A path as FFmpeg takes it for nothing else: what is before a colon would be a protocol."""
+    return str(path.absolute())
+
+
+def _stated_stamp_ns(capture: cv2.VideoCapture) -> int | None:
+    """When the image that was read last is shown, by the file; None where it does not say."""
+    milliseconds = capture.get(cv2.CAP_PROP_POS_MSEC)
+    return round(milliseconds * 1e6) if math.isfinite(milliseconds) and milliseconds >= 0 else None
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mtperception.atomic_write import write_text_atomically
 from mtperception.data.dataset import DatasetError
 from mtperception.media import write_image
 from mtperception.scale.job_file import JobError, JobFile
@@ -107,7 +108,7 @@ def _complete(out: Path, images: ImageSet, layout: Mapping[str, Any]) -> None:
     for name, text in files.items():
         path = out / name
         if not path.exists() or path.read_text(encoding='utf-8') != text:
-            _write_text(path, text)
+            write_text_atomically(path, text)
 
 
 class _Run:
@@ -137,10 +138,7 @@ class _Run:
             return
         for annotation in missing:
             path = annotation.path(self._out, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = _unfinished(path)
-            write_image(unfinished, annotation.encode(prediction))
-            unfinished.replace(path)
+            write_image(path, annotation.encode(prediction))
         self.labelled += 1
 
     def _missing(self, name: str) -> list[Annotation]:
@@ -198,14 +196,3 @@ def _open_job(out: Path, images: ImageSet, record: Mapping[str, Any]) -> JobFile
 
 def _as_json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=1) + '\n'
-
-
-def _write_text(path: Path, text: str) -> None:
-    unfinished = _unfinished(path)
-    unfinished.write_text(text, encoding='utf-8')
-    unfinished.replace(path)
-
-
-def _unfinished(path: Path) -> Path:
-    """Where a file is written before it gets its name: whoever sees the name sees a complete file."""
-    return path.with_name(f'.unfinished-{path.name}')

@@ -6,7 +6,6 @@ pickle: a checkpoint from anywhere can be opened.
 
 import base64
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch.optim import Optimizer
 
+from mtperception.atomic_write import write_bytes_atomically
 from mtperception.errors import MTPerceptionError
 
 FORMAT = 'mtperception checkpoint 1'
@@ -44,14 +44,15 @@ class Checkpoint:
         return {name.removeprefix(prefix): x for name, x in self.tensors.items() if name.startswith(prefix)}
 
     def write(self, path: Path) -> None:
-        """Write the file, aside first: a kill leaves the earlier one."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f'.{path.name}.partial')
+        """Write the file, or leave the earlier one.
+
+        Raises:
+            WriteError: if it cannot be written.
+        """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
-        save_file(tensors, aside, {'format': FORMAT, 'state': json.dumps(self.scalars)})
-        with aside.open('rb') as file:
-            os.fsync(file.fileno())
-        aside.replace(path)
+        # Not save_file: what that leaves beside the file when it is killed has another name each time.
+        content = save(tensors, {'format': FORMAT, 'state': json.dumps(self.scalars)})
+        write_bytes_atomically(path, content, durable=True)
 
     @classmethod
     def read(cls, path: Path) -> 'Checkpoint':

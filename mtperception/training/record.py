@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from mtperception import __version__
+from mtperception.atomic_write import write_errors, write_json_atomically, write_text_atomically
 from mtperception.hardware import describe_hardware
 from mtperception.training.config import TrainConfig, config_to_dict
 from mtperception.training.distributed import rank, world_size
@@ -45,8 +46,8 @@ class Record:
         except ImportError as error:
             raise ImportError(f'training needs TensorBoard ({error}): pip install "mtperception[train]"') from error
         out.mkdir(parents=True, exist_ok=True)
-        (out / CONFIG).write_text(yaml.safe_dump(config_to_dict(config), sort_keys=False), encoding='utf-8')
-        (out / RUN).write_text(json.dumps(_surroundings(), indent=2) + '\n', encoding='utf-8')
+        write_text_atomically(out / CONFIG, yaml.safe_dump(config_to_dict(config), sort_keys=False))
+        write_json_atomically(out / RUN, _surroundings())
         self._history = out / HISTORY
         _forget_after(self._history, epochs)
         self._writer = SummaryWriter(str(out / 'tensorboard'), purge_step=steps + 1)
@@ -67,7 +68,7 @@ class Record:
             self._writer.add_scalar(f'validation/{name}', value, steps)
         seconds = (time.monotonic() - began) / max(steps - first, 1)
         line = {'epoch': epoch, 'steps': steps, 'seconds_per_step': seconds, 'losses': losses, 'metrics': metrics}
-        with self._history.open('a', encoding='utf-8') as file:
+        with write_errors(self._history), self._history.open('a', encoding='utf-8') as file:
             file.write(json.dumps(line) + '\n')
 
     def pictures(self, steps: int, pictures: list[np.ndarray]) -> None:
@@ -87,7 +88,7 @@ def _forget_after(history: Path, epochs: int) -> None:
     if history.exists():
         lines = history.read_text(encoding='utf-8').splitlines(keepends=True)
         kept = [line for line in lines if line.endswith('\n') and json.loads(line)['epoch'] <= epochs]
-        history.write_text(''.join(kept), encoding='utf-8')
+        write_text_atomically(history, ''.join(kept))
 
 
 def _surroundings() -> dict[str, str | int]:

@@ -77,7 +77,7 @@ def test_a_file_arrives_whole_and_is_not_fetched_again(server, tmp_path):
     file = RemoteFile(f'{server.url}/data.bin', 'inner', len(CONTENT), MD5)
     assert fetch(file, tmp_path)
     assert (tmp_path / 'inner' / 'data.bin').read_bytes() == CONTENT
-    assert not list(tmp_path.rglob('*.part'))
+    assert not list(tmp_path.rglob('*.part*'))
     assert not fetch(file, tmp_path)
     assert server.asked == [None]
 
@@ -169,10 +169,10 @@ def test_an_archive_is_unpacked_as_far_as_wanted_and_not_kept(server, tmp_path):
 def test_unpacking_goes_on_after_an_interruption(server, tmp_path):
     server.files['/set.zip'] = archive({'a.png': b'aa', 'b.png': b'bb'})
     (tmp_path / 'a.png').write_bytes(b'aa')
-    (tmp_path / 'b.png.part').write_bytes(b'b')
+    (tmp_path / '.b.part.png').write_bytes(b'b')
     assert fetch(RemoteFile(f'{server.url}/set.zip', members=('*',)), tmp_path)
     assert (tmp_path / 'b.png').read_bytes() == b'bb'
-    assert not list(tmp_path.rglob('*.part'))
+    assert not list(tmp_path.rglob('*.part*'))
 
 
 def damaged():

@@ -1,10 +1,15 @@
+import struct
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
+from videos import with_durations
 
 from mtperception.errors import SourceError
 from mtperception.media import VideoWriter
 from mtperception.sources import SourceOptions, open_source
+from mtperception.sources.timeline import timeline
 
 
 @pytest.fixture
@@ -26,6 +31,33 @@ def test_all_frames_in_order_with_their_time(video):
     assert frames[0].image[..., 2].mean() < 40  # red first
     assert (source.count, source.rate, source.is_stream, frames[0].intrinsics) == (4, 20, True, None)
     assert '20 frames per second' in source.description
+
+
+def test_a_rate_that_varies_gives_the_stamps_of_the_file(video):
+    """As phones record: 1/20 s, then half a second, then 1/20 s."""
+    content = video.read_bytes()
+    unit = struct.unpack_from('>IIII', content, content.index(b'stts') + 4)[3]
+    video.write_bytes(with_durations(content, [unit, 10 * unit, unit, unit]))
+    source = open_source(str(video))
+    assert [frame.stamp_ns for frame in source] == [0, 50_000_000, 550_000_000, 600_000_000]
+    assert [due for due, _ in timeline(source)] == [0, 0.05, 0.55, 0.6]
+
+
+def test_stamps_that_stand_still_go_on_at_the_rate(video, monkeypatch):
+    """Of a container without stamps."""
+    stated = iter([0, 0, 0, None])
+    monkeypatch.setattr('mtperception.sources.video._stated_stamp_ns', lambda capture: next(stated))
+    assert [frame.stamp_ns for frame in open_source(str(video))] == [0, 50_000_000, 100_000_000, 150_000_000]
+
+
+@pytest.mark.parametrize('name', ['a[1].mp4', 'run #3.mp4', 'walk_%04d.mp4', '12:30 walk.mp4', 'what?.mp4', 'ü ß.mp4'])
+def test_names_mean_nothing(name, tmp_path, monkeypatch):
+    """FFmpeg takes what is before a colon for a protocol, others take a pattern for a row of images."""
+    monkeypatch.chdir(tmp_path)
+    with VideoWriter(Path(name), 10) as writer:
+        for value in (40, 90):
+            writer.write(np.full((48, 64, 3), (value, 20, 20), np.uint8))
+    assert len(list(open_source(name))) == 2
 
 
 def test_each_iteration_starts_again(video):

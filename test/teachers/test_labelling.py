@@ -209,8 +209,9 @@ def test_two_runs_share_a_folder_without_doing_anything_twice(tmp_path, expert, 
     """Threads: each has its own open file, as two processes have. The writer is only watched."""
     source, out = make_source(tmp_path / 'source', 24), tmp_path / 'out'
     label(source, expert, tmp_path / 'whole')
-    written, write = [], labelling._write_text
-    monkeypatch.setattr(labelling, '_write_text', lambda path, text: (written.append(path.name), write(path, text)))
+    written, write = [], labelling.write_text_atomically
+    watched = 'mtperception.teachers.labelling.write_text_atomically'
+    monkeypatch.setattr(watched, lambda path, text: (written.append(path.name), write(path, text)))
     images = open_images(source, 'train')
     with ThreadPoolExecutor(3) as pool:
         runs = [pool.submit(label_images, images, expert, out, Request()) for _ in range(3)]
