@@ -1,6 +1,5 @@
 """From images to Predictions: a model, a backend, and what only run time knows (image size and camera)."""
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,15 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mtperception.backends import Backend, PreparationError, open_backend
+from mtperception.backends import Backend, open_backend
 from mtperception.backends.backend import MAX_PREPARED_SHAPES, Maps
 from mtperception.card import ModelCard, open_model
 from mtperception.geometry import tilt_normals
 from mtperception.input_policy import Layout, depth_ratio, focal_ratios
 from mtperception.labels import DEFAULT_INVALID_DEPTH_CLASSES, LabelSpace, invalid_depth_table
 from mtperception.types import DEPTH_SCALE_MODES, OUTPUT_SIZES, Intrinsics, Prediction
-
-_log = logging.getLogger(__name__)
 
 _ROUNDING = {'fp32': 2**-20, 'fp16': 2**-11, 'bf16': 2**-8}
 """By precision, how far a clamp may be off the end of the depth range, as a part of it."""
@@ -41,6 +38,7 @@ class BackendPredictor:
         invalid_depth_classes: classes of the model's own label space whose depth is no measurement, whatever grouping
             is shown; by default sky, where the label space has it.
         max_batch: how many images may come together, as they do from so many cameras.
+        memory_budget: bytes that the prepared sizes may take; None: a quarter of what is available.
 
     Raises:
         ValueError: an argument is not one of those above.
@@ -58,6 +56,7 @@ class BackendPredictor:
         depth_scale_mode: str = 'focal',
         invalid_depth_classes: Sequence[str] = DEFAULT_INVALID_DEPTH_CLASSES,
         max_batch: int = 1,
+        memory_budget: int | None = None,
     ) -> None:
         _check(network_size, output_size, depth_scale_mode)
         self.card = card
@@ -68,9 +67,12 @@ class BackendPredictor:
         self.output_size = output_size
         self.depth_scale = depth_scale
         self.depth_scale_mode = depth_scale_mode
-        self.batch_sizes = _batch_sizes(max_batch)
+        # On a CPU a batch takes as long as its images one by one (measured with each backend), and the first one waits.
+        self.max_batch = 1 if backend.device == 'cpu' else max_batch
         # Cameras of different sizes take turns: with one size fewer, each would be prepared anew for each image.
-        backend.max_prepared = max(MAX_PREPARED_SHAPES, max_batch) * len(self.batch_sizes)
+        backend.max_prepared = max(MAX_PREPARED_SHAPES, max_batch) * (2 if self.max_batch > 1 else 1)
+        if memory_budget is not None:
+            backend.memory_budget = memory_budget
 
     @property
     def description(self) -> str:
@@ -100,52 +102,42 @@ class BackendPredictor:
         """Width and height of what the network sees at once of an image of this size."""
         return self.input_policy.layout(width, height).tile
 
-    def is_prepared(self, width: int, height: int) -> bool:
-        """Whether images of this size are answered at once, or wait for a preparation first."""
+    def is_prepared(self, width: int, height: int, batch: int = 1) -> bool:
+        """Whether so many images of this size are answered at once, or wait for a preparation first."""
         width, height = self.working_size(width, height)
-        return all(self.backend.is_prepared(batch, height, width) for batch in self.batch_sizes)
+        return self.backend.is_prepared(batch, height, width)
 
-    def prepare(self, width: int, height: int) -> None:
-        """Specialise the backend for images of this size, for one and for as many as may come together.
-
-        A size that is prepared already is noted as in use: what was not for the longest time is dropped first. Batches
-        are only an economy: where one fails, for which memory may be too short, smaller ones do from then on.
+    def prepare(self, width: int, height: int, batch: int = 1) -> None:
+        """Specialise the backend for so many images of this size at a time.
 
         Raises:
-            PreparationError: if it fails for a single image.
+            PreparationError: if it fails, as it does when memory is short.
         """
         width, height = self.working_size(width, height)
-        for batch in self.batch_sizes:
-            try:
-                self.backend.prepare(batch, height, width)
-            except PreparationError as error:
-                if batch == 1:
-                    raise
-                self.batch_sizes = tuple(size for size in self.batch_sizes if size < batch)
-                _log.warning('from now on %d images at most run together: %s', self.batch_sizes[-1], error)
-                return
+        self.backend.prepare(batch, height, width)
 
     def batches(self, sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
-        """Which of several images run together: those that the network sees at the same size.
+        """Which of several images run together: those that the network sees at the same size, as far as it is prepared.
 
         Args:
             sizes: width and height of each image.
 
         Returns:
-            Indices into `sizes`, each once, in order within a batch; every batch has a size that `prepare` prepares.
+            Indices into `sizes`, each once, in order within a batch.
         """
         alike: dict[tuple[int, int], list[int]] = {}
         for index, size in enumerate(sizes):
             alike.setdefault(self.working_size(*size), []).append(index)
-        return [batch for indices in alike.values() for batch in self._split(indices)]
+        return [batch for size, indices in alike.items() for batch in self._split(indices, size)]
 
-    def _split(self, indices: list[int]) -> list[list[int]]:
-        """As few batches as possible of prepared sizes."""
+    def _split(self, indices: list[int], size: tuple[int, int]) -> list[list[int]]:
+        """As few batches as possible of prepared sizes; one by one where none is."""
         batches = []
         while indices:
-            size = max(size for size in self.batch_sizes if size <= len(indices))
-            batches.append(indices[:size])
-            indices = indices[size:]
+            largest = min(len(indices), self.max_batch)
+            count = next((count for count in range(largest, 1, -1) if self.is_prepared(*size, count)), 1)
+            batches.append(indices[:count])
+            indices = indices[count:]
         return batches
 
     def __call__(self, image: np.ndarray, intrinsics: Intrinsics | None = None) -> Prediction:
@@ -199,7 +191,7 @@ class BackendPredictor:
         if len(tiles) == images:
             return self.backend.run_timed(tiles)
         parts, latency_ms = [], {}
-        for batch in self._split(list(range(len(tiles)))):
+        for batch in self._split(list(range(len(tiles))), (tiles.shape[2], tiles.shape[1])):
             maps, times = self.backend.run_timed(tiles[batch[0] : batch[-1] + 1])
             parts.append(maps)
             for stage, spent in times.items():
@@ -261,8 +253,8 @@ class Predictor(BackendPredictor):
         backend: 'auto', 'torch', 'onnxruntime' or 'openvino'.
         device: 'auto', 'cpu' or 'cuda:N'; 'tensorrt:N' with onnxruntime.
         precision: 'auto', 'fp32', 'fp16' or 'bf16'.
-        network_size, output_size, depth_scale, depth_scale_mode, invalid_depth_classes, max_batch: as for
-            `BackendPredictor`.
+        network_size, output_size, depth_scale, depth_scale_mode, invalid_depth_classes, max_batch,
+            memory_budget: as for `BackendPredictor`.
 
     Raises:
         ResourceNotFoundError, ModelError: no such model, or one that is not complete.
@@ -284,6 +276,7 @@ class Predictor(BackendPredictor):
         depth_scale_mode: str = 'focal',
         invalid_depth_classes: Sequence[str] = DEFAULT_INVALID_DEPTH_CLASSES,
         max_batch: int = 1,
+        memory_budget: int | None = None,
     ) -> None:
         _check(network_size, output_size, depth_scale_mode)  # before the seconds that opening a backend takes
         self.model = open_model(model)
@@ -298,6 +291,7 @@ class Predictor(BackendPredictor):
             depth_scale_mode=depth_scale_mode,
             invalid_depth_classes=invalid_depth_classes,
             max_batch=max_batch,
+            memory_budget=memory_budget,
         )
 
 
@@ -314,11 +308,6 @@ def _tiles(images: Sequence[np.ndarray], layouts: Sequence[Layout]) -> np.ndarra
         layout.write_tiles(image, tiles[first : first + layout.count])
         first += layout.count
     return tiles
-
-
-def _batch_sizes(largest: int) -> tuple[int, ...]:
-    """The sizes that batches of up to `largest` images are made of: few, because each is prepared and kept."""
-    return tuple(sorted({largest} | {2**i for i in range(largest.bit_length())}))
 
 
 def _check_image(image: np.ndarray) -> None:

@@ -145,14 +145,6 @@ def test_latency_and_preparation(small):
     assert latency['resize'] >= 0
 
 
-@pytest.mark.parametrize(
-    ('cameras', 'sizes'), [(1, (1,)), (2, (1, 2)), (3, (1, 2, 3)), (6, (1, 2, 4, 6)), (8, (1, 2, 4, 8))]
-)
-def test_few_batch_sizes_serve_all_numbers_of_images(cameras, sizes):
-    predictor = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu', max_batch=cameras)
-    assert predictor.batch_sizes == sizes
-
-
 def test_as_many_sizes_stay_prepared_as_there_are_cameras():
     """Else cameras of five sizes would be prepared for anew with each image, for ever."""
     predictor = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu', network_size=(64, 48), max_batch=5)
@@ -165,9 +157,18 @@ def test_as_many_sizes_stay_prepared_as_there_are_cameras():
 def test_images_of_a_working_size_are_batched_in_sizes_that_are_prepared():
     predictor = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu', network_size=(64, 48), max_batch=6)
     small, large, wide = (64, 48), (640, 480), (64, 24)
+    assert predictor.batches([small] * 3) == [[0], [1], [2]], 'on a CPU a batch is no faster'
+    predictor.max_batch = 6
+    for batch in (4, 6):
+        predictor.prepare(*small, batch)
     assert predictor.batches([small] * 6) == [[0, 1, 2, 3, 4, 5]]
-    assert predictor.batches([small, wide, large, small, wide, small, small]) == [[0, 2, 3, 5], [6], [1, 4]]
+    assert predictor.batches([small, wide, large, small, wide, small, small]) == [[0, 2, 3, 5], [6], [1], [4]]
     assert predictor.batches([]) == []
+
+
+def test_the_budget_of_memory_is_the_backends():
+    assert Predictor('nyuv2_indoor', 'onnxruntime', 'cpu', memory_budget=123).backend.memory_budget == 123
+    assert Predictor('nyuv2_indoor', 'onnxruntime', 'cpu').backend.memory_budget > 0
 
 
 def test_a_batch_equals_its_images_one_by_one(small):

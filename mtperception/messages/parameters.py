@@ -106,6 +106,12 @@ PARAMETERS = (
     ),
     ParameterSpec('image_transport', 'raw', 'raw: image; compressed: image/compressed.', IMAGE_TRANSPORTS),
     ParameterSpec(
+        'memory_budget',
+        0,
+        'MB that the image sizes the model is prepared for may take; 0: a quarter of what is available.',
+        limits=(0, 1_000_000),
+    ),
+    ParameterSpec(
         'max_rate', 0.0, 'Frames per second of a camera at most; 0: as many as come.', limits=(0, 1000), live=True
     ),
     ParameterSpec(
@@ -144,6 +150,7 @@ class Settings:
     point_stride: int
     cameras: tuple[str, ...]
     image_transport: str
+    memory_budget: int
     max_rate: float
     min_output_rate: float
     warm_up_iterations: int

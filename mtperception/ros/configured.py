@@ -39,6 +39,7 @@ class Configured:
             network_size=settings.network_size,
             output_size=settings.output_size,
             max_batch=len(settings.cameras),
+            memory_budget=settings.memory_budget * 10**6 or None,
         )
         self._undo.callback(self.predictor.close)
         self.present(settings)
@@ -73,14 +74,15 @@ class Configured:
 
     def _publish_diagnostics(self) -> None:
         now_ns = self._node.get_clock().now().nanoseconds
-        streams = [Stream(camera.name, camera.monitor, camera.publishers.wanted()) for camera in self.cameras]
+        streams = [
+            Stream(camera.name, camera.monitor, camera.publishers.wanted(), self.processor.is_preparing(camera))
+            for camera in self.cameras
+        ]
         message = diagnostic_array(
             self._node.get_fully_qualified_name(),
             streams,
             self.predictor,
             now_ns,
-            preparing=self.processor.preparing,
-            prepared_at=self.processor.prepared_at,
             min_output_rate=self.presentation.settings.min_output_rate,
         )
         self._diagnostics.publish(message)

@@ -24,6 +24,8 @@ class Stream:
     monitor: Monitor
     wanted: bool
     """Whether anybody subscribes to an output of it."""
+    is_preparing: bool = False
+    """Whether its images wait until the model is prepared for their size."""
 
 
 def diagnostic_array(
@@ -32,8 +34,6 @@ def diagnostic_array(
     predictor: Predictor,
     now_ns: int,
     *,
-    preparing: bool = False,
-    prepared_at: float = float('-inf'),
     min_output_rate: float = 0.0,
 ) -> DiagnosticArray:
     """The diagnostics of this moment.
@@ -43,8 +43,6 @@ def diagnostic_array(
         streams: the cameras.
         predictor: the model that runs.
         now_ns: the node's clock: ages are by it.
-        preparing: whether the model is being prepared for a new image size.
-        prepared_at: monotonic seconds when it was last.
         min_output_rate: frames per second below which to warn; 0 = never.
     """
     message = DiagnosticArray()
@@ -53,7 +51,7 @@ def diagnostic_array(
     for stream in streams:
         of_camera = f'{stream.camera}: ' if stream.camera else ''
         summaries[f'{of_camera}input'] = _input(stream, now_ns)
-        summaries[f'{of_camera}processing'] = _processing(stream, preparing, prepared_at, min_output_rate)
+        summaries[f'{of_camera}processing'] = _processing(stream, min_output_rate)
     summaries['model'] = _model(predictor)
     hardware_id = predictor.card.name
     message.status = [_status(f'{node_name}: {name}', hardware_id, *found) for name, found in summaries.items()]
@@ -82,7 +80,7 @@ def _input(stream: Stream, now_ns: int) -> Summary:
     return OK, 'receiving' if monitor.received.rate() else 'waiting for images', values
 
 
-def _processing(stream: Stream, preparing: bool, prepared_at: float, min_output_rate: float) -> Summary:
+def _processing(stream: Stream, min_output_rate: float) -> Summary:
     monitor = stream.monitor
     rate = monitor.answered.rate()
     values = {
@@ -97,9 +95,9 @@ def _processing(stream: Stream, preparing: bool, prepared_at: float, min_output_
     }
     if not stream.wanted:
         return OK, IDLE, values
-    if preparing:
+    if stream.is_preparing:
         return OK, 'preparing a new image size', values
-    if monitor.stalled(prepared_at):
+    if monitor.stalled():
         return ERROR, 'images arrive, but none was answered', values
     if rate < min_output_rate:
         return WARN, f'output rate {rate:.1f} Hz, expected at least {min_output_rate:.1f} Hz', values

@@ -2,16 +2,16 @@
 
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import rclpy
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from mtperception.backends import BackendUnavailableError, PreparationError
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
 from mtperception.predictor import Predictor
@@ -23,12 +23,12 @@ from mtperception.ros.conversions import (
     image_to_rgb,
     intrinsics_from,
 )
+from mtperception.ros.preparation import Preparation
 from mtperception.types import Intrinsics, Prediction
 
 BACKEND_STAGES = ('upload', 'inference', 'download')
-RETRY_AFTER_S = 30.0
-"""For so long a size that the backend could not be prepared for is refused before it is tried again: a preparation may
-take seconds, or minutes, in which no camera is answered."""
+MEETINGS = 30
+"""So often frames of a size come together before a batch is prepared for them: a second of cameras in step."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Frame:
     """The newest at that time."""
     received: float
     """Monotonic seconds."""
+    has_waited: bool = False
+    """Whether it had to wait for a preparation."""
 
     @property
     def stamp_ns(self) -> int:
@@ -67,7 +69,7 @@ class DecodedFrame:
 
 
 class FrameProcessor:
-    """Answers frames, in the worker's thread.
+    """Answers frames, in the worker's thread. Those of a new size wait until it is prepared, in another thread.
 
     Args:
         predictor: the model.
@@ -75,20 +77,22 @@ class FrameProcessor:
         logger: the node's.
 
     Attributes:
-        preparing: whether the backend is being prepared for a new image size.
-        prepared_at: monotonic seconds when it was last: what came before has waited for that.
+        resume: called with the camera and each frame that has waited, in the thread of preparations: `put_back` of the
+            worker.
     """
 
     def __init__(self, predictor: Predictor, presentation: Callable[[], Presentation], logger: RcutilsLogger) -> None:
         self._predictor = predictor
         self._presentation = presentation
         self._logger = logger
-        self.preparing = False
-        self.prepared_at = float('-inf')
-        self._failures: dict[tuple[int, int], tuple[float, str]] = {}
+        self.resume: Callable[[Camera, Frame], None] = lambda camera, frame: None
+        self._preparation: Preparation[Frame | None] = Preparation(
+            self._prepare, self._drop, self._resume, self._refuse
+        )
+        self._meetings: Counter[tuple[int, int, int]] = Counter()
 
     def handle(self, frames: Sequence[Frame]) -> None:
-        """Answer what has arrived, one frame of each camera at most; those of a size run together.
+        """Answer what has arrived, one frame of each camera at most; those of a size may run together.
 
         Never raises: what goes wrong is counted as refused, with the cameras that it concerns.
         """
@@ -96,12 +100,23 @@ class FrameProcessor:
         for frame in frames:
             with self._guarded([frame.camera]):
                 each = self._decode(frame)
-                self._prepare(*each.size)  # which tells how many may run together
-                decoded.append(each)
+                if self._predictor.is_prepared(*each.size):
+                    decoded.append(each)
+                else:
+                    self._preparation.wait(frame.camera, (*each.size, 1), frame)
+        self._note_meetings(decoded)
         for indices in self._predictor.batches([each.size for each in decoded]):
             batch = [decoded[index] for index in indices]
             with self._guarded([each.frame.camera for each in batch]):
                 self._answer(batch)
+
+    def is_preparing(self, camera: Camera) -> bool:
+        """Whether a frame of this camera waits for a preparation."""
+        return self._preparation.is_waiting(camera)
+
+    def forget(self) -> None:
+        """Forget the frames that wait for a preparation."""
+        self._preparation.forget()
 
     @contextmanager
     def _guarded(self, cameras: Sequence[Camera]) -> Iterator[None]:
@@ -135,8 +150,7 @@ class FrameProcessor:
             with self._guarded([decoded.frame.camera]):
                 latency_ms = self._publish(decoded, prediction, predicting_ms)
                 decoded.frame.camera.monitor.answer()
-                # What waited for a preparation, of its size or of another, is kept out of the latency window.
-                if decoded.frame.received > self.prepared_at:
+                if not decoded.frame.has_waited:
                     decoded.frame.camera.monitor.ledger.add(latency_ms)
 
     def _publish(self, decoded: DecodedFrame, prediction: Prediction, predicting_ms: float) -> dict[str, float]:
@@ -155,27 +169,38 @@ class FrameProcessor:
         stages['overhead'] = stages['total'] - backend_ms
         return stages
 
-    def _prepare(self, width: int, height: int) -> None:
-        """Prepare the backend for images of a size, if it is new."""
-        if self._predictor.is_prepared(width, height):
-            # Says that all of it is in use: else batches that are rare would be dropped first, and prepared anew.
-            self._predictor.prepare(width, height)
+    def _note_meetings(self, decoded: Sequence[DecodedFrame]) -> None:
+        """Have a batch prepared, for which no frame waits, where so many of one size have often come together."""
+        if self._predictor.max_batch == 1:
             return
-        if (width, height) in self._failures:
-            failed_at, reason = self._failures[width, height]
-            if time.monotonic() - failed_at < RETRY_AFTER_S:
-                raise PreparationError(reason)
-            del self._failures[width, height]
-        self._logger.info(f'preparing for images of {width}x{height}')
-        self.preparing = True
-        try:
-            self._predictor.prepare(width, height)
-        except BackendUnavailableError as error:
-            self._failures[width, height] = time.monotonic(), str(error)  # the error itself would keep the image
-            raise
-        finally:
-            self.prepared_at = time.monotonic()  # first: who sees that it is over is to see when
-            self.preparing = False
+        sizes = Counter(self._predictor.working_size(*each.size) for each in decoded)
+        for size, count in sizes.items():
+            shape = (*size, count)
+            self._meetings[shape] += 1
+            if count > 1 and self._meetings[shape] == MEETINGS:
+                self._preparation.wait(shape, shape, None)
+
+    def _drop(self, frame: Frame | None) -> None:
+        if frame is not None:
+            frame.camera.monitor.drop()
+
+    # In the thread of preparations
+
+    def _prepare(self, shape: tuple[int, int, int]) -> None:
+        width, height, batch = shape
+        self._logger.info(f'preparing for images of {width}x{height}' + (f', {batch} at a time' if batch > 1 else ''))
+        self._predictor.prepare(width, height, batch)
+
+    def _resume(self, frame: Frame | None) -> None:
+        if frame is not None:
+            frame.camera.monitor.restart()
+            self.resume(frame.camera, replace(frame, has_waited=True))
+
+    def _refuse(self, frame: Frame | None, reason: str) -> None:
+        if frame is not None:
+            frame.camera.refuse('failure', reason)
+        else:
+            self._logger.warning(f'images run one by one: {reason}')
 
 
 def _intrinsics(frame: Frame, image: np.ndarray) -> Intrinsics | None:

@@ -159,18 +159,19 @@ class Monitor:
         self.answered.tick()
         self._waiting_since = None
 
+    def restart(self) -> None:
+        """The image that is to be answered waited for a preparation: from now on it waits for the answer."""
+        if self._waiting_since is not None:
+            self._waiting_since = self._clock()
+
     def forget(self) -> None:
         """Nothing is to be answered any more."""
         self._waiting_since = None
 
-    def stalled(self, prepared_at: float = float('-inf')) -> bool:
-        """Images arrive, but the oldest that is to be answered has waited for longer than max(1 s, 5 x p99).
-
-        Args:
-            prepared_at: when the backend was last prepared; waiting for that does not count.
-        """
+    def stalled(self) -> bool:
+        """Images arrive, but the oldest that is to be answered has waited for longer than max(1 s, 5 x p99)."""
         waiting_since = self._waiting_since  # once: the worker may answer at any moment
         if waiting_since is None or self.received.since_last() > MIN_STALL_S:
             return False
         p99_s = self.ledger.summary().get('total', (0.0, 0.0, 0.0))[1] / 1e3
-        return self._clock() - max(waiting_since, prepared_at) > max(MIN_STALL_S, 5 * p99_s)
+        return self._clock() - waiting_since > max(MIN_STALL_S, 5 * p99_s)

@@ -80,6 +80,7 @@ class PerceptionNode(LifecycleNode):
         """Start to listen and to answer; FAILURE with one line if the subscriptions cannot be made."""
         configured = self._configured
         self._worker = LatestWorker(configured.processor.handle, lambda frame: frame.camera.monitor.drop())
+        configured.processor.resume = self._worker.put_back
         transport = configured.presentation.settings.image_transport
         try:
             for camera in configured.cameras:
@@ -133,6 +134,7 @@ class PerceptionNode(LifecycleNode):
             return
         for camera in self._configured.cameras:
             camera.stop_listening()
+        self._configured.processor.forget()
         self._worker.stop()
         self._worker = None
         for camera in self._configured.cameras:

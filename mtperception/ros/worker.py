@@ -13,7 +13,7 @@ class LatestWorker(Generic[Job]):
     Args:
         handle: called in the worker's thread with all jobs that wait, one of each sender at most, the oldest first;
             must not raise.
-        dropped: called with every job that was replaced, in the thread of `submit`.
+        dropped: called with every job that was replaced, in the thread of `submit` or `put_back`.
     """
 
     def __init__(self, handle: Callable[[list[Job]], None], dropped: Callable[[Job], None]) -> None:
@@ -33,6 +33,15 @@ class LatestWorker(Generic[Job]):
             self._wake.notify()
         if replaced is not None:
             self._dropped(replaced)
+
+    def put_back(self, sender: Hashable, job: Job) -> None:
+        """Put a job that had to wait elsewhere into the slot of its sender; it is dropped if a newer one is there."""
+        with self._wake:
+            is_late = sender in self._slots
+            self._slots.setdefault(sender, job)
+            self._wake.notify()
+        if is_late:
+            self._dropped(job)
 
     def stop(self) -> None:
         """Finish the jobs in hand, forget those that wait, end the thread."""

@@ -1,5 +1,6 @@
 """Frames in the worker: which run together, and where it goes wrong."""
 
+import threading
 import time
 from collections import defaultdict
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from mtperception.predictor import Predictor
-from mtperception.ros import frames
+from mtperception.ros import frames, preparation
 from mtperception.ros.camera import Camera
 from mtperception.ros.conversions import rgb8_image
 from mtperception.ros.frames import Frame, FrameProcessor
@@ -28,6 +29,7 @@ class Rig:
         warnings = QosWarnings(node.get_logger())
         self.cameras = {name: Camera(node, name, predictor.card.tasks, warnings) for name in names}
         self.processor = FrameProcessor(predictor, lambda: None, node.get_logger())
+        self.processor.resume = lambda camera, frame: self.processor.handle([frame])
         self.published = defaultdict(list)
         for name, camera in self.cameras.items():
             camera.publishers.publish = lambda products, header, name=name: self.published[name].append(
@@ -37,6 +39,23 @@ class Rig:
     def frame(self, name, width, height, seed=0):
         image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
         return Frame(self.cameras[name], rgb8_image(image, Header(frame_id=name)), None, time.monotonic()), image
+
+    def answer(self, *frames):
+        """Handle frames, and those that wait for a preparation when it is over."""
+        self.processor.handle(frames)
+        wait_until(lambda: not any(self.processor.is_preparing(camera) for camera in self.cameras.values()))
+        wait_until(lambda: not preparations())
+
+
+def preparations():
+    return [thread for thread in threading.enumerate() if thread.name == 'perception preparation']
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
 
 
 @pytest.fixture
@@ -68,7 +87,10 @@ def test_frames_that_the_network_sees_at_one_size_run_together(node, predictor, 
     rig = Rig(node, predictor, ['a', 'b', 'c', 'd'])
     # 128x96 is reduced to 64x48, which the others have; 60x48 keeps its aspect and runs by itself.
     sent = [rig.frame('a', 64, 48, 1), rig.frame('b', 60, 48, 2), rig.frame('c', 128, 96, 3), rig.frame('d', 64, 48, 4)]
-    rig.processor.handle([frame for frame, _ in sent])
+    predictor.max_batch = 4
+    for size, batch in [((64, 48), 1), ((64, 48), 2), ((60, 48), 1)]:
+        predictor.prepare(*size, batch)
+    rig.answer(*(frame for frame, _ in sent))
     assert sorted(batches) == [(1, 48, 60), (1, 48, 64), (2, 48, 64)], 'a batch of three is one of two and one'
     for frame, image in sent:
         ((prediction, frame_id),) = rig.published[frame.camera.name]
@@ -82,7 +104,7 @@ def test_a_frame_that_is_refused_takes_no_other_along(node, predictor, batches):
     rig = Rig(node, predictor, ['good', 'bad'])
     (good, _), (bad, _) = rig.frame('good', 64, 48), rig.frame('bad', 64, 48)
     bad.message.step = 7
-    rig.processor.handle([bad, good])
+    rig.answer(bad, good)
     assert rig.cameras['bad'].monitor.refusals.counts == {'step': 1}
     assert not rig.cameras['good'].monitor.refusals.counts
     assert rig.cameras['good'].monitor.answered.count == len(rig.published['good']) == 1
@@ -96,7 +118,7 @@ def test_a_failure_behind_the_model_is_counted_and_does_not_end_the_worker(node,
         raise RuntimeError('the network cable is out')
 
     rig.cameras['torn'].publishers.publish = publish
-    rig.processor.handle([rig.frame('torn', 64, 48)[0], rig.frame('fine', 64, 48)[0]])
+    rig.answer(rig.frame('torn', 64, 48)[0], rig.frame('fine', 64, 48)[0])
     monitor = rig.cameras['torn'].monitor
     assert monitor.refusals.counts == {'failure': 1}
     assert monitor.refusals.last_reason == 'RuntimeError: the network cable is out'
@@ -111,7 +133,7 @@ def test_a_failure_of_the_model_is_counted_with_all_it_concerns(node, predictor,
         raise RuntimeError('out of memory')
 
     monkeypatch.setattr(predictor.backend, 'run_timed', run)
-    rig.processor.handle([rig.frame('a', 64, 48)[0], rig.frame('b', 64, 48)[0]])
+    rig.answer(rig.frame('a', 64, 48)[0], rig.frame('b', 64, 48)[0])
     assert [camera.monitor.refusals.counts for camera in rig.cameras.values()] == [{'failure': 1}] * 2
     assert not rig.published
 
@@ -131,26 +153,41 @@ def fail_beyond(predictor, monkeypatch, largest):
     return tried
 
 
-def test_where_a_batch_cannot_be_prepared_smaller_ones_answer_all(node, predictor, batches, monkeypatch):
-    rig = Rig(node, predictor, ['a', 'b', 'c', 'd'])
-    tried = fail_beyond(predictor, monkeypatch, 2)
-    for _ in range(2):
-        rig.processor.handle([rig.frame(name, 64, 48)[0] for name in rig.cameras])
-    assert batches == [(2, 48, 64)] * 4
-    assert tried == [1, 2, 4], 'what failed is not tried again with each frame'
-    assert [camera.monitor.answered.count for camera in rig.cameras.values()] == [2] * 4
+def test_batches_are_prepared_where_cameras_often_come_together_and_a_batch_pays(node, predictor, batches):
+    rig = Rig(node, predictor, ['a', 'b', 'c'])
+    for max_batch, expected in ((1, [1, 1, 1]), (3, [3])):
+        predictor.max_batch = max_batch  # 1: on a CPU, where a batch takes as long as its images one by one
+        predictor.prepare(64, 48)
+        for _ in range(frames.MEETINGS):
+            rig.answer(*(rig.frame(name, 64, 48)[0] for name in rig.cameras))
+        assert [shape[0] for shape in batches] == [1, 1, 1] * frames.MEETINGS
+        batches.clear()
+        rig.answer(*(rig.frame(name, 64, 48)[0] for name in rig.cameras))
+        assert [shape[0] for shape in batches] == expected
+        batches.clear()
+    assert not any(camera.monitor.refusals.counts for camera in rig.cameras.values())
+
+
+def test_where_a_batch_cannot_be_prepared_single_images_are_answered(node, predictor, batches, monkeypatch):
+    rig = Rig(node, predictor, ['a', 'b'])
+    predictor.max_batch = 2
+    tried = fail_beyond(predictor, monkeypatch, 1)
+    predictor.prepare(64, 48)
+    for _ in range(3 * frames.MEETINGS):
+        rig.answer(*(rig.frame(name, 64, 48)[0] for name in rig.cameras))
+    assert batches == [(1, 48, 64)] * (6 * frames.MEETINGS)
+    assert tried == [1, 2], 'what failed is not tried again with each frame'
     assert not any(camera.monitor.refusals.counts for camera in rig.cameras.values())
 
 
 def test_a_size_that_cannot_be_prepared_is_refused_for_its_camera_alone(node, predictor, monkeypatch):
     rig = Rig(node, predictor, ['known', 'new'])
-    rig.processor.handle([rig.frame('known', 64, 48)[0]])
+    rig.answer(rig.frame('known', 64, 48)[0])
     fail_beyond(predictor, monkeypatch, 0)
-    rig.processor.handle([rig.frame('new', 32, 24)[0], rig.frame('known', 64, 48)[0]])
+    rig.answer(rig.frame('new', 32, 24)[0], rig.frame('known', 64, 48)[0])
     assert rig.cameras['known'].monitor.answered.count == 2
     assert rig.cameras['new'].monitor.refusals.counts == {'failure': 1}
     assert 'cannot be prepared for 1 x 32x24' in rig.cameras['new'].monitor.refusals.last_reason
-    assert not rig.processor.preparing
 
 
 def test_a_size_that_could_not_be_prepared_is_tried_again_after_a_while(node, predictor, monkeypatch):
@@ -159,56 +196,100 @@ def test_a_size_that_could_not_be_prepared_is_tried_again_after_a_while(node, pr
     with monkeypatch.context() as short_of_memory:
         tried = fail_beyond(predictor, short_of_memory, 0)
         for _ in range(3):
-            rig.processor.handle([rig.frame('new', 32, 24)[0]])
-        assert tried == [1], 'a preparation may take minutes, in which no camera is answered'
+            rig.answer(rig.frame('new', 32, 24)[0])
+        assert tried == [1], 'a preparation takes all cores, for minutes with some libraries'
         assert monitor.refusals.counts == {'failure': 3}
         assert 'cannot be prepared for 1 x 32x24' in monitor.refusals.last_reason
-    rig.processor.handle([rig.frame('new', 32, 24)[0]])
+    rig.answer(rig.frame('new', 32, 24)[0])
     assert monitor.answered.count == 0
-    monkeypatch.setattr(frames, 'RETRY_AFTER_S', 0.0)
-    rig.processor.handle([rig.frame('new', 32, 24)[0]])
+    monkeypatch.setattr(preparation, 'AGAIN_AFTER_S', 0.0)
+    rig.answer(rig.frame('new', 32, 24)[0])
     assert monitor.answered.count == 1
 
 
-def test_a_new_size_is_prepared_and_kept_out_of_the_latency(node, predictor):
-    rig = Rig(node, predictor, [''])
-    monitor = rig.cameras[''].monitor
-    for _ in range(2):
-        rig.processor.handle([rig.frame('', 62, 46)[0]])
-    assert (len(rig.published['']), monitor.answered.count) == (2, 2)
-    summary = monitor.ledger.summary()
-    assert summary['total'][0] >= summary['inference'][0] + summary['convert'][0] + summary['publish'][0] - 1e-6
-    (stages,) = monitor.ledger._frames
-    assert stages['overhead'] == pytest.approx(stages['total'] - stages['inference'])
+class Held:
+    """Lets the backend's compilations of one size wait."""
+
+    def __init__(self, predictor, monkeypatch, size):
+        self.started, self._permit = threading.Event(), threading.Event()
+        compile_ = predictor.backend._compile
+
+        def compile_when_permitted(batch, height, width):
+            if (width, height) == size:
+                self.started.set()
+                assert self._permit.wait(60)
+            return compile_(batch, height, width)
+
+        monkeypatch.setattr(predictor.backend, '_compile', compile_when_permitted)
+
+    def let_go(self):
+        self._permit.set()
+        wait_until(lambda: not preparations())
 
 
-def test_what_waits_for_the_preparation_of_another_size_is_kept_out_of_the_latency_too(node, predictor):
-    rig = Rig(node, predictor, ['new', 'known'])
-    for _ in range(2):
-        rig.processor.handle([rig.frame('known', 64, 48)[0]])
-    late = rig.frame('known', 64, 48)[0]
-    rig.processor.handle([rig.frame('new', 62, 46)[0]])
-    rig.processor.handle([late])
-    rig.processor.handle([rig.frame('new', 30, 24)[0], rig.frame('known', 64, 48)[0]])
-    monitor = rig.cameras['known'].monitor
-    assert monitor.answered.count == 4
-    assert len(monitor.ledger._frames) == 1, 'of four, one made the node prepare and two waited'
+def test_prepared_cameras_are_answered_while_another_waits_for_its_size(node, predictor, monkeypatch):
+    rig = Rig(node, predictor, ['known', 'new'])
+    known, new = (rig.cameras[name].monitor for name in ('known', 'new'))
+    predictor.prepare(64, 48)
+    held = Held(predictor, monkeypatch, (32, 24))
+    for seed in range(3):
+        rig.processor.handle([rig.frame('new', 32, 24, seed)[0], rig.frame('known', 64, 48)[0]])
+        assert held.started.wait(60)
+    newest = rig.frame('new', 32, 24, 2)[1]
+    assert known.answered.count == 3
+    assert rig.processor.is_preparing(rig.cameras['new'])
+    assert not rig.processor.is_preparing(rig.cameras['known'])
+    assert (new.answered.count, new.dropped) == (0, 2), 'of the frames that wait, the newest stays'
+    held.let_go()
+    ((prediction, _),) = rig.published['new']
+    assert np.array_equal(prediction.labels, predictor(newest).labels)
+    assert not rig.processor.is_preparing(rig.cameras['new'])
+    assert len(known.ledger._frames) == 3
+    assert not new.ledger._frames, 'the wait for a preparation is kept out of the latency'
+    rig.answer(rig.frame('new', 32, 24)[0])
+    assert len(new.ledger._frames) == 1
+
+
+def test_what_waits_is_forgotten_on_deactivation(node, predictor, monkeypatch):
+    rig = Rig(node, predictor, ['new'])
+    held = Held(predictor, monkeypatch, (32, 24))
+    rig.processor.handle([rig.frame('new', 32, 24)[0]])
+    assert held.started.wait(60)
+    rig.processor.forget()
+    held.let_go()
+    assert not rig.published
+
+
+def test_a_camera_that_changes_its_size_while_it_waits(node, predictor, monkeypatch):
+    rig = Rig(node, predictor, ['new'])
+    held = Held(predictor, monkeypatch, (32, 24))
+    rig.processor.handle([rig.frame('new', 32, 24)[0]])
+    assert held.started.wait(60)
+    rig.processor.handle([rig.frame('new', 40, 24)[0]])
+    held.let_go()
+    ((prediction, _),) = rig.published['new']
+    assert prediction.shape == (24, 40)
 
 
 def test_a_size_in_use_stays_prepared_while_another_camera_changes_its_own(node, predictor):
-    """Its larger batches are not run meanwhile, and must not be dropped for that."""
     rig = Rig(node, predictor, ['steady', 'changing'])
     for width in range(20, 34, 2):  # more sizes than stay prepared
-        rig.processor.handle([rig.frame('steady', 64, 48)[0], rig.frame('changing', width, 24)[0]])
+        rig.answer(rig.frame('steady', 64, 48)[0], rig.frame('changing', width, 24)[0])
         assert predictor.is_prepared(64, 48)
         assert predictor.is_prepared(width, 24)
 
 
-def test_all_batch_sizes_are_prepared_with_a_size(node, predictor):
-    """Else the moment when two cameras first meet would cost a compilation."""
-    rig = Rig(node, predictor, ['a'])
-    rig.processor.handle([rig.frame('a', 32, 24)[0]])
-    assert [predictor.backend.is_prepared(batch, 24, 32) for batch in (1, 2, 3, 4)] == [True, True, False, True]
+def test_more_sizes_than_the_budget_holds_are_not_prepared_in_turns(node, predictor):
+    """Which would take all cores for ever: the size that was dropped waits, and its camera says why."""
+    rig = Rig(node, predictor, ['a', 'b'])
+    predictor.backend.memory_budget = 0  # the newest always stays
+    rig.answer(rig.frame('a', 64, 48)[0])
+    rig.answer(rig.frame('b', 32, 24)[0])
+    for _ in range(3):
+        rig.answer(rig.frame('a', 64, 48)[0], rig.frame('b', 32, 24)[0])
+    assert rig.cameras['b'].monitor.answered.count == 4
+    assert rig.cameras['a'].monitor.answered.count == 1
+    assert 'Raise memory_budget' in rig.cameras['a'].monitor.refusals.last_reason
 
 
 def test_the_stamp_of_a_frame_is_in_nanoseconds():
@@ -225,9 +306,7 @@ def test_where_the_time_of_a_frame_goes(node, predictor):
         said = {'resize': 1.0, 'upload': 2.0, 'inference': 3.0, 'download': 4.0}
         return [Prediction(labels=np.zeros((2, 2), np.uint8), latency_ms=said)]
 
-    stub = SimpleNamespace(
-        predict=predict, batches=lambda sizes: [[0]], is_prepared=lambda *size: True, prepare=lambda *size: None
-    )
+    stub = SimpleNamespace(predict=predict, batches=lambda sizes: [[0]], is_prepared=lambda *size: True, max_batch=1)
     rig.cameras[''].publishers.publish = lambda products, header: time.sleep(0.01)
     FrameProcessor(stub, lambda: None, node.get_logger()).handle([rig.frame('', 64, 48)[0]])
     (stages,) = rig.cameras[''].monitor.ledger._frames
@@ -235,14 +314,3 @@ def test_where_the_time_of_a_frame_goes(node, predictor):
     assert stages['convert'] >= 20 - 9
     assert stages['publish'] >= 10
     assert stages['convert'] + 9 + stages['publish'] <= stages['total']
-
-
-def test_a_preparation_is_said_while_it_lasts(node, predictor, monkeypatch):
-    rig = Rig(node, predictor, [''])
-    said = []
-    prepare = predictor.prepare
-    monkeypatch.setattr(predictor, 'prepare', lambda *size: said.append(rig.processor.preparing) or prepare(*size))
-    for _ in range(2):
-        rig.processor.handle([rig.frame('', 62, 46)[0]])
-    assert said == [True, False]
-    assert not rig.processor.preparing

@@ -67,6 +67,21 @@ def test_submit_does_not_wait_for_the_handler():
     worker.stop()
 
 
+def test_a_job_that_comes_back_does_not_replace_a_newer_one():
+    gate = Gate()
+    worker = LatestWorker(gate.handle, gate.drop)
+    worker.submit('front', 'f0')
+    gate.wait_until_started()
+    worker.submit('front', 'f2')
+    worker.put_back('front', 'f1')
+    worker.put_back('rear', 'r1')
+    gate.permit(2)
+    gate.wait_until_started()
+    worker.stop()
+    assert gate.handled == [['f0'], ['f2', 'r1']]
+    assert gate.dropped == ['f1']
+
+
 def test_jobs_of_different_senders_wait_side_by_side():
     """What has arrived is handled together; nobody waits for a sender that is slow, or takes another's slot."""
     gate = Gate()
