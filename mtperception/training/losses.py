@@ -4,30 +4,17 @@ Each is called with a head's raw output, N,C,h,w, and a target of the same heigh
 be differentiated even where no pixel is valid.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch.nn import functional
 
 from mtperception.labels import IGNORE_INDEX
-from mtperception.training.distributed import global_max, global_sum
-
-
-class Loss(ABC):
-    """One term of what is minimised."""
-
-    def prepare(self, class_counts: Callable[[], torch.Tensor]) -> None:  # noqa: B027 - most need nothing
-        """Told, before the first step, how to count the pixels of each class in the training set (float C)."""
-
-    @abstractmethod
-    def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """The scalar loss of a raw output N,C,h,w."""
-
-
-def _mean(total: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-    """Sum over count, both of this process, over all processes; 0 if nothing is counted."""
-    return global_sum(total) / global_sum(count.to(total)).clamp(min=1e-9)
+from mtperception.training.distributed import global_max
+from mtperception.training.log_depth_losses import GradientMatching, ScaleInvariant, ScaleInvariantGradient, SiLog
+from mtperception.training.loss import Loss, mean
+from mtperception.training.registry import create
 
 
 class CrossEntropy(Loss):
@@ -58,7 +45,7 @@ class CrossEntropy(Loss):
         weights = None if self.weights is None else self.weights.to(output.device)
         total = functional.cross_entropy(output.float(), labels, weights, ignore_index=IGNORE_INDEX, reduction='sum')
         valid = labels != IGNORE_INDEX
-        return _mean(total, valid.sum() if weights is None else weights[labels[valid]].sum())
+        return mean(total, valid.sum() if weights is None else weights[labels[valid]].sum())
 
 
 def _valid_depth(output: torch.Tensor, depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -78,7 +65,7 @@ class L1(Loss):
     def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Metres."""
         predicted, true = _valid_depth(output, target)
-        return _mean((predicted - true).abs().sum(), _count(true))
+        return mean((predicted - true).abs().sum(), _count(true))
 
 
 class BerHu(Loss):
@@ -100,29 +87,40 @@ class BerHu(Loss):
         largest = error.detach().amax() if error.numel() else error.new_zeros(())
         c = (self.fraction * global_max(largest)).clamp(min=1e-9)
         loss = torch.where(error <= c, error, (error**2 + c**2) / (2 * c))
-        return _mean(loss.sum(), _count(true))
+        return mean(loss.sum(), _count(true))
 
 
-class ScaleInvariant(Loss):
-    """mean(d^2) - invariance mean(d)^2, with d the difference of log depths (Eigen et al., NIPS 2014, equation 4).
+class L2(Loss):
+    """Mean square error of depth, as for `L1`: HybridNet's first Euclidean loss (section 4)."""
 
-    Depth as for `L1`; the means are over all valid pixels of the batch, as the signed output's absolute value.
+    def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Square metres."""
+        predicted, true = _valid_depth(output, target)
+        return mean(((predicted - true) ** 2).sum(), _count(true))
 
-    Args:
-        invariance: 0: plain error of logarithms; 1: a common factor on all depths costs nothing.
+
+class NormalizedL2(Loss):
+    """Mean square error of depths that are both normalised to mean 0 and variance 1, each image by its valid pixels.
+
+    HybridNet's second Euclidean loss (section 4): it sees the shape of a scene, not its size. Depth as for `L1`.
     """
 
-    MIN_DEPTH = 1e-3
-
-    def __init__(self, invariance: float = 0.5) -> None:
-        self.invariance = invariance
+    EPSILON = 1e-6
+    """Added to variances, in square metres: an image may have one depth alone."""
 
     def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """No unit."""
-        predicted, true = _valid_depth(output, target)
-        difference = predicted.abs().clamp(min=self.MIN_DEPTH).log() - true.log()
-        count = _count(true)
-        return _mean((difference**2).sum(), count) - self.invariance * _mean(difference.sum(), count) ** 2
+        valid = target > 0
+        predicted = torch.where(valid, output[:, 0].float(), 0.0)
+        error = self._normalized(predicted, valid) - self._normalized(target, valid)
+        return mean((error**2).sum(), valid.sum())
+
+    def _normalized(self, depth: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """N,h,w without mean and variance; 0 where invalid, as the depth is there."""
+        count = valid.sum(dim=(1, 2), keepdim=True).clamp(min=1)
+        centred = torch.where(valid, depth - depth.sum(dim=(1, 2), keepdim=True) / count, 0.0)
+        variance = (centred**2).sum(dim=(1, 2), keepdim=True) / count
+        return centred / (variance + self.EPSILON).sqrt()
 
 
 class DotProduct(Loss):
@@ -135,13 +133,48 @@ class DotProduct(Loss):
         """0 (equal) to 2 (opposite)."""
         valid = (target != 0).any(dim=1)
         cosine = (functional.normalize(output.float(), dim=1) * target).sum(dim=1)
-        return _mean((1 - cosine)[valid].sum(), valid.sum())
+        return mean((1 - cosine)[valid].sum(), valid.sum())
+
+
+class Sum(Loss):
+    """Several losses of one output, such as HybridNet's two of depth.
+
+    Args:
+        terms: each with `name` and, if need be, `options` and `weight` (1 by default), as the configuration has them.
+
+    Raises:
+        ValueError: without any, or for one that does not exist.
+    """
+
+    def __init__(self, terms: Sequence[Mapping[str, Any]] = ()) -> None:
+        wrong = [term for term in terms if 'name' not in term or set(term) - {'name', 'options', 'weight'}]
+        if wrong or not terms:
+            raise ValueError(f'terms {wrong or "none"}: expected a list of {{name, options, weight}}')
+        self.terms = [
+            (float(term.get('weight', 1.0)), create('loss', LOSSES, term['name'], term.get('options') or {}))
+            for term in terms
+        ]
+
+    def prepare(self, class_counts: Callable[[], torch.Tensor]) -> None:
+        """Prepare all of them."""
+        for _, loss in self.terms:
+            loss.prepare(class_counts)
+
+    def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The weighted sum."""
+        return sum(weight * loss(output, target) for weight, loss in self.terms)
 
 
 LOSSES: dict[str, type[Loss]] = {
     'cross_entropy': CrossEntropy,
     'berhu': BerHu,
     'l1': L1,
+    'l2': L2,
+    'l2_normalized': NormalizedL2,
     'scale_invariant': ScaleInvariant,
+    'scale_invariant_gradient': ScaleInvariantGradient,
+    'silog': SiLog,
+    'gradient_matching': GradientMatching,
     'dot_product': DotProduct,
+    'sum': Sum,
 }

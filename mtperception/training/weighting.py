@@ -1,5 +1,6 @@
 """How the losses of several outputs become one."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -105,8 +106,64 @@ class DynamicWeightAverage(Weighting):
         return sum(weights[output] * loss for output, loss in losses.items())
 
 
+class VarianceWeighting(Weighting):
+    """Learnt weights, corrected by how much each loss still moves (MT-UNet, equation 5).
+
+    Output i weighs W_i a_i over the sum of these of all outputs, where W_i is learnt from 1 on, and
+    a_i = (v_i(t - 1) + epsilon) / (v_i(t - 2) + epsilon), with v_i(t) the variance of the mean losses of the `window`
+    epochs up to t, and t this epoch. a_i is 1 until both variances are of two epochs or more.
+
+    The paper leaves open: the window, epsilon, and how W stays above 0; here it is the exponential of what is learnt.
+
+    Args:
+        outputs: those that have a loss, with their tasks.
+        window: epochs that a variance is over.
+        epsilon: keeps the ratio finite.
+
+    Raises:
+        ValueError: for a window below 2, or an epsilon that is not above 0.
+    """
+
+    def __init__(self, outputs: Mapping[str, str], window: int = 5, epsilon: float = 1e-6) -> None:
+        super().__init__()
+        if window < 2 or epsilon <= 0:
+            raise ValueError(f'window {window} and epsilon {epsilon}: expected 2 or more epochs, and more than 0')
+        self.outputs = tuple(outputs)
+        self.epsilon = epsilon
+        self.log_weight = nn.ParameterDict({output: nn.Parameter(torch.zeros(())) for output in outputs})
+        self.register_buffer('means', torch.full((window + 1, len(self.outputs)), torch.nan))
+
+    def end_epoch(self, means: Mapping[str, float]) -> None:
+        """Keep the means of the last epochs; of an output that had no annotation none is known."""
+        last = torch.tensor([[means.get(output, math.nan) for output in self.outputs]]).to(self.means)
+        self.means.copy_(torch.cat([self.means[1:], last]))
+
+    def output_weights(self) -> dict[str, torch.Tensor]:
+        """The weight of each output now, 1 in all; differentiable by what is learnt."""
+        ratios = (_variance(self.means[1:]) + self.epsilon) / (_variance(self.means[:-1]) + self.epsilon)
+        factors = torch.nan_to_num(ratios, nan=1.0)
+        raw = {output: self.log_weight[output].exp() * factors[i] for i, output in enumerate(self.outputs)}
+        total = sum(raw.values())
+        return {output: weight / total for output, weight in raw.items()}
+
+    def forward(self, losses: Losses) -> torch.Tensor:
+        """Weighted sum."""
+        weights = self.output_weights()
+        return sum(weights[output] * loss for output, loss in losses.items())
+
+
+def _variance(values: torch.Tensor) -> torch.Tensor:
+    """Of each column of n,K, over what is known of it; NaN where that is less than two values."""
+    known = values.isfinite()
+    count = known.sum(dim=0)
+    mean = torch.where(known, values, 0.0).sum(dim=0) / count
+    variance = torch.where(known, (values - mean) ** 2, 0.0).sum(dim=0) / count
+    return torch.where(count > 1, variance, torch.nan)
+
+
 WEIGHTINGS: dict[str, Callable[..., Weighting]] = {
     'fixed': FixedWeighting,
     'uncertainty': UncertaintyWeighting,
     'dynamic_weight_average': DynamicWeightAverage,
+    'variance': VarianceWeighting,
 }

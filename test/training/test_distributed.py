@@ -1,17 +1,20 @@
 """Several processes learn what one learns."""
 
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 import torch
+from loss_batches import loss_and_gradient, one_of_two, uneven_batch
 from tiny_runs import data_of, history, tiny_config, write_config
 
 from mtperception.training.checkpoint import Checkpoint
 from mtperception.training.config import ChoiceConfig, OptimizerConfig
 from mtperception.training.distributed import global_max, global_sum, process_group, rank, world_size
 from mtperception.training.examples import Batches
+from mtperception.training.losses import LOSSES
 from mtperception.training.trainer import LAST, Trainer
 
 
@@ -69,6 +72,23 @@ def test_two_processes_equal_one(config, tmp_path):
     assert len(history(two)) == 4
     for first, second in zip(history(one), history(two), strict=True):
         assert second['losses'] == pytest.approx(first['losses'], rel=1e-4)
+
+
+def test_every_loss_is_that_of_the_whole_batch_in_each_process():
+    """Each process sees one image; the loss is that of both, and the gradients together are those of one process."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    with torch.multiprocessing.Manager() as manager:
+        shared = manager.dict()
+        torch.multiprocessing.spawn(one_of_two, (port, shared), nprocs=2)
+        found = dict(shared)
+    for name in LOSSES:
+        loss, gradient = loss_and_gradient(name, *uneven_batch(name), 1)
+        assert loss > 0
+        assert [found[name, number][0] for number in (0, 1)] == pytest.approx([loss, loss], rel=1e-5)
+        together = torch.tensor([found[name, number][1][0] for number in (0, 1)])
+        torch.testing.assert_close(together, torch.tensor(gradient), rtol=1e-4, atol=1e-7)
 
 
 def test_alone_there_is_nothing_to_exchange():

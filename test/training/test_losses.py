@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from loss_batches import batch, loss_of
 
-from mtperception.training.losses import L1, LOSSES, BerHu, CrossEntropy, DotProduct, ScaleInvariant
+from mtperception.training.log_depth_losses import GradientMatching, ScaleInvariant, ScaleInvariantGradient, SiLog
+from mtperception.training.losses import L1, L2, LOSSES, BerHu, CrossEntropy, DotProduct, NormalizedL2, Sum
 
 LN2 = math.log(2)
 
@@ -84,30 +86,103 @@ def test_full_invariance_forgives_a_common_factor():
     assert ScaleInvariant(1.0)(meters(3.0, 12.0), row(1.0, 4.0)).item() == pytest.approx(0, abs=1e-6)
 
 
+INVALID = None
+
+
+def log_differences(*images):
+    """Prediction and truth, 2 m everywhere, whose logarithms differ by what is given: rows of images."""
+    truth = torch.tensor([[[0.0 if d is INVALID else 2.0 for d in row] for row in image] for image in images])
+    factors = [[[999.0 if d is INVALID else math.exp(d) for d in row] for row in image] for image in images]
+    return 2 * torch.tensor(factors)[:, None], truth
+
+
+@pytest.mark.parametrize(
+    ('images', 'expected'),
+    [
+        # n = 3: 5/3 - 9/18, and one pair of valid neighbours: 4/3.
+        ([[[0, 2, INVALID, 1]]], 2.5),
+        # 10/3 - 16/18, across 1, down 9: 10/3.
+        ([[[0, 1], [3, INVALID]]], 52 / 9),
+        # A common factor of e costs half of what it is.
+        ([[[1, 1], [1, 1]]], 0.5),
+        # Images count the same: 52/9, and 4 - 4/2 of the only pixel; the third has none.
+        ([[[0, 1], [3, INVALID]], [[2, INVALID], [INVALID, INVALID]], [[INVALID] * 2] * 2], 35 / 9),
+    ],
+)
+def test_scale_invariant_gradient_of_multitasknet(images, expected):
+    assert ScaleInvariantGradient()(*log_differences(*images)).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_weights_of_its_terms():
+    # 5/3 - 1 x 1 + 1/2 x 4/3.
+    loss = ScaleInvariantGradient(invariance=1.0, gradient=0.5)
+    assert loss(*log_differences([[0, 2, INVALID, 1]])).item() == pytest.approx(4 / 3, rel=1e-5)
+
+
+def test_gradient_matching_at_two_scales():
+    # 1, 2, 4 between neighbours, then 3 between every second; with a hole 1 and 4, and at the second scale nothing.
+    assert GradientMatching(2)(*log_differences([[0, 1, 3, 7]])).item() == pytest.approx(7 / 3 + 3, rel=1e-5)
+    assert GradientMatching(2)(*log_differences([[0, 1, INVALID, 3, 7]])).item() == pytest.approx(5 / 2, rel=1e-5)
+    with pytest.raises(ValueError, match='scales 0: expected 1 or more'):
+        GradientMatching(0)
+
+
+def test_silog():
+    # Logarithms differ by 0 and 2: mean of squares 2, square of the mean 1.
+    assert SiLog()(*log_differences([[0, 2]])).item() == pytest.approx(10 * math.sqrt(2 - 0.85), rel=1e-5)
+    predicted, truth = log_differences([[0, 0]])
+    loss = SiLog()(predicted.requires_grad_(), truth)
+    loss.backward()
+    assert loss.item() == 0
+    assert predicted.grad.isfinite().all()
+
+
+def test_l2_of_hybridnet():
+    assert L2()(meters(2.1, 1.0, 7.0, 900.0), row(2.0, 2.0, 2.0, 0.0)).item() == pytest.approx((0.01 + 1 + 25) / 3)
+
+
+def test_normalized_l2_of_hybridnet():
+    """By image: 1, 3 and 2, 6 are both -1, 1; against 6, 2 each is off by 2."""
+    predicted = torch.tensor([[[[1.0, 3.0, 900.0]]], [[[1.0, 3.0, 900.0]]]])
+    same, turned = [[2.0, 6.0, 0.0]], [[6.0, 2.0, 0.0]]
+    assert NormalizedL2()(predicted, torch.tensor([same, same])).item() == pytest.approx(0, abs=1e-6)
+    assert NormalizedL2()(predicted, torch.tensor([turned, turned])).item() == pytest.approx(4, rel=1e-4)
+    assert NormalizedL2()(predicted, torch.tensor([same, turned])).item() == pytest.approx(2, rel=1e-4)
+
+
+def test_normalized_l2_of_a_single_pixel_and_of_a_flat_wall():
+    predicted = meters(1.0, 3.0).requires_grad_()
+    loss = NormalizedL2()(predicted, row(5.0, 0.0)) + NormalizedL2()(predicted * 0 + 2, row(5.0, 5.0))
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+    assert predicted.grad.isfinite().all()
+
+
+def test_a_sum_of_losses():
+    terms = [{'name': 'l1'}, {'name': 'l2', 'weight': 0.5}, {'name': 'scale_invariant', 'options': {'invariance': 1.0}}]
+    # Errors 2 and 0 with logarithms off by ln 2 and 0: mean of squares - square of the mean is (ln 2)^2 / 4.
+    loss = Sum(terms)(meters(4.0, 3.0), row(2.0, 3.0))
+    assert loss.item() == pytest.approx(1 + 0.5 * 2 + LN2**2 / 4)
+
+
+def test_a_sum_prepares_its_terms():
+    loss = Sum([{'name': 'cross_entropy', 'options': {'balance': 1.0}}])
+    loss.prepare(lambda: torch.tensor([3.0, 1.0]))
+    assert loss.terms[0][1].weights is not None
+
+
+@pytest.mark.parametrize('terms', [[], [{}], [{'name': 'l1', 'factor': 2}], [{'name': 'nonesuch'}]])
+def test_a_sum_of_what_does_not_exist(terms):
+    with pytest.raises(ValueError, match='expected'):
+        Sum(terms)
+
+
 def test_dot_product_is_one_minus_the_cosine():
     # The same direction 0, at a right angle 1, opposite 2, at 60 degrees 1 - 1/2; the last has no truth. Outputs need
     # not be of unit length.
     output = column((0, 0, -7), (3, 0, 0), (0, 0, 2), (0, math.sqrt(3), -1), (5, 5, 5))
     truth = column(*[(0, 0, -1)] * 4, (0, 0, 0))
     assert DotProduct()(output, truth).item() == pytest.approx((0 + 1 + 2 + 0.5) / 4)
-
-
-def batch(name):
-    """Raw output, truth and truth without a valid pixel, for a loss; of 2 images, whose left halves are invalid."""
-    generator = torch.Generator().manual_seed(1)
-    size = (2, 6, 8)
-    if name == 'cross_entropy':
-        output, truth, invalid = torch.randn(2, 3, 6, 8, generator=generator), torch.ones(size), torch.full(size, 255)
-        truth, invalid = truth.to(torch.uint8), invalid.to(torch.uint8)
-    elif name == 'dot_product':
-        output = torch.randn(2, 3, 6, 8, generator=generator)
-        truth = torch.nn.functional.normalize(torch.randn(2, 3, 6, 8, generator=generator), dim=1)
-        invalid = torch.zeros_like(truth)
-    else:
-        output = torch.rand(2, 1, 6, 8, generator=generator) * 5 + 0.5
-        truth, invalid = torch.rand(size, generator=generator) * 5 + 0.5, torch.zeros(size)
-    truth[..., :4] = invalid[..., :4]
-    return output, truth, invalid
 
 
 @pytest.mark.parametrize('name', LOSSES)
@@ -117,7 +192,7 @@ class TestEveryLoss:
     def test_it_is_exactly_0_without_a_valid_pixel(self, name):
         output, _, invalid = batch(name)
         output.requires_grad_()
-        loss = LOSSES[name]()(output, invalid)
+        loss = loss_of(name)(output, invalid)
         loss.backward()
         assert loss.item() == 0
         assert torch.equal(output.grad, torch.zeros_like(output))
@@ -127,26 +202,26 @@ class TestEveryLoss:
         absurd = output.clone()
         absurd[..., :4] = 1e6 * output[..., :4]
         absurd.requires_grad_()
-        loss = LOSSES[name]()(absurd, truth)
+        loss = loss_of(name)(absurd, truth)
         loss.backward()
-        assert loss.item() == LOSSES[name]()(output, truth).item() > 0
+        assert loss.item() == loss_of(name)(output, truth).item() > 0
         assert not absurd.grad[..., :4].any()
         assert absurd.grad[..., 4:].any()
 
     def test_it_is_a_mean(self, name):
         output, truth, _ = batch(name)
-        twice = LOSSES[name]()(torch.cat([output, output]), torch.cat([truth, truth]))
-        assert twice.item() == pytest.approx(LOSSES[name]()(output, truth).item(), rel=1e-5)
+        twice = loss_of(name)(torch.cat([output, output]), torch.cat([truth, truth]))
+        assert twice.item() == pytest.approx(loss_of(name)(output, truth).item(), rel=1e-5)
 
     def test_half_precision_is_taken_up_to_single(self, name):
         output, truth, _ = batch(name)
-        loss = LOSSES[name]()(output.half(), truth)
+        loss = loss_of(name)(output.half(), truth)
         assert loss.dtype == torch.float32
-        assert loss.item() == pytest.approx(LOSSES[name]()(output, truth).item(), rel=1e-2)
+        assert loss.item() == pytest.approx(loss_of(name)(output, truth).item(), rel=1e-2)
 
     def test_following_its_gradient_makes_it_smaller(self, name):
         output, truth, _ = batch(name)
         output.requires_grad_()
-        loss = LOSSES[name]()(output, truth)
+        loss = loss_of(name)(output, truth)
         loss.backward()
-        assert LOSSES[name]()(output - 0.05 * output.grad, truth) < loss
+        assert loss_of(name)(output - 0.05 * output.grad, truth) < loss

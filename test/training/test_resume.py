@@ -117,10 +117,15 @@ def test_pending_gradients_are_kept(stop, waiting, room_data, tmp_path):
             ),
             'batch_norm': 'frozen',
         },
+        {
+            'weighting': ChoiceConfig('variance', {'window': 2, 'epsilon': 1e-3}),
+            'optimizer': OptimizerConfig('adam', {}, {'default': 1e-3, 'weighting': 1e-2}),
+            'epochs': 5,
+        },
     ],
 )
 def test_other_state_that_goes_on(changes, room_data, tmp_path):
-    config = tiny_config(room_data, epochs=3, **changes)
+    config = tiny_config(room_data, **({'epochs': 3} | changes))
     train(config, tmp_path / 'whole')
     train(config, tmp_path / 'stopped', 3)
     train(config, tmp_path / 'stopped', 10)

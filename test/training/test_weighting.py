@@ -10,6 +10,7 @@ from mtperception.training.weighting import (
     DynamicWeightAverage,
     FixedWeighting,
     UncertaintyWeighting,
+    VarianceWeighting,
 )
 
 TASKS = {'segmentation': 'segmentation', 'depth': 'depth'}
@@ -80,6 +81,44 @@ def test_dynamic_weights_of_a_task_without_annotation():
     weighting.end_epoch({'segmentation': 1.5, 'depth': 2.0})
     weights = weighting.output_weights()
     assert weights['segmentation'] < 1 < weights['depth']  # 1/2 against 1
+
+
+def numbers(weights):
+    return {output: float(weight.detach()) for output, weight in weights.items()}
+
+
+def test_variance_weights_of_mt_unet():
+    weighting = VarianceWeighting(TASKS, window=2, epsilon=0.5)
+    equal = {'segmentation': 0.5, 'depth': 0.5}
+    for segmentation, depth in ((1.0, 2.0), (3.0, 2.0)):
+        weighting.end_epoch({'segmentation': segmentation, 'depth': depth})
+        assert numbers(weighting.output_weights()) == equal  # there is no variance of the epochs before
+    weighting.end_epoch({'segmentation': 3.0, 'depth': 4.0})
+    # Segmentation: variance of 3, 3 is 0, of 1, 3 it is 1: (0 + 1/2) / (1 + 1/2) = 1/3. Depth: 1 and 0: 3.
+    assert numbers(weighting.output_weights()) == pytest.approx({'segmentation': 0.1, 'depth': 0.9})
+    total = weighting(losses(segmentation=4, depth=2))
+    assert total.item() == pytest.approx(0.1 * 4 + 0.9 * 2)
+    total.backward()
+    # Of what W is the exponential of: weight x (loss - total).
+    assert weighting.log_weight['segmentation'].grad.item() == pytest.approx(0.1 * (4 - 2.2))
+    assert weighting.log_weight['depth'].grad.item() == pytest.approx(0.9 * (2 - 2.2))
+    with torch.no_grad():
+        weighting.log_weight['segmentation'].fill_(math.log(9))
+    # 9/3 against 3.
+    assert numbers(weighting.output_weights()) == pytest.approx(equal)
+
+
+def test_variance_weights_without_annotations():
+    weighting = VarianceWeighting(TASKS, window=2)
+    for _ in range(4):
+        weighting.end_epoch({'depth': 2.0})
+    assert numbers(weighting.output_weights()) == {'segmentation': 0.5, 'depth': 0.5}
+
+
+@pytest.mark.parametrize('options', [{'window': 1}, {'epsilon': 0.0}])
+def test_variance_weights_that_cannot_be(options):
+    with pytest.raises(ValueError, match='expected 2 or more epochs, and more than 0'):
+        VarianceWeighting(TASKS, **options)
 
 
 def test_a_temperature_of_0():
