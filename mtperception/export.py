@@ -87,7 +87,7 @@ def _write(network: nn.Module, card: ModelCard, folder: Path, images: Iterable[n
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
     (folder / WEIGHTS).write_bytes(save(weights))
     export_graph(pipeline, card.tasks, folder / GRAPH)
-    image = SyntheticRoom(card.camera.width, card.camera.height, card.camera.fx).frame(0.0).image
+    image = SyntheticRoom(*card.input.size, card.camera.fx).frame(0.0).image
     write_self_test(
         folder / SELF_TEST, image, {name: map_[0] for name, map_ in run_pytorch(pipeline, image[None]).items()}
     )

@@ -130,6 +130,11 @@ class InputPolicy:
         """What the network sees of an image of this size."""
         return _layout(self, width, height)
 
+    def training_layout(self, width: int, height: int) -> Layout:
+        """What views of a training image of this size are cut from, before a random scale: never a reduced image."""
+        plane = self.layout(width, height).plane if self.policy == 'stretch' else (width, height)
+        return Layout((width, height), plane, plane)
+
     @property
     def description(self) -> str:
         """In words, for protocols."""

@@ -10,9 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtperception.geometry import normals_from_depth
+from mtperception.geometry import normals_from_depth, tilt_normals
+from mtperception.input_policy import depth_ratio
 from mtperception.labels import IGNORE_INDEX
 from mtperception.types import Sample
+
+Zoom = tuple[float, float]
+"""Focal lengths of a view, along rows and columns, over those of the training camera."""
+NO_ZOOM: Zoom = (1.0, 1.0)
 
 LARGER, SMALLER = 'larger', 'smaller'
 """Which values of a metric are the better ones."""
@@ -41,9 +46,9 @@ class Target:
 
     needs: tuple[str, ...]
     """The fields of a `types.Sample` that it is made of."""
-    read: Callable[[Sample, float, int], np.ndarray]
-    """Makes the map, H,W or H,W,C, of the sample, for a view whose depth is that of the sample divided by the second
-    argument. The third is the width in pixels of the windows that planes are fitted over."""
+    read: Callable[[Sample, Zoom, int], np.ndarray]
+    """Makes the map, H,W or H,W,C, of the sample, for a view whose focal ratios are the second argument
+    (`input_policy`). The third is the width in pixels of the windows that planes are fitted over."""
     invalid: int
     """What pixels without truth hold, in every channel."""
     dtype: str
@@ -87,20 +92,20 @@ class Task:
         return next(iter(self.metrics))
 
 
-def _labels(sample: Sample, zoom: float, window: int) -> np.ndarray:
+def _labels(sample: Sample, zoom: Zoom, window: int) -> np.ndarray:
     return sample.labels
 
 
-def _depth(sample: Sample, zoom: float, window: int) -> np.ndarray:
-    return sample.depth if zoom == 1 else sample.depth / np.float32(zoom)
+def _depth(sample: Sample, zoom: Zoom, window: int) -> np.ndarray:
+    return sample.depth if zoom == NO_ZOOM else sample.depth / np.float32(depth_ratio(*zoom))
 
 
-def _normals(sample: Sample, zoom: float, window: int) -> np.ndarray:
-    """A surface z(x, y) becomes z / zoom: its gradient is divided, so its normal's z is multiplied."""
+def _normals(sample: Sample, zoom: Zoom, window: int) -> np.ndarray:
+    """Those that the training camera would see: what `geometry.tilt_normals` undoes."""
     normals = normals_from_depth(sample.depth, sample.intrinsics, window)
-    if zoom == 1:
+    if zoom == NO_ZOOM:
         return normals
-    tilted = normals * np.array([1, 1, zoom], np.float32)
+    tilted = tilt_normals(normals, 1 / zoom[0], 1 / zoom[1])
     length = np.linalg.norm(tilted, axis=2, keepdims=True)
     return np.divide(tilted, length, out=np.zeros_like(tilted), where=length > 0)
 

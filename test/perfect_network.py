@@ -88,8 +88,8 @@ class PerfectBackend(Backend):
     def _part(self, map_, image):
         if not self.cut:
             return map_.copy()
-        rows, columns = image[..., 1] + 256 * (image[..., 2] // 16), image[..., 0] + 256 * (image[..., 2] % 16)
-        return map_[rows.astype(int), columns.astype(int)]
+        columns, rows, more = np.moveaxis(image.astype(int), 2, 0)
+        return map_[rows + 256 * (more // 16), columns + 256 * (more % 16)]
 
 
 def rounded(depth, precision):

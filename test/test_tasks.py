@@ -8,7 +8,7 @@ from mtperception.evaluation.metrics import METRICS
 from mtperception.geometry import normals_from_depth
 from mtperception.networks import create_network
 from mtperception.pipeline import Pipeline
-from mtperception.tasks import TASKS, graph_output, graph_outputs, in_order, larger_is_better, metrics_of
+from mtperception.tasks import NO_ZOOM, TASKS, graph_output, graph_outputs, in_order, larger_is_better, metrics_of
 from mtperception.training.losses import LOSSES
 from mtperception.types import Intrinsics, Prediction, Sample
 
@@ -48,7 +48,7 @@ def test_a_perfect_prediction_scores_best_by_each_metric(task):
         rng.uniform(1, 3, (24, 32)).astype(np.float32),
         Intrinsics(30, 30, 15.5, 11.5, 32, 24),
     )
-    truth = task.target.read(sample, 1.0, 3)
+    truth = task.target.read(sample, NO_ZOOM, 3)
     perfect, wrong = METRICS[task.accumulator](6), METRICS[task.accumulator](6)
     perfect.update(truth, truth)
     wrong.update(truth[::-1].copy(), truth)
@@ -104,10 +104,12 @@ def test_targets_under_another_zoom():
     depth = (2 + 0.02 * columns + 0.01 * rows).astype(np.float32)
     camera = Intrinsics(40, 40, 15.5, 11.5, 32, 24)
     sample = Sample(np.zeros((24, 32, 3), np.uint8), depth=depth, intrinsics=camera)
-    zoomed = TASKS['depth'].target.read(sample, 1.5, 5)
+    zoomed = TASKS['depth'].target.read(sample, (1.5, 1.5), 5)
     assert zoomed == pytest.approx(depth / 1.5)
     # The camera that sees the zoomed surface has its rays; a plane divided in depth is tilted by z x zoom.
     normals = normals_from_depth(depth, camera, 5) * (1, 1, 1.5)
     expected = normals / np.linalg.norm(normals, axis=2, keepdims=True)
-    assert TASKS['normals'].target.read(sample, 1.5, 5) == pytest.approx(expected, abs=1e-6)
-    assert (TASKS['normals'].target.read(Sample(sample.image, depth=0 * depth, intrinsics=camera), 1.5, 5) == 0).all()
+    assert TASKS['normals'].target.read(sample, (1.5, 1.5), 5) == pytest.approx(expected, abs=1e-6)
+    assert (
+        TASKS['normals'].target.read(Sample(sample.image, depth=0 * depth, intrinsics=camera), (1.5, 1.5), 5) == 0
+    ).all()

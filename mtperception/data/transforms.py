@@ -7,6 +7,7 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode, functional
 
+from mtperception.input_policy import InputPolicy, TrainingCamera, focal_ratios
 from mtperception.tasks import TASKS, Target, Task, in_order
 from mtperception.types import Sample
 
@@ -45,30 +46,39 @@ class Example:
 
 
 def random_view(
-    sample: Sample, tasks: tuple[str, ...], view: ViewConfig, training_fx: float, rng: np.random.Generator
+    sample: Sample,
+    tasks: tuple[str, ...],
+    view: ViewConfig,
+    camera: TrainingCamera,
+    policy: InputPolicy,
+    rng: np.random.Generator,
 ) -> Example:
     """One random view of a sample.
 
     The network judges distance by size in pixels. An image that is enlarged by s looks like one taken from nearer, or
-    with a longer lens: its depth is divided by s, and by the ratio of its camera's focal length to `training_fx`, so
-    that all views are of one camera. Divided depth tilts planes: normals are those of the divided depth.
+    with a longer lens: its depth is divided by s, and by the ratio of its camera's focal length to the training
+    camera's, so that all views are of one camera. Divided depth tilts planes: normals are those of the divided depth.
+    Where the model's images are stretched, so are the views, by the rules that predictions follow (`input_policy`).
 
     Args:
         sample: image, and the annotations that it has.
         tasks: those wanted; of them a view has the targets whose `tasks.Target.needs` the sample has.
         view: how random it is.
-        training_fx: focal length, pixels, of the camera that depth is learnt for; without intrinsics the sample's
-            camera is taken to be that one.
+        camera: what depth is learnt for; without intrinsics the sample's camera is taken to be that one.
+        policy: how the model will see images.
         rng: decides; the same generator state gives the same view.
     """
     height, width = view.crop
     scale = float(np.exp(rng.uniform(*np.log(view.scale))))
     rows, columns = sample.image.shape[:2]
+    layout = policy.training_layout(columns, rows)
+    columns, rows = layout.plane
     scale = max(scale, height / rows, width / columns)
     size = [max(height, round(rows * scale)), max(width, round(columns * scale))]
     top, left = (int(rng.integers(0, full - part + 1)) for full, part in zip(size, view.crop, strict=True))
     mirrored = view.mirror and rng.random() < 0.5
-    focal = 1.0 if sample.intrinsics is None else sample.intrinsics.fx / training_fx
+    focal = (1.0, 1.0) if sample.intrinsics is None else focal_ratios(sample.intrinsics, layout, camera, policy)
+    zoom = focal[0] * scale, focal[1] * scale
 
     def see(x: torch.Tensor) -> torch.Tensor:
         smooth = isinstance(x, tv_tensors.Image)
@@ -78,7 +88,7 @@ def random_view(
         return functional.horizontal_flip(x) if mirrored else x
 
     def target(task: Task) -> torch.Tensor:
-        map_ = torch.from_numpy(task.target.read(sample, focal * scale, view.normals_window))
+        map_ = torch.from_numpy(task.target.read(sample, zoom, view.normals_window))
         seen = see(tv_tensors.Mask(map_.permute(2, 0, 1) if task.target.channels > 1 else map_)).as_subclass(
             torch.Tensor
         )

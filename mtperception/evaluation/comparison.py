@@ -7,7 +7,7 @@ import numpy as np
 
 from mtperception.evaluation.metrics import METRICS, DepthMetrics, NormalMetrics, SegmentationMetrics
 from mtperception.labels import IGNORE_INDEX, LabelSpace
-from mtperception.tasks import TASKS, in_order
+from mtperception.tasks import NO_ZOOM, TASKS, in_order
 from mtperception.types import Prediction, Sample
 
 Metrics = SegmentationMetrics | DepthMetrics | NormalMetrics
@@ -86,5 +86,5 @@ class Comparison:
         if record.has_classes:
             predicted = self.mapping.table[predicted]
         metrics = METRICS[record.accumulator](self.num_classes)
-        metrics.update(predicted, record.target.read(sample, 1.0, self.normals_window))
+        metrics.update(predicted, record.target.read(sample, NO_ZOOM, self.normals_window))
         return metrics

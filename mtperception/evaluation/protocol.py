@@ -40,7 +40,11 @@ def setting_of(predictor: BackendPredictor, space: LabelSpace | None, comparison
     card, backend = predictor.card, predictor.backend
     first, end = card.classes
     facts = {
-        '': {'network_size': list(predictor.network_size), 'scales': 'one, not mirrored'},
+        '': {
+            'network_size': list(predictor.network_size),
+            'input': predictor.input_policy.description,
+            'scales': 'one, not mirrored',
+        },
         'segmentation': {
             'labels': comparison.mapping.description if comparison.mapping else '',
             'classes': f'chosen among {first} to {end - 1} of {predictor.label_space.name}',

@@ -114,7 +114,8 @@ def _protocol(
     return {
         **recording.facts(),
         'image_sizes': [f'{width}x{height}' for width, height in sorted(sizes)],
-        'network_size': f'{predictor.network_size[0]}x{predictor.network_size[1]}, larger images reduced to fit',
+        'network_size': f'{predictor.network_size[0]}x{predictor.network_size[1]}',
+        'input': predictor.input_policy.description,
         'focal_scale': f"by the camera_info and the model's camera, for {with_camera} of {done} images",
         'depth_range': list(predictor.card.depth_range),
         **DEFINITIONS,

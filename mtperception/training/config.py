@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mtperception import resources
 from mtperception.data.transforms import ViewConfig
 from mtperception.errors import MTPerceptionError
+from mtperception.input_policy import InputPolicy, TrainingCamera
 from mtperception.labels import NO_CLASSES, LabelSpace, load_label_space
 from mtperception.tasks import TASKS, in_order, metrics_of
 
@@ -62,6 +63,20 @@ class CameraConfig:
     """Focal length in pixels, at `width`."""
     width: int = MISSING
     height: int = MISSING
+    fy: float | None = None
+    """Along the columns, at `height`; for a stretched input."""
+
+
+@dataclass
+class InputConfig:
+    """How the model is to see images: in validation and for ever after."""
+
+    policy: str = 'keep_aspect'
+    """keep_aspect (larger images reduced to fit), stretch (to a fixed size; views of training images too) or tiles (of
+    a fixed size, put together again)."""
+    width: int = 0
+    """Pixels; 0, 0: the camera's."""
+    height: int = 0
 
 
 @dataclass
@@ -91,6 +106,7 @@ class TrainConfig:
     label_space: str = ''
     tasks: list[str] = field(default_factory=lambda: ['segmentation', 'depth'])
     camera: CameraConfig = field(default_factory=CameraConfig)
+    input: InputConfig = field(default_factory=InputConfig)
     depth_range: list[float] = field(default_factory=lambda: [0.3, 10.0])
     """Smallest and largest depth, metres, that the model is to give."""
     encoder: str = 'imagenet'
@@ -138,6 +154,19 @@ class TrainConfig:
     """What the run is for: goes into the card."""
     licence: str = ''
     """Of the resulting weights and of the data, in words: goes into the card."""
+
+    @property
+    def training_camera(self) -> TrainingCamera:
+        """The camera that depth is learnt for."""
+        return TrainingCamera(self.camera.fx, self.camera.width, self.camera.height, self.camera.fy)
+
+    @property
+    def input_policy(self) -> InputPolicy:
+        """How the model is to see images; raises ValueError if it cannot be."""
+        width, height = self.input.width, self.input.height
+        if (width, height) == (0, 0):
+            width, height = self.camera.width, self.camera.height
+        return InputPolicy(self.input.policy, width, height)
 
     @property
     def space(self) -> LabelSpace:
@@ -253,6 +282,10 @@ def check_config(config: TrainConfig, where: str) -> None:
     for key in ('epochs', 'batch_size', 'loss_stride', 'validate_every'):
         if getattr(config, key) < 1:
             raise ConfigError(f'{where}: {key}: found {getattr(config, key)}, expected 1 or more')
+    try:
+        config.input_policy  # noqa: B018 - it checks itself
+    except ValueError as error:
+        raise ConfigError(f'{where}: input: {error}') from error
     measured = metrics_of(config.tasks)
     low, high = [*config.view.scale, 0, 0][:2]
     for wrong, message in (

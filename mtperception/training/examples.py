@@ -82,7 +82,8 @@ class TrainingSet:
         epoch, position = key
         part, index = self._find(position)
         rng = np.random.default_rng((self._config.seed, epoch, position))
-        return random_view(part[index], part.tasks, self._config.view, self._config.camera.fx, rng)
+        config = self._config
+        return random_view(part[index], part.tasks, config.view, config.training_camera, config.input_policy, rng)
 
     def _find(self, position: int) -> tuple[Part, int]:
         """The part that a position lies in, and the index there."""

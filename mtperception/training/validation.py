@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mtperception.backends.torch_backend import NetworkBackend
-from mtperception.card import ModelCard, TrainingCamera
+from mtperception.card import ModelCard
 from mtperception.data import open_dataset
 from mtperception.evaluation.comparison import map_labels
 from mtperception.evaluation.evaluate import evaluate
@@ -39,7 +39,8 @@ def draft_card(config: TrainConfig, name: str) -> ModelCard:
         label_space=config.space.name,
         classes=(0, len(config.space)),
         depth_range=tuple(config.depth_range),
-        camera=TrainingCamera(config.camera.fx, config.camera.width, config.camera.height),
+        camera=config.training_camera,
+        input=config.input_policy,
     )
 
 

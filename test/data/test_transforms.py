@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from perfect_network import Wall, pinhole
 
 from mtperception.data.transforms import Example, ViewConfig, collate, random_view
 from mtperception.geometry import normals_from_depth
+from mtperception.input_policy import InputPolicy, TrainingCamera
 from mtperception.types import Intrinsics, Sample
 
 TASKS = ('segmentation', 'depth', 'normals')
 AS_IT_IS = {'brightness': 0.0, 'contrast': 0.0, 'saturation': 0.0, 'white_balance': 0.0}
 """Light is left alone."""
+KEEP_ASPECT = InputPolicy('keep_aspect', 96, 72)
 
 
 def camera(fx, width, height):
@@ -25,9 +28,10 @@ def coordinates(width=96, height=72, intrinsics=None):
     return Sample(image, columns.astype(np.uint8), depth, intrinsics)
 
 
-def view(sample, seed=0, tasks=TASKS, training_fx=100.0, **config):
+def view(sample, seed=0, tasks=TASKS, training_fx=100.0, policy=KEEP_ASPECT, training_fy=None, **config):
     config = ViewConfig(**({'scale': [1.0, 1.0], 'crop': [48, 64]} | AS_IT_IS | config))
-    return random_view(sample, tasks, config, training_fx, np.random.default_rng(seed))
+    trained = TrainingCamera(training_fx, policy.width, policy.height, training_fy)
+    return random_view(sample, tasks, config, trained, policy, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize('scale', [0.8, 1.0, 1.3])
@@ -80,6 +84,26 @@ def test_depth_is_that_of_the_training_camera(fx, scale, expected):
     if fx:
         wall = Sample(wall.image, depth=wall.depth, intrinsics=camera(fx, 96, 72))
     assert view(wall, scale=[scale, scale]).targets['depth'].unique().tolist() == pytest.approx([expected])
+
+
+@pytest.mark.parametrize('scale', [1.0, 1.5])
+@pytest.mark.parametrize('normal', [(0.0, 0.0, -1.0), (0.6, 0.0, -0.8), (-0.3, 0.5, -0.8)])
+def test_stretched_views_are_what_predictions_undo(normal, scale):
+    """The learnt targets of a stretched image, taken for a network's answer, give back the exact depth and normals."""
+    wall, seen = Wall(3.0, normal), pinhole(90.0, 192, 108)
+    exact = wall.maps(seen)
+    policy = InputPolicy('stretch', 96, 96)
+    image = np.zeros((108, 192, 3), np.uint8)
+    sample = Sample(image, exact['labels'], exact['depth'].astype(np.float32), seen)
+    crop = {'crop': [96, 96], 'scale': [scale, scale], 'mirror': False, 'normals_window': 3}
+    targets = view(sample, policy=policy, training_fx=60.0, training_fy=70.0, **crop).targets
+    # x: 90 pixels, half of that stretched; y: 90 * 96 / 108 = 80.
+    x, y = 45 * scale / 60, 80 * scale / 70
+    if normal == (0.0, 0.0, -1.0):
+        assert targets['depth'].unique().tolist() == pytest.approx([3 / np.sqrt(x * y)])
+    undone = targets['normals'].permute(1, 2, 0).double().numpy() * [x, y, 1]
+    undone /= np.linalg.norm(undone, axis=2, keepdims=True)
+    assert np.abs(undone - exact['normals'][0, 0]).max() < 1e-3
 
 
 def test_small_images_are_enlarged_until_they_fill_the_crop():
