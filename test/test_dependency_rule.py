@@ -14,6 +14,7 @@ LAYERS = (
     {
         'atomic_write',
         'card',
+        'dataset_json',
         'errors',
         'geometry',
         'hardware',

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from mtperception.errors import MTPerceptionError
 from mtperception.types import Sample
 
 
-class DatasetError(ValueError):
+class DatasetError(MTPerceptionError, ValueError):
     """A data set that cannot be read; the message says what was found, what was expected and where to get it."""
 
 

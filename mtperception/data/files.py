@@ -1,15 +1,20 @@
 """Reading the files of a data set, with errors that say which file and what is wrong with it."""
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from mtperception.data.dataset import DatasetError
 from mtperception.errors import SourceError
 from mtperception.labels import IGNORE_INDEX
-from mtperception.sources.images import read_rgb
+from mtperception.messages import RefusedImageError
+from mtperception.messages.compressed import unchanged_image
+from mtperception.sources.images import is_hidden, read_rgb
+from mtperception.types import Intrinsics
+
+_log = logging.getLogger(__name__)
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -28,13 +33,16 @@ def read_image(path: Path) -> np.ndarray:
 def read_map(path: Path) -> np.ndarray:
     """H,W: the raw values of an image file with one channel (labels, depth), in its own type.
 
+    Of a PNG with a palette, as tools for annotation write them, these are the numbers of its colours.
+
     Raises:
         DatasetError: if there is none, it is not an image, or it has several channels.
     """
     _check_is_file(path)
-    values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if values is None:
-        raise DatasetError(f'{path}: not an image that OpenCV can read: expected a complete PNG')
+    try:
+        values = unchanged_image(path.read_bytes())
+    except (OSError, RefusedImageError) as error:
+        raise DatasetError(f'{path}: not an image that can be read: {error}') from error
     if values.ndim != 2:
         raise DatasetError(f'{path}: found {values.shape[2]} channels: expected one, of class indices or depth')
     return values
@@ -70,7 +78,7 @@ def read_ids(root: Path, split: str, id_of: Callable[[str], str] = str) -> list[
     """
     path = next((path for path in (root / f'{split}.txt', Path(split).expanduser()) if path.is_file()), None)
     if path is None:
-        known = ', '.join(sorted(file.stem for file in root.glob('*.txt'))) or 'none'
+        known = ', '.join(sorted(path.stem for path in root.glob('*.txt') if not is_hidden(path))) or 'none'
         raise DatasetError(
             f'{root}: no split {split!r}: expected {split}.txt with one id per line, the path of such a file, '
             f'or one of: {known}'
@@ -90,6 +98,36 @@ def check_folder(root: Path, expected: str) -> None:
     """
     if not root.is_dir():
         raise DatasetError(f'{root}: no such folder: {expected}')
+
+
+def fit_camera(camera: Intrinsics | None, image: np.ndarray, what: str) -> Intrinsics | None:
+    """The camera of a data set for one of its images (H,W,3); None, and said once, if it is of another shape.
+
+    Args:
+        camera: for images of its own size.
+        image: whose camera it is said to be.
+        what: the image, for the message.
+    """
+    fitted = camera and camera.for_image(image.shape[1], image.shape[0])
+    if camera is not None and fitted is None:
+        _warn_of_shape(camera, f'{what} of {image.shape[1]}x{image.shape[0]}')
+    return fitted
+
+
+def _warn_of_shape(camera: Intrinsics, found: str) -> None:
+    if camera in _warned:
+        return
+    _warned.add(camera)
+    _log.warning(
+        '%s: the camera is for %dx%d, another shape: unknown for this image and others like it',
+        found,
+        camera.width,
+        camera.height,
+    )
+
+
+_warned: set[Intrinsics] = set()
+"""Cameras that did not fit an image, which was said."""
 
 
 def check_sizes(name: str, image: np.ndarray, maps: Mapping[str, np.ndarray | None]) -> None:

@@ -12,9 +12,7 @@ Only `rgb` is required: what has no key is not annotated. Keys that are none of 
 `<split>.txt` lists the ids of a split, one per line.
 """
 
-import difflib
-import json
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,24 +20,10 @@ from typing import Any
 import numpy as np
 
 from mtperception.data.dataset import DatasetError
-from mtperception.data.files import check_folder, check_sizes, class_indices, read_ids, read_image, read_map
+from mtperception.data.files import check_folder, check_sizes, class_indices, fit_camera, read_ids, read_image, read_map
+from mtperception.dataset_json import NAME, DatasetJsonError, FolderDescription, read_dataset_json
 from mtperception.labels import IGNORE_INDEX, load_label_space
-from mtperception.types import Intrinsics, Sample
-
-CAMERA = ('fx', 'fy', 'cx', 'cy', 'width', 'height')
-KEYS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(('rgb', 'labels', 'depth', 'label_space'), (str,)),
-    **dict.fromkeys(('depth_scale', 'depth_offset', 'fx', 'fy', 'cx', 'cy'), (int, float)),
-    **dict.fromkeys(('width', 'height'), (int,)),
-    'ignore_index': (int, type(None)),
-    'depth_invalid': (int, float, type(None)),
-}
-"""What is read from `dataset.json`, and the types that it may have."""
-PATTERNS = ('rgb', 'labels', 'depth')
-NEEDS = {'labels': ('label_space',), 'depth': ('depth_scale',), **dict.fromkeys(('fx', 'fy', 'cx', 'cy'), CAMERA)}
-"""Keys without which a key means nothing."""
-CLOSE = 0.8
-"""Keys at least as similar as that to a known one (difflib's ratio) are taken for a slip of the pen."""
+from mtperception.types import Sample
 
 
 @dataclass(frozen=True)
@@ -75,13 +59,13 @@ class Folder:
 
     def __init__(self, root: Path, split: str) -> None:
         check_folder(root, 'expected a folder with dataset.json and a list of ids, train.txt for example')
-        path = root / 'dataset.json'
-        layout = _read_layout(path)
+        description = read_description(root)
+        layout = description.keys
         self._root = root
         self._image_pattern: str = layout['rgb']
-        self._labels = _labels(path, layout)
+        self._labels = _labels(description.path, layout)
         self._depth = _depth(layout)
-        self._intrinsics = _intrinsics(layout)
+        self._camera = description.camera
         self.ids = read_ids(root, split)
         self.label_space = self._labels.space if self._labels else ''
 
@@ -90,7 +74,7 @@ class Folder:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Sample:
-        """Read one sample. The camera is that of the folder, resized to the image.
+        """Read one sample. The camera is that of the folder, if it fits the image.
 
         Raises:
             IndexError: outside of 0..len - 1.
@@ -101,8 +85,7 @@ class Folder:
         labels = self._read_labels(name)
         depth = self._read_depth(name)
         check_sizes(f'{self._root}: sample {name}', image, {'labels': labels, 'depth values': depth})
-        camera = self._intrinsics and self._intrinsics.resized(image.shape[1], image.shape[0])
-        return Sample(image, labels, depth, camera)
+        return Sample(image, labels, depth, fit_camera(self._camera, image, f'{self._root}: sample {name}'))
 
     def _read_labels(self, name: str) -> np.ndarray | None:
         if self._labels is None:
@@ -124,42 +107,23 @@ class Folder:
         return self._root / pattern.replace('{id}', name)
 
 
-def _read_layout(path: Path) -> dict[str, Any]:
-    """`dataset.json` with every key that is known checked for its type."""
-    if not path.is_file():
-        raise DatasetError(f'{path}: no such file: expected a description with "rgb": "rgb/{{id}}.png"')
+def read_description(root: Path) -> FolderDescription:
+    """The `dataset.json` of a data set.
+
+    Raises:
+        DatasetError: if there is none, or it is wrong, or does not say where the images are.
+    """
     try:
-        layout = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f'{path}: not readable as JSON: {error}') from error
-    if not isinstance(layout, dict):
-        raise DatasetError(f'{path}: expected an object with keys such as "rgb", found {type(layout).__name__}')
-    for key, value in layout.items():
-        _check_key(path, key, value)
-    for key in ('rgb', *(needed for present in layout for needed in NEEDS.get(present, ()))):
-        if key not in layout:
-            raise DatasetError(f'{path}: no {key!r}: expected it beside {", ".join(layout) or "anything else"}')
-    return layout
+        description = read_dataset_json(root)
+        if description is None:
+            raise DatasetError(f'{root / NAME}: no such file: expected a description with "rgb": "rgb/{{id}}.png"')
+        description.require('rgb')
+    except DatasetJsonError as error:
+        raise DatasetError(str(error)) from error
+    return description
 
 
-def _check_key(path: Path, key: str, value: Any) -> None:
-    if key not in KEYS:
-        meant = difflib.get_close_matches(key.lower(), KEYS, 1, CLOSE)
-        if meant:
-            raise DatasetError(f'{path}: unknown key {key!r}: did you mean {meant[0]!r}?')
-        return
-    if not isinstance(value, KEYS[key]) or isinstance(value, bool):
-        expected = ' or '.join('null' if kind is type(None) else kind.__name__ for kind in KEYS[key])
-        raise DatasetError(f'{path}: {key!r} is {value!r}: expected {expected}')
-    if isinstance(value, float) and not math.isfinite(value):
-        raise DatasetError(f'{path}: {key!r} is {value!r}: expected a finite number')
-    if key in ('depth_scale', 'fx', 'fy', 'width', 'height') and value <= 0:
-        raise DatasetError(f'{path}: {key!r} is {value!r}: expected more than 0')
-    if key in PATTERNS and '{id}' not in value:
-        raise DatasetError(f'{path}: {key!r} is {value!r}: expected a path with {{id}} in it')
-
-
-def _labels(path: Path, layout: dict[str, Any]) -> Labels | None:
+def _labels(path: Path, layout: Mapping[str, Any]) -> Labels | None:
     if 'labels' not in layout:
         return None
     try:
@@ -175,13 +139,7 @@ def _labels(path: Path, layout: dict[str, Any]) -> Labels | None:
     return Labels(layout['labels'], space.name, len(space), ignored)
 
 
-def _depth(layout: dict[str, Any]) -> Depth | None:
+def _depth(layout: Mapping[str, Any]) -> Depth | None:
     if 'depth' not in layout:
         return None
     return Depth(layout['depth'], layout['depth_scale'], layout.get('depth_offset', 0), layout.get('depth_invalid'))
-
-
-def _intrinsics(layout: dict[str, Any]) -> Intrinsics | None:
-    if 'fx' not in layout:
-        return None
-    return Intrinsics(**{key: layout[key] for key in CAMERA})

@@ -26,7 +26,7 @@ import numpy as np
 
 from mtperception.data.dataset import DatasetError
 from mtperception.data.download import RemoteFile
-from mtperception.data.files import check_folder, check_sizes, read_ids, read_image, read_lines, read_map
+from mtperception.data.files import check_folder, check_sizes, fit_camera, read_ids, read_image, read_lines, read_map
 from mtperception.types import Intrinsics, Sample
 
 LINE = re.compile(
@@ -87,7 +87,7 @@ class Kitti:
         depth = self._read_depth(index)
         check_sizes(f'{self._root}: {name}', image, {'depth values': depth})
         calibration = self._root / 'raw' / drive.split('/')[0] / 'calib_cam_to_cam.txt'
-        intrinsics = read_calibration(calibration, camera).resized(image.shape[1], image.shape[0])
+        intrinsics = fit_camera(read_calibration(calibration, camera), image, f'{self._root}: {name}')
         return Sample(image, depth=depth, intrinsics=intrinsics)
 
     def _read_depth(self, index: int) -> np.ndarray | None:

@@ -8,6 +8,7 @@ import numpy as np
 from mtperception.data.dataset import DatasetError
 from mtperception.data.files import check_sizes, read_image, read_map
 from mtperception.labels import IGNORE_INDEX
+from mtperception.sources.images import is_hidden
 from mtperception.types import Sample
 
 STRAY_SHARE = 0.01
@@ -94,7 +95,7 @@ def paths_by_stem(folder: Path, pattern: str, expected: str) -> dict[str, Path]:
     Raises:
         DatasetError: if there are none; the message goes on with `expected`.
     """
-    paths = {path.stem: path for path in sorted(folder.glob(pattern))}
+    paths = {path.stem: path for path in sorted(folder.glob(pattern)) if not is_hidden(path)}
     if not paths:
         raise DatasetError(f'{folder}: no {pattern}: {expected}')
     return paths

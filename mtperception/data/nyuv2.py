@@ -9,6 +9,7 @@ included. Depth is registered to the image, in metres:
 - `nyuv2_13` has the measured depth, and the 13 classes of Couprie et al. (ICLR 2013).
 """
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ import numpy as np
 
 from mtperception.data.dataset import DatasetError
 from mtperception.data.download import RemoteFile
-from mtperception.data.files import check_folder, read_ids
+from mtperception.data.files import check_folder, fit_camera, read_ids
 from mtperception.labels import IGNORE_INDEX, load_label_space
 from mtperception.types import Intrinsics, Sample
 
@@ -52,6 +53,10 @@ FILES = (
         md5='e377c88729dd63af81205ac9a8634a19',
     ),
 )
+
+
+MATLAB_ERRORS = (ValueError, TypeError, OSError, NotImplementedError, IndexError, EOFError, MemoryError, zlib.error)
+"""What SciPy raises for files that are no MATLAB files, or not all of one, besides its own MatReadError."""
 
 
 def nyuv2(root: Path, split: str) -> 'Nyuv2':
@@ -115,11 +120,12 @@ class Nyuv2:
         if labels.max() >= len(self._table):
             raise DatasetError(f'{self._path}: class {labels.max()}: {CLASSES} knows 1..{len(self._table) - 1}')
         depth = np.ascontiguousarray(depth.T, np.float32)
+        image = np.ascontiguousarray(image.transpose(2, 1, 0))
         return Sample(
-            image=np.ascontiguousarray(image.transpose(2, 1, 0)),
+            image=image,
             labels=self._table[labels.T],
             depth=np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0)),
-            intrinsics=CAMERA.resized(image.shape[1], image.shape[2]),
+            intrinsics=fit_camera(CAMERA, image, f'{self._path}: image {self.ids[index]}'),
         )
 
     def _check_numbers(self, split: str) -> None:
@@ -158,6 +164,7 @@ def _load_matlab(path: Path, name: str) -> np.ndarray:
     """A variable of a file in MATLAB's older format."""
     try:
         from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
     except ImportError as error:
         raise ImportError(f'NYUv2 needs SciPy: pip install "mtperception[train]" ({error})') from error
     if not path.is_file():
@@ -166,8 +173,10 @@ def _load_matlab(path: Path, name: str) -> np.ndarray:
         return np.asarray(loadmat(str(path), variable_names=[name])[name])
     except KeyError as error:
         raise DatasetError(f'{path}: has no variable {name}: {EXPECTED}') from error
-    except (ValueError, TypeError, OSError, NotImplementedError) as error:
-        raise DatasetError(f'{path}: not a MATLAB 5 file ({error}): {EXPECTED}') from error
+    except MATLAB_ERRORS as error:
+        raise DatasetError(f'{path}: not a complete MATLAB 5 file ({error}): {EXPECTED}') from error
+    except MatReadError as error:
+        raise DatasetError(f'{path}: not a complete MATLAB 5 file ({error}): {EXPECTED}') from error
 
 
 def _open(path: Path) -> 'h5py.File':
@@ -180,7 +189,7 @@ def _open(path: Path) -> 'h5py.File':
         raise DatasetError(f'{path}: no such file: {EXPECTED}')
     try:
         return h5py.File(path, 'r')
-    except OSError as error:
+    except (OSError, RuntimeError, KeyError) as error:
         raise DatasetError(f'{path}: not a complete HDF5 file ({error}): {EXPECTED}') from error
 
 
@@ -194,5 +203,5 @@ def _read(content: 'h5py.File', name: str, position: int) -> np.ndarray:
     """One image's part of a variable: MATLAB's dimensions in reverse order, ...,W,H."""
     try:
         return _variable(content, name)[position]
-    except OSError as error:
+    except (OSError, RuntimeError, KeyError, IndexError) as error:
         raise DatasetError(f'{content.filename}: {name} of image {position + 1} cannot be read: {error}') from error

@@ -1,6 +1,7 @@
 """sensor_msgs/CompressedImage to RGB, by its fields."""
 
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -10,7 +11,9 @@ from mtperception.messages.image_decoding import check_size
 from mtperception.messages.protocols import CompressedImage
 
 _PNG_START = b'\x89PNG\r\n\x1a\n'
-_PNG_SIZE_END = 24
+_PNG_SIZE_END, _PNG_HEADER_END = 24, 33
+_PNG_PALETTE = 3
+"""Colour type."""
 _JPEG_START = b'\xff\xd8\xff'
 _JPEG_END = b'\xff\xd9'
 _PROBES = tuple(
@@ -40,14 +43,35 @@ def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
 
 
 def unchanged_png(data: bytes) -> np.ndarray:
-    """H,W or H,W,C: the pixels of a PNG as they are, for values that are no colours.
+    """H,W or H,W,C: the pixels of a PNG as they are, for values that are no colours; of a palette the colours' numbers.
 
     Raises:
         RefusedImageError: of kind `data` (none), `size` or `compressed`.
     """
     if not data.startswith(_PNG_START):
         raise _broken(data, 'found none') if data else RefusedImageError('data', 'found no bytes, expected a PNG file')
-    return _decoded(data, cv2.IMREAD_UNCHANGED)
+    return unchanged_image(data)
+
+
+def unchanged_image(data: bytes) -> np.ndarray:
+    """H,W or H,W,C: as `unchanged_png`, of any format that OpenCV reads.
+
+    Raises:
+        RefusedImageError: of kind `size` or `compressed`.
+    """
+    palette_bits = _palette_bits(data)
+    if not palette_bits:
+        return _pixels(data, cv2.IMREAD_UNCHANGED)
+    # As grey of so few bits, which the decoder stretches to 0..255: else it would look the colours up.
+    header = data[12:25] + b'\0' + data[26:29]
+    grey = data[:12] + header + struct.pack('>I', zlib.crc32(header)) + data[_PNG_HEADER_END:]
+    return _pixels(grey, cv2.IMREAD_UNCHANGED) // np.uint8(255 // (2**palette_bits - 1))
+
+
+def _palette_bits(data: bytes) -> int:
+    """Bits per pixel of a PNG with a palette; 0 of anything else."""
+    is_palette = data.startswith(_PNG_START) and len(data) > _PNG_HEADER_END and data[25] == _PNG_PALETTE
+    return data[24] if is_palette else 0
 
 
 def completed(data: bytes) -> bytes:
@@ -86,13 +110,20 @@ def _decoded_jpeg(data: bytes) -> np.ndarray | None:
 
 
 def _decoded(data: bytes, flags: int) -> np.ndarray:
-    check_size(*_size(data))
+    """The pixels of a JPEG or PNG."""
+    _size(data)
+    return _pixels(data, flags)
+
+
+def _pixels(data: bytes, flags: int) -> np.ndarray:
+    """The pixels of an image file."""
     try:
         pixels = cv2.imdecode(np.frombuffer(completed(data), np.uint8), flags)
     except cv2.error as error:  # OPENCV_IO_MAX_IMAGE_PIXELS and its like can set lower limits than ours
         raise _broken(data, f'OpenCV refuses: {error.err}') from error
     if pixels is None:
         raise _broken(data, 'OpenCV cannot decode')
+    check_size(pixels.shape[1], pixels.shape[0])
     return pixels
 
 

@@ -1,23 +1,28 @@
 """One image file, or a folder of them."""
 
-import json
+import glob
+import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
+from mtperception.dataset_json import ID, NAME, DatasetJsonError, FolderDescription, read_dataset_json
 from mtperception.errors import SourceError
 from mtperception.media import by_number
 from mtperception.messages import RefusedImageError, completed
+from mtperception.messages.image_decoding import check_size
 from mtperception.sources.source import Frame, SourceOptions
 from mtperception.types import Intrinsics
 
-SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
-ID = '{id}'
+SUFFIXES = (
+    *('.bmp', '.dib', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg'),
+    *('.pbm', '.pgm', '.png', '.pnm', '.ppm', '.tif', '.tiff', '.webp', '.avif'),
+)
 RATE = 10.0
 """Images per second when nothing else is asked for."""
+_log = logging.getLogger(__name__)
 
 
 class ImageFile:
@@ -33,9 +38,9 @@ class ImageFile:
 
     @staticmethod
     def accepts(spec: str) -> bool:
-        """Whether this is the path of a file that is called like an image."""
+        """Whether this is the path of a file that is called like an image, or is one by what is in it."""
         path = Path(spec).expanduser()
-        return path.is_file() and path.suffix.lower() in SUFFIXES
+        return path.is_file() and (path.suffix.lower() in SUFFIXES or _is_still(path))
 
     def __iter__(self) -> Iterator[Frame]:
         """The one frame."""
@@ -53,9 +58,10 @@ class ImageFolder:
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
         self._folder = Path(spec).expanduser()
-        layout = _read_layout(self._folder)
-        self._intrinsics = _intrinsics(layout)
-        self._images = _named_images(self._folder, layout)
+        description = _read_description(self._folder)
+        self._camera = description and description.camera
+        self._camera_fits = True
+        self._images = _named_images(self._folder, description.keys.get('rgb', ID) if description else ID)
         self.rate = options.rate or RATE
         self.count = len(self._images)
         self.description = f'the folder {self._folder} (images: {self.count})'
@@ -69,71 +75,100 @@ class ImageFolder:
         """The frames at the folder's rate."""
         for index, (name, path) in enumerate(self._images):
             image = read_rgb(path)
-            height, width = image.shape[:2]
-            yield Frame(image, round(index * 1e9 / self.rate), _fitted(self._intrinsics, width, height), name)
+            yield Frame(image, round(index * 1e9 / self.rate), self._fitted_camera(image, name), name)
+
+    def _fitted_camera(self, image: np.ndarray, name: str) -> Intrinsics | None:
+        """The camera of an image; None, and said once, if it is of another shape."""
+        height, width = image.shape[:2]
+        fitted = self._camera and self._camera.for_image(width, height)
+        if self._camera and fitted is None and self._camera_fits:
+            self._camera_fits = False
+            found = f'{self._folder}: {name} is {width}x{height}, {NAME} has a camera for'
+            _log.warning('%s %dx%d: unknown for such images', found, self._camera.width, self._camera.height)
+        return fitted
 
 
 def read_rgb(path: Path) -> np.ndarray:
     """uint8 H,W,3, RGB: an image file, turned upright as its EXIF data say.
 
     Raises:
-        SourceError: if it is not an image.
+        SourceError: if it is not an image, or has more pixels than `MAX_IMAGE_PIXELS`.
     """
     try:
         data = completed(path.read_bytes())
-    except (OSError, RefusedImageError) as error:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        if image is None:
+            raise SourceError(f'{path}: not an image that OpenCV can read: expected a complete {", ".join(SUFFIXES)}')
+        check_size(image.shape[1], image.shape[0])
+    except (RefusedImageError, cv2.error) as error:
         raise SourceError(f'{path}: {error}') from error
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if image is None:
-        raise SourceError(f'{path}: not an image that OpenCV can read: expected a complete {", ".join(SUFFIXES)}')
+    except OSError as error:
+        raise error if isinstance(error, SourceError) else SourceError(f'{path}: {error.strerror}') from error
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _read_layout(folder: Path) -> dict[str, Any]:
-    path = folder / 'dataset.json'
-    if not path.exists():
-        return {}
+def is_hidden(path: Path) -> bool:
+    """Whether a name starts with a dot: macOS puts a `._IMG.jpg` that is no image beside each `IMG.jpg`."""
+    return path.name.startswith('.')
+
+
+def list_images(folder: Path, pattern: str = ID) -> list[Path]:
+    """The image files that a pattern names, whose only wildcard is `{id}`; the hidden ones are none of them.
+
+    Args:
+        folder: what a relative pattern is relative to.
+        pattern: a path with `{id}`; the same id at each of its places is not asked for.
+    """
+    path = Path(pattern)
+    root, inside = folder / path.anchor, path.relative_to(path.anchor).as_posix()
+    wildcard = '*'.join(glob.escape(part) for part in inside.split(ID))
+    shows_hidden = any(part.startswith('.') and part != '..' for part in Path(inside).parts)
+    return [
+        found
+        for found in root.glob(wildcard)
+        if found.suffix.lower() in SUFFIXES and found.is_file() and (shows_hidden or not _is_below_hidden(found, root))
+    ]
+
+
+def _is_below_hidden(path: Path, root: Path) -> bool:
+    """Whether a file, or a folder between it and a root, is hidden."""
+    return any(part.startswith('.') and part != '..' for part in path.relative_to(root).parts)
+
+
+def _is_still(path: Path) -> bool:
+    """Whether a file that is not called like an image is one; not if it has several, one after the other."""
+    if not cv2.haveImageReader(str(path)):
+        return False
+    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
     try:
-        layout = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise SourceError(f'{path}: not readable as JSON: {error}') from error
-    if not isinstance(layout, dict):
-        raise SourceError(f'{path}: expected an object with keys such as "rgb" and "fx", found {type(layout).__name__}')
-    return layout
+        return not (capture.isOpened() and capture.grab() and capture.grab())
+    finally:
+        capture.release()
 
 
-def _named_images(folder: Path, layout: dict[str, Any]) -> list[tuple[str, Path]]:
+def _read_description(folder: Path) -> FolderDescription | None:
+    try:
+        return read_dataset_json(folder)
+    except DatasetJsonError as error:
+        raise SourceError(str(error)) from error
+
+
+def _named_images(folder: Path, pattern: str) -> list[tuple[str, Path]]:
     """The names of the images, which are their ids, and their files, in order."""
-    pattern = Path(str(layout.get('rgb', ID)))
-    root, pattern = folder / pattern.anchor, pattern.relative_to(pattern.anchor)
-    wildcard = pattern.as_posix().replace(ID, '*')
-    found = [path for path in root.glob(wildcard) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    found = list_images(folder, pattern)
     if not found:
-        raise SourceError(f'{folder}: no images ({wildcard}): expected files that end in {", ".join(SUFFIXES)}')
-    paths = sorted((path.relative_to(root) for path in found), key=lambda path: by_number(path.as_posix()))
-    place = next((index for index, part in enumerate(pattern.parts) if ID in part), -1)
-    before, _, after = pattern.parts[place].partition(ID)
-    return [(_stem(path.parts[place].removeprefix(before).removesuffix(after)), root / path) for path in paths]
+        raise SourceError(
+            f'{folder}: no images ({pattern.replace(ID, "*")}): expected files that end in {", ".join(SUFFIXES)}'
+        )
+    path = Path(pattern)
+    root, parts = folder / path.anchor, path.relative_to(path.anchor).parts
+    paths = sorted((image.relative_to(root) for image in found), key=lambda image: by_number(image.as_posix()))
+    place = next(index for index, part in enumerate(parts) if ID in part)
+    before, _, after = parts[place].partition(ID)
+    return [(_stem(image.parts[place].removeprefix(before).removesuffix(after)), root / image) for image in paths]
 
 
 def _stem(name: str) -> str:
     """A name without the suffix of an image, if it has one."""
     path = Path(name)
     return path.stem if path.suffix.lower() in SUFFIXES else name
-
-
-def _intrinsics(layout: dict[str, Any]) -> Intrinsics | None:
-    keys = ('fx', 'fy', 'cx', 'cy', 'width', 'height')
-    if any(key not in layout for key in keys):
-        return None
-    try:
-        return Intrinsics(*(float(layout[key]) for key in keys[:4]), *(int(layout[key]) for key in keys[4:]))
-    except (TypeError, ValueError) as error:
-        raise SourceError(f'dataset.json: {", ".join(keys)} must be numbers: {error}') from error
-
-
-def _fitted(intrinsics: Intrinsics | None, width: int, height: int) -> Intrinsics | None:
-    """The camera for this image size; an image of another shape was cropped somehow: then it is not known."""
-    if intrinsics is None or intrinsics.width * height != intrinsics.height * width:
-        return None
-    return intrinsics.resized(width, height)

@@ -1,6 +1,5 @@
 """Images to be labelled, with what is already known about them."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from mtperception.data.dataset import DatasetError
-from mtperception.data.files import read_image
-from mtperception.data.folder import CAMERA, Folder
-from mtperception.sources.images import SUFFIXES
+from mtperception.data.files import fit_camera, read_image
+from mtperception.data.folder import Folder, read_description
+from mtperception.dataset_json import NAME as LAYOUT
+from mtperception.sources.images import SUFFIXES, list_images
 from mtperception.types import Intrinsics
-
-LAYOUT = 'dataset.json'
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,7 @@ class ImageSet:
     ids: tuple[str, ...]
     layout: Mapping[str, Any]
     """What its `dataset.json` says (`mtperception.data.folder`), or could say if it has none."""
+    camera: Intrinsics | None = None
 
     def read(self, name: str) -> tuple[np.ndarray, Intrinsics | None]:
         """Image (uint8 H,W,3, RGB) and camera of an id; None where the camera is not known.
@@ -36,10 +35,7 @@ class ImageSet:
             DatasetError: if the file is missing or not an image.
         """
         image = read_image(self.root / self.layout['rgb'].replace('{id}', name))
-        if 'fx' not in self.layout:
-            return image, None
-        camera = Intrinsics(**{key: self.layout[key] for key in CAMERA})
-        return image, camera.resized(image.shape[1], image.shape[0])
+        return image, fit_camera(self.camera, image, f'{self.root}: {name}')
 
     def layout_seen_from(self, folder: Path) -> dict[str, Any]:
         """The layout for a `dataset.json` in another folder: its paths lead to the files of this one."""
@@ -61,14 +57,14 @@ def open_images(root: Path, split: str) -> ImageSet:
         DatasetError: if there is no such folder or split, or no image.
     """
     if (root / LAYOUT).exists():
-        ids = tuple(Folder(root, split).ids)  # which checks the layout, too
-        layout = json.loads((root / LAYOUT).read_text(encoding='utf-8'))
+        ids = tuple(Folder(root, split).ids)  # which checks the description, too
+        description = read_description(root)
         path = Path(split)
         name = path.name if (root / f'{split}.txt').is_file() else path.stem
-        return ImageSet(root, name, ids, layout)
+        return ImageSet(root, name, ids, description.keys, description.camera)
     if not root.is_dir():
         raise DatasetError(f'{root}: no such folder: expected images, or a data set with a {LAYOUT}')
-    paths = [path for path in sorted(root.iterdir()) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    paths = sorted(list_images(root))
     if not paths:
         expected = f'expected files that end in {", ".join(SUFFIXES)}'
         raise DatasetError(f'{root}: found neither a {LAYOUT} nor images: {expected}')

@@ -1,6 +1,8 @@
 """The generic folder data set."""
 
 import json
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -26,6 +28,21 @@ LAYOUT = {
     'cy': 1.5,
     'pose': 'pose/{id}.txt',
 }
+
+
+def palette_png(numbers, bits):
+    """A PNG of colours by number, with a palette of greys that begins with white."""
+
+    def chunk(kind, content):
+        return struct.pack('>I', len(content)) + kind + content + struct.pack('>I', zlib.crc32(kind + content))
+
+    height, width = numbers.shape
+    header = struct.pack('>IIBBBBB', width, height, bits, 3, 0, 0, 0)
+    palette = b''.join(bytes([255 - number] * 3) for number in range(2**bits))
+    planes = np.unpackbits(numbers[..., None], axis=-1)[..., -bits:].reshape(height, -1)
+    rows = b''.join(b'\0' + np.packbits(row).tobytes() for row in planes)
+    chunks = [(b'IHDR', header), (b'PLTE', palette), (b'IDAT', zlib.compress(rows)), (b'IEND', b'')]
+    return b'\x89PNG\r\n\x1a\n' + b''.join(chunk(*each) for each in chunks)
 
 
 @pytest.fixture
@@ -169,6 +186,21 @@ def test_annotations_that_do_not_fit(folder, file, pixels, problem):
     cv2.imwrite(str(folder / file), pixels)
     with pytest.raises(DatasetError, match=problem):
         open_dataset('folder', folder)[0]
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4, 8])
+def test_labels_in_a_palette_are_its_numbers(folder, bits):
+    """As tools for annotation write them, so that a viewer shows colours. The palette's colours mean nothing."""
+    numbers = np.array([[0, 1, 1], [1, 0, 2**bits - 1]], np.uint8) % 6
+    (folder / 'labels' / 'a.png').write_bytes(palette_png(numbers, bits))
+    np.testing.assert_array_equal(open_dataset('folder', folder)[1].labels, numbers)
+
+
+def test_a_camera_of_another_shape_is_not_stretched(folder, caplog):
+    write(folder, {'fx': 5.25, 'width': 8, 'height': 8})
+    dataset = open_dataset('folder', folder)
+    assert [dataset[0].intrinsics, dataset[1].intrinsics] == [None, None]
+    assert len([message for message in caplog.messages if 'sample b of 3x2: the camera is for 8x8' in message]) == 1
 
 
 @pytest.mark.parametrize('file', ['rgb/b.png', 'depth/b.png'])

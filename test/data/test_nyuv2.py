@@ -94,3 +94,31 @@ def test_a_mapping_of_another_kind(root):
     savemat(root / 'classMapping40.mat', {'mapClass': np.full((1, 13), 1)})
     with pytest.raises(DatasetError, match=r'class 894: .* knows 1\.\.13'):
         open_dataset('nyuv2', root)[0]
+
+
+@pytest.mark.parametrize('name', ['classMapping40.mat', 'splits.mat', 'nyu_depth_v2_labeled.mat'])
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'',
+        b'<html>moved</html>',
+        b'<html>' + b'moved ' * 1000,
+        b'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n',
+        bytes(200),
+        b'MATLAB 5.0 MAT-file' + bytes(105) + b'\0\1IM' + b'\x0f\0\0\0\xff\0\0\0junk',
+    ],
+    ids=['empty', 'page', 'long page', 'pointer', 'zeros', 'cut off'],
+)
+def test_what_is_no_matlab_file_is_said(root, name, content):
+    """As wget leaves it of a page that has moved, and Git of a file that it did not fetch."""
+    (root / name).write_bytes(content)
+    with pytest.raises(DatasetError, match=f'{name}: .*mtperception download nyuv2'):
+        open_dataset('nyuv2', root)
+
+
+def test_a_matlab_file_that_is_cut_off_anywhere_is_said(root):
+    whole = (root / 'classMapping40.mat').read_bytes()
+    for size in range(0, len(whole), 7):
+        (root / 'classMapping40.mat').write_bytes(whole[:size])
+        with pytest.raises(DatasetError, match=r'classMapping40\.mat: '):
+            open_dataset('nyuv2', root)

@@ -49,8 +49,86 @@ class TestImageFile:
         with pytest.raises(SourceError, match=r'broken\.jpg: not an image that OpenCV can read'):
             list(open_source(str(tmp_path / 'broken.jpg')))
 
+    @pytest.mark.parametrize('suffix', ['.jfif', '.jpe', '.JPG', '.pgm', '.pnm', '.webp', '.jp2', '.dib', '.dat', ''])
+    def test_of_every_format(self, tmp_path, suffix):
+        """The last two are called like no image: what is in them says it."""
+        kind = {'.jfif': '.jpg', '.jpe': '.jpg', '.dib': '.bmp', '.dat': '.png', '': '.jpg', '.pnm': '.ppm'}
+        pixels = np.full((48, 64) if suffix == '.pgm' else (48, 64, 3), 90, np.uint8)
+        path = tmp_path / f'photo_0001{suffix}'
+        path.write_bytes(cv2.imencode(kind.get(suffix, suffix.lower()), pixels)[1].tobytes())
+        source = open_source(str(path))
+        (frame,) = source
+        assert not source.is_stream
+        assert frame.name == 'photo_0001'
+        np.testing.assert_allclose(frame.image.astype(int), np.full((48, 64, 3), 90), atol=3)
+
+    def test_a_gif_is_an_image_if_it_does_not_move(self, tmp_path):
+        frames = [np.full((48, 64, 3), value, np.uint8) for value in (0, 120, 240)]
+        assert cv2.imwrite(str(tmp_path / 'still.gif'), frames[1])
+        assert cv2.imwritemulti(str(tmp_path / 'moving.gif'), frames)
+        assert not open_source(str(tmp_path / 'still.gif')).is_stream
+        assert open_source(str(tmp_path / 'moving.gif')).is_stream
+
+    def test_the_limit_of_pixels_is_that_of_messages(self, tmp_path):
+        """A bitmap of one bit per pixel."""
+        (tmp_path / 'large.pbm').write_bytes(b'P4 8200 8200 ' + bytes(8200 // 8 * 8200))
+        (tmp_path / 'fits.pbm').write_bytes(b'P4 8192 8192 ' + bytes(8192 // 8 * 8192))
+        (frame,) = open_source(str(tmp_path / 'fits.pbm'))
+        assert frame.image.shape == (8192, 8192, 3)
+        with pytest.raises(SourceError, match=r'large\.pbm: found 8200x8200 pixels, expected 1 to 67108864 pixels'):
+            list(open_source(str(tmp_path / 'large.pbm')))
+
+    def test_a_jpeg_without_its_end_marker_is_read(self, tmp_path):
+        path = tmp_path / 'kitchen.jpg'
+        write_image(path, size=(640, 480))
+        (expected,) = open_source(str(path))
+        path.write_bytes(path.read_bytes()[:-2])
+        (frame,) = open_source(str(path))
+        np.testing.assert_array_equal(frame.image, expected.image)
+
 
 class TestImageFolder:
+    def test_hidden_files_are_not_part_of_it(self, tmp_path):
+        """macOS puts a ._NAME.jpg, which is no image, beside each file; programs for pictures keep .thumbnails."""
+        write_image(tmp_path / 'IMG_1.jpg')
+        write_image(tmp_path / '.thumbnails' / 'IMG_1.jpg')
+        (tmp_path / '._IMG_1.jpg').write_bytes(b'\x00\x05\x16\x07')
+        for layout in (None, {'rgb': '{id}.jpg'}):
+            if layout:
+                (tmp_path / 'dataset.json').write_text(json.dumps(layout))
+            assert [frame.name for frame in open_source(str(tmp_path))] == ['IMG_1']
+        (tmp_path / 'dataset.json').write_text(json.dumps({'rgb': '{id}/IMG_1.jpg'}))
+        with pytest.raises(SourceError, match='no images'):
+            open_source(str(tmp_path))
+        (tmp_path / 'dataset.json').write_text(json.dumps({'rgb': '.thumbnails/{id}.jpg'}))  # which is asked for
+        assert [frame.name for frame in open_source(str(tmp_path))] == ['IMG_1']
+
+    @pytest.mark.parametrize('folder', ['rgb [left]', 'a*b', 'what?', 'run #3', '[!x]', 'x.bag'])
+    def test_only_the_id_is_a_wildcard(self, tmp_path, folder):
+        root = tmp_path / folder
+        for name in ('2', '10'):
+            write_image(root / folder / f'{name}.png')
+        write_image(root / 'rgb l' / '7.png')
+        (root / 'dataset.json').write_text(json.dumps({'rgb': folder + '/{id}.png'}))
+        assert [frame.name for frame in open_source(str(root))] == ['2', '10']
+
+    def test_portable_grey_maps_are_images(self, tmp_path):
+        """As the data sets of TUM-mono and ETH have them."""
+        for number in (1, 2):
+            cv2.imwrite(str(tmp_path / f'{number}.pgm'), np.full((6, 8), number, np.uint8))
+        assert [frame.image.max() for frame in open_source(str(tmp_path))] == [1, 2]
+
+    def test_a_camera_of_nearly_the_same_shape_fits_and_another_is_told_once(self, tmp_path, caplog):
+        """1226x370 is 1242x375 resized but for rounding: the rule of camera_info messages, and of data sets."""
+        for name, size in (('1', (1226, 370)), ('2', (1200, 370)), ('3', (1200, 370))):
+            write_image(tmp_path / f'{name}.png', size=size)
+        camera = {'fx': 720.0, 'fy': 720.0, 'cx': 600.0, 'cy': 180.0, 'width': 1242, 'height': 375}
+        (tmp_path / 'dataset.json').write_text(json.dumps(camera))
+        found = [frame.intrinsics for frame in open_source(str(tmp_path))]
+        assert found == [Intrinsics(**camera).resized(1226, 370), None, None]
+        assert len(caplog.messages) == 1
+        assert '2 is 1200x370, dataset.json has a camera for 1242x375' in caplog.messages[0]
+
     def test_in_the_order_of_the_numbers_in_the_names(self, tmp_path):
         for name in ('10.png', '9.png', '1a.jpg', '100.PNG'):
             write_image(tmp_path / name)
