@@ -30,7 +30,8 @@ def map_labels(model: LabelSpace, classes: tuple[int, int], truth: LabelSpace) -
         model: label space of the model.
         classes: first class and end of the slice of it that the model chooses among.
         truth: label space of the data set: the model's own, one that the model's is grouped into, or one whose classes
-            the model's has by the same names, as `nyuv2_kitti_46` has those of `nyuv2_40`.
+            the model's has by the same names, as `nyuv2_kitti_46` has those of `nyuv2_40`. Finer ones, which are
+            grouped into the model's, become those first (`GroupedTruth`).
 
     Raises:
         ValueError: if it is none of these, or the model never gives one of its classes.

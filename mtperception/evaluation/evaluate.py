@@ -1,7 +1,7 @@
 """Run a model over a data set and say how good it is, with the protocol that it was measured by."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from mtperception.data import Dataset, DatasetError
 from mtperception.evaluation.comparison import Comparison, map_labels
 from mtperception.evaluation.depth_profile import DepthProfile
+from mtperception.evaluation.grouped_truth import GroupedTruth
 from mtperception.evaluation.protocol import Setting, protocol_of, setting_of
 from mtperception.evaluation.scores import ImageScore, Scores
 from mtperception.labels import LabelSpace, load_label_space
@@ -79,8 +80,8 @@ class Evaluator:
         if not len(dataset):
             raise DatasetError('no samples to evaluate: expected at least one')
         self.predictor = predictor
-        self._dataset = dataset
-        space, self._comparison = _comparison(predictor, dataset, normals_window)
+        self._dataset = GroupedTruth(dataset, predictor.label_space)
+        space, self._comparison = _comparison(predictor, self._dataset, normals_window)
         self.setting = setting_of(predictor, space, self._comparison)
 
     def scores(
@@ -191,7 +192,7 @@ def conclude(setting: Setting, scores: Scores, selection: Mapping[str, Any]) -> 
 
 
 def _comparison(
-    predictor: BackendPredictor, dataset: Dataset, normals_window: int
+    predictor: BackendPredictor, dataset: GroupedTruth, normals_window: int
 ) -> tuple[LabelSpace | None, Comparison]:
     """The label space of the truth and how it is compared with; None if one side has no labels."""
     card = predictor.card
@@ -199,4 +200,5 @@ def _comparison(
     if 'segmentation' in card.tasks and dataset.label_space:
         space = load_label_space(dataset.label_space)
         mapping = map_labels(predictor.label_space, card.classes, space)
+        mapping = replace(mapping, description=dataset.description or mapping.description)
     return space, Comparison(card.tasks, mapping, len(space) if space else 0, normals_window)

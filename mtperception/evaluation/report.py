@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from mtperception.data import Dataset
 from mtperception.evaluation.comparison import map_labels
 from mtperception.evaluation.evaluate import Evaluation
+from mtperception.evaluation.grouped_truth import GroupedTruth
 from mtperception.evaluation.page import EVALUATION_PAGE, hex_colors, render
 from mtperception.evaluation.plots import (
     plot_confusion,
@@ -127,7 +128,7 @@ class _Pictures:
 
     def __init__(self, predictor: BackendPredictor, dataset: Dataset, evaluation: Evaluation) -> None:
         self._predictor = predictor
-        self._dataset = dataset
+        self._dataset = GroupedTruth(dataset, predictor.label_space)
         self._space = evaluation.label_space
         if self._space is not None:
             self._mapping = map_labels(predictor.label_space, predictor.card.classes, self._space)

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mtperception.errors import SourceError
+from mtperception.evaluation.grouped_truth import truth_grouping
 from mtperception.labels import LabelSpace
 from mtperception.predictor import BackendPredictor
 from mtperception.recording.recording import MessageListener, RecordedFrame, Recording
@@ -76,10 +78,15 @@ def replay(
         raise ValueError(f'predictor with output_size {predictor.output_size!r}: expected input, the size of the truth')
     if recording.topics.labels:
         truth_space = truth_space or predictor.label_space
+    grouping = truth_grouping(predictor.label_space, truth_space) if recording.topics.labels else None
+    if grouping is not None:
+        truth_space = predictor.label_space
     scorer = Scorer(predictor, truth_space if recording.topics.labels else None)
     _warm_up(predictor, recording)
     stopwatch, done, sizes, with_camera = Stopwatch(), 0, set(), 0
     for frame, prediction in predictions(predictor, recording, stopwatch, on_message):
+        if grouping is not None and frame.labels is not None:
+            frame = replace(frame, labels=grouping[frame.labels])
         try:
             scorer.add(frame, prediction)
         except ValueError as error:

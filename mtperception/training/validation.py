@@ -13,6 +13,7 @@ from mtperception.card import ModelCard
 from mtperception.data import open_dataset
 from mtperception.evaluation.comparison import map_labels
 from mtperception.evaluation.evaluate import evaluate
+from mtperception.evaluation.grouped_truth import truth_grouping
 from mtperception.labels import load_label_space
 from mtperception.predictor import BackendPredictor
 from mtperception.tasks import TASKS, larger_is_better
@@ -47,8 +48,6 @@ def draft_card(config: TrainConfig, name: str) -> ModelCard:
 class Truth:
     """What an entry of the configuration has to validate on, as a data set: of its tasks alone.
 
-    Labels of a finer label space than the network's are grouped into that.
-
     Args:
         data: the entry.
         config: says what the network gives.
@@ -67,14 +66,10 @@ class Truth:
         tasks = {task for task in config.tasks if data.tasks is None or task in data.tasks}
         self._with_depth = any('depth' in TASKS[task].target.needs for task in tasks)
         self.label_space = self._dataset.label_space if 'segmentation' in tasks else ''
-        self._table: np.ndarray | None = None
         if self.label_space:
             own, space = load_label_space(self.label_space), config.space
-            if space.name in own.groupings:
-                self.label_space, self._table = space.name, own.grouping(space.name)
-                return
             try:
-                map_labels(space, (0, len(space)), own)
+                map_labels(space, (0, len(space)), space if truth_grouping(space, own) is not None else own)
             except ValueError as error:
                 raise ConfigError(f'{name}: {error}') from error
 
@@ -86,8 +81,6 @@ class Truth:
         """A sample, without what is not to be measured. Depth stays where normals are: they are made of it."""
         sample = self._dataset[index]
         labels = sample.labels if self.label_space else None
-        if labels is not None and self._table is not None:
-            labels = self._table[labels]
         return replace(sample, labels=labels, depth=sample.depth if self._with_depth else None)
 
 

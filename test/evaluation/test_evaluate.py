@@ -8,12 +8,15 @@ import pytest
 from rooms import Samples, rooms, write_rooms
 
 from mtperception.data import DatasetError, open_dataset
+from mtperception.data.files import read_image
 from mtperception.data.fold import Subset
 from mtperception.evaluation.evaluate import Evaluator, conclude, evaluate
+from mtperception.evaluation.report import write_report
 from mtperception.geometry import normals_from_depth
 from mtperception.labels import load_label_space
 from mtperception.predictor import Predictor
 from mtperception.types import Intrinsics
+from mtperception.visualization import colorize_labels
 
 
 @pytest.fixture(scope='module')
@@ -120,6 +123,36 @@ def test_a_coarser_truth_is_compared_with_grouped_labels(predictor, samples):
     expected = iou_by_sets(predicted, np.stack([sample.labels for sample in coarse]), 13)
     np.testing.assert_allclose(list(result.iou.values()), expected, rtol=1e-12)
     assert result.protocol['labels'] == 'nyuv2_40 grouped into nyuv2_13'
+
+
+@pytest.fixture(scope='module')
+def fine_samples(samples):
+    """Labels of Cityscapes, of no meaning, for a model of its groups."""
+    labels = [np.where(sample.labels == 255, 255, sample.labels % 19).astype(np.uint8) for sample in samples]
+    return [dataclasses.replace(sample, labels=each) for sample, each in zip(samples, labels, strict=True)]
+
+
+def test_a_finer_truth_is_grouped_into_the_classes_of_the_model(fine_samples, tmp_path):
+    """As in training, which takes such data too."""
+    street = Predictor('street', 'onnxruntime', 'cpu')
+    result = evaluate(street, Samples(fine_samples, 'cityscapes_19'))
+    table = load_label_space('cityscapes_19').grouping('kitti_6')
+    predicted = np.stack([street(sample.image, sample.intrinsics).labels for sample in fine_samples])
+    truth = np.stack([table[sample.labels] for sample in fine_samples])
+    assert (truth == 255).any()  # Cityscapes' classes that are in no group are not judged
+    expected = iou_by_sets(np.where(truth == 255, 255, predicted), truth, 6)
+    np.testing.assert_allclose(list(result.iou.values()), expected, rtol=1e-12)
+    assert result.label_space.name == 'kitti_6'
+    assert result.protocol['labels'] == 'cityscapes_19 grouped into kitti_6'
+    write_report(result, street, Samples(fine_samples, 'cityscapes_19'), tmp_path)
+    truth = read_image(next((tmp_path / 'images').glob('0_segmentation_truth.png')))
+    np.testing.assert_array_equal(truth, colorize_labels(table[fine_samples[0].labels], load_label_space('kitti_6')))
+
+
+def test_a_class_that_the_finer_truth_does_not_have_is_an_error(fine_samples):
+    wrong = [dataclasses.replace(sample, labels=sample.labels * 0 + 19) for sample in fine_samples]
+    with pytest.raises(ValueError, match='class 254'):
+        evaluate(Predictor('street', 'onnxruntime', 'cpu'), Samples(wrong, 'cityscapes_19'))
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,22 @@ def test_labels_of_a_coarser_space(predictor, tmp_path):
     assert len(result.iou) == 13
 
 
+def test_labels_of_a_finer_space(tmp_path):
+    messages = [(t, m) for t, m in room_messages(1) if t != LABELS]
+    fine = SyntheticRoom(96, 72).frame(0.0).labels % 19
+    messages.append((LABELS, image((fine + 1).astype(np.uint8), 10**12, 'mono8')))
+    bag = write_recording(tmp_path / 'bag', messages)
+    street = Predictor('street', 'onnxruntime', 'cpu')
+    with Recording(bag, TopicRequest(labels=LABELS)) as recording:
+        result = replay(street, recording, truth_space=load_label_space('cityscapes_19'))
+    truth = load_label_space('cityscapes_19').grouping('kitti_6')[fine]
+    (frame,) = Recording(bag, TopicRequest()).frames()
+    predicted = street(frame.image, frame.intrinsics).labels
+    known = truth != 255
+    assert result.summary()['pixel_accuracy'] == pytest.approx((predicted == truth)[known].mean())
+    assert len(result.iou) == 6
+
+
 def test_a_class_too_many_names_the_image(predictor, tmp_path):
     messages = [(t, m) for t, m in room_messages(1) if t != LABELS]
     messages.append((LABELS, image(np.full((72, 96), 99, np.uint8), 10**12, 'mono8')))
