@@ -137,7 +137,7 @@ def _measure(plan: Plan, rate: float) -> NodeRun:
             frames_in=session.monitor.count(f'/{PLAYER}: frames', 'published'),
             replaced=_replaced(session) - replaced,
             answers=_answers(answers, since_ns, rate),
-            stages_ms=session.monitor.latency_ms(),
+            stages_ms=session.latency_ms(),
         )
 
 
@@ -181,7 +181,7 @@ def _play(plan: Plan, session: Session, rate: float) -> None:
 
 
 def _replaced(session: Session) -> int:
-    return session.monitor.count('/perception: processing', 'dropped')
+    return session.monitor.count(session.status('processing'), 'dropped')
 
 
 def _answers(path: Path, since_ns: int, rate: float) -> np.ndarray:

@@ -116,7 +116,7 @@ def _measured(session: Session) -> dict[str, Any]:
         'frames_in': frames_in,
         'frames_out': session.frames_out,
         'dropped': frames_in - session.frames_out,
-        'latency_ms': session.monitor.latency_ms(),
+        'latency_ms': session.latency_ms(),
     }
 
 

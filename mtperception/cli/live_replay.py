@@ -75,7 +75,7 @@ def _run(recording: Recording, image: np.ndarray, plan: LivePlan, answers: Answe
                 _try_out(session, player, image, recording)
                 _play(session, player, recording, plan.rate)
                 _finish(session, player)
-        return LiveRun(player.published, answers, session.backend(), session.monitor.latency_ms(), plan.rate)
+        return LiveRun(player.published, answers, session.backend(), session.latency_ms(), plan.rate)
 
 
 def check_stamps(recording: Recording) -> None:
@@ -111,7 +111,7 @@ def _try_out(session: Session, player: 'BagPlayer', image: np.ndarray, recording
     """Send an image until it is answered: then all are connected, and the node is prepared for its size."""
     infos = (data for _, _, data in recording.messages([recording.topics.camera_info]))
     info = next(infos, None) if recording.topics.camera_info else None
-    session.monitor.wait_for('the perception node', player.is_heard)
+    session.monitor.wait_for(f'the node {session.node}', player.is_connected)
     if info is not None:
         player.publish_camera_info(info)
     sent = -np.inf

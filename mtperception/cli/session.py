@@ -1,4 +1,4 @@
-"""The perception node under the eyes of a command: started, made active, and ended with all that goes with it."""
+"""A managed node as a command needs it: started, made active, observed, and ended with all that goes with it."""
 
 import os
 import shutil
@@ -15,6 +15,7 @@ import typer
 from mtperception.card import ModelDirectory, ModelError, open_model
 from mtperception.cli.node_processes import Parameters, Processes, processes
 from mtperception.cli.progress import progress
+from mtperception.messages.parameters import NODE_NAME
 
 if TYPE_CHECKING:
     from mtperception.ros.graph_monitor import GraphMonitor
@@ -42,6 +43,10 @@ class Session:
     monitor: 'GraphMonitor'
     check: Callable[[], None]
     """Raises if a process has ended, or the command is to end."""
+    node: str = f'/{NODE_NAME}'
+    """Name of the managed node, with its namespace."""
+    program: str = NODE
+    """Module of `mtperception.ros` that runs it."""
 
     def start_perception(self, parameters: Parameters) -> None:
         """Start the node, which then waits to be configured."""
@@ -49,12 +54,12 @@ class Session:
         # fit into the middleware's buffers at once is lost; here the frames are to be counted, not those buffers.
         topics = ('image', 'image/compressed', 'camera_info')
         reliable = {f'qos_overrides./{topic}.subscription.reliability': 'reliable' for topic in topics}
-        self.started.start_node(NODE, {'autostart': False, **reliable, **parameters})
+        self.started.start_node(self.program, {'autostart': False, **reliable, **parameters})
 
     def change_state(self, transition: int) -> None:
         """Take the node through a transition; raises OSError, with what it says, if it refuses."""
-        if not self.monitor.change_state(transition):
-            raise OSError(f'the node refuses to start: {self.started.last_line(NODE)}')
+        if not self.monitor.change_state(self.node, transition):
+            raise OSError(f'the node refuses to start: {self.started.last_line(self.program)}')
 
     def activate(self, *companions: str) -> None:
         """Configure the node, wait until other processes have been heard of, and make it active."""
@@ -79,15 +84,15 @@ class Session:
         monitor = self.monitor
 
         def refused() -> int:
-            return monitor.count('/perception: input', 'refused')
+            return monitor.count(self.status('input'), 'refused')
 
-        with progress('trying the node out', None):
+        with progress("waiting for the node's first answer", None):
             is_over = monitor.wait_until(lambda: bool(answered() or refused()), PREPARED_WITHIN_S)
         if refused():
-            raise RuntimeError(f'the node refuses the images: {monitor.values("/perception: input")["last reason"]}')
+            raise RuntimeError(f'the node refuses the images: {monitor.values(self.status("input"))["last reason"]}')
         if not is_over:
             raise TimeoutError(
-                f'the node has answered nothing in {PREPARED_WITHIN_S:g} s: {self.started.last_line(NODE)}'
+                f'the node has answered nothing in {PREPARED_WITHIN_S:g} s: {self.started.last_line(self.program)}'
             )
 
     def wait(self, description: str, seconds: float) -> None:
@@ -119,21 +124,29 @@ class Session:
         monitor = self.monitor
 
         def answered() -> bool:
-            done = sum(monitor.count('/perception: processing', key) for key in ('frames out', 'dropped'))
-            done += monitor.count('/perception: input', 'refused')
-            received = monitor.count('/perception: input', 'frames in')
-            return monitor.reported('/perception: processing', since=settled) and done >= received
+            done = sum(monitor.count(self.status('processing'), key) for key in ('frames out', 'dropped'))
+            done += monitor.count(self.status('input'), 'refused')
+            received = monitor.count(self.status('input'), 'frames in')
+            return monitor.reported(self.status('processing'), since=settled) and done >= received
 
         monitor.wait_until(answered, PATIENCE_S)
 
     @property
     def frames_out(self) -> int:
         """How many frames the node has answered, by its latest report."""
-        return self.monitor.count('/perception: processing', 'frames out')
+        return self.monitor.count(self.status('processing'), 'frames out')
+
+    def status(self, part: str) -> str:
+        """The name under which the node reports a part of its diagnostics."""
+        return f'{self.node}: {part}'
+
+    def latency_ms(self) -> dict[str, dict[str, float]]:
+        """p50 and p99 by stage, as the node measured them."""
+        return self.monitor.latency_ms(self.status('processing'))
 
     def backend(self) -> dict[str, str]:
         """Backend, device and precision that the node runs with."""
-        model = self.monitor.values('/perception: model')
+        model = self.monitor.values(self.status('model'))
         return {key: model.get(key, '') for key in ('backend', 'device', 'precision')}
 
 
@@ -184,7 +197,8 @@ def ros_session(logs: Path) -> Iterator[Session]:
 
     domain = {'ROS_DOMAIN_ID': str(free_domain_id()), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
     os.environ.update(domain)
-    typer.echo(f'to look in: {" ".join(f"{name}={value}" for name, value in domain.items())} rviz2', err=True)
+    variables = ' '.join(f'{name}={value}' for name, value in domain.items())
+    typer.echo(f'To watch in rviz2, run: {variables} rviz2', err=True)
     with stop_on_signals() as stop, processes(logs) as started:
 
         def check() -> None:

@@ -1,44 +1,44 @@
-"""The node's parameters: one table, which the node declares and whose defaults hold without a node too."""
+"""The parameters of the perception node: one table, which it declares and whose defaults hold without a node too."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
 
 from mtperception.backends import BACKENDS, PRECISIONS
 from mtperception.labels import DEFAULT_INVALID_DEPTH_CLASSES, DEFAULT_LABEL_OFFSET
+from mtperception.messages.parameter_table import ParameterSpec, ParameterTable
 from mtperception.types import DEPTH_SCALE_MODES, OUTPUT_SIZES
 
+NODE_NAME = 'perception'
+"""What the node is called unless it is renamed."""
+MAX_SIDE = 8192
+"""Of `network_size`, in pixels."""
 DEFAULT_MASK_CLASSES = ('person', 'car')
 DEPTH_ENCODINGS = ('32FC1', '16UC1')
 IMAGE_TRANSPORTS = ('raw', 'compressed')
 _CAMERA_NAME = re.compile(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', re.ASCII)
 
 
-@dataclass(frozen=True)
-class ParameterSpec:
-    """One parameter."""
-
-    name: str
-    default: str | bool | int | float | tuple[str, ...] | tuple[int, ...]
-    description: str
-    choices: tuple[str, ...] = ()
-    """Allowed values of a text."""
-    limits: tuple[float, float] | None = None
-    """Smallest and largest number (of each element of a list)."""
-    live: bool = False
-    """Whether it can change while the node is configured."""
-    fixed: bool = False
-    """Whether it is read once, when the process starts."""
-
-    @property
-    def is_list(self) -> bool:
-        """Whether its value is a list, which is a tuple here."""
-        return isinstance(self.default, tuple)
+def _problem_with_cameras(value: Sequence[str]) -> str:
+    names = list(value)
+    if names == ['']:
+        return ''
+    wrong = [name for name in names if not _CAMERA_NAME.fullmatch(name)]
+    # Below a camera's name are its topics: another one's name must not be among them.
+    nested = any(f'{name}/'.startswith(f'{other}/') for name, other in permutations(names, 2))
+    if wrong or nested or not names:
+        return f"cameras {names}: expected different names of topics, such as ['front', 'rear'], or [''] for one camera"
+    return ''
 
 
-PARAMETERS = (
+def _problem_with_network_size(value: Sequence[int]) -> str:
+    if len(value) != 2 or not all(0 <= side <= MAX_SIDE for side in value) or any(value) != all(value):
+        return f'network_size {list(value)}: expected a width and a height up to {MAX_SIDE}, or [0, 0]'
+    return ''
+
+
+_SPECS = (
     ParameterSpec('model', 'nyuv2_indoor', 'Model directory, or the name of an installed model.'),
     ParameterSpec('backend', 'auto', 'Library that runs the model.', choices=('auto', *BACKENDS)),
     ParameterSpec('device', 'auto', 'auto, cpu, cuda:N, or tensorrt:N with onnxruntime.'),
@@ -48,7 +48,8 @@ PARAMETERS = (
         (0, 0),
         'Width and height that larger images are reduced to, or are stretched or cut to where the model sees them so; '
         "0, 0: the model's.",
-        limits=(0, 8192),
+        limits=(0, MAX_SIDE),
+        check=_problem_with_network_size,
     ),
     ParameterSpec('output_size', 'input', 'Size of the maps: of the image, or of what the network saw.', OUTPUT_SIZES),
     ParameterSpec(
@@ -103,6 +104,7 @@ PARAMETERS = (
         'cameras',
         ('',),
         "Names of several cameras, whose topics become <camera>/image and so on; '': one camera without a name.",
+        check=_problem_with_cameras,
     ),
     ParameterSpec('image_transport', 'raw', 'raw: image; compressed: image/compressed.', IMAGE_TRANSPORTS),
     ParameterSpec(
@@ -157,44 +159,10 @@ class Settings:
     autostart: bool
 
 
-def settings_from(values: Mapping[str, Any]) -> Settings:
-    """Settings of values by name.
-
-    Raises:
-        ValueError: for a value that cannot be; says what was found and what is expected.
-    """
-    problems = [problem for spec in PARAMETERS if (problem := problem_with(spec, values[spec.name]))]
-    if problems:
-        raise ValueError('; '.join(problems))
-    return Settings(
-        **{spec.name: tuple(values[spec.name]) if spec.is_list else values[spec.name] for spec in PARAMETERS}
-    )
+PARAMETERS = ParameterTable(_SPECS, Settings)
+"""The node's table."""
 
 
 def default_settings() -> Settings:
     """What the node has when nobody sets anything."""
-    return settings_from({spec.name: spec.default for spec in PARAMETERS})
-
-
-def problem_with(spec: ParameterSpec, value: Any) -> str:
-    """What is wrong with a value; empty if nothing."""
-    if spec.choices and value not in spec.choices:
-        return f'{spec.name} {value!r}: expected one of {", ".join(spec.choices)}'
-    if spec.name == 'cameras':
-        return _problem_with_cameras(list(value))
-    if spec.name == 'network_size':
-        low, high = spec.limits
-        if len(value) != 2 or not all(low <= side <= high for side in value) or any(value) != all(value):
-            return f'network_size {list(value)}: expected a width and a height up to {high}, or [0, 0]'
-    return ''
-
-
-def _problem_with_cameras(names: list[str]) -> str:
-    if names == ['']:
-        return ''
-    wrong = [name for name in names if not _CAMERA_NAME.fullmatch(name)]
-    # Below a camera's name are its topics: another one's name must not be among them.
-    nested = any(f'{name}/'.startswith(f'{other}/') for name, other in permutations(names, 2))
-    if wrong or nested or not names:
-        return f"cameras {names}: expected different names of topics, such as ['front', 'rear'], or [''] for one camera"
-    return ''
+    return PARAMETERS.defaults()

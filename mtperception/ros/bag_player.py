@@ -49,10 +49,10 @@ class BagPlayer(Node):
         for output in outputs:
             self._collect(output, answers)
 
-    def is_heard(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether somebody subscribes to images and camera_info, and somebody publishes answers."""
-        ears = min(self._images.get_subscription_count(), self._infos.get_subscription_count())
-        return ears > 0 and all(self.count_publishers(topic) for topic in self.arrived)
+        subscribers = min(self._images.get_subscription_count(), self._infos.get_subscription_count())
+        return subscribers > 0 and all(self.count_publishers(topic) for topic in self.arrived)
 
     def try_out(self, image: np.ndarray) -> None:
         """Publish an image, uint8 H,W,3 RGB, with the stamp 0, which is not counted among the published ones."""

@@ -43,7 +43,7 @@ class Camera:
             self._inputs.destroy()
             self._inputs = None
 
-    def takes(self, stamp_ns: int, received: float, max_rate: float) -> bool:
+    def accept(self, stamp_ns: int, received: float, max_rate: float) -> bool:
         """Count an image that arrived; whether it is to be answered.
 
         Args:
@@ -54,7 +54,7 @@ class Camera:
         backwards_s = self.monitor.receive(stamp_ns)
         if backwards_s:
             self.remark('time', f'time runs backwards: a stamp {backwards_s:.3f} s before the last one')
-        if not (self.publishers.wanted() and self._rate_limit.passes(received, max_rate)):
+        if not (self.publishers.has_subscribers() and self._rate_limit.passes(received, max_rate)):
             return False
         self.monitor.accept()
         return True

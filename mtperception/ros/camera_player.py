@@ -61,7 +61,7 @@ class CameraPlayer(Node):
         reliable = QoSProfile(depth=5)
         self._images = self.create_publisher(Image, 'image', reliable)
         self._infos = self.create_publisher(CameraInfo, 'camera_info', reliable)
-        self._tally = FrameCounter(self, 'published')
+        self._counter = FrameCounter(self, 'published')
 
     def play(self, stop: threading.Event) -> None:
         """Publish until the event is set, or the source ends and is not looped.
@@ -80,8 +80,8 @@ class CameraPlayer(Node):
                 break
             self._publish(frame)
         self._images.wait_for_all_acked(ACKNOWLEDGED)
-        self._tally.close()
-        self.get_logger().info(f'published {self._tally.count} frames')
+        self._counter.close()
+        self.get_logger().info(f'published {self._counter.count} frames')
 
     def _wait_for_subscriber(self, stop: threading.Event) -> None:
         while self._images.get_subscription_count() == 0 and not stop.wait(0.02):
@@ -95,7 +95,7 @@ class CameraPlayer(Node):
             info = camera_info_from(frame.intrinsics, header)
         self._infos.publish(info)
         self._images.publish(rgb8_image(frame.image, header))
-        self._tally.add()
+        self._counter.add()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

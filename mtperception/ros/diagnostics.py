@@ -22,7 +22,7 @@ class Stream:
     camera: str
     """Its name; empty for the only one."""
     monitor: Monitor
-    wanted: bool
+    has_subscribers: bool
     """Whether anybody subscribes to an output of it."""
     is_preparing: bool = False
     """Whether its images wait until the model is prepared for their size."""
@@ -75,7 +75,7 @@ def _input(stream: Stream, now_ns: int) -> Summary:
     }
     if refusals.recent():
         return WARN, f'refused: {refusals.last_reason}', values
-    if not stream.wanted:
+    if not stream.has_subscribers:
         return OK, IDLE, values
     return OK, 'receiving' if monitor.received.rate() else 'waiting for images', values
 
@@ -93,7 +93,7 @@ def _processing(stream: Stream, min_output_rate: float) -> Summary:
             for name, value in zip(('p50', 'p99', 'max'), figures, strict=True)
         },
     }
-    if not stream.wanted:
+    if not stream.has_subscribers:
         return OK, IDLE, values
     if stream.is_preparing:
         return OK, 'preparing a new image size', values

@@ -6,7 +6,7 @@ from typing import Any
 
 from rclpy.node import Node
 
-from mtperception.messages.parameters import ParameterSpec
+from mtperception.messages.parameter_table import ParameterSpec
 from mtperception.ros.parameters import declare
 
 fixed = partial(ParameterSpec, fixed=True)

@@ -118,6 +118,10 @@ class FrameProcessor:
         """Forget the frames that wait for a preparation."""
         self._preparation.forget()
 
+    def close(self) -> None:
+        """Wait for a preparation in hand to end. Once no more frames come to `handle`, none follows it."""
+        self._preparation.close()
+
     @contextmanager
     def _guarded(self, cameras: Sequence[Camera]) -> Iterator[None]:
         """The worker's boundary: a frame that fails must not end the node, nor take others along."""

@@ -1,4 +1,4 @@
-"""A command's view of the graph: takes the node through its life cycle and reads what the processes count."""
+"""A command's view of the graph: takes managed nodes through their life cycles and reads what the processes count."""
 
 import re
 import time
@@ -9,6 +9,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
@@ -46,26 +47,27 @@ class GraphMonitor:
         self._executor.add_node(self._node)
         self._reports: dict[str, tuple[float, dict[str, str]]] = {}
         self._node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, QoSProfile(depth=100))
-        self._change_state = self._node.create_client(ChangeState, '/perception/change_state')
-        self._get_state = self._node.create_client(GetState, '/perception/get_state')
+        self._clients: dict[str, Client] = {}
 
-    def change_state(self, transition: int) -> bool:
-        """Ask the perception node for a transition, once it is there; whether it succeeded.
+    def change_state(self, node: str, transition: int) -> bool:
+        """Ask a managed node for a transition, once it is there; whether it succeeded.
 
         A node that has not yet discovered who asks cannot answer, and the answer is lost: a service is ready when its
         client sees it, not when it sees its client (ros2/rmw_fastrtps#390). So its state counts as an answer, too.
 
         Args:
+            node: its name, with its namespace.
             transition: CONFIGURE or ACTIVATE.
 
         Raises:
             TimeoutError: if the node does not appear.
         """
-        self.wait_for('the perception node', self._change_state.service_is_ready)
-        answer = self._change_state.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        client = self._client(ChangeState, f'{node}/change_state')
+        self.wait_for(f'the node {node}', client.service_is_ready)
+        answer = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
         earlier, state = None, None
         while not self.wait_until(answer.done, ANSWER_S):
-            earlier, state = state, self._state()
+            earlier, state = state, self._state(node)
             if state == RESULTS[transition]:
                 return True
             # What the node says once may come before the transition, what it then says again does not.
@@ -107,10 +109,10 @@ class GraphMonitor:
         """One that is not a count; 0 before the first."""
         return float(self.values(status).get(key, 0))
 
-    def latency_ms(self) -> dict[str, dict[str, float]]:
-        """p50 and p99 by stage, as the perception node measured them."""
+    def latency_ms(self, status: str) -> dict[str, dict[str, float]]:
+        """p50 and p99 by stage, as the node measured them that reports this status."""
         stages: dict[str, dict[str, float]] = {}
-        for key, value in self.values('/perception: processing').items():
+        for key, value in self.values(status).items():
             found = re.fullmatch(r'(\w+) (p50|p99) \[ms\]', key)
             if found:
                 stages.setdefault(found[1], {})[found[2]] = float(value)
@@ -121,11 +123,17 @@ class GraphMonitor:
         self._executor.shutdown()
         self._node.destroy_node()
 
-    def _state(self) -> int | None:
-        """The id of the node's state, if it is not between two and says so in time."""
-        answer = self._get_state.call_async(GetState.Request())
+    def _client(self, service_type: type, service: str) -> Client:
+        if service not in self._clients:
+            self._clients[service] = self._node.create_client(service_type, service)
+        return self._clients[service]
+
+    def _state(self, node: str) -> int | None:
+        """The id of a node's state, if it is not between two and says so in time."""
+        client = self._client(GetState, f'{node}/get_state')
+        answer = client.call_async(GetState.Request())
         if not self.wait_until(answer.done, ANSWER_S):
-            self._get_state.remove_pending_request(answer)
+            client.remove_pending_request(answer)
             return None
         state = answer.result().current_state.id
         return state if state in PRIMARY_STATES else None

@@ -68,7 +68,7 @@ class Listener(Node):
         qos = QoSProfile(depth=QUEUE)
         for topic in TOPICS:
             self.create_subscription(Image, topic, lambda message, topic=topic: self._receive(topic, message), qos)
-        self._tally = FrameCounter(self, 'complete')
+        self._counter = FrameCounter(self, 'complete')
 
     def close(self) -> None:
         """Write int64 N,2, a row for each complete answer: stamp and arrival, nanoseconds; raises OSError."""
@@ -78,7 +78,7 @@ class Listener(Node):
         arrival_ns = time.time_ns()
         stamp = message.header.stamp
         if self._arrivals.add(topic, stamp.sec * 10**9 + stamp.nanosec, arrival_ns):
-            self._tally.add()
+            self._counter.add()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,16 +1,44 @@
-"""Forward the core's `logging` to the node's logger, and so to /rosout."""
+"""Forward the core's `logging` to the loggers of the nodes it works for, and so to /rosout."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
+_core = logging.getLogger('mtperception')
+_speaker: ContextVar[Any] = ContextVar('speaker', default=None)
+"""The `NodeLogs` of the node that the core works for in this thread."""
 
-class RosLogHandler(logging.Handler):
-    """Passes records on to a ROS logger."""
+
+class NodeLogs(logging.Handler):
+    """Passes on to a node's logger what the core logs while it works for that node.
+
+    What it logs while it works for no node in particular, in a thread that a library started for example, goes to every
+    node of the process.
+    """
 
     def __init__(self, logger: RcutilsLogger) -> None:
         super().__init__()
         self._logger = logger
+        _core.addHandler(self)
+        _core.setLevel(logging.INFO)
+        _core.propagate = False
+
+    @contextmanager
+    def attributed(self) -> Iterator[None]:
+        """What the core logs in this context, it logs for this node."""
+        token = _speaker.set(self)
+        try:
+            yield
+        finally:
+            _speaker.reset(token)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is for this node."""
+        return _speaker.get() in (None, self)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log one record."""
@@ -25,11 +53,10 @@ class RosLogHandler(logging.Handler):
         else:
             self._logger.debug(text)
 
-
-def forward_logs(logger: RcutilsLogger) -> None:
-    """Send what the package logs to `logger`."""
-    core = logging.getLogger('mtperception')
-    core.handlers = [handler for handler in core.handlers if not isinstance(handler, RosLogHandler)]
-    core.addHandler(RosLogHandler(logger))
-    core.setLevel(logging.INFO)
-    core.propagate = False
+    def close(self) -> None:
+        """Pass nothing on any more; after the last node of a process, logging is as it was before the first."""
+        _core.removeHandler(self)
+        if not any(isinstance(handler, NodeLogs) for handler in _core.handlers):
+            _core.setLevel(logging.NOTSET)
+            _core.propagate = True
+        super().close()

@@ -1,5 +1,6 @@
 """New image sizes are prepared in a thread of their own, while frames of other sizes are answered."""
 
+import contextvars
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -69,7 +70,8 @@ class Preparation(Generic[Job]):
             replaced = self._waiting.pop(sender, None)
             self._waiting[sender] = _Waiting(shape, job)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name='perception preparation')
+                context = contextvars.copy_context()  # which says for whom it logs
+                self._thread = threading.Thread(target=context.run, args=(self._run,), name='perception preparation')
                 self._thread.start()
         if replaced is not None:
             self._dropped(replaced.job)
@@ -82,6 +84,14 @@ class Preparation(Generic[Job]):
         """Forget the jobs that wait; a preparation in hand goes on, for none of them."""
         with self._lock:
             self._waiting.clear()
+
+    def close(self) -> None:
+        """Forget the jobs that wait, and wait for a preparation in hand to end."""
+        with self._lock:
+            self._waiting.clear()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
 
     def _check_attempts(self, shape: Shape) -> None:
         now = time.monotonic()

@@ -6,6 +6,7 @@ from copy import copy
 from typing import Any
 
 from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.exceptions import InvalidHandle
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header, String
@@ -42,6 +43,7 @@ class OutputPublishers:
         self._qos_warnings = qos_warnings
         self._said: tuple[str, float] | None = None
         self._classes = self._label_info = None
+        self._destroyed = False
         with ExitStack() as self._undo:
             self._outputs = [
                 (output, self._create(MESSAGE_TYPES[output.kind], output.topic)) for output in outputs_for(tasks)
@@ -52,17 +54,24 @@ class OutputPublishers:
                     self._label_info = self._create(label_info.LabelInfo, 'semantic/label_info', LATCHED_QOS)
             self._undo = self._undo.pop_all()
 
-    def wanted(self) -> bool:
+    def has_subscribers(self) -> bool:
         """Whether anybody subscribes to a frame output."""
         return any(publisher.get_subscription_count() for _, publisher in self._outputs)
 
     def publish(self, products: Products, header: Header) -> None:
-        """Publish what is subscribed to of a frame, with the header of its image; without a camera less."""
-        for output, publisher in self._outputs:
-            if publisher.get_subscription_count() and (products.intrinsics or not output.needs_camera):
-                message = output.make(products)
-                make = serialized_image if message.kind == IMAGE else ros_message
-                publisher.publish(make(message, header))
+        """Publish what is subscribed to of a frame, with the header of its image; without a camera less.
+
+        In the worker's thread: nothing is published once they are destroyed, which may happen meanwhile.
+        """
+        try:
+            for output, publisher in self._outputs:
+                if publisher.get_subscription_count() and (products.intrinsics or not output.needs_camera):
+                    message = output.make(products)
+                    make = serialized_image if message.kind == IMAGE else ros_message
+                    publisher.publish(make(message, header))
+        except InvalidHandle:
+            if not self._destroyed:
+                raise
 
     def publish_classes(self, presentation: Presentation) -> None:
         """Publish what the ids mean, for all who are there and all who come later.
@@ -80,6 +89,7 @@ class OutputPublishers:
 
     def destroy(self) -> None:
         """Take all of them off the graph."""
+        self._destroyed = True
         self._undo.close()
 
     def _create(self, message_type: type, name: str, qos: QoSProfile = FRAME_QOS) -> Any:

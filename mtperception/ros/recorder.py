@@ -70,12 +70,12 @@ class Recorder(Node):
         qos = QoSProfile(depth=MAX_WAITING)
         for name in ('overlay/image', 'depth/color'):
             self.create_subscription(Image, name, lambda message, name=name: self._receive(name, message), qos)
-        self._tally = FrameCounter(self, 'recorded')
+        self._counter = FrameCounter(self, 'recorded')
 
     def close(self) -> None:
         """Finish the video."""
         self._file.close()
-        self.get_logger().info(f'recorded {self._tally.count} images in {self._out}')
+        self.get_logger().info(f'recorded {self._counter.count} images in {self._out}')
 
     def _receive(self, name: str, message: Image) -> None:
         stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
@@ -84,7 +84,7 @@ class Recorder(Node):
             return
         picture = side_by_side(pair['overlay/image'], pair['depth/color'])
         self._video.write(picture, stamp_ns)
-        self._tally.add()
+        self._counter.add()
         if stamp_ns >= self._next_picture_ns:
             self._pictures += 1
             write_image(self._out / PICTURE.format(self._pictures), picture)

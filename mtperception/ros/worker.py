@@ -1,5 +1,6 @@
 """One thread, one slot for each sender: of each the newest wins."""
 
+import contextvars
 import threading
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -10,19 +11,29 @@ Job = TypeVar('Job')
 class LatestWorker(Generic[Job]):
     """Handles jobs in a thread of its own. A job that waits is replaced by a newer one of the same sender.
 
+    The thread has the context variables of the one that makes the worker. A process does not exit before it has ended.
+
     Args:
         handle: called in the worker's thread with all jobs that wait, one of each sender at most, the oldest first;
             must not raise.
         dropped: called with every job that was replaced, in the thread of `submit` or `put_back`.
+        ended: the last thing that the worker's thread calls.
     """
 
-    def __init__(self, handle: Callable[[list[Job]], None], dropped: Callable[[Job], None]) -> None:
+    def __init__(
+        self,
+        handle: Callable[[list[Job]], None],
+        dropped: Callable[[Job], None],
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
         self._handle = handle
         self._dropped = dropped
+        self._ended = ended
         self._slots: dict[Hashable, Job] = {}
         self._wake = threading.Condition()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._loop, name='perception worker', daemon=True)
+        self._ending = False
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=context.run, args=(self._run,), name='perception worker')
         self._thread.start()
 
     def submit(self, sender: Hashable, job: Job) -> None:
@@ -43,18 +54,29 @@ class LatestWorker(Generic[Job]):
         if is_late:
             self._dropped(job)
 
-    def stop(self) -> None:
-        """Finish the jobs in hand, forget those that wait, end the thread."""
+    def clear(self) -> None:
+        """Forget the jobs that wait; those in hand are finished. Returns at once."""
         with self._wake:
-            self._stopping = True
-            self._wake.notify()
-        self._thread.join()
+            self._slots.clear()
 
-    def _loop(self) -> None:
-        while True:
-            with self._wake:
-                self._wake.wait_for(lambda: self._stopping or self._slots)
-                if self._stopping:
-                    return
-                jobs, self._slots = list(self._slots.values()), {}
+    def end(self) -> None:
+        """Let the thread end by itself once the jobs in hand are finished; those that wait are forgotten.
+
+        Returns at once: what is in hand may take minutes.
+        """
+        with self._wake:
+            self._ending = True
+            self._wake.notify()
+
+    def _run(self) -> None:
+        while jobs := self._next():
             self._handle(jobs)
+            del jobs  # what waits for the next ones keeps nothing of these
+        self._ended()
+
+    def _next(self) -> list[Job]:
+        """Wait for jobs; none when the worker is to end."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._ending or self._slots)
+            jobs, self._slots = list(self._slots.values()), {}
+            return [] if self._ending else jobs

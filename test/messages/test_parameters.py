@@ -2,7 +2,7 @@
 
 import pytest
 
-from mtperception.messages.parameters import PARAMETERS, default_settings, settings_from
+from mtperception.messages.parameters import PARAMETERS, default_settings
 
 DEFAULTS = {spec.name: spec.default for spec in PARAMETERS}
 
@@ -13,7 +13,7 @@ def test_the_defaults_are_one_camera_without_a_name():
 
 @pytest.mark.parametrize('names', [['front'], ['front', 'front_2'], ['rig/left', 'rig/right_2'], ['']])
 def test_names_of_cameras(names):
-    assert settings_from(DEFAULTS | {'cameras': names}).cameras == tuple(names)
+    assert PARAMETERS.settings_from(DEFAULTS | {'cameras': names}).cameras == tuple(names)
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,4 @@ def test_names_of_cameras(names):
 )
 def test_names_that_cannot_be_topics_or_are_not_different(names):
     with pytest.raises(ValueError, match='expected different names of topics'):
-        settings_from(DEFAULTS | {'cameras': names})
+        PARAMETERS.settings_from(DEFAULTS | {'cameras': names})

@@ -126,10 +126,11 @@ class Feeder:
 
 
 class NodeProcess:
-    """The module `mtperception.ros.<name>`, running; it is ended with this context."""
+    """The module `mtperception.ros.<name>`, or a script of the tests, running; it is ended with this context."""
 
     def __init__(self, name, parameters, remaps, log):
-        command = [sys.executable, '-m', f'mtperception.ros.{name}', '--ros-args']
+        program = [name] if isinstance(name, Path) else ['-m', f'mtperception.ros.{name}']
+        command = [sys.executable, *program, '--ros-args']
         for key, value in parameters.items():
             command += ['-p', f'{key}:={json.dumps(value)}']
         for key, value in remaps.items():

@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from graph import RELIABLE, TIMEOUT_S, NodeProcess, Observer
+from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import DescribeParameters, ListParameters, SetParameters
 from rclpy.parameter import Parameter
@@ -96,18 +97,20 @@ class Peer(Observer):
     def state(self):
         return self.state_of(self.name)
 
+    def request_transition(self, id_, again_s=TIMEOUT_S):
+        """Whether the node could make the transition of an id; asked without a label, as lifecycle managers do."""
+        service = f'{self.name}/change_state'
+        self.client(ChangeState, service)
+        self.state()  # once it answers this, it has discovered the older client as well
+        request = ChangeState.Request(transition=Transition(id=id_))
+        return self.request(ChangeState, service, request, again_s).success
+
     def wait_for_state(self, label):
         self.spin_until(lambda: self.state() == label, f'state {label}')
 
     def transition(self, label):
         """Whether the node could make it."""
-        request = ChangeState.Request()
-        request.transition.label = label
-        request.transition.id = {'configure': 1, 'cleanup': 2, 'activate': 3, 'deactivate': 4}[label]
-        service = f'{self.name}/change_state'
-        self.client(ChangeState, service)
-        self.state()  # once it answers this, it has discovered the older client as well
-        return self.request(ChangeState, service, request, again_s=TIMEOUT_S).success
+        return self.request_transition({'configure': 1, 'cleanup': 2, 'activate': 3, 'deactivate': 4}[label])
 
     def set(self, **values):
         """Set parameters; the reason if it was refused, else ''."""
@@ -138,7 +141,7 @@ class Peer(Observer):
 
 
 @contextmanager
-def running_node(folder, remaps=None, reliable=True, overrides=None, **parameters):
+def running_node(folder, remaps=None, reliable=True, overrides=None, program='perception_node', **parameters):
     """A node and its peer, in a namespace of their own.
 
     Unless told otherwise the node subscribes reliably, so that a test that sends one message can wait for its effect.
@@ -153,16 +156,16 @@ def running_node(folder, remaps=None, reliable=True, overrides=None, **parameter
             parameters[f'qos_overrides.{namespace}/{topic}.subscription.depth'] = 10
     log = folder / f'{namespace[1:]}.log'
     with (
-        NodeProcess('perception_node', parameters, {'__ns': namespace, **(remaps or {})}, log) as node,
+        NodeProcess(program, parameters, {'__ns': namespace, **(remaps or {})}, log) as node,
         closing(Peer(namespace)) as peer,
     ):
         yield node, peer
 
 
 @contextmanager
-def active_node(folder, remaps=None, reliable=True, overrides=None, **parameters):
+def active_node(folder, *args, **parameters):
     """The same, once the node is active."""
-    with running_node(folder, remaps, reliable, overrides, **parameters) as (node, peer):
+    with running_node(folder, *args, **parameters) as (node, peer):
         peer.wait_for_state('active')
         yield node, peer
 

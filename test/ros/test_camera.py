@@ -15,7 +15,7 @@ def camera():
     rclpy.init()
     node = LifecycleNode('rig')
     camera = Camera(node, '', ('segmentation', 'depth'), QosWarnings(node.get_logger()))
-    camera.publishers.wanted = lambda: True
+    camera.publishers.has_subscribers = lambda: True
     yield camera
     node.destroy_node()
     rclpy.shutdown()
@@ -25,16 +25,16 @@ def test_images_that_are_taken_and_never_answered_are_a_stall(camera):
     now = 100.0
     camera.monitor = Monitor(lambda: now)
     for _ in range(15):
-        assert camera.takes(int(now * 1e9), now, 0)
+        assert camera.accept(int(now * 1e9), now, 0)
         now += 0.1
     assert camera.monitor.stalled()
 
 
 def test_an_image_that_nobody_wants_does_not_use_the_rate_up(camera):
-    camera.publishers.wanted = lambda: False
-    assert not camera.takes(0, 1.0, 0.1)
-    camera.publishers.wanted = lambda: True
-    assert camera.takes(1, 1.1, 0.1)
+    camera.publishers.has_subscribers = lambda: False
+    assert not camera.accept(0, 1.0, 0.1)
+    camera.publishers.has_subscribers = lambda: True
+    assert camera.accept(1, 1.1, 0.1)
 
 
 def test_a_missing_camera_info_is_remarked_after_a_while(camera):

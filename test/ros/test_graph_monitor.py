@@ -53,13 +53,13 @@ def test_latencies_by_stage(monitor):
     figures = {'total p50 [ms]': '12.50', 'total p99 [ms]': '20.00', 'total max [ms]': '21.00', 'dropped': '7'}
     publish('/perception: processing', **figures)
     assert monitor.wait_until(lambda: monitor.reported('/perception: processing'), timeout_s=10)
-    assert monitor.latency_ms() == {'total': {'p50': 12.5, 'p99': 20.0}}
+    assert monitor.latency_ms('/perception: processing') == {'total': {'p50': 12.5, 'p99': 20.0}}
 
 
 def test_a_node_that_never_appears_is_an_error_that_says_what_to_look_at(monitor, monkeypatch):
     monkeypatch.setattr(module, 'APPEARS_WITHIN_S', 0.3)
-    with pytest.raises(TimeoutError, match=r'the perception node runs, but has not been heard of.*loopback'):
-        monitor.change_state(CONFIGURE)
+    with pytest.raises(TimeoutError, match=r'the node /mapping runs, but has not been heard of.*loopback'):
+        monitor.change_state('/mapping', CONFIGURE)
 
 
 @contextmanager
@@ -73,9 +73,9 @@ def deaf_node(*states):
 
     with ros_context() as context, ros_context() as silent_context:
         silent = Node('silent', context=silent_context)
-        silent.create_service(ChangeState, '/perception/change_state', lambda _, response: response)  # never spun
-        node = rclpy.create_node('perception', context=context)
-        node.create_service(GetState, '/perception/get_state', state)
+        silent.create_service(ChangeState, '/mapping/change_state', lambda _, response: response)  # never spun
+        node = rclpy.create_node('mapping', context=context)
+        node.create_service(GetState, '/mapping/get_state', state)
         with spinning(node, threading.Event()):
             yield
         silent.destroy_node()
@@ -93,7 +93,7 @@ def deaf_node(*states):
 def test_what_came_of_a_transition_whose_answer_is_lost(monitor, monkeypatch, transition, states, success):
     monkeypatch.setattr(module, 'ANSWER_S', 0.5)
     with deaf_node(*states):
-        assert monitor.change_state(transition) is success
+        assert monitor.change_state('/mapping', transition) is success
 
 
 def test_waiting_is_given_up_when_the_check_raises():

@@ -97,7 +97,7 @@ def test_stamps_that_run_backwards(monitor):
 
 
 def run(monitor, clock, seconds, answered, period=0.1):
-    """Images that are wanted."""
+    """Images that are to be answered."""
     for _ in range(round(seconds / period)):
         monitor.receive(int(clock.now * 1e9))
         monitor.accept()
@@ -157,7 +157,7 @@ def test_a_slow_stream_is_not_stalled(monitor, clock):
     for _ in range(20):
         run(monitor, clock, 0.1, answered=True)
         for _ in range(19):
-            monitor.receive(int(clock.now * 1e9))  # not wanted: max_rate, or nobody subscribes
+            monitor.receive(int(clock.now * 1e9))  # not to be answered: max_rate, or nobody subscribes
             clock.now += 0.1
             assert not monitor.stalled()
 
@@ -174,15 +174,15 @@ def predictor():
     return Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')
 
 
-def statuses(monitor, predictor, now_s=200.0, wanted=True, is_preparing=False, **settings):
-    streams = [Stream('', monitor, wanted, is_preparing)]
+def statuses(monitor, predictor, now_s=200.0, has_subscribers=True, is_preparing=False, **settings):
+    streams = [Stream('', monitor, has_subscribers, is_preparing)]
     array = diagnostic_array('/n/perception', streams, predictor, int(now_s * 1e9), **settings)
     return {s.name.rsplit(' ', 1)[1]: (s.level, s.message, {v.key: v.value for v in s.values}) for s in array.status}
 
 
 def test_levels(monitor, clock, predictor):
     ok, warn, error = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
-    found = statuses(monitor, predictor, wanted=False)
+    found = statuses(monitor, predictor, has_subscribers=False)
     assert found['input'][:2] == found['processing'][:2] == (ok, 'idle: no subscribers')
     run(monitor, clock, 3, answered=True)
     assert statuses(monitor, predictor)['processing'][:2] == (ok, 'running')
@@ -214,7 +214,7 @@ def test_age_without_an_image(monitor, predictor):
 def test_each_camera_has_its_own_statuses_and_the_model_one(clock, predictor):
     front, rear = Monitor(clock), Monitor(clock)
     front.receive(int(clock.now * 1e9))
-    streams = [Stream('front', front, wanted=True), Stream('rear', rear, wanted=False)]
+    streams = [Stream('front', front, has_subscribers=True), Stream('rear', rear, has_subscribers=False)]
     array = diagnostic_array('/perception', streams, predictor, 0)
     frames_in = {s.name: {v.key: v.value for v in s.values}.get('frames in') for s in array.status}
     assert frames_in == {

@@ -11,7 +11,7 @@ from sensor_msgs.msg import CompressedImage
 
 from mtperception.messages.outputs import OUTPUTS
 from mtperception.predictor import Predictor
-from mtperception.ros import perception_node
+from mtperception.ros.perception_node import perception_node
 from mtperception.ros.process import ros_process
 from mtperception.synthetic import SyntheticRoom
 
@@ -173,6 +173,7 @@ def test_managed_by_hand(tmp_path, frame):
         ({'overlay_alpha': 7.0}, {'overlay_alpha': 0.5}, 'overlay_alpha'),
         ({'depth_encoding': '8UC1'}, {'depth_encoding': '16UC1'}, 'expected one of 32FC1, 16UC1'),
         ({'mask_classes': ['dog']}, {'mask_classes': ['bed']}, 'no class dog in nyuv2_40'),
+        ({'cameras': []}, {'cameras': ['front']}, "cameras []: expected different names of topics, such as ['front'"),
     ],
 )
 def test_what_cannot_be_is_one_clear_line_and_can_be_repaired(tmp_path, parameters, repair, message):
@@ -189,25 +190,13 @@ def test_what_cannot_be_is_one_clear_line_and_can_be_repaired(tmp_path, paramete
 def test_a_quality_of_service_of_the_wrong_type_is_one_clear_line(capfd):
     settings = ('autostart:=false', 'device:=cpu', 'qos_overrides./depth/image.publisher.depth:=ten')
     with ros_process(['--ros-args', *(text for setting in settings for text in ('-p', setting))]):
-        node = perception_node.PerceptionNode()
+        node = perception_node()
         assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
         node.destroy_node()
     (line,) = [line for line in capfd.readouterr().err.splitlines() if 'ERROR' in line]
     assert 'cannot configure: ' in line
     assert 'qos_overrides./depth/image.publisher.depth' in line
     assert "'ten'" in line
-
-
-def test_a_transition_that_fails_for_no_foreseen_reason_says_what_it_was(monkeypatch, capfd):
-    def configured(*_):
-        raise ZeroDivisionError('a fault of this package')
-
-    monkeypatch.setattr(perception_node, 'Configured', configured)
-    with ros_process(['--ros-args', '-p', 'autostart:=false']):
-        node = perception_node.PerceptionNode()
-        assert node.trigger_configure() == TransitionCallbackReturn.ERROR
-        node.destroy_node()
-    assert 'on_configure: ZeroDivisionError: a fault of this package' in capfd.readouterr().err
 
 
 def test_a_misspelt_parameter_is_told_and_one_for_other_nodes_is_not(tmp_path):

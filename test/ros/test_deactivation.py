@@ -1,0 +1,124 @@
+"""A node that is told to stop while its backend prepares for seconds: it answers at once, and what follows is right."""
+
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from live import active_node, pixels
+from slow_perception_node import HEIGHT, SECONDS, WIDTH, slow_down
+
+from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend
+from mtperception.predictor import Predictor
+from mtperception.ros import perception
+from mtperception.ros.conversions import rgb8_image
+from mtperception.ros.perception_node import perception_node
+from mtperception.ros.process import ros_process
+from mtperception.synthetic import SyntheticRoom
+
+SLOW_NODE = Path(__file__).with_name('slow_perception_node.py')
+PREPARING = f'preparing for images of {WIDTH}x{HEIGHT}'
+AT_ONCE_S = SECONDS / 4
+"""Far less than the preparation takes, and more than a busy machine needs."""
+
+
+@pytest.fixture(scope='module')
+def frame():
+    return SyntheticRoom(WIDTH, HEIGHT, 55.0).frame(5.0)
+
+
+@pytest.fixture(scope='module')
+def expected(frame):
+    return Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')(frame.image).labels + 1
+
+
+@contextmanager
+def preparing_node(folder, frame):
+    """A node that has begun to prepare, and its peer."""
+    with active_node(folder, program=SLOW_NODE) as (process, peer):
+        peer.subscribe('semantic/image')
+        peer.spin_until(lambda: (peer.send(frame.image) and peer.spin_for(0.2)) or PREPARING in process.log)
+        yield process, peer
+
+
+@contextmanager
+def at_once():
+    start = time.monotonic()
+    yield
+    assert time.monotonic() - start < AT_ONCE_S
+
+
+def assert_answers(peer, frame, expected):
+    (answer,) = peer.ask(frame.image, 'semantic/image')
+    assert np.array_equal(pixels(answer), expected)
+
+
+def test_parameters_and_deactivation_are_answered_while_it_prepares(tmp_path, frame, expected):
+    with preparing_node(tmp_path, frame) as (process, peer):
+        with at_once():
+            assert peer.transition('deactivate')
+        with at_once():
+            assert peer.set(overlay_alpha=0.25) == ''
+            assert peer.get('overlay_alpha') == 0.25
+        with at_once():
+            assert peer.transition('activate')
+        assert_answers(peer, frame, expected)
+        assert process.log.count(PREPARING) == 1, 'what was prepared while it was inactive is not prepared again'
+        assert 'refused' not in process.log
+
+
+def test_another_configuration_does_not_wait_for_the_one_before(tmp_path, frame, expected):
+    """It has a backend of its own; the old one's end disturbs nobody."""
+    with preparing_node(tmp_path, frame) as (process, peer):
+        with at_once():
+            assert peer.transition('deactivate')
+            assert peer.transition('cleanup')
+        assert peer.transition('configure')
+        assert peer.transition('activate')
+        other = SyntheticRoom(64, 48, 55.0).frame(5.0)
+        assert_answers(peer, other, Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')(other.image).labels + 1)
+        assert_answers(peer, frame, expected)
+        assert process.log.count(PREPARING) == 2
+        assert 'refused' not in process.log
+
+
+def test_a_signal_while_it_prepares_ends_it_in_order(tmp_path, frame):
+    with preparing_node(tmp_path, frame) as (process, _):
+        assert process.stop() == 0
+        assert 'Traceback' not in process.log
+
+
+def test_memory_is_released_when_the_preparation_is_over(monkeypatch, frame):
+    predictors = []
+
+    class Remembered(Predictor):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            predictors.append(self)
+
+    monkeypatch.setattr(perception, 'Predictor', Remembered)
+    monkeypatch.setattr(OnnxRuntimeBackend, '_compile', OnnxRuntimeBackend._compile)
+    slow_down(OnnxRuntimeBackend, 1.0)
+    settings = ('autostart:=false', 'backend:=onnxruntime', 'device:=cpu', 'warm_up_iterations:=1')
+    with ros_process(['--ros-args', *(text for setting in settings for text in ('-p', setting))]):
+        node = perception_node()
+        node.trigger_configure()
+        node.trigger_activate()
+        camera = node._component.cameras[0]
+        monkeypatch.setattr(camera.publishers, 'has_subscribers', lambda: True)
+        node._component._on_image(camera, rgb8_image(frame.image, perception.Image().header), None)
+        (predictor,) = predictors
+        (worker,) = [thread for thread in threading.enumerate() if thread.name == 'perception worker']
+        while not node._component.processor.is_preparing(camera):
+            time.sleep(0.001)
+        start = time.monotonic()
+        for transition in (node.trigger_deactivate, node.trigger_cleanup):
+            transition()
+        assert time.monotonic() - start < 0.5
+        assert predictor.is_prepared(640, 480), 'it is in use'
+        worker.join(10)
+        assert not predictor.is_prepared(640, 480)
+        assert not predictor.is_prepared(WIDTH, HEIGHT)
+        node.destroy_node()
