@@ -16,12 +16,17 @@ class Probabilities:
         predictor: of a model with segmentation.
 
     Raises:
-        ValueError: for a model without segmentation.
+        ValueError: for a model without segmentation, or one that sees images in tiles.
     """
 
     def __init__(self, predictor: Predictor) -> None:
         if 'segmentation' not in predictor.card.tasks:
             raise ValueError(f'model {predictor.card.name} gives no classes: expected one with segmentation')
+        if predictor.input_policy.policy == 'tiles':
+            raise ValueError(
+                f'model {predictor.card.name} sees images in tiles, and probabilities are at the resolution of its '
+                'output, where tiles do not fit together: leave probabilities out'
+            )
         self._predictor = predictor
         self._network = load_network(predictor.model.path)
 

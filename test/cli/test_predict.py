@@ -6,6 +6,7 @@ from itertools import cycle, islice
 import cv2
 import numpy as np
 import pytest
+from perfect_network import Room, perfect_predictor, pinhole
 from videos import read_video
 
 from mtperception import cli
@@ -176,3 +177,21 @@ def test_a_stream_without_an_end_keeps_what_it_has(tmp_path, predictor):
     next(writing)
     writing.close()
     assert len(read_video(tmp_path / 'webcam:0_overlay_depth.mp4')[0]) == 2
+
+
+def test_what_is_no_measurement_is_0_in_the_file_and_black_in_the_picture(tmp_path):
+    """The room with a range that ends in its middle; its floor has no depth by wish."""
+    size = (160, 120)
+    predictor = perfect_predictor(
+        Room(), pinhole(100.0, *size), depth_range=(0.3, 3.5), invalid_depth_classes=('floor',)
+    )
+    write_image(tmp_path / 'room.png', np.zeros((120, 160, 3), np.uint8))
+    for _ in PredictionWriter(predictor, tmp_path, maps=False).write({'room': open_source(str(tmp_path / 'room.png'))}):
+        pass
+    exact = Room().maps(pinhole(100.0, *size))
+    measured = (exact['depth'] < 3.5) & (exact['labels'] != predictor.label_space.names.index('floor'))
+    assert 0.1 < measured.mean() < 0.9
+    depth = read(tmp_path / 'room_depth.png')
+    assert np.array_equal(depth > 0, measured)
+    assert depth[measured] / 1000 == pytest.approx(exact['depth'][measured], abs=6e-4)
+    assert np.array_equal(read(tmp_path / 'room_depth_color.png').any(axis=2), measured)

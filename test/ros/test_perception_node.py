@@ -154,6 +154,7 @@ def test_every_parameter_is_described(node):
         ({'label_offset': 220}, 'need an offset of 215 at most'),
         ({'label_space': 'cityscapes_7'}, "no grouping 'cityscapes_7' of nyuv2_40"),
         ({'mask_classes': ['person', 'dog']}, 'no class dog in nyuv2_40'),
+        ({'invalid_depth_classes': ['wall', 'sea']}, 'invalid_depth_classes: no class sea in nyuv2_40'),
         ({'min_depth': 12.0}, 'expected min < max'),
         ({'model': 'other'}, 'model is read on configure'),
         ({'autostart': False}, 'read-only'),
@@ -210,10 +211,22 @@ def test_millimetres_and_depth_limits_change_live(node, changed, answers, frame,
     changed(depth_encoding='16UC1', max_depth=middle)
     (message,) = peer.ask(frame.image, 'depth/image', intrinsics=frame.intrinsics)
     assert message.encoding == '16UC1'
-    inside = (prediction.depth >= np.float32(0.3)) & (prediction.depth <= np.float32(middle))
+    inside = prediction.valid_mask & (prediction.depth <= np.float32(middle))
     expected = np.where(inside, np.rint(prediction.depth * 1000), 0)
     assert np.array_equal(pixels(message, '<u2'), expected)
     assert (expected == 0).mean() > 0.3
+
+
+def test_classes_without_depth_change_live(node, changed, answers, frame, prediction):
+    """By names of the model's own space, also while a grouping is published."""
+    _, peer = node
+    space = load_label_space('nyuv2_40')
+    name = space.names[np.bincount(prediction.labels.ravel()).argmax()]
+    changed(invalid_depth_classes=[name], label_space='nyuv2_13')
+    (message,) = peer.ask(frame.image, 'depth/image', intrinsics=frame.intrinsics)
+    depth = pixels(message, '<f4')
+    assert np.isnan(depth[prediction.labels == space.names.index(name)]).all()
+    assert np.isfinite(depth).any()
 
 
 def test_mask_marks_the_classes_asked_for(node, changed, answers, frame, prediction):

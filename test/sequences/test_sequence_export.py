@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from perfect_network import Wall, perfect_predictor, pinhole
 from spaces import small_space
 
 from mtperception.errors import SourceError
@@ -126,3 +127,18 @@ def test_probabilities_go_along(tmp_path, predictor):
     wanted = np.ones((2, 3, 4), np.float16)
     export_sequence(recording(1), predictor, Recorded, tmp_path / 'x', probabilities=lambda image: wanted)
     assert Recorded.frames[0].probabilities is wanted
+
+
+def test_what_is_no_measurement_is_not_exported(tmp_path):
+    """Out of the model's range, or of a class without depth."""
+    camera = pinhole(50.0, 160, 120)
+    image = np.zeros((120, 160, 3), np.uint8)
+    for scene, options, valid in (
+        (Wall(4.0), {}, True),
+        (Wall(8.0), {}, False),  # 16 m for the model, whose range ends at 10
+        (Wall(4.0), {'invalid_depth_classes': ('wall',)}, False),
+    ):
+        predictor = perfect_predictor(scene, camera, **options)
+        export_sequence([Frame(image, 0, camera, 'wall')], predictor, Recorded, tmp_path / 'x')
+        (frame,) = Recorded.frames
+        assert frame.depth == pytest.approx(4.0 if valid else 0, rel=1e-5)

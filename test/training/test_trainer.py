@@ -14,8 +14,11 @@ from tiny_runs import data_of, history, tiny_config
 from torch.nn import functional
 
 from mtperception.data.transforms import Example, collate
+from mtperception.input_policy import InputPolicy
 from mtperception.pipeline import normalize
+from mtperception.predictor import Predictor
 from mtperception.training.checkpoint import Checkpoint, CheckpointError
+from mtperception.training.checkpoint_export import export_checkpoint
 from mtperception.training.config import ChoiceConfig, ConfigError, DataConfig, OptimizerConfig
 from mtperception.training.losses import BerHu, CrossEntropy
 from mtperception.training.trainer import BEST, LAST, Trainer
@@ -342,3 +345,19 @@ def test_what_cannot_be_trained(changes, message, room_data, tmp_path):
     with pytest.raises(ValueError, match=message):
         Trainer(tiny_config(room_data, **changes), tmp_path / 'run', CPU)
     assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize(('policy', 'width', 'height'), [('stretch', 64, 96), ('tiles', 48, 40)])
+def test_the_policy_of_the_configuration_is_what_is_learnt_measured_and_exported(
+    policy, width, height, room_data, tmp_path
+):
+    config = tiny_config(room_data, epochs=1, validation=[data_of(room_data)], validate_every=1)
+    config.input.policy, config.input.width, config.input.height = policy, width, height
+    trainer = train(config, tmp_path / 'run')
+    (protocol,) = trainer.protocol.values()
+    assert protocol['input'].startswith(f'{policy}: ')
+    export_checkpoint(tmp_path / 'run' / LAST, tmp_path / 'model')
+    predictor = Predictor(tmp_path / 'model', 'onnxruntime', 'cpu')
+    assert predictor.card.input == InputPolicy(policy, width, height)
+    assert predictor.working_size(96, 72) == (width, height)
+    assert predictor(rooms(1)[0].image).shape == (72, 96)
