@@ -19,3 +19,11 @@ class WriteError(MTPerceptionError, OSError):
 
 class MissingPackageError(MTPerceptionError, ImportError):
     """An optional package that is not installed; the message names the extra to install."""
+
+
+class OccupiedError(WriteError, FileExistsError):
+    """Something is where a file or folder is to be written, and is not replaced."""
+
+
+class RunError(MTPerceptionError, RuntimeError):
+    """A run that comes to nothing on this machine, for a reason that is not a fault of the package."""

@@ -1,17 +1,19 @@
 """The command line: results go to standard output, messages and errors to standard error.
 
-Exit status: 0, 1 (failed: one line says what and what to do), 2 (usage), 130 (interrupted).
+Exit status: 0, 1 (failed: one line says what and what to do), 2 (usage), 130 (interrupted), 128 + N (by signal N).
 """
 
 import importlib
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
 from mtperception import __version__
+from mtperception.cli.error_report import ended_by_signals, explain
 
 COMMANDS = {
     'demo': (
@@ -50,21 +52,24 @@ COMMANDS = {
 }
 """Function and summary by command; only the command that runs is imported."""
 
-FAILURES = (ValueError, OSError, ImportError, RuntimeError)
-"""What the library raises on purpose, with a message for the user; anything else is a bug and keeps its traceback."""
+DEBUG = '--debug'
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line on `arguments`, by default the process's own, and return its exit status."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    arguments = [argument for argument in given if argument != DEBUG]
     logging.basicConfig(format='%(message)s')
     logging.getLogger('mtperception').setLevel(logging.INFO)
     try:
-        _build_app(arguments)(arguments, prog_name='mtperception')
+        with ended_by_signals():
+            _build_app(arguments)(arguments, prog_name='mtperception')
     except SystemExit as exit_request:
         return exit_request.code
-    except FAILURES as error:
-        print(f'error: {error}', file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 - all that is left is to explain it
+        if DEBUG in given:
+            traceback.print_exc()
+        print(f'error: {explain(error, given)}', file=sys.stderr)
         return 1
     return 0
 
@@ -96,6 +101,7 @@ def _root(
     version: Annotated[
         bool, typer.Option('--version', callback=_print_version, is_eager=True, help='Show the version and exit.')
     ] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help='With any command: show the traceback of an error.')] = False,
 ) -> None:
     """Real-time joint semantic segmentation and metric depth from one camera.
 

@@ -1,13 +1,20 @@
 """The frame of the command line: what is imported when, exit status, and what goes to which stream."""
 
+import errno
 import inspect
+import os
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from types import SimpleNamespace
 
 import pytest
 
 from mtperception import __version__, cli
+from mtperception.atomic_write import atomic_file
+from mtperception.errors import InputError, MissingPackageError, RunError, SourceError, WriteError
 
 HEAVY = ('numpy', 'cv2', 'torch', 'onnxruntime', 'rclpy')
 
@@ -57,7 +64,13 @@ def test_every_command_explains_itself_with_an_example(name, capsys):
 
 @pytest.mark.parametrize(
     'error',
-    [ValueError('two were found'), FileNotFoundError('no such image'), ImportError('none'), RuntimeError('of 0.9')],
+    [
+        InputError('two were found'),
+        SourceError('no such image'),
+        MissingPackageError('no torch'),
+        RunError('of 0.9'),
+        WriteError('--out x: no space left'),
+    ],
 )
 def test_a_failure_is_one_line_on_standard_error(error, command, capsys):
     def fail():
@@ -78,10 +91,79 @@ def test_an_interrupt_exits_with_130(command):
     assert cli.main(['trial']) == 130
 
 
-def test_a_bug_keeps_its_traceback(command):
+@pytest.mark.parametrize(
+    ('error', 'text'),
+    [
+        (PermissionError(errno.EACCES, 'Permission denied', '/root/x'), '/root/x: Permission denied'),
+        (OSError(errno.ENOSPC, 'No space left on device'), 'No space left on device: expected space on the disks'),
+    ],
+)
+def test_what_the_system_says_of_a_file_is_one_line(error, text, command, capsys):
+    def fail():
+        raise error
+
+    command(fail)
+    assert cli.main(['trial']) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f'error: {text}')
+
+
+@pytest.mark.parametrize(
+    'error',
+    [ZeroDivisionError('by none'), RuntimeError('tensor on cuda:0'), ValueError('shapes'), KeyError('x'), OSError('?')],
+)
+def test_a_bug_is_one_line_that_names_the_file_with_its_traceback(error, command, capsys, tmp_path, monkeypatch):
     def broken():
-        raise ZeroDivisionError
+        raise error
+
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    command(broken)
+    assert cli.main(['trial']) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    (log,) = tmp_path.iterdir()
+    assert line.startswith(f'error: a fault of mtperception itself: {type(error).__name__}: ')
+    assert str(log) in line
+    content = log.read_text()
+    assert 'in broken' in content
+    assert f'mtperception {__version__}' in content
+    assert '\nmtperception trial\n' in content
+
+
+@pytest.mark.parametrize('arguments', [['--debug', 'trial'], ['trial', '--debug']])
+@pytest.mark.parametrize('error', [InputError('two were found'), ZeroDivisionError('by none')])
+def test_debug_shows_the_traceback(error, arguments, command, capsys):
+    def broken():
+        raise error
 
     command(broken)
-    with pytest.raises(ZeroDivisionError):
-        cli.main(['trial'])
+    assert cli.main(arguments) == 1
+    said = capsys.readouterr().err
+    assert 'in broken' in said
+    assert said.splitlines()[-1].startswith('error: ')
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_command_in_order(number, command, tmp_path):
+    """What is half written is removed; the exit status names the signal, as shells do."""
+
+    def long():
+        with atomic_file(tmp_path / 'out.txt') as part:
+            part.write_text('half')
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+
+    command(long)
+    assert cli.main(['trial']) == 128 + number
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) == signal.SIG_DFL
+
+
+def test_a_signal_that_is_ignored_stays_so(command, monkeypatch):
+    """As nohup has it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    command(lambda: os.kill(os.getpid(), signal.SIGHUP))
+    try:
+        assert cli.main(['trial']) == 0
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
