@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from mtperception import resources
+from mtperception.errors import InputError, MTPerceptionError
 from mtperception.input_policy import InputPolicy, TrainingCamera
 from mtperception.labels import NO_CLASSES, LabelSpace, load_label_space
 from mtperception.tasks import TASKS
@@ -26,7 +27,7 @@ SELF_TEST = 'selftest.npz'
 DEFAULT_MODEL = 'nyuv2_indoor'
 
 
-class ModelError(ValueError):
+class ModelError(MTPerceptionError, ValueError):
     """A model directory that cannot be used; the message says what is wrong and what to do."""
 
 
@@ -110,13 +111,13 @@ class ModelCard:
     def _check_keys(cls, content: Any) -> None:
         """Check that a card has the keys it must have and no others; raises ValueError."""
         if not isinstance(content, dict):
-            raise ValueError('expected keys with values, such as name: mine')
+            raise InputError('expected keys with values, such as name: mine')
         required = [item.name for item in fields(cls) if item.default is item.default_factory is MISSING]
         missing = [name for name in required if name not in content and name != 'label_space']
         unknown = [str(key) for key in content if key not in {item.name for item in fields(cls)}]
         if missing or unknown:
             found = f', found {", ".join(unknown)}, which a card does not have' if unknown else ''
-            raise ValueError(f'expected {", ".join(missing) or "no other key"}{found}')
+            raise InputError(f'expected {", ".join(missing) or "no other key"}{found}')
 
     def write(self, path: Path) -> None:
         """Write a `card.yaml`."""

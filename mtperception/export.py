@@ -16,6 +16,7 @@ from torch import nn
 
 from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend
 from mtperception.card import CARD, GRAPH, SELF_TEST, WEIGHTS, ModelCard, ModelDirectory, open_model, sha256
+from mtperception.errors import MTPerceptionError, OccupiedError
 from mtperception.networks.inference import for_export
 from mtperception.pipeline import Pipeline, normalize
 from mtperception.selftest import write_self_test
@@ -29,7 +30,7 @@ MAX_DEPTH_DIFFERENCE = 1e-3
 MAX_NORMAL_DIFFERENCE = 1e-3
 
 
-class ParityError(RuntimeError):
+class ParityError(MTPerceptionError, RuntimeError):
     """An exported graph whose outputs are not those of PyTorch."""
 
 
@@ -71,7 +72,7 @@ def export_model(network: nn.Module, card: ModelCard, out: Path, images: Iterabl
         FileExistsError: if `out` exists and is not a model directory.
     """
     if out.exists() and not (out / CARD).is_file():
-        raise FileExistsError(f'{out}: exists and is not a model directory: choose another place')
+        raise OccupiedError(f'{out}: exists and is not a model directory: choose another place')
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f'.{out.name}-') as scratch:
         written = Path(scratch) / out.name

@@ -5,6 +5,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from mtperception.errors import InputError
 from mtperception.types import Intrinsics
 
 
@@ -29,7 +30,7 @@ def back_project(depth: np.ndarray, intrinsics: Intrinsics, stride: int = 1) -> 
     """
     _check_size(depth, intrinsics)
     if stride < 1:
-        raise ValueError(f'stride {stride}: expected 1 or more')
+        raise InputError(f'stride {stride}: expected 1 or more')
     kept = depth[::stride, ::stride]
     z = np.where(is_valid(kept), kept, np.float32(np.nan))
     x, y = pixel_rays(intrinsics)
@@ -71,7 +72,7 @@ def focal_scale(fx: float, image_width: int, network_width: int, training_fx: fl
         ValueError: if one of them is not positive.
     """
     if min(fx, image_width, network_width, training_fx) <= 0:
-        raise ValueError(
+        raise InputError(
             f'focal scale of fx {fx}, image width {image_width}, network width {network_width}, '
             f'training fx {training_fx}: expected positive numbers'
         )
@@ -135,7 +136,7 @@ def normals_from_depth(depth: np.ndarray, intrinsics: Intrinsics, window: int = 
     """
     _check_size(depth, intrinsics)
     if window < 3 or window % 2 == 0:
-        raise ValueError(f'window of {window} pixels: expected an odd number from 3 on')
+        raise InputError(f'window of {window} pixels: expected an odd number from 3 on')
     valid = is_valid(depth)
     inverse = np.zeros(depth.shape, np.float32)
     np.divide(1, depth, out=inverse, where=valid)
@@ -191,7 +192,7 @@ def _fit_planes(values: np.ndarray, weights: np.ndarray, window: int) -> tuple[n
 def _check_size(depth: np.ndarray, intrinsics: Intrinsics) -> None:
     expected = (intrinsics.height, intrinsics.width)
     if depth.shape != expected:
-        raise ValueError(
+        raise InputError(
             f'depth of shape {depth.shape} with the intrinsics of a {intrinsics.width} x {intrinsics.height} image: '
             f'expected {expected}; use Intrinsics.resized'
         )

@@ -20,6 +20,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from mtperception.errors import InputError
 from mtperception.geometry import focal_scale
 from mtperception.types import Intrinsics
 
@@ -116,10 +117,10 @@ class InputPolicy:
     def __post_init__(self) -> None:
         """Check the values."""
         if self.policy not in POLICIES:
-            raise ValueError(f'input policy {self.policy!r}: expected one of {", ".join(POLICIES)}')
+            raise InputError(f'input policy {self.policy!r}: expected one of {", ".join(POLICIES)}')
         for name, side in (('width', self.width), ('height', self.height)):
             if not isinstance(side, int) or isinstance(side, bool) or side < 1:
-                raise ValueError(f'input {name} {side!r}: expected a whole number of pixels from 1 on')
+                raise InputError(f'input {name} {side!r}: expected a whole number of pixels from 1 on')
 
     @property
     def size(self) -> Size:

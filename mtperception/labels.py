@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 
 from mtperception import resources
+from mtperception.errors import InputError
 
 IGNORE_INDEX = 255
 UNKNOWN_COLOR = (255, 255, 255)
@@ -55,9 +56,9 @@ class LabelSpace:
         """
         unknown = [name for name in names if name not in self.names]
         if unknown and not self.names:
-            raise ValueError(f'no class {", ".join(unknown)}: the model gives no classes')
+            raise InputError(f'no class {", ".join(unknown)}: the model gives no classes')
         if unknown:
-            raise ValueError(f'no class {", ".join(unknown)} in {self.name}: expected any of {", ".join(self.names)}')
+            raise InputError(f'no class {", ".join(unknown)} in {self.name}: expected any of {", ".join(self.names)}')
         return [self.names.index(name) for name in names]
 
     def mark(self, names: Sequence[str], defaults: Sequence[str] = ()) -> np.ndarray:
@@ -84,7 +85,7 @@ class LabelSpace:
             ValueError: if an id would be above `LARGEST_ID`.
         """
         if len(self) - 1 + offset > LARGEST_ID:
-            raise ValueError(
+            raise InputError(
                 f'label_offset {offset}: the {len(self)} classes of {self.name} need an offset of '
                 f'{LARGEST_ID + 1 - len(self)} at most'
             )
@@ -100,7 +101,7 @@ class LabelSpace:
         """
         if target not in self.groupings:
             known = ', '.join(self.groupings) or 'none'
-            raise ValueError(f'no grouping {target!r} of {self.name}: expected one of: {known}')
+            raise InputError(f'no grouping {target!r} of {self.name}: expected one of: {known}')
         table = np.full(256, IGNORE_INDEX, np.uint8)
         table[: len(self)] = self.groupings[target]
         return table
@@ -116,7 +117,7 @@ class LabelSpace:
         if target.name in self.groupings:
             return self.grouping(target.name)
         if not set(self.names) <= set(target.names):
-            raise ValueError(
+            raise InputError(
                 f'labels of {self.name} cannot be said in {target.name}: expected {self.name}, a grouping of it '
                 f'({", ".join(self.groupings) or "there is none"}), or a space that has all its names'
             )
@@ -142,7 +143,7 @@ def invalid_depth_table(space: LabelSpace, names: Sequence[str]) -> np.ndarray:
     try:
         return space.mark(names, DEFAULT_INVALID_DEPTH_CLASSES)
     except ValueError as error:
-        raise ValueError(f'invalid_depth_classes: {error}') from error
+        raise InputError(f'invalid_depth_classes: {error}') from error
 
 
 @cache
@@ -157,7 +158,7 @@ def load_label_space(name: str) -> LabelSpace:
     try:
         content = yaml.safe_load(path.read_text(encoding='utf-8'))
         if not isinstance(content, dict) or not isinstance(content.get('classes'), list):
-            raise ValueError('expected classes: [{name: wall, color: [128, 0, 0]}, ...]')
+            raise InputError('expected classes: [{name: wall, color: [128, 0, 0]}, ...]')
         names = tuple(str(entry['name']) for entry in content['classes'])
         palette = _palette([entry['color'] for entry in content['classes']])
         groupings = {
@@ -166,9 +167,9 @@ def load_label_space(name: str) -> LabelSpace:
         }
         navigation = _navigation(names, content.get('navigation', {}))
     except KeyError as error:
-        raise ValueError(f'{path}: not a label space: a class without {error}') from error
+        raise InputError(f'{path}: not a label space: a class without {error}') from error
     except (TypeError, ValueError, AttributeError, OverflowError, yaml.YAMLError) as error:
-        raise ValueError(f'{path}: not a label space: {" ".join(str(error).split())}') from error
+        raise InputError(f'{path}: not a label space: {" ".join(str(error).split())}') from error
     _check(path, names, palette)
     return LabelSpace(path.stem, names, palette, groupings, navigation)
 
@@ -177,7 +178,7 @@ def _palette(colors: Sequence[Sequence[int]]) -> np.ndarray:
     """uint8 C,n. Checked here: NumPy 1 turns 300 into 44 without an error."""
     palette = np.array(colors, np.int64)
     if ((palette < 0) | (palette > 255)).any():
-        raise ValueError('a color is made of numbers from 0 to 255')
+        raise InputError('a color is made of numbers from 0 to 255')
     return palette.astype(np.uint8)
 
 
@@ -185,11 +186,11 @@ def _grouping_table(names: Sequence[str], coarse: Sequence[str], groups: dict[st
     """uint8 C: index in `coarse` of the group that each of `names` belongs to; 255 for the group `unlabelled`."""
     group_of = {fine: group for group, members in groups.items() for fine in members}
     if set(group_of) != set(names) or sum(map(len, groups.values())) != len(names):
-        raise ValueError(f'each class must be in exactly one group, those without a counterpart in {UNLABELLED!r}')
+        raise InputError(f'each class must be in exactly one group, those without a counterpart in {UNLABELLED!r}')
     index_of = {name: index for index, name in enumerate(coarse)} | {UNLABELLED: IGNORE_INDEX}
     unknown = set(groups) - set(index_of)
     if unknown:
-        raise ValueError(f'no group {", ".join(sorted(unknown))}: expected any of {", ".join(index_of)}')
+        raise InputError(f'no group {", ".join(sorted(unknown))}: expected any of {", ".join(index_of)}')
     return np.array([index_of[group_of[name]] for name in names], np.uint8)
 
 
@@ -199,16 +200,16 @@ def _navigation(names: Sequence[str], kinds: dict[str, list[str]]) -> dict[str, 
         return {}
     named = [name for members in kinds.values() for name in members]
     if not set(kinds) <= {TRAVERSABLE, OVERHEAD} or not set(named) <= set(names) or len(set(named)) != len(named):
-        raise ValueError(f'navigation: expected lists {TRAVERSABLE!r} and {OVERHEAD!r} of classes, none of them twice')
+        raise InputError(f'navigation: expected lists {TRAVERSABLE!r} and {OVERHEAD!r} of classes, none of them twice')
     obstacles = tuple(name for name in names if name not in named)
     return {kind: tuple(kinds.get(kind, ())) for kind in (TRAVERSABLE, OVERHEAD)} | {OBSTACLE: obstacles}
 
 
 def _check(path: Path, names: Sequence[str], palette: np.ndarray) -> None:
     if not 0 < len(names) <= IGNORE_INDEX - 1:
-        raise ValueError(f'{path}: {len(names)} classes: expected 1 to 254')
+        raise InputError(f'{path}: {len(names)} classes: expected 1 to 254')
     if palette.shape != (len(names), 3):
-        raise ValueError(f'{path}: each class needs a color of three numbers')
+        raise InputError(f'{path}: each class needs a color of three numbers')
     colors = {tuple(color) for color in palette.tolist()}
     if len(set(names)) != len(names) or len(colors) != len(names) or UNKNOWN_COLOR in colors:
-        raise ValueError(f'{path}: names and colours must be unique, and none white')
+        raise InputError(f'{path}: names and colours must be unique, and none white')

@@ -11,6 +11,7 @@ import numpy as np
 from mtperception.backends import Backend, open_backend
 from mtperception.backends.backend import MAX_PREPARED_SHAPES, Maps
 from mtperception.card import ModelCard, open_model
+from mtperception.errors import InputError
 from mtperception.geometry import tilt_normals
 from mtperception.input_policy import Layout, depth_ratio, focal_ratios
 from mtperception.labels import DEFAULT_INVALID_DEPTH_CLASSES, LabelSpace, invalid_depth_table
@@ -299,7 +300,7 @@ def _tiles(images: Sequence[np.ndarray], layouts: Sequence[Layout]) -> np.ndarra
     """uint8 N,h,w,3: what the network sees of all images; a single image that it sees as it is is not copied."""
     size, *others = {layout.tile for layout in layouts}
     if others:
-        raise ValueError(f'images that the network sees at {size} and {others[0]}: expected one size')
+        raise InputError(f'images that the network sees at {size} and {others[0]}: expected one size')
     if len(images) == 1 and layouts[0].is_the_image:
         return images[0][None]
     tiles = np.empty((sum(layout.count for layout in layouts), size[1], size[0], 3), np.uint8)
@@ -312,16 +313,16 @@ def _tiles(images: Sequence[np.ndarray], layouts: Sequence[Layout]) -> np.ndarra
 
 def _check_image(image: np.ndarray) -> None:
     if image.ndim != 3 or image.dtype != np.uint8 or image.shape[2] != 3 or not image.size:
-        raise ValueError(f'image {image.dtype} {image.shape}: expected uint8 (H, W, 3), RGB')
+        raise InputError(f'image {image.dtype} {image.shape}: expected uint8 (H, W, 3), RGB')
 
 
 def _check(network_size: tuple[int, int], output_size: str, depth_scale_mode: str) -> None:
     if output_size not in OUTPUT_SIZES:
-        raise ValueError(f'output_size {output_size!r}: expected one of {", ".join(OUTPUT_SIZES)}')
+        raise InputError(f'output_size {output_size!r}: expected one of {", ".join(OUTPUT_SIZES)}')
     if depth_scale_mode not in DEPTH_SCALE_MODES:
-        raise ValueError(f'depth_scale_mode {depth_scale_mode!r}: expected one of {", ".join(DEPTH_SCALE_MODES)}')
+        raise InputError(f'depth_scale_mode {depth_scale_mode!r}: expected one of {", ".join(DEPTH_SCALE_MODES)}')
     if min(network_size) < 0:
-        raise ValueError(f'network_size {network_size}: expected a width and a height, or 0, 0')
+        raise InputError(f'network_size {network_size}: expected a width and a height, or 0, 0')
 
 
 def _resized(name: str, map_: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from mtperception.card import ModelCard, TrainingCamera
+from mtperception.errors import InputError, MTPerceptionError
 from mtperception.export import Parity, export_model
 from mtperception.labels import load_label_space
 from mtperception.networks import create_network, joint_lw_refinenet
@@ -22,7 +23,7 @@ CAMERAS = {
 DEPTH_RANGES = {'nyuv2_40': (0.3, 10.0), 'nyuv2_kitti_46': (0.3, 80.0), 'kitti_6': (1.0, 80.0)}
 
 
-class CheckpointError(ValueError):
+class CheckpointError(MTPerceptionError, ValueError):
     """A file that is not the checkpoint it should be."""
 
 
@@ -46,9 +47,9 @@ def import_checkpoint(
         ParityError: if the exported graph does not reproduce it.
     """
     if network not in READERS:
-        raise ValueError(f'no importer for network {network!r}: expected one of {", ".join(READERS)}')
+        raise InputError(f'no importer for network {network!r}: expected one of {", ".join(READERS)}')
     if label_space not in CAMERAS:
-        raise ValueError(f'no published checkpoint for {label_space!r}: expected one of {", ".join(CAMERAS)}')
+        raise InputError(f'no published checkpoint for {label_space!r}: expected one of {", ".join(CAMERAS)}')
     published = _read(checkpoint, network)
     space = load_label_space(label_space)
     if published.num_classes not in (0, len(space)):
@@ -74,7 +75,7 @@ def import_checkpoint(
 
 def _read(checkpoint: Path, network: str) -> joint_lw_refinenet.PublishedLayout:
     if not checkpoint.is_file():
-        raise FileNotFoundError(f'no checkpoint {checkpoint}: expected the path of a published .ckpt file')
+        raise CheckpointError(f'no checkpoint {checkpoint}: expected the path of a published .ckpt file')
     try:
         content = torch.load(checkpoint, map_location='cpu', weights_only=True)
         return READERS[network](content['state_dict'])

@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mtperception.errors import MTPerceptionError
+
 PACKAGE = 'mtperception'
 FOLDERS = {
     'model': 'models',
@@ -15,7 +17,7 @@ FOLDERS = {
 }
 
 
-class ResourceNotFoundError(FileNotFoundError):
+class ResourceNotFoundError(MTPerceptionError, FileNotFoundError):
     """A resource that is neither a path nor the name of something installed; the message lists what there is."""
 
 

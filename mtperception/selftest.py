@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mtperception.errors import MTPerceptionError
+
 CONFIDENT = 128
 MIN_CONFIDENT_PIXELS = 1000
 MIN_LABEL_AGREEMENT = {'fp32': 0.999, 'reduced': 0.97}
@@ -14,7 +16,7 @@ MAX_NORMAL_ERROR = {'fp32': 0.1, 'reduced': 2.0}
 Maps = Mapping[str, np.ndarray]
 
 
-class SelfTestError(RuntimeError):
+class SelfTestError(MTPerceptionError, RuntimeError):
     """A backend whose outputs are not those of the model."""
 
 

@@ -5,6 +5,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from mtperception.errors import InputError
 from mtperception.geometry import is_valid
 from mtperception.labels import UNKNOWN_COLOR, LabelSpace
 
@@ -24,7 +25,7 @@ def colorize_depth(depth: np.ndarray, min_depth: float, max_depth: float) -> np.
         ValueError: if min_depth is not below max_depth.
     """
     if not min_depth < max_depth:
-        raise ValueError(f'depth range {min_depth} to {max_depth} m: expected the smaller first')
+        raise InputError(f'depth range {min_depth} to {max_depth} m: expected the smaller first')
     scale = 254 / (max_depth - min_depth)
     near = cv2.min(depth, max_depth)  # what follows saturates, but not beyond the range of an integer
     index = cv2.addWeighted(near, scale, near, 0, 1 - min_depth * scale, dtype=cv2.CV_8U)
@@ -62,7 +63,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, label_space: LabelSpace, alph
         ValueError: if image and labels differ in size.
     """
     if image.shape[:2] != labels.shape:
-        raise ValueError(f'labels of {labels.shape} over an image of {image.shape[:2]}: expected the same size')
+        raise InputError(f'labels of {labels.shape} over an image of {image.shape[:2]}: expected the same size')
     tinted = cv2.addWeighted(image, 1 - alpha, colorize_labels(labels, label_space), alpha, 0)
     return cv2.copyTo(image, cv2.inRange(labels, len(label_space), 255), tinted)
 
@@ -78,7 +79,7 @@ def side_by_side(*images: np.ndarray) -> np.ndarray:
     """
     heights = [image.shape[0] for image in images]
     if len(set(heights)) != 1:
-        raise ValueError(
+        raise InputError(
             f'pictures {", ".join(map(str, heights))} pixels high: expected one or more of the same height'
         )
     return np.hstack(images)

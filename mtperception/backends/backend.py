@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtperception.backends.memory import available_bytes, resident_bytes
-from mtperception.errors import MTPerceptionError
+from mtperception.errors import InputError, MTPerceptionError
 from mtperception.types import MAX_PIXELS
 
 Maps = dict[str, np.ndarray]
@@ -114,7 +114,7 @@ class Backend(ABC):
     def run_timed(self, images: np.ndarray) -> tuple[Maps, Latency]:
         """`run`, with the milliseconds of each stage."""
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-            raise ValueError(f'images {images.dtype} {images.shape}: expected uint8 (N, H, W, 3), RGB')
+            raise InputError(f'images {images.dtype} {images.shape}: expected uint8 (N, H, W, 3), RGB')
         return self._runner(images.shape[:3])(images)
 
     def close(self) -> None:
@@ -179,4 +179,4 @@ class Backend(ABC):
 def _check(shape: Shape) -> None:
     batch, height, width = shape
     if min(shape) < 1 or height * width > MAX_PIXELS:
-        raise ValueError(f'image of {width}x{height}, batch {batch}: expected 1 to {MAX_PIXELS} pixels (4096x3072)')
+        raise InputError(f'image of {width}x{height}, batch {batch}: expected 1 to {MAX_PIXELS} pixels (4096x3072)')

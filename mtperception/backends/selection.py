@@ -9,6 +9,7 @@ from mtperception.backends.backend import PRECISIONS, Backend, BackendUnavailabl
 from mtperception.backends.engine_cache import engine_cache, has_engine
 from mtperception.backends.registry import BACKENDS
 from mtperception.card import ModelDirectory
+from mtperception.errors import InputError
 from mtperception.selftest import SelfTestError, run_self_test
 
 AUTO_ORDER = (
@@ -66,12 +67,12 @@ def open_backend(
 
 def _check(backend: str, device: str, precision: str) -> None:
     if backend != 'auto' and backend not in BACKENDS:
-        raise ValueError(f'unknown backend {backend!r}: expected auto, {", ".join(BACKENDS)}')
+        raise InputError(f'unknown backend {backend!r}: expected auto, {", ".join(BACKENDS)}')
     kind, colon, index = device.partition(':')
     if device not in ('auto', 'cpu') and not (kind in ('cuda', 'tensorrt') and (index.isdecimal() if colon else True)):
-        raise ValueError(f'unknown device {device!r}: expected auto, cpu, cuda:N or tensorrt:N')
+        raise InputError(f'unknown device {device!r}: expected auto, cpu, cuda:N or tensorrt:N')
     if precision != 'auto' and precision not in PRECISIONS:
-        raise ValueError(f'unknown precision {precision!r}: expected auto, {", ".join(PRECISIONS)}')
+        raise InputError(f'unknown precision {precision!r}: expected auto, {", ".join(PRECISIONS)}')
 
 
 def _candidates(backend: str, device: str) -> list[tuple[str, str]]:

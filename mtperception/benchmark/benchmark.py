@@ -20,6 +20,7 @@ from mtperception.benchmark.candidates import Candidate
 from mtperception.benchmark.memory import peak_memory
 from mtperception.benchmark.timing import Budget, Latency, measure
 from mtperception.card import ModelDirectory, open_model
+from mtperception.errors import InputError
 from mtperception.hardware import describe_hardware
 from mtperception.selftest import SelfTestError
 from mtperception.synthetic import SyntheticRoom
@@ -40,7 +41,7 @@ class Shape:
     def __post_init__(self) -> None:
         """Check the size before minutes go by."""
         if not 0 < self.width * self.height <= MAX_PIXELS:
-            raise ValueError(f'size {self.width}x{self.height}: expected 1 to {MAX_PIXELS} pixels (4096x3072)')
+            raise InputError(f'size {self.width}x{self.height}: expected 1 to {MAX_PIXELS} pixels (4096x3072)')
 
     def __str__(self) -> str:
         """As in `2 x 640x480`; without the 1 of a single image."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mtperception.backends import AUTO_ORDER, BACKENDS, PRECISIONS
+from mtperception.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def list_candidates(
         for device in _devices(place, devices)
     ]
     if not places:
-        raise ValueError(
+        raise InputError(
             f'backend {", ".join(backends) or "of any name"} on device {", ".join(devices)}: expected one of '
             f'{", ".join(f"{backend} on {place}" for backend, place in AUTO_ORDER)}'
         )
@@ -70,4 +71,4 @@ def _devices(place: str, wanted: Sequence[str]) -> list[str]:
 def _check(what: str, found: Sequence[str], known: Sequence[str]) -> None:
     unknown = [name for name in found if name not in known]
     if unknown:
-        raise ValueError(f'unknown {what} {unknown[0]!r}: expected {", ".join(known)}')
+        raise InputError(f'unknown {what} {unknown[0]!r}: expected {", ".join(known)}')

@@ -22,6 +22,7 @@ from mtperception.card import DEFAULT_MODEL
 from mtperception.cli.folders import make_room_for
 from mtperception.cli.progress import progress
 from mtperception.cli.sizes import parse_size
+from mtperception.errors import InputError, MissingPackageError, RunError
 
 SIZE = '640x480'
 BASELINE = 'the same network in eager PyTorch, fp32, NCHW, forward pass only'
@@ -83,7 +84,7 @@ def benchmark(
         json_file.write_text(json.dumps(as_json(done), indent=1) + '\n', encoding='utf-8')
     _print(done)
     if not done.results:
-        raise RuntimeError('nothing was measured: each combination asked for is named above, with the reason')
+        raise RunError('nothing was measured: each combination asked for is named above, with the reason')
     if draw:
         draw(done.results).savefig(plot)
 
@@ -180,16 +181,16 @@ def _table(done: Benchmark, title: str, columns: _Columns) -> Table:
 def _read(path: Path) -> np.ndarray:
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise ValueError(f'{path}: not an image that can be read')
+        raise InputError(f'{path}: not an image that can be read')
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _prepare_plot(plot: Path) -> Callable[[Sequence[Result]], Any]:
     """The function that draws. What it lacks is said before the measurements, not after."""
     if plot.suffix.lower() not in PLOTS:
-        raise ValueError(f'--plot {plot}: expected a name that ends in {", ".join(PLOTS[:-1])} or {PLOTS[-1]}')
+        raise InputError(f'--plot {plot}: expected a name that ends in {", ".join(PLOTS[:-1])} or {PLOTS[-1]}')
     try:
         from mtperception.benchmark.plots import plot_cost
     except ImportError as error:
-        raise ImportError(f'--plot needs matplotlib ({error}): pip install "mtperception[train]"') from error
+        raise MissingPackageError(f'--plot needs matplotlib ({error}): pip install "mtperception[train]"') from error
     return plot_cost

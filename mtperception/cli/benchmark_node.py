@@ -31,6 +31,7 @@ from mtperception.cli.session import (
     ros_session,
 )
 from mtperception.cli.sizes import parse_size
+from mtperception.errors import RunError
 from mtperception.hardware import describe_hardware
 
 LISTENER, COMPLETE = 'listener', 'complete'
@@ -189,7 +190,7 @@ def _answers(path: Path, since_ns: int, rate: float) -> np.ndarray:
     answers = np.load(path, allow_pickle=False)
     answers = answers[answers[:, 0] >= since_ns]
     if not len(answers):
-        raise RuntimeError(f'no image was answered at {rate:g} Hz: try a lower rate or a smaller --network-size')
+        raise RunError(f'no image was answered at {rate:g} Hz: try a lower rate or a smaller --network-size')
     return answers
 
 

@@ -23,6 +23,7 @@ from mtperception.cli.progress import progress
 from mtperception.cli.shard_option import ShardOption
 from mtperception.data import DATASETS, Dataset, DatasetError, open_dataset
 from mtperception.data.fold import FOLDS, Subset, held_back
+from mtperception.errors import InputError, MissingPackageError
 from mtperception.evaluation.evaluate import NORMALS_WINDOW, Evaluation, Evaluator
 from mtperception.predictor import Predictor
 from mtperception.scale.part_folder import PartFolder, parts_of
@@ -116,7 +117,7 @@ def _selected(dataset: str, root: Path, split: str, fold: int | None) -> tuple[D
     if fold is not None:
         part = held_back(len(images), fold)
         if not part:
-            raise ValueError(f'{root}: fold {fold} has none of the {len(images)} images of {split}: leave --fold out')
+            raise InputError(f'{root}: fold {fold} has none of the {len(images)} images of {split}: leave --fold out')
         images = Subset(images, part)
         selection['fold'] = f'{fold}: of every hundred ids the ten from {10 * fold} on'
     if not len(images):
@@ -148,7 +149,7 @@ def _prepare_report(out: Path, root: Path) -> Callable[..., None]:
     try:
         from mtperception.evaluation.report import write_report
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             f'--report needs matplotlib and jinja2 ({error}): pip install "mtperception[train]"'
         ) from error
     check_apart(out, [str(root)], '--report')

@@ -7,6 +7,7 @@ import typer
 
 from mtperception.cli.import_ import class_slice
 from mtperception.cli.progress import progress
+from mtperception.errors import MissingPackageError
 
 
 def export(
@@ -27,6 +28,6 @@ def export(
         try:
             from mtperception.training.checkpoint_export import export_checkpoint
         except ImportError as error:
-            raise ImportError(f'export needs PyTorch ({error}): pip install "mtperception[train]"') from error
+            raise MissingPackageError(f'export needs PyTorch ({error}): pip install "mtperception[train]"') from error
         parity = export_checkpoint(checkpoint, out, chosen)
     typer.echo(f'{out}: {parity}')

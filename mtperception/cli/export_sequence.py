@@ -16,6 +16,7 @@ from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL, open_model
 from mtperception.cli.folders import make_folder, naming_option
 from mtperception.cli.progress import progress
+from mtperception.errors import InputError, MissingPackageError
 from mtperception.labels import DEFAULT_LABEL_OFFSET, LARGEST_ID, load_label_space
 from mtperception.predictor import Predictor
 from mtperception.sequences import FORMATS, LABEL_FORMATS, SEQUENCE_FORMATS, WriterOptions
@@ -115,7 +116,7 @@ def _check_usage(*problems: tuple[bool, str]) -> None:
 def _export_labels(name: str, out: Path, model: str, label_space: str, label_offset: int) -> None:
     space = load_label_space(label_space) if label_space else open_model(model).label_space
     if not len(space):
-        raise ValueError(f'model {model} gives no classes: expected one with segmentation, or --label-space')
+        raise InputError(f'model {model} gives no classes: expected one with segmentation, or --label-space')
     with naming_option('--out'), atomic_file(out) as part:
         LABEL_FORMATS[name](part, space, label_offset)
     typer.echo(f'{out}: the {len(space)} classes of {space.name}', err=True)
@@ -125,7 +126,9 @@ def _open_probabilities(predictor: Predictor) -> Callable[[np.ndarray], np.ndarr
     try:
         from mtperception.sequences.probabilities import Probabilities
     except ImportError as error:
-        raise ImportError(f'--probabilities needs PyTorch ({error}): pip install "mtperception[torch]"') from error
+        raise MissingPackageError(
+            f'--probabilities needs PyTorch ({error}): pip install "mtperception[torch]"'
+        ) from error
     return Probabilities(predictor)
 
 
@@ -133,7 +136,7 @@ def _check_apart(out: Path, source: str) -> None:
     """Check that the export does not take the place of what it is made from."""
     path = Path(source).expanduser()
     if path.exists() and path.resolve().is_relative_to(out.expanduser().resolve()):
-        raise ValueError(f'--out {out} is or holds the source {source}: choose another name')
+        raise InputError(f'--out {out} is or holds the source {source}: choose another name')
 
 
 def _camera(exported: Exported) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mtperception.cli.progress import progress
+from mtperception.errors import MissingPackageError
 
 
 def class_slice(text: str) -> tuple[int, int]:
@@ -35,6 +36,6 @@ def import_(
         try:
             from mtperception.published import import_checkpoint
         except ImportError as error:
-            raise ImportError(f'import needs PyTorch ({error}): pip install "mtperception[torch]"') from error
+            raise MissingPackageError(f'import needs PyTorch ({error}): pip install "mtperception[torch]"') from error
         parity = import_checkpoint(checkpoint, network, label_space, out, chosen)
     typer.echo(f'{out}: {parity}')

@@ -14,7 +14,7 @@ import numpy as np
 from mtperception.card import ModelDirectory
 from mtperception.cli.progress import progress
 from mtperception.cli.session import NODE, PATIENCE_S, Session, log_folder, ros_session
-from mtperception.errors import SourceError
+from mtperception.errors import InputError, SourceError
 from mtperception.messages.message import CAMERA_INFO
 from mtperception.recording.recording import Recording
 from mtperception.recording.survey import raw_header
@@ -83,7 +83,7 @@ def check_stamps(recording: Recording) -> None:
     stamps = [raw_header(data)[0] for _, _, data in recording.messages([recording.topics.image])]
     alike = len(stamps) - len({stamp for stamp in stamps if stamp})
     if alike:
-        raise ValueError(
+        raise InputError(
             f'{recording.path}: {alike} of {len(stamps)} images have no stamp or that of another image: --live tells '
             'their answers apart by it: leave --live out'
         )

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from mtperception.errors import MTPerceptionError
+
 ESCALATION = ((signal.SIGINT, 8.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
 """What a process is told to make it end, and the seconds that it is given."""
 
@@ -19,7 +21,7 @@ Parameters = Mapping[str, str | float | bool | Sequence[int]]
 """Of a ROS node, by name."""
 
 
-class ProcessEndedError(OSError):
+class ProcessEndedError(MTPerceptionError, OSError):
     """A process that ended though it was still needed; the message has the last it said."""
 
 

@@ -18,6 +18,7 @@ from mtperception.cli.folders import check_apart, make_folder, make_room_for
 from mtperception.cli.live_replay import LivePlan, live_run
 from mtperception.cli.progress import progress
 from mtperception.cli.session import INTERRUPTED, InterruptedRunError
+from mtperception.errors import MissingPackageError
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import Predictor
 from mtperception.recording.recording import TOLERANCE, Recording
@@ -196,7 +197,7 @@ def _prepare_report(out: Path, bag: Path) -> Callable[..., None]:
     try:
         from mtperception.replay.report import write_report
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             f'--report needs matplotlib and jinja2 ({error}): pip install "mtperception[train]"'
         ) from error
     check_apart(out, [str(bag)], '--report')

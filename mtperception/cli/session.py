@@ -15,6 +15,7 @@ import typer
 from mtperception.card import ModelDirectory, ModelError, open_model
 from mtperception.cli.node_processes import Parameters, Processes, processes
 from mtperception.cli.progress import progress
+from mtperception.errors import MissingPackageError, RunError
 from mtperception.messages.parameters import NODE_NAME
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Session:
     def change_state(self, transition: int) -> None:
         """Take the node through a transition; raises OSError, with what it says, if it refuses."""
         if not self.monitor.change_state(self.node, transition):
-            raise OSError(f'the node refuses to start: {self.started.last_line(self.program)}')
+            raise RunError(f'the node refuses to start: {self.started.last_line(self.program)}')
 
     def activate(self, *companions: str) -> None:
         """Configure the node, wait until other processes have been heard of, and make it active."""
@@ -89,7 +90,7 @@ class Session:
         with progress("waiting for the node's first answer", None):
             is_over = monitor.wait_until(lambda: bool(answered() or refused()), PREPARED_WITHIN_S)
         if refused():
-            raise RuntimeError(f'the node refuses the images: {monitor.values(self.status("input"))["last reason"]}')
+            raise RunError(f'the node refuses the images: {monitor.values(self.status("input"))["last reason"]}')
         if not is_over:
             raise TimeoutError(
                 f'the node has answered nothing in {PREPARED_WITHIN_S:g} s: {self.started.last_line(self.program)}'
@@ -191,7 +192,7 @@ def ros_session(logs: Path) -> Iterator[Session]:
         from mtperception.ros.graph_monitor import graph_monitor
         from mtperception.ros.process import stop_on_signals
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             f'this needs ROS 2 ({error}): source an installation, or pip install "mtperception[ros]"'
         ) from error
 

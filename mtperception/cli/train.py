@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mtperception.cli.progress import progress_with_text
+from mtperception.errors import MissingPackageError
 
 
 def train(
@@ -29,7 +30,7 @@ def train(
         from mtperception.training.distributed import process_group, rank
         from mtperception.training.trainer import BEST, LAST, Trainer
     except ImportError as error:
-        raise ImportError(f'training needs more ({error}): pip install "mtperception[train]"') from error
+        raise MissingPackageError(f'training needs more ({error}): pip install "mtperception[train]"') from error
     loaded = load_config(config, changes or ())
     folder = out or Path('runs') / Path(config).stem
     with process_group(loaded.device) as device, progress_with_text(folder.name, quiet=rank() > 0) as report:

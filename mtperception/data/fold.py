@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from mtperception.data.dataset import Dataset
+from mtperception.errors import InputError
 from mtperception.types import Sample
 
 BLOCK = 10
@@ -57,5 +58,5 @@ def held_back(length: int, fold: int) -> list[int]:
         ValueError: for another fold.
     """
     if not 0 <= fold < FOLDS:
-        raise ValueError(f'fold {fold}: expected 0 to {FOLDS - 1}')
+        raise InputError(f'fold {fold}: expected 0 to {FOLDS - 1}')
     return [index for index in range(length) if index // BLOCK % FOLDS == fold]

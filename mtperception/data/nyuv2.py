@@ -19,6 +19,7 @@ import numpy as np
 from mtperception.data.dataset import DatasetError
 from mtperception.data.download import RemoteFile
 from mtperception.data.files import check_folder, fit_camera, read_ids
+from mtperception.errors import MissingPackageError
 from mtperception.labels import IGNORE_INDEX, load_label_space
 from mtperception.types import Intrinsics, Sample
 
@@ -166,7 +167,7 @@ def _load_matlab(path: Path, name: str) -> np.ndarray:
         from scipy.io import loadmat
         from scipy.io.matlab import MatReadError
     except ImportError as error:
-        raise ImportError(f'NYUv2 needs SciPy: pip install "mtperception[train]" ({error})') from error
+        raise MissingPackageError(f'NYUv2 needs SciPy: pip install "mtperception[train]" ({error})') from error
     if not path.is_file():
         raise DatasetError(f'{path}: no such file: {EXPECTED}')
     try:
@@ -184,7 +185,7 @@ def _open(path: Path) -> 'h5py.File':
     try:
         import h5py
     except ImportError as error:
-        raise ImportError(f'NYUv2 needs h5py: pip install "mtperception[train]" ({error})') from error
+        raise MissingPackageError(f'NYUv2 needs h5py: pip install "mtperception[train]" ({error})') from error
     if not path.is_file():
         raise DatasetError(f'{path}: no such file: {EXPECTED}')
     try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mtperception.errors import InputError
 from mtperception.evaluation.metrics import METRICS, DepthMetrics, NormalMetrics, SegmentationMetrics
 from mtperception.labels import IGNORE_INDEX, LabelSpace
 from mtperception.tasks import NO_ZOOM, TASKS, in_order
@@ -43,7 +44,7 @@ def map_labels(model: LabelSpace, classes: tuple[int, int], truth: LabelSpace) -
     missing = [name for name in truth.names if name not in model.names[first:end]]
     if missing:
         chosen = model.name if (first, end) == (0, len(model)) else f'{model.name}, classes {first} to {end - 1}'
-        raise ValueError(
+        raise InputError(
             f'labels of {truth.name} with a model of {chosen}: no class {", ".join(missing)}: expected a data set of '
             f'{", ".join((model.name, *model.groupings))}, or of classes that the model gives by the same names'
         )

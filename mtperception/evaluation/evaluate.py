@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mtperception.data import Dataset, DatasetError
+from mtperception.errors import InputError
 from mtperception.evaluation.comparison import Comparison, map_labels
 from mtperception.evaluation.depth_profile import DepthProfile
 from mtperception.evaluation.grouped_truth import GroupedTruth
@@ -72,11 +73,11 @@ class Evaluator:
 
     def __init__(self, predictor: BackendPredictor, dataset: Dataset, normals_window: int = NORMALS_WINDOW) -> None:
         if predictor.output_size != 'input':
-            raise ValueError(
+            raise InputError(
                 f'predictor with output_size {predictor.output_size!r}: expected input, the size of the truth'
             )
         if normals_window < 3 or normals_window % 2 == 0:
-            raise ValueError(f'normals_window of {normals_window} pixels: expected an odd number from 3 on')
+            raise InputError(f'normals_window of {normals_window} pixels: expected an odd number from 3 on')
         if not len(dataset):
             raise DatasetError('no samples to evaluate: expected at least one')
         self.predictor = predictor
@@ -123,7 +124,7 @@ class Evaluator:
         try:
             by_task = {task: self._comparison.score(task, prediction, sample) for task in tasks}
         except ValueError as error:
-            raise ValueError(f'sample {name}: {error}') from error
+            raise InputError(f'sample {name}: {error}') from error
         scores.add(index, name, sample, prediction, by_task)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mtperception.errors import InputError
 from mtperception.evaluation.running_sum import ExactSum, RunningSum
 from mtperception.geometry import is_valid
 from mtperception.labels import IGNORE_INDEX
@@ -35,7 +36,7 @@ class SegmentationMetrics(RunningSum):
 
     def __init__(self, num_classes: int) -> None:
         if not 0 < num_classes < IGNORE_INDEX:
-            raise ValueError(f'{num_classes} classes: expected 1 to {IGNORE_INDEX - 1}')
+            raise InputError(f'{num_classes} classes: expected 1 to {IGNORE_INDEX - 1}')
         self.num_classes = num_classes
         # The last column counts what was predicted as no class at all.
         self._counts = np.zeros((num_classes, num_classes + 1), np.int64)
@@ -68,11 +69,11 @@ class SegmentationMetrics(RunningSum):
         """
         _check_same_shape(labels, truth)
         if labels.dtype != np.uint8 or truth.dtype != np.uint8:
-            raise ValueError(f'labels {labels.dtype} and truth {truth.dtype}: expected uint8')
+            raise InputError(f'labels {labels.dtype} and truth {truth.dtype}: expected uint8')
         known = truth != IGNORE_INDEX
         true = truth[known].astype(np.int64)
         if true.size and true.max() >= self.num_classes:
-            raise ValueError(
+            raise InputError(
                 f'class {true.max()} in the truth: expected 0 to {self.num_classes - 1}, or {IGNORE_INDEX} for unknown'
             )
         predicted = np.minimum(labels[known], np.uint8(self.num_classes))
@@ -111,7 +112,7 @@ def depth_terms(depth: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """
     predicted, true = depth.astype(np.float64), truth.astype(np.float64)
     if not np.isfinite(predicted).all():
-        raise ValueError('the predicted depth is not finite everywhere: expected metres')
+        raise InputError('the predicted depth is not finite everywhere: expected metres')
     squared = (predicted - true) ** 2
     positive = np.maximum(predicted, SMALLEST_DEPTH)
     log, factor = np.log(positive / true), np.maximum(positive / true, true / positive)
@@ -228,7 +229,7 @@ class NormalMetrics(RunningSum):
             counted &= valid
         true, predicted = truth[counted].astype(np.float64), normals[counted].astype(np.float64)
         if not np.isfinite(predicted).all():
-            raise ValueError('the predicted normals are not finite everywhere: expected unit vectors')
+            raise InputError('the predicted normals are not finite everywhere: expected unit vectors')
         angles = _angles(predicted, true)
         self._sums['angles'] += angles.sum()
         self._sums['within'] += [np.count_nonzero(angles < bound) for bound in ANGLES]
@@ -277,7 +278,7 @@ def _angles(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _check_same_shape(predicted: np.ndarray, truth: np.ndarray) -> None:
     if predicted.shape != truth.shape:
-        raise ValueError(f'prediction of shape {predicted.shape}, truth of shape {truth.shape}: expected the same')
+        raise InputError(f'prediction of shape {predicted.shape}, truth of shape {truth.shape}: expected the same')
 
 
 def _quotient(total: float, count: int) -> float:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from mtperception.errors import InputError
+
 
 class ExactSum:
     """Sums of float64 numbers without rounding, one for each place of an array.
@@ -61,7 +63,7 @@ class ExactSum:
 
     def _add(self, rest: np.ndarray) -> None:
         if not np.isfinite(rest).all():
-            raise ValueError('a sum of numbers that are not finite: expected finite ones')
+            raise InputError('a sum of numbers that are not finite: expected finite ones')
         for index, row in enumerate(self._rows):
             total = row + rest
             added = total - row
@@ -95,7 +97,7 @@ class RunningSum:
             ValueError: if it is of another kind or size.
         """
         if set(state) != set(self._sums):
-            raise ValueError(f'sums of {", ".join(sorted(state))}: expected {", ".join(sorted(self._sums))}')
+            raise InputError(f'sums of {", ".join(sorted(state))}: expected {", ".join(sorted(self._sums))}')
         for name, value in self._sums.items():
             if isinstance(value, ExactSum):
                 value.restore(state[name])
@@ -107,4 +109,4 @@ class RunningSum:
 
 def _check_shape(found: tuple[int, ...], expected: tuple[int, ...]) -> None:
     if found != expected:
-        raise ValueError(f'sums of shape {found}: expected {expected}')
+        raise InputError(f'sums of shape {found}: expected {expected}')

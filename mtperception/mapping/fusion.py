@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import softmax
 
+from mtperception.errors import InputError
+
 LEAST_PROBABILITY = 1e-3
 """No network is surer than that: a single observation of probability 0 would decide a product for ever."""
 
@@ -106,7 +108,7 @@ class ClassEvidence:
 
     def __init__(self, size: int, num_classes: int, rule: str, kept: int = 0) -> None:
         if rule not in RULES:
-            raise ValueError(f'fusion {rule!r}: expected one of {", ".join(RULES)}')
+            raise InputError(f'fusion {rule!r}: expected one of {", ".join(RULES)}')
         self.rule = RULES[rule]
         self.num_classes = num_classes
         self.kept = min(kept, num_classes) or num_classes

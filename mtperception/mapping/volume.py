@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtperception.errors import MTPerceptionError
+from mtperception.errors import InputError, MissingPackageError, MTPerceptionError
 from mtperception.labels import IGNORE_INDEX
 from mtperception.mapping.frame import MapFrame
 from mtperception.mapping.fusion import ClassEvidence, spread
@@ -14,9 +14,9 @@ try:
     import open3d
     import open3d.core as o3c
 except ImportError as error:
-    raise ImportError(f'mapping needs Open3D ({error}): pip install "mtperception[mapping]"') from error
+    raise MissingPackageError(f'mapping needs Open3D ({error}): pip install "mtperception[mapping]"') from error
 except OSError as error:  # a library that Open3D is linked with
-    raise ImportError(
+    raise MissingPackageError(
         f'Open3D cannot be loaded ({error}): on Debian and Ubuntu install libusb-1.0-0 and libgomp1'
     ) from error
 
@@ -79,7 +79,7 @@ class SemanticVolume:
         memory_mb: float = 500.0,
     ) -> None:
         if min(voxel_size, max_depth, memory_mb) <= 0:
-            raise ValueError(
+            raise InputError(
                 f'voxel_size {voxel_size}, max_depth {max_depth}, memory_mb {memory_mb}: expected positive numbers'
             )
         self.voxel_size = voxel_size
@@ -338,7 +338,7 @@ def _check(frame: MapFrame) -> None:
     size = (frame.intrinsics.height, frame.intrinsics.width)
     found = {map_.shape[:2] for map_ in (frame.depth, frame.labels, frame.confidence, frame.image) if map_ is not None}
     if found != {size}:
-        raise ValueError(f'maps of {sorted(found)} with a camera of {size}: expected one height and width')
+        raise InputError(f'maps of {sorted(found)} with a camera of {size}: expected one height and width')
 
 
 _EMPTY = Surface(

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from mtperception.errors import InputError
 from mtperception.geometry import depth_in_millimeters
 from mtperception.messages.message import COMPRESSED_IMAGE, IMAGE, Message, as_bytes
 
@@ -86,6 +87,6 @@ def _check(values: np.ndarray, encoding: str) -> None:
     dtype, channels = _LAYOUTS[encoding]
     if values.dtype != dtype or values.ndim < 2 or values.shape[2:] != channels:
         expected = ','.join(['H', 'W', *map(str, channels)])
-        raise ValueError(
+        raise InputError(
             f'found {values.dtype} of shape {values.shape} for {encoding}, expected {np.dtype(dtype)} {expected}'
         )

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from mtperception.errors import InputError
+
 Settings = TypeVar('Settings')
 
 
@@ -66,7 +68,7 @@ class ParameterTable(Generic[Settings]):
         given = [spec for spec in self.specs if spec.name in values]
         problems = [problem for spec in given if (problem := spec.problem(values[spec.name]))]
         if problems:
-            raise ValueError('; '.join(problems))
+            raise InputError('; '.join(problems))
 
     def settings_from(self, values: Mapping[str, Any]) -> Settings:
         """Settings of the values of all parameters, by name; raises ValueError as `check` does."""

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from mtperception.errors import InputError
 from mtperception.messages.message import POINT_CLOUD, Message, as_bytes
 
 POINT = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('rgb', '<u4'), ('label', '<u4'), ('confidence', '<f4')])
@@ -37,7 +38,7 @@ def point_cloud(points: np.ndarray, rgb: np.ndarray, labels: np.ndarray, confide
     height, width = points.shape[:2]
     sizes = [x.shape[:2] for x in (points, rgb, labels, confidence)]
     if sizes != [(height, width)] * 4:
-        raise ValueError(f'found points, rgb, labels and confidence of {sizes}, expected one height and width')
+        raise InputError(f'found points, rgb, labels and confidence of {sizes}, expected one height and width')
     return Message(
         POINT_CLOUD,
         {

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from mtperception.card import ModelCard
+from mtperception.errors import InputError
 from mtperception.labels import IGNORE_INDEX, LabelSpace, invalid_depth_table, load_label_space
 from mtperception.messages.parameters import DEFAULT_MASK_CLASSES, Settings
 from mtperception.types import Prediction
@@ -51,7 +52,7 @@ class Presentation:
             space = load_label_space(settings.label_space)
         near, far = settings.min_depth or card.depth_range[0], settings.max_depth or card.depth_range[1]
         if near >= far:
-            raise ValueError(f'min_depth {near}, max_depth {far}: expected min < max (0: the limit of the model)')
+            raise InputError(f'min_depth {near}, max_depth {far}: expected min < max (0: the limit of the model)')
         invalid_depth_table(model_space, settings.invalid_depth_classes)  # the predictor follows it: here it is checked
         return cls(
             settings,

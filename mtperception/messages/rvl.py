@@ -8,11 +8,13 @@ whose highest bit says that more follow. Nibbles fill little-endian words of 32 
 
 import numpy as np
 
+from mtperception.errors import MTPerceptionError
+
 MAX_NIBBLES = 11
 """Of a number of 32 bits."""
 
 
-class RvlError(ValueError):
+class RvlError(MTPerceptionError, ValueError):
     """Bytes that are not an image of the size that is expected; the message says how."""
 
 

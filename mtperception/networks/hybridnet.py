@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mtperception.errors import InputError
 from mtperception.networks.layers import upsample_like
 from mtperception.networks.vgg16 import CHANNELS, VGG16Encoder
 
@@ -48,7 +49,7 @@ class HybridNet(nn.Module):
         super().__init__()
         unknown = set(tasks) - {'segmentation', 'depth'}
         if unknown or not tasks:
-            raise ValueError(f'tasks {tuple(tasks)}: expected one or more of segmentation, depth')
+            raise InputError(f'tasks {tuple(tasks)}: expected one or more of segmentation, depth')
         self.tasks = tuple(tasks)
         shared = CHANNELS[-1] if shared_features else 0
         self.features = FeaturesNetwork() if 'segmentation' in tasks or shared_features else None

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mtperception.errors import InputError
 from mtperception.networks.layers import CRPBlock, upsample_like
 from mtperception.networks.mobilenet_v2 import MobileNetV2Encoder
 from mtperception.networks.network import Network
@@ -105,7 +106,7 @@ def read_published(state_dict: Mapping[str, torch.Tensor]) -> PublishedLayout:
     predictors = {task: renamed.get(f'heads.{task}.predict.weight') for task in _PUBLISHED_TASKS.values()}
     tasks = tuple(task for task, weight in predictors.items() if weight is not None)
     if not tasks:
-        raise ValueError(
+        raise InputError(
             f'no head among {", ".join(_PUBLISHED_TASKS)}: not a published multi-task-refinenet checkpoint'
         )
     num_classes = len(predictors['segmentation']) if 'segmentation' in tasks else 0
@@ -136,4 +137,4 @@ def _renamed(key: str) -> str:
         match = re.fullmatch(pattern, key.removeprefix('module.'))
         if match:
             return rename(match)
-    raise ValueError(f'unexpected key {key!r}: not a published multi-task-refinenet checkpoint')
+    raise InputError(f'unexpected key {key!r}: not a published multi-task-refinenet checkpoint')

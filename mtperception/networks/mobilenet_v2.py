@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from mtperception.errors import InputError
 from mtperception.networks.layers import conv_bn
 
 
@@ -95,7 +96,7 @@ class MobileNetV2Encoder(nn.Module):
                 continue
             source = _torchvision_key(key)
             if source not in state_dict or state_dict[source].shape != value.shape:
-                raise ValueError(f"not MobileNet-v2 in torchvision's layout: no {source} {tuple(value.shape)}")
+                raise InputError(f"not MobileNet-v2 in torchvision's layout: no {source} {tuple(value.shape)}")
             state[key] = state_dict[source].to(value.dtype)
         state[first + '0.weight'] = torch.eye(STEM_CHANNELS).reshape(STEM_CHANNELS, STEM_CHANNELS, 1, 1)
         mean, variance = _rectified_statistics(state['stem.1.bias'], state['stem.1.weight'])

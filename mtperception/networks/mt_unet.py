@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from mtperception.errors import InputError
 from mtperception.networks.layers import pad_to_multiple
 
 CHANNELS = (64, 128, 256, 512)
@@ -50,7 +51,7 @@ class MTUNet(nn.Module):
         out_channels = {'segmentation': num_classes, 'depth': 1}
         unknown = set(tasks) - set(out_channels)
         if unknown or not tasks:
-            raise ValueError(f'tasks {tuple(tasks)}: expected one or more of {tuple(out_channels)}')
+            raise InputError(f'tasks {tuple(tasks)}: expected one or more of {tuple(out_channels)}')
         self.encoder = Encoder()
         others = len(tasks) - 1 if cross_talk else 0
         self.decoders = nn.ModuleDict({task: Decoder(out_channels[task], others, attention) for task in tasks})

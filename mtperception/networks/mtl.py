@@ -19,6 +19,7 @@ from torchvision.models.resnet import Bottleneck
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 from torchvision.ops import SqueezeExcitation
 
+from mtperception.errors import InputError
 from mtperception.networks.layers import upsample_like
 from mtperception.networks.resnet50 import CHANNELS, ResNet50Encoder
 
@@ -262,9 +263,9 @@ def _check(tasks: Sequence[str], known: Sequence[str], subnetwork: str, head: st
         ('head', [head], HEADS),
     ):
         if not found or set(found) - set(expected):
-            raise ValueError(f'{what} {", ".join(found)}: expected of {", ".join(expected)}')
+            raise InputError(f'{what} {", ".join(found)}: expected of {", ".join(expected)}')
     if selective_weights and (len(tasks) != 2 or subnetwork not in ('se', 'residual')):
-        raise ValueError(
+        raise InputError(
             f'selective_weights with tasks {", ".join(tasks)} and subnetwork {subnetwork}: '
             'expected both tasks, and subnetwork se or residual'
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
+from mtperception.errors import InputError
 from mtperception.networks.joint_lw_refinenet import PublishedLayout
 from mtperception.networks.layers import pad_to_multiple
 from mtperception.networks.unpooling import pool_with_positions, unpool
@@ -49,7 +50,7 @@ class MultitaskNet(nn.Module):
         out_channels = {'segmentation': num_classes, 'depth': 1}
         unknown = set(tasks) - set(out_channels)
         if unknown or not tasks:
-            raise ValueError(f'tasks {tuple(tasks)}: expected one or more of {tuple(out_channels)}')
+            raise InputError(f'tasks {tuple(tasks)}: expected one or more of {tuple(out_channels)}')
         self.encoder = VGG16Encoder(batch_norm=True)
         self.dropout = nn.Dropout(DROPOUT)
         self.decoders = nn.ModuleDict({task: _Decoder(out_channels[task], skip) for task in tasks})
@@ -114,7 +115,7 @@ def read_published(state_dict: Mapping[str, torch.Tensor]) -> PublishedLayout:
     renamed = {_renamed(key): value for key, value in state_dict.items()}
     tasks = tuple(task for task in ('segmentation', 'depth') if f'decoders.{task}.predict.weight' in renamed)
     if not tasks:
-        raise ValueError('no decoder CBR1_Dec or CBR1_Depth_Dec: not a published MultitaskNet checkpoint')
+        raise InputError('no decoder CBR1_Dec or CBR1_Depth_Dec: not a published MultitaskNet checkpoint')
     num_classes = len(renamed['decoders.segmentation.predict.weight']) if 'segmentation' in tasks else 0
     return PublishedLayout(renamed, num_classes, tasks)
 
@@ -126,7 +127,7 @@ def _renamed(key: str) -> str:
     """Our name of the authors' parameter `key`; raises ValueError for an unknown one."""
     match = re.fullmatch(r'CBR([1-5])_(RGB|Dec|Depth_Dec)\.(\d)\.(\w+)', key.removeprefix('module.'))
     if not match:
-        raise ValueError(f'unexpected key {key!r}: not a published MultitaskNet checkpoint')
+        raise InputError(f'unexpected key {key!r}: not a published MultitaskNet checkpoint')
     stage, part, layer, name = int(match[1]), *match.groups()[1:]
     if part == 'RGB':
         return f'encoder.stages.{stage - 1}.{layer}.{name}'

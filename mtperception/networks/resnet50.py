@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torchvision.models import resnet50
 
+from mtperception.errors import InputError
+
 CHANNELS = (256, 512, 1024, 2048)
 """Of the four stages."""
 STRIDE = 8
@@ -45,7 +47,7 @@ class ResNet50Encoder(nn.Module):
             if key.endswith('num_batches_tracked'):
                 continue
             if source not in state_dict or state_dict[source].shape != value.shape:
-                raise ValueError(f"not ResNet-50 in torchvision's layout: no {source} {tuple(value.shape)}")
+                raise InputError(f"not ResNet-50 in torchvision's layout: no {source} {tuple(value.shape)}")
             state[key] = state_dict[source].to(value.dtype)
         self.load_state_dict(state)
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
+from mtperception.errors import InputError
+
 CHANNELS = (64, 128, 256, 512, 512)
 """Of the five stages."""
 CONVOLUTIONS = (2, 2, 3, 3, 3)
@@ -49,7 +51,7 @@ class VGG16Encoder(nn.Module):
             for name, parameter in layer.named_parameters():
                 source = f'features.{index}.{name}'
                 if source not in state_dict or state_dict[source].shape != parameter.shape:
-                    raise ValueError(f"not VGG-16 in torchvision's layout: no {source} {tuple(parameter.shape)}")
+                    raise InputError(f"not VGG-16 in torchvision's layout: no {source} {tuple(parameter.shape)}")
                 with torch.no_grad():
                     parameter.copy_(state_dict[source])
 

@@ -18,6 +18,7 @@ from mcap.stream_reader import breakup_chunk
 from mcap.summary import Summary
 from zstandard import ZstdError
 
+from mtperception.errors import InputError
 from mtperception.recording.storage import MCAP_START, Connection, Definition, StoredMessage
 
 LARGEST_CHUNK = 2**32
@@ -59,7 +60,7 @@ class McapStorage:
         self._counts: Counter[int] = Counter()
         with path.open('rb') as stream:
             if stream.read(len(MCAP_START)) != MCAP_START:
-                raise ValueError(f'not an MCAP file: expected one that starts with {MCAP_START!r}')
+                raise InputError(f'not an MCAP file: expected one that starts with {MCAP_START!r}')
             summary = _summary(stream)
             if summary is None:
                 self._go_through(stream)
@@ -133,7 +134,7 @@ class McapStorage:
             if opcode == Opcode.CHUNK:
                 chunk = Chunk.read(data)
                 if chunk.uncompressed_size > LARGEST_CHUNK:
-                    raise ValueError(f'found a chunk of {chunk.uncompressed_size} bytes')
+                    raise InputError(f'found a chunk of {chunk.uncompressed_size} bytes')
                 return breakup_chunk(chunk, validate_crc=True)
             if opcode == Opcode.MESSAGE:
                 return [Message.read(data, length)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
 
+from mtperception.errors import InputError
 from mtperception.messages import RefusedMessageError
 from mtperception.recording.storage import Connection, Definition
 
@@ -88,7 +89,7 @@ def _recorded(kind: str, definition: Definition) -> 'Typestore':
     parsers = {'ros2msg': lambda: get_types_from_msg(text, kind), 'ros2idl': lambda: _from_idl(text)}
     parsers['omgidl'] = parsers['ros2idl']
     if not text or definition.encoding not in parsers:
-        raise ValueError(f'found the encoding {definition.encoding!r}, expected one of {", ".join(parsers)}')
+        raise InputError(f'found the encoding {definition.encoding!r}, expected one of {", ".join(parsers)}')
     store = get_typestore(Stores.EMPTY)
     store.register(parsers[definition.encoding]())
     store.generate_msgdef(kind, ros_version=2)  # goes through all that it is made of: nothing may be missing

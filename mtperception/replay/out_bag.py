@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from mtperception.errors import OccupiedError
 from mtperception.messages.message import Message
 from mtperception.messages.outputs import CLASSES, FRAME_DEPTH, LATCHED_DEPTH, classes, outputs_for
 from mtperception.messages.parameters import default_settings
@@ -116,7 +117,7 @@ def recorded_bag(out: Path, like: Path, predictor: BackendPredictor, taken: Coll
 def check_free(out: Path) -> None:
     """Raise FileExistsError if there is something at a path."""
     if out.exists():
-        raise FileExistsError(f'{out}: there is something already: expected the path of a bag that is to be made')
+        raise OccupiedError(f'{out}: there is something already: expected the path of a bag that is to be made')
 
 
 def free_namespace(names: Collection[str], taken: Collection[str]) -> str:

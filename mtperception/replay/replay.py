@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mtperception.errors import SourceError
+from mtperception.errors import InputError, SourceError
 from mtperception.evaluation.grouped_truth import truth_grouping
 from mtperception.labels import LabelSpace
 from mtperception.predictor import BackendPredictor
@@ -75,7 +75,7 @@ def replay(
         ValueError: if labels cannot be compared, or the predictor does not give maps of the size of the image.
     """
     if predictor.output_size != 'input':
-        raise ValueError(f'predictor with output_size {predictor.output_size!r}: expected input, the size of the truth')
+        raise InputError(f'predictor with output_size {predictor.output_size!r}: expected input, the size of the truth')
     if recording.topics.labels:
         truth_space = truth_space or predictor.label_space
     grouping = truth_grouping(predictor.label_space, truth_space) if recording.topics.labels else None
@@ -90,7 +90,7 @@ def replay(
         try:
             scorer.add(frame, prediction)
         except ValueError as error:
-            raise ValueError(f'image {frame.index} of {recording.topics.image}: {error}') from error
+            raise InputError(f'image {frame.index} of {recording.topics.image}: {error}') from error
         stopwatch.lap('scoring')
         if listeners:
             for listener in listeners:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mtperception.errors import InputError
 from mtperception.evaluation.comparison import map_labels
 from mtperception.evaluation.depth_profile import DepthProfile
 from mtperception.evaluation.metrics import SegmentationMetrics
@@ -116,7 +117,7 @@ class Scorer:
         try:
             metrics.update(self._mapping.table[prediction.labels], truth)
         except ValueError as error:
-            raise ValueError(
+            raise InputError(
                 f'recorded labels as classes of {self._truth_space.name}: {error}: expected another label offset or '
                 'another label space'
             ) from error

@@ -3,6 +3,8 @@
 import random
 import socket
 
+from mtperception.errors import RunError
+
 DOMAINS = range(1, 102)
 """All but the default one whose ports lie below those that Linux gives to any program (32768)."""
 
@@ -16,7 +18,7 @@ def free_domain_id() -> int:
     for domain_id in random.sample(DOMAINS, len(DOMAINS)):
         if _is_free(domain_id):
             return domain_id
-    raise RuntimeError(f'all ROS domains from {DOMAINS[0]} to {DOMAINS[-1]} are in use here: stop some ROS processes')
+    raise RunError(f'all ROS domains from {DOMAINS[0]} to {DOMAINS[-1]} are in use here: stop some ROS processes')
 
 
 def port_of(domain_id: int) -> int:

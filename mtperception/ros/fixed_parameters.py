@@ -6,6 +6,7 @@ from typing import Any
 
 from rclpy.node import Node
 
+from mtperception.errors import InputError
 from mtperception.messages.parameter_table import ParameterSpec
 from mtperception.ros.parameters import declare
 
@@ -21,5 +22,5 @@ def read_once(node: Node, specs: Sequence[ParameterSpec]) -> dict[str, Any]:
     """
     problems = declare(node, specs)
     if problems:
-        raise ValueError('; '.join(problems.values()))
+        raise InputError('; '.join(problems.values()))
     return {spec.name: node.get_parameter(spec.name).value for spec in specs}

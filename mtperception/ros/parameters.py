@@ -18,6 +18,7 @@ from rclpy.exceptions import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from mtperception.errors import InputError
 from mtperception.messages.parameter_table import ParameterSpec, ParameterTable
 
 CLOSE = 0.8
@@ -52,7 +53,7 @@ class NodeParameters(Generic[Settings]):
             ValueError: for a value that is not allowed; says what was found and what was expected.
         """
         if self._unusable:
-            raise ValueError('; '.join(self._unusable.values()))
+            raise InputError('; '.join(self._unusable.values()))
         return self._table.settings_from({spec.name: self._node.get_parameter(spec.name).value for spec in self._table})
 
     def check(self, changes: Iterable[Parameter]) -> None:
@@ -69,7 +70,7 @@ class NodeParameters(Generic[Settings]):
         frozen = [name for name in values if not self._table.find(name).live]
         if frozen:
             names = ', '.join(frozen)
-            raise ValueError(f'{names} is read on configure: clean the node up, set it and configure it again')
+            raise InputError(f'{names} is read on configure: clean the node up, set it and configure it again')
         return self._table.settings_from(asdict(settings) | values)
 
     def note(self, changes: Iterable[Parameter]) -> None:

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from mtperception.errors import InputError
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -22,7 +24,7 @@ class Shard:
     def __post_init__(self) -> None:
         """Refuse what is no shard."""
         if not 1 <= self.number <= self.count:
-            raise ValueError(f'shard {self}: expected I/N with I from 1 to N, such as 2/4')
+            raise InputError(f'shard {self}: expected I/N with I from 1 to N, such as 2/4')
 
     def __str__(self) -> str:
         """As `parse` reads it."""
@@ -37,7 +39,7 @@ class Shard:
         """
         match = re.fullmatch(r'([0-9]{1,9})/([0-9]{1,9})', text)
         if not match:
-            raise ValueError(f'shard {text!r}: expected I/N with I from 1 to N, such as 2/4')
+            raise InputError(f'shard {text!r}: expected I/N with I from 1 to N, such as 2/4')
         return cls(*map(int, match.groups()))
 
     def positions(self, items: int) -> range:

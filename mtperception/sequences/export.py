@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mtperception.atomic_write import atomic_file, atomic_folder
+from mtperception.errors import InputError
 from mtperception.predictor import BackendPredictor
 from mtperception.sequences.writer import SequenceFrame, SequenceWriter, WriterOptions
 from mtperception.sources import Frame
@@ -53,7 +54,7 @@ def export_sequence(
         OSError: if it cannot be written.
     """
     if 'depth' not in predictor.card.tasks:
-        raise ValueError(f'model {predictor.card.name} gives no depth: expected one with depth')
+        raise InputError(f'model {predictor.card.name} gives no depth: expected one with depth')
     count, first = 0, None
     place = atomic_folder(out, kind.entries) if kind.entries else atomic_file(out)
     with place as part, closing(kind(part, options or WriterOptions())) as writer:
@@ -65,7 +66,7 @@ def export_sequence(
             count += 1
             on_frame(count)
         if first is None:
-            raise ValueError('no frames to export')
+            raise InputError('no frames to export')
     return Exported(count, first.size, first.intrinsics)
 
 
@@ -82,4 +83,4 @@ def _predicted(
 
 def _check_same_size(first: SequenceFrame, frame: SequenceFrame, index: int) -> None:
     if frame.size != first.size:
-        raise ValueError(f'frame {index} is {frame.size} pixels, the first one {first.size}: expected one size for all')
+        raise InputError(f'frame {index} is {frame.size} pixels, the first one {first.size}: expected one size for all')

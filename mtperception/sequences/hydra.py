@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mtperception.errors import InputError
 from mtperception.labels import IGNORE_INDEX, UNKNOWN_COLOR, LabelSpace
 
 HEADER = 'name,red,green,blue,alpha,id'
@@ -21,10 +22,10 @@ def write_hydra(path: Path, space: LabelSpace, offset: int) -> None:
         OSError: if the file cannot be written.
     """
     if offset < 1:
-        raise ValueError(f'label offset {offset}: expected 1 or more: Kimera-Semantics takes id 0 for unknown')
+        raise InputError(f'label offset {offset}: expected 1 or more: Kimera-Semantics takes id 0 for unknown')
     for name in space.names:
         if set(name) & set(',\r\n'):
-            raise ValueError(f'class {name!r} of {space.name}: a comma or a line break cannot be told in this CSV')
+            raise InputError(f'class {name!r} of {space.name}: a comma or a line break cannot be told in this CSV')
     ids = space.id_table(offset)
     rows = [('unknown', UNKNOWN_COLOR, ids[IGNORE_INDEX])]
     rows += zip(space.names, space.palette.tolist(), ids.tolist(), strict=False)

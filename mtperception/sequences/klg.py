@@ -15,6 +15,7 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
+from mtperception.errors import InputError
 from mtperception.geometry import depth_in_millimeters
 from mtperception.sequences.writer import SequenceFrame, WriterOptions
 
@@ -76,4 +77,4 @@ def _smaller(raw: bytes, compressed: bytes) -> bytes:
 
 def _check(compression: str, known: tuple[str, ...]) -> None:
     if compression not in known:
-        raise ValueError(f'unknown compression {compression!r}: expected one of {", ".join(known)}')
+        raise InputError(f'unknown compression {compression!r}: expected one of {", ".join(known)}')

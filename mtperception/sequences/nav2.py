@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from mtperception.errors import InputError
 from mtperception.labels import OBSTACLE, TRAVERSABLE, LabelSpace
 
 LAYER, CAMERA = 'semantic_segmentation_layer', 'camera'
@@ -33,7 +34,7 @@ def write_nav2(path: Path, space: LabelSpace, offset: int) -> None:
     """
     space.id_table(offset)
     if not space.navigation:
-        raise ValueError(
+        raise InputError(
             f'label space {space.name} does not say what a vehicle can drive on: add `navigation:` with a list '
             f'{TRAVERSABLE!r} to its file, as config/labels/kitti_6.yaml has it'
         )

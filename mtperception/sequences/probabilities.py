@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from mtperception.errors import InputError
 from mtperception.input_policy import resize_image
 from mtperception.networks import load_network
 from mtperception.pipeline import normalize
@@ -21,9 +22,9 @@ class Probabilities:
 
     def __init__(self, predictor: Predictor) -> None:
         if 'segmentation' not in predictor.card.tasks:
-            raise ValueError(f'model {predictor.card.name} gives no classes: expected one with segmentation')
+            raise InputError(f'model {predictor.card.name} gives no classes: expected one with segmentation')
         if predictor.input_policy.policy == 'tiles':
-            raise ValueError(
+            raise InputError(
                 f'model {predictor.card.name} sees images in tiles, and probabilities are at the resolution of its '
                 'output, where tiles do not fit together: leave probabilities out'
             )

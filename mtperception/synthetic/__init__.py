@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from mtperception.errors import InputError
 from mtperception.synthetic.atlas import Atlas, build_atlas
 from mtperception.synthetic.render import Renderer
 from mtperception.synthetic.scene import ROOM, Face, faces, furniture
@@ -54,7 +55,7 @@ class SyntheticRoom:
         """
         position = T_world_camera[:3, 3]
         if not ((position > _MARGIN) & (position < ROOM - _MARGIN)).all():
-            raise ValueError(f'camera at {position}: expected a place in the room, between (0, 0, 0) and {ROOM} m')
+            raise InputError(f'camera at {position}: expected a place in the room, between (0, 0, 0) and {ROOM} m')
         return self._renderer.render(T_world_camera)
 
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from mtperception.card import sha256
+from mtperception.errors import MissingPackageError
 from mtperception.labels import IGNORE_INDEX, LabelSpace, load_label_space
 from mtperception.teachers.squares import by_squares
 from mtperception.teachers.teacher import TeacherError, TeacherOptions
@@ -14,7 +15,7 @@ from mtperception.types import Intrinsics, Prediction
 try:
     from ai_edge_litert.interpreter import Interpreter
 except ImportError as error:
-    raise ImportError(f'LiteRT: not installed ({error}): pip install "mtperception[teachers]"') from error
+    raise MissingPackageError(f'LiteRT: not installed ({error}): pip install "mtperception[teachers]"') from error
 
 RUNTIME_OPTIONS = ('backend', 'device', 'precision')
 

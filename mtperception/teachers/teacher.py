@@ -6,11 +6,12 @@ from typing import Protocol
 
 import numpy as np
 
+from mtperception.errors import MTPerceptionError
 from mtperception.labels import LabelSpace
 from mtperception.types import Intrinsics, Prediction
 
 
-class TeacherError(ValueError):
+class TeacherError(MTPerceptionError, ValueError):
     """A network that cannot be used as asked; the message says what was found, what was expected and what to do."""
 
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 import torch
 from torch import distributed
 
+from mtperception.errors import InputError
+
 BACKENDS = {'cuda': 'nccl', 'cpu': 'gloo'}
 
 
@@ -60,7 +62,7 @@ def process_group(device: str) -> Iterator[torch.device]:
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
     chosen = torch.device(device)
     if chosen.type == 'cuda' and not torch.cuda.is_available():
-        raise ValueError(f'device {device!r}: PyTorch {torch.__version__} sees no CUDA device; expected cpu here')
+        raise InputError(f'device {device!r}: PyTorch {torch.__version__} sees no CUDA device; expected cpu here')
     if 'WORLD_SIZE' not in os.environ:
         yield chosen
         return

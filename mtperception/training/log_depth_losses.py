@@ -2,6 +2,7 @@
 
 import torch
 
+from mtperception.errors import InputError
 from mtperception.training.loss import Loss, mean, mean_over_images
 
 MIN_DEPTH = 1e-3
@@ -99,7 +100,7 @@ class GradientMatching(Loss):
 
     def __init__(self, scales: int = 4) -> None:
         if scales < 1:
-            raise ValueError(f'scales {scales}: expected 1 or more')
+            raise InputError(f'scales {scales}: expected 1 or more')
         self.scales = scales
 
     def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

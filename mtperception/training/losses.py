@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from mtperception.errors import InputError
 from mtperception.labels import IGNORE_INDEX
 from mtperception.training.distributed import global_max
 from mtperception.training.log_depth_losses import GradientMatching, ScaleInvariant, ScaleInvariantGradient, SiLog
@@ -149,7 +150,7 @@ class Sum(Loss):
     def __init__(self, terms: Sequence[Mapping[str, Any]] = ()) -> None:
         wrong = [term for term in terms if 'name' not in term or set(term) - {'name', 'options', 'weight'}]
         if wrong or not terms:
-            raise ValueError(f'terms {wrong or "none"}: expected a list of {{name, options, weight}}')
+            raise InputError(f'terms {wrong or "none"}: expected a list of {{name, options, weight}}')
         self.terms = [
             (float(term.get('weight', 1.0)), create('loss', LOSSES, term['name'], term.get('options') or {}))
             for term in terms

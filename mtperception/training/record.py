@@ -13,6 +13,7 @@ import yaml
 
 from mtperception import __version__
 from mtperception.atomic_write import write_errors, write_json_atomically, write_text_atomically
+from mtperception.errors import MissingPackageError
 from mtperception.hardware import describe_hardware
 from mtperception.training.config import TrainConfig, config_to_dict
 from mtperception.training.distributed import rank, world_size
@@ -44,7 +45,9 @@ class Record:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise ImportError(f'training needs TensorBoard ({error}): pip install "mtperception[train]"') from error
+            raise MissingPackageError(
+                f'training needs TensorBoard ({error}): pip install "mtperception[train]"'
+            ) from error
         out.mkdir(parents=True, exist_ok=True)
         write_text_atomically(out / CONFIG, yaml.safe_dump(config_to_dict(config), sort_keys=False))
         write_json_atomically(out / RUN, _surroundings())

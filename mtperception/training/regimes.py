@@ -6,6 +6,8 @@ A network has the part `shared`, and one part for each output, its head.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 
+from mtperception.errors import InputError
+
 SHARED = 'shared'
 
 
@@ -57,7 +59,7 @@ class UberNet(Regime):
 
     def __init__(self, outputs: Sequence[str], task_examples: int = 10, shared_examples: int = 30) -> None:
         if min(task_examples, shared_examples) < 1:
-            raise ValueError(f'examples {task_examples} and {shared_examples}: expected 1 or more')
+            raise InputError(f'examples {task_examples} and {shared_examples}: expected 1 or more')
         self.needed = {SHARED: shared_examples, **dict.fromkeys(outputs, task_examples)}
         self.seen = dict.fromkeys(self.needed, 0)
 

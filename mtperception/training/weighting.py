@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
+from mtperception.errors import InputError
 from mtperception.tasks import TASKS
 
 Losses = Mapping[str, torch.Tensor]
@@ -38,7 +39,7 @@ class FixedWeighting(Weighting):
         super().__init__()
         self.weights = dict(weights) if weights else dict.fromkeys(outputs, 1 / len(outputs))
         if set(self.weights) != set(outputs) or min(self.weights.values()) < 0:
-            raise ValueError(f'loss weights {self.weights}: expected one of 0 or more for each of {", ".join(outputs)}')
+            raise InputError(f'loss weights {self.weights}: expected one of 0 or more for each of {", ".join(outputs)}')
 
     def forward(self, losses: Losses) -> torch.Tensor:
         """Weighted sum."""
@@ -84,7 +85,7 @@ class DynamicWeightAverage(Weighting):
     def __init__(self, outputs: Mapping[str, str], temperature: float = 2.0) -> None:
         super().__init__()
         if temperature <= 0:
-            raise ValueError(f'temperature {temperature}: expected more than 0')
+            raise InputError(f'temperature {temperature}: expected more than 0')
         self.outputs = tuple(outputs)
         self.temperature = temperature
         self.register_buffer('means', torch.full((2, len(self.outputs)), torch.nan))
@@ -127,7 +128,7 @@ class VarianceWeighting(Weighting):
     def __init__(self, outputs: Mapping[str, str], window: int = 5, epsilon: float = 1e-6) -> None:
         super().__init__()
         if window < 2 or epsilon <= 0:
-            raise ValueError(f'window {window} and epsilon {epsilon}: expected 2 or more epochs, and more than 0')
+            raise InputError(f'window {window} and epsilon {epsilon}: expected 2 or more epochs, and more than 0')
         self.outputs = tuple(outputs)
         self.epsilon = epsilon
         self.log_weight = nn.ParameterDict({output: nn.Parameter(torch.zeros(())) for output in outputs})

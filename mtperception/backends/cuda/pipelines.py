@@ -6,6 +6,7 @@ import subprocess
 import torch
 from torch import nn
 
+from mtperception.errors import MTPerceptionError
 from mtperception.pipeline import Pipeline, byte_statistics, normalize
 from mtperception.upsampling import interpolate, running_argmax
 
@@ -83,7 +84,7 @@ def fastest_pipeline(
     return pipeline(network, depth_range, classes).eval()
 
 
-class KernelsUnavailableError(RuntimeError):
+class KernelsUnavailableError(MTPerceptionError, RuntimeError):
     """Triton's kernels cannot be compiled or run here."""
 
 
