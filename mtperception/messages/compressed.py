@@ -1,7 +1,9 @@
 """sensor_msgs/CompressedImage to RGB, by its fields."""
 
+import re
 import struct
 import zlib
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -22,6 +24,18 @@ _PROBES = tuple(
 )
 """Bytes that would be more of a picture, where its data are not complete: between all restart markers, one of which the
 decoder may be waiting for."""
+_PNG_NEEDED = frozenset((b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND'))
+"""Types of the chunks that pixels are made of. Others are passed over: a text of a kilobyte can unpack to megabytes."""
+_PNG_CHUNK_FRAME = 12
+"""Bytes of a chunk beside its data: length, type and check sum."""
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""By colour type."""
+MAX_SEGMENTS = 20_000
+"""Of a file: a PNG of 12 megapixels has some thousand chunks, a JPEG some dozen segments."""
+MAX_SCANS = 32
+"""Of a progressive JPEG. Encoders make 10, some up to 15; each is another pass over the whole picture."""
+_JPEG_SCAN = b'\xff\xda'
+_JPEG_PADDING = re.compile(b'\xff*')
 # SOF0 to SOF15 (ITU-T T.81, table B.1); C4, C8 and CC between them are tables and an extension.
 _JPEG_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -90,6 +104,10 @@ def completed(data: bytes) -> bytes:
         return data
     width, height, at = _jpeg_frame(data)
     check_size(width, height)
+    # Between its markers a JPEG has no such bytes. Counted where the picture is: a thumbnail before it has scans too.
+    scans = data.count(_JPEG_SCAN, at)
+    if scans > MAX_SCANS:
+        raise RefusedImageError('compressed', f'found a JPEG of {scans} scans, expected {MAX_SCANS} at most')
     # Looked for behind the frame header, since a thumbnail before it has an end of its own.
     if data.rfind(_JPEG_END, at) >= 0:
         return data
@@ -118,7 +136,7 @@ def _decoded(data: bytes, flags: int) -> np.ndarray:
 def _pixels(data: bytes, flags: int) -> np.ndarray:
     """The pixels of an image file."""
     try:
-        pixels = cv2.imdecode(np.frombuffer(completed(data), np.uint8), flags)
+        pixels = cv2.imdecode(np.frombuffer(_needed_chunks(completed(data)), np.uint8), flags)
     except cv2.error as error:  # OPENCV_IO_MAX_IMAGE_PIXELS and its like can set lower limits than ours
         raise _broken(data, f'OpenCV refuses: {error.err}') from error
     if pixels is None:
@@ -139,13 +157,51 @@ def _size(data: bytes) -> tuple[int, int]:
 def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
     """Width and height in the frame header, reached by stepping over the segments before it, and where that is."""
     at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
+    for _ in range(MAX_SEGMENTS):
+        at = max(at, _JPEG_PADDING.match(data, at).end() - 1)  # FF before a marker is padding
+        if at + 9 > len(data) or data[at] != 0xFF:
+            break
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], 'big')
         if marker in _JPEG_FRAME_HEADERS:
             height, width = struct.unpack_from('>HH', data, at + 5)
             return width, height, at
-        at += 1 if marker == 0xFF else 2 + length  # FF before a marker is padding
+        at += 2 + length
     raise _broken(data, 'found a JPEG without a frame header')
+
+
+def _needed_chunks(data: bytes) -> bytes:
+    """A PNG of those chunks alone that its pixels are made of; other files as they are.
+
+    Raises:
+        RefusedImageError: of kind `compressed`, for more chunks, or more compressed pixels, than its size explains.
+    """
+    if not data.startswith(_PNG_START) or len(data) < _PNG_SIZE_END + 2:
+        return data
+    width, height, depth, colours = struct.unpack_from('>IIBB', data, 16)
+    unpacked = height * (1 + (width * depth * _PNG_CHANNELS.get(colours, 4) + 7) // 8)
+    parts, packed = [_PNG_START], 0
+    for kind, start, end in _png_chunks(data):
+        if kind in _PNG_NEEDED:
+            parts.append(data[start:end])
+            packed += end - start if kind == b'IDAT' else 0
+    # Data that cannot be compressed grow by less than this, each chunk by its frame.
+    if packed > 2 * unpacked + 2**16:
+        raise RefusedImageError(
+            'compressed', f'found a PNG with {packed} bytes of compressed pixels, expected {unpacked} at most'
+        )
+    return b''.join(parts)
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Type, start and end of each chunk; the last may be cut off."""
+    at = len(_PNG_START)
+    for _ in range(MAX_SEGMENTS):
+        if at + _PNG_CHUNK_FRAME > len(data):
+            return
+        end = at + _PNG_CHUNK_FRAME + int.from_bytes(data[at : at + 4], 'big')
+        yield data[at + 4 : at + 8], at, end
+        at = end
+    raise RefusedImageError('compressed', f'found a PNG of more than {MAX_SEGMENTS} chunks')
 
 
 def _broken(data: bytes, problem: str) -> RefusedImageError:
