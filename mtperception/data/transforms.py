@@ -8,6 +8,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode, functional
 
 from mtperception.input_policy import InputPolicy, TrainingCamera, focal_ratios
+from mtperception.labels import IGNORE_INDEX
 from mtperception.tasks import TASKS, Target, Task, in_order
 from mtperception.types import Sample
 
@@ -24,6 +25,9 @@ class ViewConfig:
     """Smallest and largest factor on the image's size, drawn log-uniformly; raised to what fills the crop."""
     crop: list[int] = field(default_factory=lambda: [320, 320])
     """Height and width in pixels."""
+    class_balance: float = 0.0
+    """Share of the views that are placed on a class, each of those in the image being as likely: small things and rare
+    classes are seen more often. It needs labels."""
     mirror: bool = True
     brightness: float = 0.3
     """Largest relative change of the image; likewise the following."""
@@ -76,6 +80,8 @@ def random_view(
     scale = max(scale, height / rows, width / columns)
     size = [max(height, round(rows * scale)), max(width, round(columns * scale))]
     top, left = (int(rng.integers(0, full - part + 1)) for full, part in zip(size, view.crop, strict=True))
+    if view.class_balance and 'segmentation' in tasks and sample.labels is not None:
+        top, left = _on_a_class(sample.labels, size, view, rng) or (top, left)
     mirrored = view.mirror and rng.random() < 0.5
     focal = (1.0, 1.0) if sample.intrinsics is None else focal_ratios(sample.intrinsics, layout, camera, policy)
     zoom = focal[0] * scale, focal[1] * scale
@@ -99,6 +105,21 @@ def random_view(
     image = see(tv_tensors.Image(torch.from_numpy(sample.image).permute(2, 0, 1)))
     targets = {task.name: target(task) for task in in_order(tasks) if task.target.is_in(sample)}
     return Example(_relight(image, view, rng), targets)
+
+
+def _on_a_class(
+    labels: np.ndarray, size: list[int], view: ViewConfig, rng: np.random.Generator
+) -> tuple[int, int] | None:
+    """Top and left of a crop, out of an image of this height and width, that shows a pixel of a class; or none."""
+    classes = np.flatnonzero(np.bincount(labels.ravel(), minlength=256)[:IGNORE_INDEX])
+    if not classes.size or rng.random() >= view.class_balance:
+        return None
+    pixels = np.argwhere(labels == rng.choice(classes))
+    pixel = (pixels[rng.integers(len(pixels))] + 0.5) * size / labels.shape
+    first = [max(0, int(at) - part + 1) for at, part in zip(pixel, view.crop, strict=True)]
+    last = [min(full - part, int(at)) for at, full, part in zip(pixel, size, view.crop, strict=True)]
+    top, left = (int(rng.integers(low, high + 1)) for low, high in zip(first, last, strict=True))
+    return top, left
 
 
 def _relight(image: torch.Tensor, view: ViewConfig, rng: np.random.Generator) -> torch.Tensor:

@@ -45,6 +45,9 @@ class DataConfig:
     """'all', 'kept' (without the folds) or 'held_back' (only the folds)."""
     tasks: list[str] | None = None
     """Annotations to read, of those that it has; all by default. The others are hidden."""
+    weight: float = 1.0
+    """How often an epoch shows each sample: 3: three times, in different views; 0.25: a quarter of them, other ones in
+    the next epoch."""
 
 
 @dataclass
@@ -294,6 +297,8 @@ def check_config(config: TrainConfig, where: str) -> None:
         (not config.data, 'data: expected at least one data set'),
         (len(config.view.scale) != 2 or not 0 < low <= high, 'view.scale: expected two factors, the smaller first'),
         (len(config.view.crop) != 2 or min(config.view.crop) < 32, 'view.crop: expected height and width from 32 on'),
+        (min((data.weight for data in config.data), default=1.0) <= 0, 'data.weight: expected more than 0'),
+        (not 0 <= config.view.class_balance <= 1, 'view.class_balance: expected a share, 0 to 1'),
         (len(config.depth_range) != 2, 'depth_range: expected two numbers'),
         (WHOLE in config.start and len(config.start) > 1, f'start: expected either {WHOLE} or parts of the network'),
         (

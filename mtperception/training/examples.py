@@ -1,6 +1,6 @@
 """What a run learns from: parts of data sets, seen in random views, in an order that seed and epoch decide alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -64,6 +64,10 @@ def select(dataset: Dataset, config: DataConfig) -> Dataset:
     return Subset(dataset, [i for i in range(len(dataset)) if (i in folds) == (config.part == 'held_back')])
 
 
+Key = tuple[int, ...]
+"""Epoch and position of a sample, and which of its further views in that epoch, from 1 on, if it is one."""
+
+
 class TrainingSet:
     """All parts, one after the other; indexed by (epoch, position), gives the view of that sample in that epoch."""
 
@@ -77,11 +81,34 @@ class TrainingSet:
         """Number of samples."""
         return int(self._ends[-1])
 
-    def __getitem__(self, key: tuple[int, int]) -> Example:
-        """The view of a sample, the same for the same seed, epoch and position."""
-        epoch, position = key
-        part, index = self._find(position)
-        rng = np.random.default_rng((self._config.seed, epoch, position))
+    @property
+    def per_epoch(self) -> int:
+        """Views in an epoch: each part counts as often as its weight says."""
+        return sum(self._views(part) for part in range(len(self._parts)))
+
+    def _views(self, part: int) -> int:
+        """Views of a part in an epoch, one or more."""
+        return max(1, round(self._config.data[part].weight * len(self._parts[part])))
+
+    def keys(self, epoch: int) -> list[Key]:
+        """Keys of all views of an epoch. Of a part that is not shown whole, epoch after epoch goes on in its
+        samples."""
+        keys: list[Key] = []
+        for number, part in enumerate(self._parts):
+            first, length, count = int(self._ends[number]) - len(part), len(part), self._views(number)
+            if count == length:
+                keys += [(epoch, first + index) for index in range(length)]
+                continue
+            order = np.random.default_rng((self._config.seed, number)).permutation(length)
+            for view in range(count):
+                key = (epoch, first + int(order[(epoch * count + view) % length]))
+                keys.append((*key, view // length) if view >= length else key)
+        return keys
+
+    def __getitem__(self, key: Key) -> Example:
+        """The view of a sample, the same for the same seed and key."""
+        part, index = self._find(key[1])
+        rng = np.random.default_rng((self._config.seed, *key))
         config = self._config
         return random_view(part[index], part.tasks, config.view, config.training_camera, config.input_policy, rng)
 
@@ -91,13 +118,13 @@ class TrainingSet:
         return self._parts[part], position - int(self._ends[part - 1] if part else 0)
 
     def class_counts(self) -> torch.Tensor:
-        """float64 C: pixels of each class, at every fourth row and column."""
-        counts = np.zeros(256, np.int64)
-        for position in range(len(self)):
-            part, index = self._find(position)
-            labels = part[index].labels
-            if labels is not None:
-                counts += np.bincount(labels[::4, ::4].ravel(), minlength=256)
+        """float64 C: pixels of each class, at every fourth row and column, times the weight of the part."""
+        counts = np.zeros(256)
+        for part, data in zip(self._parts, self._config.data, strict=True):
+            for index in range(len(part)):
+                labels = part[index].labels
+                if labels is not None:
+                    counts += data.weight * np.bincount(labels[::4, ::4].ravel(), minlength=256)
         counts[IGNORE_INDEX] = 0
         return torch.from_numpy(counts[: len(self._config.space)]).double()
 
@@ -109,17 +136,21 @@ class Batches:
         length: samples.
         batch_size: images per batch, of all processes together.
         seed: of the order.
+        keys: those of an epoch, as many as there are samples; by default each sample once.
 
     Raises:
         ConfigError: if the processes cannot share a batch evenly, or there are too few samples for one.
     """
 
-    def __init__(self, length: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, length: int, batch_size: int, seed: int, keys: Callable[[int], Sequence[Key]] | None = None
+    ) -> None:
         if batch_size % world_size():
             raise ConfigError(f'batch_size {batch_size}: expected a multiple of the {world_size()} processes')
         if length < batch_size:
             raise ConfigError(f'batch_size {batch_size}: more than the {length} samples: choose fewer')
         self._length, self._size, self._seed = length, batch_size, seed
+        self._keys = keys or (lambda epoch: [(epoch, position) for position in range(length)])
         self.epoch = 0
         self.done = 0
         """Batches of the epoch that have been seen."""
@@ -133,13 +164,14 @@ class Batches:
         """Batches that are left of the epoch."""
         return self.per_epoch - self.done
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Key]]:
         """Keys of the training set, batch by batch."""
         order = np.random.default_rng((self._seed, self.epoch)).permutation(self._length)
+        keys = self._keys(self.epoch)
         share = self._size // world_size()
         for batch in range(self.done, self.per_epoch):
             start = batch * self._size + rank() * share
-            yield [(self.epoch, int(position)) for position in order[start : start + share]]
+            yield [keys[index] for index in order[start : start + share]]
 
 
 Batch = tuple[torch.Tensor, Targets, dict[str, int]]
@@ -184,7 +216,7 @@ class _ErrorsAsData:
     def __len__(self) -> int:
         return len(self._training_set)
 
-    def __getitem__(self, key: tuple[int, int]) -> Example | DatasetError:
+    def __getitem__(self, key: Key) -> Example | DatasetError:
         try:
             return self._training_set[key]
         except DatasetError as error:

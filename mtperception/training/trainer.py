@@ -60,7 +60,7 @@ class Trainer:
         self.out = out
         self.device = device
         self.examples = TrainingSet(config)
-        self.batches = Batches(len(self.examples), config.batch_size, config.seed)
+        self.batches = Batches(self.examples.per_epoch, config.batch_size, config.seed, self.examples.keys)
         self.validator = Validator(config, device)
         self.network = build_network(config)
         self.objective = Objective(config, self.network, self.examples.class_counts).to(device)

@@ -1,5 +1,7 @@
 """Random views: image and maps stay together, and depth and normals stay those of one camera."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,39 @@ def test_crops_lie_anywhere_and_half_of_the_views_are_mirrored():
     assert {int(first.min()) for first in firsts} == set(range(33))
     never = [view(coordinates(), seed, mirror=False).targets['segmentation'][0] for seed in range(20)]
     assert all(first[0] < first[-1] for first in never)
+
+
+def test_crops_on_a_class_show_rare_ones():
+    """One pixel in 6912: few crops of a quarter of the image show it; placed on a class, half of them and more do."""
+    sample = coordinates()
+    labels = np.zeros_like(sample.labels)
+    labels[7, 80] = 3
+    sample = dataclasses.replace(sample, labels=labels)
+
+    def share(balance):
+        options = {'scale': [1.0, 1.0], 'crop': [36, 48], 'class_balance': balance}
+        views = [view(sample, seed, **options).targets['segmentation'] for seed in range(100)]
+        return np.mean([bool((labels == 3).any()) for labels in views])
+
+    assert share(0.0) < 0.35
+    assert share(1.0) > 0.5
+
+
+@pytest.mark.parametrize('scale', [0.5, 1.0, 1.9])
+def test_a_crop_on_a_class_shows_it_at_every_scale(scale):
+    sample = coordinates()
+    labels = np.full_like(sample.labels, 255)
+    labels[-4:, :4] = 7
+    sample = dataclasses.replace(sample, labels=labels)
+    for seed in range(20):
+        seen = view(sample, seed, scale=[scale, scale], crop=[32, 40], class_balance=1.0).targets['segmentation']
+        assert (seen == 7).any()
+
+
+def test_a_crop_of_an_image_without_any_label_is_placed_anywhere():
+    sample = coordinates()
+    unknown = dataclasses.replace(sample, labels=np.full_like(sample.labels, 255))
+    assert (view(unknown, class_balance=1.0).targets['segmentation'] == 255).all()
 
 
 def test_scales_are_drawn_over_the_whole_range():

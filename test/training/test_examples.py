@@ -1,5 +1,7 @@
 """What a run sees, and in which order: seed and epoch decide alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -84,6 +86,35 @@ def test_classes_are_counted(room_data):
     expected = [int((labels == index).sum()) for index in range(40)]
     assert examples.class_counts().tolist() == expected
     assert sum(expected) == (labels != 255).sum() > 0
+
+
+def test_weights_say_how_often_a_sample_is_seen(room_data):
+    """Of four samples one in each epoch, in turn; of four others three times; of two once."""
+    splits = {'first': 0.25, 'last': 3.0, 'pair': 1.0}
+    parts = [replace(data_of(room_data, split=split), weight=weight) for split, weight in splits.items()]
+    examples = TrainingSet(tiny_config(room_data, data=parts))
+    assert (len(examples), examples.per_epoch) == (10, 1 + 12 + 2)
+    epochs = [examples.keys(epoch) for epoch in range(4)]
+    assert all(len(keys) == len(set(keys)) == 15 for keys in epochs)
+    assert sorted(key[1] for keys in epochs for key in keys if key[1] < 4) == [0, 1, 2, 3]
+    assert all([key[1] for key in keys].count(5) == 3 for keys in epochs)
+    first, again = (key for key in epochs[0] if key[1] == 5 and key[2:] in ((), (1,)))
+    assert not torch.equal(examples[first].image, examples[again].image)
+    batches = Batches(examples.per_epoch, 5, 0, examples.keys)
+    assert sorted(key for batch in batches for key in batch) == sorted(epochs[0])
+
+
+def test_without_weights_the_order_is_what_it_was(room_data):
+    examples = TrainingSet(tiny_config(room_data))
+    assert list(Batches(8, 2, 3, examples.keys)) == list(Batches(8, 2, 3))
+
+
+def test_classes_count_by_weight(room_data):
+    counts = [
+        TrainingSet(tiny_config(room_data, data=[replace(data_of(room_data), weight=weight)])).class_counts()
+        for weight in (1.0, 2.5)
+    ]
+    torch.testing.assert_close(counts[1], 2.5 * counts[0])
 
 
 def test_what_does_not_fit(room_data):
