@@ -1,6 +1,5 @@
 """`mtperception benchmark`: how fast a model is on this machine."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,13 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
+from mtperception.atomic_write import atomic_file
 from mtperception.backends import BACKENDS, PRECISIONS
 from mtperception.benchmark.benchmark import Benchmark, Result, Shape
 from mtperception.benchmark.benchmark import benchmark as run_benchmark
 from mtperception.benchmark.candidates import list_candidates
 from mtperception.benchmark.timing import Budget
 from mtperception.card import DEFAULT_MODEL
-from mtperception.cli.folders import make_room_for
+from mtperception.cli.folders import make_room_for, naming_option, write_json
 from mtperception.cli.progress import progress
 from mtperception.cli.sizes import parse_size
 from mtperception.errors import InputError, MissingPackageError, RunError
@@ -81,12 +81,13 @@ def benchmark(
             on_step=move,
         )
     if json_file:
-        json_file.write_text(json.dumps(as_json(done), indent=1) + '\n', encoding='utf-8')
+        write_json(json_file, as_json(done), '--json')
     _print(done)
     if not done.results:
         raise RunError('nothing was measured: each combination asked for is named above, with the reason')
     if draw:
-        draw(done.results).savefig(plot)
+        with naming_option('--plot'), atomic_file(plot) as part:
+            draw(done.results).savefig(part)
 
 
 def _shapes(sizes: Sequence[tuple[int, int]], batches: Sequence[int]) -> list[Shape]:

@@ -1,6 +1,5 @@
 """`mtperception benchmark-node`: what the node keeps up with when camera, node and subscriber share this machine."""
 
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from mtperception import __version__
 from mtperception.backends import BACKENDS, PRECISIONS
 from mtperception.benchmark.node_run import NodeRun
 from mtperception.card import DEFAULT_MODEL, ModelDirectory
-from mtperception.cli.folders import make_room_for
+from mtperception.cli.folders import make_room_for, write_json
 from mtperception.cli.progress import progress
 from mtperception.cli.session import (
     INTERRUPTED,
@@ -95,7 +94,7 @@ def benchmark_node(
         for each in rate or (RATE,):
             runs.append(_measure(plan, each))
             if json_file:  # after each: the next one can take long, and fail
-                json_file.write_text(json.dumps(as_json(plan, runs), indent=1) + '\n', encoding='utf-8')
+                write_json(json_file, as_json(plan, runs), '--json')
     except InterruptedRunError:
         measured = ', '.join(f'{run.rate:g} Hz' for run in runs) or 'nothing'
         typer.echo(f'interrupted: {measured} was measured', err=True)

@@ -1,6 +1,5 @@
 """`mtperception demo`: the package at work, the node and a camera as processes of their own."""
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from rich.table import Table
 from mtperception import __version__
 from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL, ModelDirectory
-from mtperception.cli.folders import check_apart, make_folder
+from mtperception.cli.folders import check_apart, make_folder, write_json
 from mtperception.cli.session import (
     INTERRUPTED,
     NODE,
@@ -71,7 +70,7 @@ def demo(
         _say('interrupted: nothing was measured')
         raise typer.Exit(INTERRUPTED) from None
     summary = _header(plan, description) | summary
-    (out / 'summary.json').write_text(json.dumps(summary, indent=2) + '\n', encoding='utf-8')
+    write_json(out / 'summary.json', summary, '--out')
     _say(f'{out}: the video, pictures, summary.json and the logs of the processes')
     Console().print(_table(summary))
     if interrupted:

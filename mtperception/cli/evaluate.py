@@ -18,7 +18,7 @@ from mtperception.atomic_write import write_if_changed
 from mtperception.backends import BACKENDS, PRECISIONS
 from mtperception.card import CARD, DEFAULT_MODEL, open_model, sha256
 from mtperception.cli.failures import check_failures
-from mtperception.cli.folders import check_apart, make_folder, make_room_for
+from mtperception.cli.folders import check_apart, make_folder, make_room_for, naming_option
 from mtperception.cli.progress import progress
 from mtperception.cli.shard_option import ShardOption
 from mtperception.data import DATASETS, Dataset, DatasetError, open_dataset
@@ -101,10 +101,11 @@ def evaluate(
             return
         evaluation = merge_parts(job, selection)
         if json_file:
-            write_if_changed(json_file, json.dumps(as_json(evaluation), indent=1) + '\n')
+            with naming_option('--json'):
+                write_if_changed(json_file, json.dumps(as_json(evaluation), indent=1) + '\n')
         _print(evaluation)
         if write_report:
-            with progress('drawing', None):
+            with progress('drawing', None), naming_option('--report', report):
                 write_report(evaluation, evaluator().predictor, images, report)
             typer.echo(f'{report / "index.html"}: written', err=True)
     check_failures(evaluation.failed, 'images', f'mend them or take their ids off the list of {split}')

@@ -10,6 +10,7 @@ import typer
 
 from mtperception.backends import BACKENDS, PRECISIONS
 from mtperception.cli.failures import check_failures
+from mtperception.cli.folders import naming_option
 from mtperception.cli.progress import progress
 from mtperception.cli.shard_option import ShardOption
 from mtperception.scale.shard import WHOLE
@@ -56,7 +57,11 @@ def label(
     image_set = open_images(images.expanduser(), split)
     options = TeacherOptions(label_space, backend, device, precision)
     start = time.monotonic()
-    with closing(open_teacher(model, options)) as expert, progress('labelling', len(image_set.ids)) as move:
+    with (
+        closing(open_teacher(model, options)) as expert,
+        progress('labelling', len(image_set.ids)) as move,
+        naming_option('--out'),
+    ):
         done = label_images(image_set, expert, out.expanduser(), wanted, move, shard)
     kept = f', {done.kept} were there already' if done.kept else ''
     typer.echo(f'{out}: {done.labelled} images labelled in {time.monotonic() - start:.1f} s{kept}', err=True)

@@ -1,6 +1,5 @@
 """`mtperception replay`: how good a model is on a recording of one's own robot."""
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -14,7 +13,7 @@ from rich.table import Table
 from mtperception import __version__
 from mtperception.backends import BACKENDS, PRECISIONS
 from mtperception.card import DEFAULT_MODEL, open_model
-from mtperception.cli.folders import check_apart, make_folder, make_room_for
+from mtperception.cli.folders import check_apart, make_folder, make_room_for, naming_option, write_json
 from mtperception.cli.live_replay import LivePlan, live_run
 from mtperception.cli.progress import progress
 from mtperception.cli.session import INTERRUPTED, InterruptedRunError
@@ -102,12 +101,12 @@ def replay(
             topics = recording.topics.roles()
             content = as_json(result, topics) | ({'live': live_figures} if live else {})
             if json_file:
-                json_file.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+                write_json(json_file, content, '--json')
             _print(result)
             if live:
                 _print_live(live_figures)
             if report:
-                with progress('drawing', None):
+                with progress('drawing', None), naming_option('--report', report):
                     write_report(result, topics, predictor, report)
                 typer.echo(f'{report / "index.html"}: written', err=True)
 
@@ -185,7 +184,10 @@ def _recorder(out: Path | None, recording: Recording, predictor: Predictor) -> I
     if out is None:
         yield None
         return
-    with recorded_bag(out, recording.path, predictor, recording.used_topics) as recorder:
+    with (
+        naming_option('--out-bag'),
+        recorded_bag(out, recording.path, predictor, recording.used_topics) as recorder,
+    ):
         yield recorder
     typer.echo(f'{out}: written, the outputs in the namespace {recorder.namespace or "/"}', err=True)
     for topic, reason in LEFT_OUT.items():

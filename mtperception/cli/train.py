@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mtperception.cli.folders import naming_option
 from mtperception.cli.progress import progress_with_text
 from mtperception.errors import MissingPackageError
 
@@ -35,7 +36,8 @@ def train(
     folder = out or Path('runs') / Path(config).stem
     with process_group(loaded.device) as device, progress_with_text(folder.name, quiet=rank() > 0) as report:
         trainer = Trainer(loaded, folder, device)
-        trainer.fit(report)
+        with naming_option('--out'):
+            trainer.fit(report)
         first = rank() == 0  # later there is no group to ask
     if first:
         kept = folder / (BEST if (folder / BEST).exists() else LAST)

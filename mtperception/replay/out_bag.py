@@ -1,14 +1,14 @@
 """A bag with what was replayed and all that the node would have published of it, written without ROS."""
 
-import shutil
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from itertools import chain, count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from mtperception.errors import OccupiedError
+from mtperception.atomic_write import remove, write_errors
+from mtperception.errors import OccupiedError, WriteError
 from mtperception.messages.message import Message
 from mtperception.messages.outputs import CLASSES, FRAME_DEPTH, LATCHED_DEPTH, classes, outputs_for
 from mtperception.messages.parameters import default_settings
@@ -40,13 +40,21 @@ class BagRecorder:
         writer: an open one.
         predictor: the model.
         taken: names of topics of the recording. If an output has one of them, all outputs go into a namespace.
+        errors: what the writer raises becomes what this context raises.
     """
 
-    def __init__(self, writer: 'Writer', predictor: BackendPredictor, taken: Collection[str]) -> None:
+    def __init__(
+        self,
+        writer: 'Writer',
+        predictor: BackendPredictor,
+        taken: Collection[str],
+        errors: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         from rosbags.typesys import Stores, get_typestore
 
         card = predictor.card
         self._writer = writer
+        self._errors = errors
         self._store = get_typestore(Stores.ROS2_JAZZY)
         self._connections: dict[str, Connection] = {}
         self._presentation = Presentation.build(default_settings(), card, predictor.label_space)
@@ -60,14 +68,13 @@ class BagRecorder:
         if not self._connections:
             for name, latched in self._latched.items():
                 self._write(name, latched, received_ns, quality_of_service(LATCHED_DEPTH, latched=True))
-        if topic not in self._connections:
-            self._connections[topic] = self._writer.add_connection(
-                topic,
-                connection.kind,
-                typestore=reader.store(connection.kind),
-                offered_qos_profiles=_qos_profiles(connection.qos),
-            )
-        self._writer.write(self._connections[topic], received_ns, data)
+        store = reader.store(connection.kind)
+        with self._errors():
+            if topic not in self._connections:
+                self._connections[topic] = self._writer.add_connection(
+                    topic, connection.kind, typestore=store, offered_qos_profiles=_qos_profiles(connection.qos)
+                )
+            self._writer.write(self._connections[topic], received_ns, data)
 
     def frame(self, frame: RecordedFrame, prediction: Prediction) -> None:
         """Write the outputs of a frame, with the stamp of its image and received when that was."""
@@ -79,12 +86,13 @@ class BagRecorder:
 
     def _write(self, name: str, message: Message, received_ns: int, qos: 'Qos', header: Any = None) -> None:
         topic = f'{self.namespace}/{name}'
-        if topic not in self._connections:
-            self._connections[topic] = self._writer.add_connection(
-                topic, message.kind, typestore=self._store, offered_qos_profiles=[qos]
-            )
         data = self._store.serialize_cdr(bag_message(self._store, message, header), message.kind)
-        self._writer.write(self._connections[topic], received_ns, data)
+        with self._errors():
+            if topic not in self._connections:
+                self._connections[topic] = self._writer.add_connection(
+                    topic, message.kind, typestore=self._store, offered_qos_profiles=[qos]
+                )
+            self._writer.write(self._connections[topic], received_ns, data)
 
 
 @contextmanager
@@ -97,25 +105,62 @@ def recorded_bag(out: Path, like: Path, predictor: BackendPredictor, taken: Coll
         predictor, taken: as for `BagRecorder`.
 
     Raises:
-        FileExistsError: if there is something at `out`.
+        OccupiedError: if there is something at `out`.
+        WriteError: if the bag cannot be written.
     """
     from rosbags.rosbag2 import StoragePlugin, Writer
 
     check_free(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     plugin = StoragePlugin.MCAP if _suffix(out, like) == '.mcap' else StoragePlugin.SQLITE3
-    # What is not complete never is at `out`.
-    with TemporaryDirectory(dir=out.parent, prefix=f'.{out.name}.') as folder:
-        made = Path(folder) / (out.stem if out.suffix in SUFFIXES else out.name)
-        with Writer(made, version=Writer.VERSION_LATEST, storage_plugin=plugin) as writer:
-            yield BagRecorder(writer, predictor, taken)
+    # What is not complete never is at `out`; what a killed process left is removed by the next one.
+    folder = out.with_name(f'.{out.name}.part')
+    made = folder / (out.stem if out.suffix in SUFFIXES else out.name)
+    try:
+        with bag_write_errors(out, folder):
+            remove(folder)
+            folder.mkdir(parents=True)
+            writer = Writer(made, version=Writer.VERSION_LATEST, storage_plugin=plugin)
+            writer.open()
+        with _closed(writer, out, folder):
+            yield BagRecorder(writer, predictor, taken, lambda: bag_write_errors(out, folder))
         if out.suffix in SUFFIXES:
             made = next(file for file in made.iterdir() if file.suffix == out.suffix)
-        shutil.move(made, out)
+        with bag_write_errors(out, folder):
+            made.rename(out)
+    finally:
+        remove(folder)
+
+
+@contextmanager
+def _closed(writer: 'Writer', out: Path, folder: Path) -> Iterator[None]:
+    """Close a writer; after an error, that is the one to tell, whatever closing says."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            writer.close()
+        raise
+    with bag_write_errors(out, folder):
+        writer.close()
+
+
+@contextmanager
+def bag_write_errors(out: Path, folder: Path) -> Iterator[None]:
+    """Turn what rosbags raises when it cannot write into a WriteError that names the bag.
+
+    Args:
+        out: the bag.
+        folder: where it is written in fact.
+    """
+    try:
+        with write_errors(out, folder):
+            yield
+    except sqlite3.Error as error:
+        raise WriteError(f'{out}: cannot be written: {error}: expected space left on the disk') from error
 
 
 def check_free(out: Path) -> None:
-    """Raise FileExistsError if there is something at a path."""
+    """Raise OccupiedError if there is something at a path."""
     if out.exists():
         raise OccupiedError(f'{out}: there is something already: expected the path of a bag that is to be made')
 

@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 import pytest
 from bags import STORE
+from full_disk import largest_file
 from recordings import transforms, translation
 from rosbags.rosbag2 import Writer
 
 from mtperception.card import open_model
+from mtperception.errors import WriteError
 from mtperception.replay.out_bag import quality_of_service
 
 pytest.importorskip('rosbags', reason='bags need the extra `bags`')
@@ -233,6 +235,21 @@ def test_what_is_not_complete_is_not_left(predictor, bag, tmp_path):
         recorded_bag(out, bag, predictor, recording.used_topics) as recorder,
     ):
         replay(predictor, recording, on_message=recorder.message, listeners=[recorder.frame, fail])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('name', ['out', 'out.db3', 'out.mcap'])
+@pytest.mark.parametrize('size', [0, 3000, 40_000])
+def test_a_full_disk_is_an_error_of_the_bag_that_is_written(predictor, bag, tmp_path, name, size):
+    """SQLite has errors of its own for it. A run that was killed before is no obstacle."""
+    (tmp_path / f'.{name}.part' / 'out').mkdir(parents=True)
+    with (
+        largest_file(size),
+        pytest.raises(WriteError, match=f'^{tmp_path}/{name}: cannot be written: '),
+        Recording(bag) as recording,
+        recorded_bag(tmp_path / name, bag, predictor, recording.used_topics) as recorder,
+    ):
+        replay(predictor, recording, on_message=recorder.message, listeners=[recorder.frame])
     assert list(tmp_path.iterdir()) == []
 
 
