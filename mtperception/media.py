@@ -46,12 +46,14 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 
 class VideoWriter:
-    """An MP4 file that is opened at the first image and readable once it is closed; a context manager.
+    """A video file that is opened at the first image and complete once it is closed; a context manager.
+
+    If its process is killed, a file `.mkv` can be read up to its last quarter of a megabyte; one `.mp4` is lost.
 
     OpenCV says nothing when it cannot write: the file is read again when it is closed.
 
     Args:
-        path: the file; what was there is replaced.
+        path: the file, `.mp4` or `.mkv`; what was there is replaced.
         rate: images per second; brought to a multiple of 0.01 between SLOWEST and FASTEST.
     """
 

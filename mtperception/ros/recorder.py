@@ -17,7 +17,8 @@ from mtperception.ros.process import run_until_told_to_end
 from mtperception.visualization import side_by_side
 
 NODE = 'recorder'
-VIDEO = 'overlay_depth.mp4'
+VIDEO = 'overlay_depth.mkv'
+"""Matroska: what was written can be played if the process is killed. An MP4 file cannot, its index comes last."""
 PICTURE = 'picture_{}.png'
 PARAMETERS = (
     fixed('out', 'recording', f'Folder for {VIDEO} and the pictures; made if need be.'),
@@ -46,7 +47,7 @@ class Pairs:
 
 
 class Recorder(Node):
-    """Shows each pair in the video until the next one. `close` makes the video readable.
+    """Shows each pair in the video until the next one. `close` writes the last of it, and its index.
 
     Pictures that an earlier recording left in the folder are removed.
 

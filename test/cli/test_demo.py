@@ -26,7 +26,7 @@ def start(*arguments, **options):
 def assert_plays_in_real_time(out):
     """The video shows every answered frame and has one for each that was played in the meantime."""
     summary = json.loads((out / 'summary.json').read_text())
-    images, rate = read_video(out / 'overlay_depth.mp4')
+    images, rate = read_video(out / 'overlay_depth.mkv')
     assert rate == summary['rate']
     assert 0 < summary['frames_out'] <= len(images) <= summary['frames_in'] + 1
 
@@ -142,7 +142,7 @@ class TestErrors:
         assert left_behind(tmp_path) == []
 
     def test_a_process_that_dies_ends_the_demo(self, tmp_path):
-        (tmp_path / 'overlay_depth.mp4').mkdir()  # the recorder cannot write there
+        (tmp_path / 'overlay_depth.mkv').mkdir()  # the recorder cannot write there
         process = start('--out', tmp_path)
         _, stderr = process.communicate(timeout=120)
         assert process.returncode == 1

@@ -49,7 +49,7 @@ def test_records_pairs_side_by_side_until_a_signal(number, tmp_path, stream):
         stream.until_recorded(12)
         assert recorder.stop(number) == 0
         assert 'recorded 12 images' in recorder.log
-    images, rate = read_video(out / 'overlay_depth.mp4')
+    images, rate = read_video(out / 'overlay_depth.mkv')
     assert rate == 10
     assert [image.shape for image in images] == [(48, 128, 3)] * 12
     for index, image in enumerate(images):
@@ -68,8 +68,27 @@ def test_plays_in_the_time_of_the_stamps(tmp_path, stream):
             for topic in TOPICS:
                 stream.send(topic, seconds, picture(*[60 * index] * 3))
         stream.until_recorded(4)
-    images, _ = read_video(tmp_path / 'overlay_depth.mp4')
+    images, _ = read_video(tmp_path / 'overlay_depth.mkv')
     assert [round(image.mean() / 60) for image in images] == [0, 1, 1, 1, 2, 3]
+
+
+def test_a_recorder_that_is_killed_leaves_a_video(tmp_path, stream):
+    """All but the last of it, which waits to be written: less than a second of video at 640x480."""
+    generator = np.random.default_rng(0)
+    with node_process('recorder', out=str(tmp_path), rate=10.0) as recorder:
+        stream.connect()
+        for index in range(60):
+            noise = generator.integers(0, 256, (120, 160, 3), np.uint8)
+            for topic in TOPICS:
+                stream.send(topic, index / 10, cv2.resize(noise, (320, 240), interpolation=cv2.INTER_NEAREST))
+            if index % 8 == 7:  # the queues are short
+                stream.until_recorded(index + 1)
+        stream.until_recorded(60)
+        assert recorder.stop(signal.SIGKILL) == -signal.SIGKILL
+    images, rate = read_video(tmp_path / 'overlay_depth.mkv')
+    assert rate == 10
+    assert {image.shape for image in images} == {(240, 640, 3)}
+    assert len(images) >= 50
 
 
 def test_pictures_of_an_earlier_recording_are_removed_and_others_kept(tmp_path, stream):
@@ -88,7 +107,7 @@ def test_an_image_without_its_partner_is_left_out(tmp_path, stream):
         for topic in TOPICS:
             stream.send(topic, 0.2, picture(90, 90, 90))
         stream.until_recorded(1)
-    (image,), _ = read_video(tmp_path / 'overlay_depth.mp4')
+    (image,), _ = read_video(tmp_path / 'overlay_depth.mkv')
     np.testing.assert_allclose(image, 90, atol=4)
 
 
@@ -108,13 +127,13 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
 
 
 def test_a_video_that_cannot_be_written_ends_it_with_the_reason(tmp_path, stream):
-    (tmp_path / 'overlay_depth.mp4').mkdir()
+    (tmp_path / 'overlay_depth.mkv').mkdir()
     with node_process('recorder', out=str(tmp_path)) as recorder:
         stream.connect()
         for topic in TOPICS:
             stream.send(topic, 0.0, picture(0, 0, 0))
         assert recorder.wait() == 1
-        assert 'overlay_depth.mp4: OpenCV cannot write' in recorder.log
+        assert 'overlay_depth.mkv: OpenCV cannot write' in recorder.log
 
 
 class TestPairs:
