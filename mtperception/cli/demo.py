@@ -14,6 +14,7 @@ from mtperception import __version__
 from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL, ModelDirectory
 from mtperception.cli.folders import check_apart, make_folder, write_json
+from mtperception.cli.notes import IMAGE_TOPIC_HELP, say_notes
 from mtperception.cli.session import (
     INTERRUPTED,
     NODE,
@@ -35,6 +36,7 @@ class Plan:
     """What to show."""
 
     source: str
+    image_topic: str
     rate: float
     seconds: float
     model: ModelDirectory
@@ -47,6 +49,7 @@ def demo(
     source: Annotated[
         str, typer.Option(help='What to play, over and over.', metavar='synthetic|FILE|DIR|BAG|webcam:N')
     ] = 'synthetic',
+    image_topic: Annotated[str, typer.Option(help=IMAGE_TOPIC_HELP)] = '',
     rate: Annotated[float, typer.Option(help='Images per second.', min=0.1, max=1000)] = 10.0,
     seconds: Annotated[float, typer.Option(help='How long, from the node being active.', min=0.1)] = 20.0,
     model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
@@ -58,11 +61,13 @@ def demo(
 
     Example: mtperception demo --source webcam:0 --seconds 60
     """
-    plan = Plan(source, rate, seconds, open_joint_model(model), backend, device, out)
+    plan = Plan(source, image_topic, rate, seconds, open_joint_model(model), backend, device, out)
     check_apart(out, [source], '--out')
-    description = open_source(source, SourceOptions(rate=rate)).description
+    opened = open_source(source, SourceOptions(rate=rate, image_topic=image_topic))
+    description = opened.description
     make_folder(out, '--out')
     _say(f'playing {description} at {rate:g} Hz for {seconds:g} s')
+    say_notes(opened.notes)
     _say('to play something else: --source webcam:0, or the path of a video, a ROS bag or a folder of images')
     try:
         summary, interrupted = _run(plan)
@@ -93,7 +98,7 @@ def _start(plan: Plan, session: Session) -> None:
     picture_period = max(0.1, plan.seconds / PICTURES)
     recorder = {'out': str(plan.out), 'rate': plan.rate, 'picture_period': picture_period}
     session.started.start_node(RECORDER, recorder)
-    player = {'source': plan.source, 'rate': plan.rate, 'wait_for_subscriber': True}
+    player = {'source': plan.source, 'image_topic': plan.image_topic, 'rate': plan.rate, 'wait_for_subscriber': True}
     session.started.start_node(PLAYER, player)
 
 

@@ -1,7 +1,7 @@
 """`mtperception export-sequence`: recordings and classes for mapping systems."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from enum import Enum
 from itertools import islice
@@ -15,6 +15,7 @@ from mtperception.atomic_write import atomic_file
 from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL, open_model
 from mtperception.cli.folders import make_folder, naming_option
+from mtperception.cli.notes import IMAGE_TOPIC_HELP, say_notes, say_reading
 from mtperception.cli.progress import progress
 from mtperception.errors import InputError, MissingPackageError
 from mtperception.labels import DEFAULT_LABEL_OFFSET, LARGEST_ID, load_label_space
@@ -23,6 +24,7 @@ from mtperception.sequences import FORMATS, LABEL_FORMATS, SEQUENCE_FORMATS, Wri
 from mtperception.sequences.export import Exported
 from mtperception.sequences.export import export_sequence as export
 from mtperception.sequences.klg import DEPTH_COMPRESSIONS, IMAGE_COMPRESSIONS
+from mtperception.sequences.tum import POSES
 from mtperception.sources import SourceOptions, open_source
 
 Format = Enum('Format', {name: name for name in FORMATS}, type=str)
@@ -41,8 +43,9 @@ def export_sequence(
     model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
     backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
     device: Annotated[str, typer.Option(help='auto, cpu, cuda:N or tensorrt:N.')] = 'auto',
-    image_topic: Annotated[
-        str, typer.Option(help='Of a bag.', show_default='the first that holds images for the eye')
+    image_topic: Annotated[str, typer.Option(help=IMAGE_TOPIC_HELP)] = '',
+    pose_topic: Annotated[
+        str, typer.Option(help='Of a bag, tum only: Odometry or PoseStamped; default: the nearest, or transforms.')
     ] = '',
     rate: Annotated[
         float, typer.Option(min=0.0, help='Images per second of a folder.', show_default='that of the source')
@@ -90,7 +93,7 @@ def export_sequence(
         depth_compression.value if depth_compression else DEFAULTS.depth_compression,
         image_compression.value if image_compression else DEFAULTS.image_compression,
     )
-    recording = open_source(source, SourceOptions(rate=rate, image_topic=image_topic))
+    recording = open_source(source, SourceOptions(rate=rate, image_topic=image_topic, pose_topic=pose_topic))
     _check_apart(out, source)
     make_folder(out.expanduser().parent, '--out')
     counts = [count for count in (recording.count, frames) if count is not None]
@@ -101,10 +104,12 @@ def export_sequence(
         progress('exporting', total) as move,
         naming_option('--out'),
     ):
+        say_reading(recording)
         of_classes = _open_probabilities(predictor) if probabilities else None
         kept = islice(recording, frames)
         exported = export(kept, predictor, SEQUENCE_FORMATS[name], out, options, of_classes, move)
     typer.echo(f'{out}: {exported.frames} frames in {time.monotonic() - start:.1f} s; {_camera(exported)}', err=True)
+    say_notes([*recording.notes, *_notes(exported, name)])
 
 
 def _check_usage(*problems: tuple[bool, str]) -> None:
@@ -137,6 +142,17 @@ def _check_apart(out: Path, source: str) -> None:
     path = Path(source).expanduser()
     if path.exists() and path.resolve().is_relative_to(out.expanduser().resolve()):
         raise InputError(f'--out {out} is or holds the source {source}: choose another name')
+
+
+def _notes(exported: Exported, name: str) -> Iterator[str]:
+    """What is not as the readers of a format expect it."""
+    if exported.not_later:
+        yield (
+            f'{exported.not_later} of {exported.frames} stamps are not later than the one before, as recorded: {name} '
+            'is read by systems that expect rising ones'
+        )
+    if name == 'tum' and exported.poses:
+        yield f'{POSES} has the poses of {exported.poses} of {exported.frames} frames'
 
 
 def _camera(exported: Exported) -> str:

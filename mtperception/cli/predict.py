@@ -13,11 +13,13 @@ from mtperception.atomic_write import atomic_file
 from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL
 from mtperception.cli.folders import check_apart, make_folder, naming_option
+from mtperception.cli.notes import IMAGE_TOPIC_HELP, say_notes, say_reading
 from mtperception.cli.progress import progress
+from mtperception.errors import SourceError
 from mtperception.geometry import depth_in_millimeters
 from mtperception.media import VideoWriter, write_image
 from mtperception.predictor import Predictor
-from mtperception.sources import Frame, Source, open_source
+from mtperception.sources import Frame, Source, SourceOptions, open_source
 from mtperception.types import Prediction
 from mtperception.visualization import colorize_depth, overlay, side_by_side
 
@@ -28,6 +30,7 @@ def predict(
     model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
     backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
     device: Annotated[str, typer.Option(help='auto, cpu, cuda:N or tensorrt:N.')] = 'auto',
+    image_topic: Annotated[str, typer.Option(help=IMAGE_TOPIC_HELP)] = '',
     maps: Annotated[
         bool, typer.Option('--maps', help='Of videos and bags too, write the files of each frame.')
     ] = False,
@@ -36,10 +39,12 @@ def predict(
 
     An image NAME gives NAME_labels.png (8 bits: class indices of the model's label space), NAME_depth.png (16 bits:
     millimetres, 0 invalid), NAME_overlay.png and NAME_depth_color.png; a video or a bag gives NAME_overlay_depth.mp4.
+    Damaged images are left out and counted; what is predicted is kept.
 
     Example: mtperception predict kitchen.jpg walk.mp4 --out predictions
     """
-    sources = {text: open_source(text) for text in inputs}
+    options = SourceOptions(image_topic=image_topic)
+    sources = {text: open_source(text, options) for text in inputs}
     check_apart(out, inputs, '--out')
     counts = [source.count for source in sources.values()]
     total = None if None in counts else sum(counts)
@@ -68,14 +73,30 @@ class PredictionWriter:
         self._taken: set[str] = set()
 
     def write(self, sources: dict[str, Source]) -> Iterator[None]:
-        """Write the files of all images; yields after each one."""
+        """Write the files of all images; yields after each one. What cannot be read is told, and the others go on.
+
+        Raises:
+            SourceError: in the end, if a stream broke off, or no image of any source can be read.
+        """
+        failures, lost, done = [], [], 0
         for text, source in sources.items():
             if source.is_stream:
-                yield from self._write_video(source, text)
-                continue
-            for frame in source:
-                self._write_maps(frame, self._predict(frame), self._unique(frame.name, text))
-                yield
+                say_reading(source)
+            try:
+                for _ in self._write_video(source, text) if source.is_stream else self._write_images(source, text):
+                    done += 1
+                    yield
+            except SourceError as error:
+                (lost if source.is_stream else failures).append(error)
+            say_notes(source.notes, text)
+        if lost or not done:
+            raise next(iter(lost + failures), SourceError('no image to predict'))
+        say_notes(map(str, failures))
+
+    def _write_images(self, source: Source, text: str) -> Iterator[None]:
+        for frame in source:
+            self._write_maps(frame, self._predict(frame), self._unique(frame.name, text))
+            yield
 
     def _write_video(self, source: Source, text: str) -> Iterator[None]:
         name = self._unique(Path(text).stem, text)

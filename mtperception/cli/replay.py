@@ -15,6 +15,7 @@ from mtperception.backends import BACKENDS, PRECISIONS
 from mtperception.card import DEFAULT_MODEL, open_model
 from mtperception.cli.folders import check_apart, make_folder, make_room_for, naming_option, write_json
 from mtperception.cli.live_replay import LivePlan, live_run
+from mtperception.cli.notes import IMAGE_TOPIC_HELP, say_notes
 from mtperception.cli.progress import progress
 from mtperception.cli.session import INTERRUPTED, InterruptedRunError
 from mtperception.errors import MissingPackageError
@@ -33,11 +34,13 @@ from mtperception.replay.result import Replay
 def replay(
     bag: Annotated[Path, typer.Argument(help='A rosbag2 folder, or an .mcap or .db3 file.')],
     model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
-    image_topic: Annotated[str, typer.Option(help='Raw or compressed images; default: the first in colour.')] = '',
+    image_topic: Annotated[str, typer.Option(help=IMAGE_TOPIC_HELP)] = '',
     camera_info_topic: Annotated[str, typer.Option(help='Default: the one beside the images.')] = '',
-    depth_topic: Annotated[str, typer.Option(help='Raw, or compressedDepth; default: the first of 16UC1, 32FC1.')] = '',
+    depth_topic: Annotated[
+        str, typer.Option(help='Raw, or compressedDepth; default: the nearest 16UC1 or 32FC1.')
+    ] = '',
     label_topic: Annotated[str, typer.Option(help='Recorded class ids, mono8 or PNG; default: none.')] = '',
-    pose_topic: Annotated[str, typer.Option(help='Odometry or PoseStamped; default: the first, or transforms.')] = '',
+    pose_topic: Annotated[str, typer.Option(help='Odometry or PoseStamped; default: the nearest, or transforms.')] = '',
     label_space: Annotated[str, typer.Option(help="Of the label topic; default: the model's.")] = '',
     label_offset: Annotated[int, typer.Option(min=0, max=254, help='Id of the first class in the label topic.')] = 1,
     tolerance: Annotated[
@@ -221,8 +224,7 @@ def _print(result: Replay) -> None:
     speed = result.speed()
     alone = f'{speed["decoding_frames_per_second"]:.1f} of reading and decoding alone'
     console.print(f'{speed["frames_per_second"]:.1f} frames per second, {alone}')
-    for note in result.notes:
-        typer.echo(f'note: {note}', err=True)
+    say_notes(result.notes)
 
 
 def _print_live(live: Mapping[str, Any]) -> None:

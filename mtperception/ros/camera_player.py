@@ -27,7 +27,7 @@ PARAMETERS = (
     fixed('loop', True, 'Start again at the end; else the process ends there.'),
     fixed('width', 640, 'Of the images of the synthetic source.', limits=(16, 8192)),
     fixed('height', 480, 'Of the images of the synthetic source.', limits=(16, 8192)),
-    fixed('image_topic', '', 'Which topic of a bag; empty: the first that holds images for the eye.'),
+    fixed('image_topic', '', 'Which topic of a bag; empty: the first in colour, else in grey.'),
     fixed('frame_id', 'camera_optical_frame', 'Of both messages.'),
     fixed(
         'preload',
@@ -67,7 +67,7 @@ class CameraPlayer(Node):
         """Publish until the event is set, or the source ends and is not looped.
 
         Raises:
-            SourceError: at a frame that cannot be read.
+            SourceError: if no frame can be read.
         """
         self.get_logger().info(f'playing {self._source.description}')
         if self._values['wait_for_subscriber']:
@@ -79,6 +79,8 @@ class CameraPlayer(Node):
             if stop.wait(max(0.0, -delay)):
                 break
             self._publish(frame)
+        for note in self._source.notes:
+            self.get_logger().warning(note)
         self._images.wait_for_all_acked(ACKNOWLEDGED)
         self._counter.close()
         self.get_logger().info(f'published {self._counter.count} frames')

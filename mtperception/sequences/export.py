@@ -25,6 +25,10 @@ class Exported:
     """Width and height of all of them."""
     intrinsics: Intrinsics | None
     """The camera of the first, at that size; None if the recording does not know it."""
+    poses: int
+    """How many have a pose."""
+    not_later: int
+    """How many have a stamp that is not after that of the frame before; what reads a sequence counts on rising ones."""
 
 
 def export_sequence(
@@ -50,12 +54,12 @@ def export_sequence(
     Raises:
         ValueError: if the model gives no depth, there are no frames, they differ in size where the format takes only
             one size, or something else is at `out`.
-        SourceError: at a frame that cannot be read.
+        SourceError: if no frame can be read.
         OSError: if it cannot be written.
     """
     if 'depth' not in predictor.card.tasks:
         raise InputError(f'model {predictor.card.name} gives no depth: expected one with depth')
-    count, first = 0, None
+    count, first, poses, not_later, last_ns = 0, None, 0, 0, None
     place = atomic_folder(out, kind.entries) if kind.entries else atomic_file(out)
     with place as part, closing(kind(part, options or WriterOptions())) as writer:
         for frame in _predicted(frames, predictor, probabilities):
@@ -64,10 +68,13 @@ def export_sequence(
             _check_same_size(first, resized, count)
             writer.write(resized)
             count += 1
+            poses += frame.T_world_camera is not None
+            not_later += last_ns is not None and frame.stamp_ns <= last_ns
+            last_ns = frame.stamp_ns
             on_frame(count)
         if first is None:
             raise InputError('no frames to export')
-    return Exported(count, first.size, first.intrinsics)
+    return Exported(count, first.size, first.intrinsics, poses, not_later)
 
 
 def _predicted(
@@ -78,7 +85,7 @@ def _predicted(
     for frame in frames:
         depth = predictor(frame.image, frame.intrinsics).measured_depth
         of_classes = probabilities(frame.image) if probabilities else None
-        yield SequenceFrame(frame.image, depth, frame.stamp_ns, frame.intrinsics, of_classes)
+        yield SequenceFrame(frame.image, depth, frame.stamp_ns, frame.intrinsics, of_classes, frame.T_world_camera)
 
 
 def _check_same_size(first: SequenceFrame, frame: SequenceFrame, index: int) -> None:

@@ -32,6 +32,8 @@ class SequenceFrame:
     """The camera, of exactly the image's size."""
     probabilities: np.ndarray | None = None
     """float16 C,h,w: of each class of the label space, at the resolution of the network's output."""
+    T_world_camera: np.ndarray | None = None
+    """float64 4,4: pose of the optical frame; None where it is not known."""
 
     @property
     def size(self) -> tuple[int, int]:

@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
+from mtperception.errors import SourceError
 from mtperception.recording.bag_files import is_bag
 from mtperception.recording.recording import RecordedFrame, Recording
 from mtperception.recording.topics import TopicRequest
@@ -23,7 +24,8 @@ class Bag:
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
         path = Path(spec).expanduser()
-        self._recording = Recording(path, TopicRequest(image=options.image_topic), with_depth=False)
+        request = TopicRequest(image=options.image_topic, pose=options.pose_topic)
+        self._recording = Recording(path, request, with_depth=False)
         weakref.finalize(self, self._recording.close)
         self.count = self._recording.count
         seconds = self._recording.seconds
@@ -41,5 +43,15 @@ class Bag:
         return is_bag(Path(spec).expanduser())
 
     def __iter__(self) -> Iterator[RecordedFrame]:
-        """The frames in the order of the recording."""
-        yield from self._recording.frames()  # a generator of its own: it keeps this object, and so the bag, open
+        """The frames in the order of the recording.
+
+        Raises:
+            SourceError: if none can be used.
+        """
+        is_empty = True
+        # Being a generator, this keeps the object, and so the bag, open.
+        for frame in self._recording.frames():
+            is_empty = False
+            yield frame
+        if is_empty:
+            raise SourceError(f'{self._recording.path}: no image can be used: {"; ".join(self.notes)}')

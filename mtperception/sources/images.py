@@ -29,6 +29,7 @@ class ImageFile:
     """A single image."""
 
     is_stream = False
+    notes: tuple[str, ...] = ()
     rate = RATE
     count = 1
 
@@ -62,6 +63,7 @@ class ImageFolder:
         self._camera = description and description.camera
         self._camera_fits = True
         self._images = _named_images(self._folder, description.keys.get('rgb', ID) if description else ID)
+        self._unreadable: list[str] = []
         self.rate = options.rate or RATE
         self.count = len(self._images)
         self.description = f'the folder {self._folder} (images: {self.count})'
@@ -72,10 +74,27 @@ class ImageFolder:
         return Path(spec).expanduser().is_dir()
 
     def __iter__(self) -> Iterator[Frame]:
-        """The frames at the folder's rate."""
+        """The frames at the folder's rate.
+
+        Raises:
+            SourceError: if none can be read.
+        """
+        self._unreadable = []
         for index, (name, path) in enumerate(self._images):
-            image = read_rgb(path)
+            try:
+                image = read_rgb(path)
+            except SourceError as error:
+                self._unreadable.append(str(error))
+                continue
             yield Frame(image, round(index * 1e9 / self.rate), self._fitted_camera(image, name), name)
+        if len(self._unreadable) == self.count:
+            raise SourceError(f'none of {self.count} images can be read, the first: {self._unreadable[0]}')
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How many images could not be read, and why the first one."""
+        count = len(self._unreadable)
+        return (f'{count} of {self.count} images cannot be read, the first: {self._unreadable[0]}',) if count else ()
 
     def _fitted_camera(self, image: np.ndarray, name: str) -> Intrinsics | None:
         """The camera of an image; None, and said once, if it is of another shape."""

@@ -18,6 +18,8 @@ class SourceOptions:
     """Images per second of a source that has no rate of its own; 0 = its default."""
     image_topic: str = ''
     """Of a bag; empty = the first with colour or grey images."""
+    pose_topic: str = ''
+    """Of a bag; empty = the nearest."""
 
 
 class Source(Protocol):
@@ -31,12 +33,14 @@ class Source(Protocol):
     """Images per second, where they come at one rate; else the mean, as far as that is known."""
     count: int | None
     """How many images there are, as far as that is known: a figure for a progress bar."""
+    notes: tuple[str, ...]
+    """What a user should know of what is read, and what was left out; it grows while the images are read."""
 
     def __iter__(self) -> Iterator[Frame]:
-        """Read the images one by one.
+        """Read the images one by one. One of many that is damaged is left out, and told in `notes`.
 
         Raises:
-            SourceError: at an image that cannot be read.
+            SourceError: if no image can be read, or the source ends before its time.
         """
         ...
 

@@ -13,6 +13,7 @@ class SyntheticSource:
     """One round of the camera's walk; it ends where it began, so that a loop has no seam."""
 
     is_stream = True
+    notes: tuple[str, ...] = ()
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
         self._room = SyntheticRoom(options.width, options.height)

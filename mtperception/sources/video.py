@@ -28,6 +28,7 @@ class VideoFile:
     """A video of any format that OpenCV reads. Stamps are those of the file, whose rate may vary, as phones' do."""
 
     is_stream = True
+    notes: tuple[str, ...] = ()
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
         self._path = Path(spec).expanduser()
@@ -61,6 +62,7 @@ class Webcam:
     is_stream = True
     rate = RATE
     count = None
+    notes: tuple[str, ...] = ()
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
         number = spec.removeprefix('webcam:')

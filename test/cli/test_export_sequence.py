@@ -137,11 +137,59 @@ def test_what_cannot_be_is_one_clear_line(kind, arguments, message, folder, tmp_
     assert written(tmp_path) == ['images']
 
 
-def test_a_damaged_image_leaves_nothing_behind(folder, tmp_path, capsys):
+def test_a_damaged_image_costs_itself_only(folder, tmp_path, capsys):
     (folder / '1.png').write_bytes(b'no image')
+    assert run('tum', tmp_path / 'out', folder, *BACKEND) == 0
+    said = capsys.readouterr().err
+    assert 'note: 1 of 3 images cannot be read, the first: ' in said
+    assert '1.png: not an image that OpenCV can read' in said
+    stamps = [line.split()[0] for line in (tmp_path / 'out' / 'associations.txt').read_text().splitlines()]
+    assert stamps == ['0.000000', '0.200000']
+
+
+def test_without_any_image_nothing_is_left_behind(folder, tmp_path, capsys):
+    for index in range(3):
+        (folder / f'{index}.png').write_bytes(b'no image')
     assert run('tum', tmp_path / 'out', folder, *BACKEND) == 1
-    assert '1.png: not an image that OpenCV can read' in capsys.readouterr().err
+    assert 'error: ' in capsys.readouterr().err
     assert written(tmp_path) == ['images']
+
+
+def test_the_poses_of_a_bag_are_the_ground_truth_of_tum(tmp_path, capsys):
+    """The camera is 0.5 m above a base that drives 1 m/s and turns by a quarter while it does."""
+    from recordings import image as image_message
+    from recordings import odometry, transforms, translation, write_recording
+
+    turned = np.array([[0.0, -1, 0, 1], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    messages = [
+        ('/tf_static', transforms(('base', 'camera', translation(z=0.5), 0))),
+        ('/odom', odometry(translation(), 1_000_000_000)),
+        *(('/image', image_message(image(index), (10 + 5 * index) * 100_000_000)) for index in range(4)),
+        ('/odom', odometry(turned, 2_000_000_000)),
+    ]
+    out = tmp_path / 'out'
+    assert run('tum', out, write_recording(tmp_path / 'bag', messages), *BACKEND) == 0
+    said = capsys.readouterr().err
+    assert 'reading /image of the bag' in said
+    assert 'note: groundtruth.txt has the poses of 3 of 4 frames' in said
+    rows = [line for line in (out / 'groundtruth.txt').read_text().splitlines() if not line.startswith('#')]
+    half = np.radians(22.5)
+    expected = [
+        [1.0, 0, 0, 0.5, 0, 0, 0, 1],
+        [1.5, 0.5, 0, 0.5, 0, 0, np.sin(half), np.cos(half)],
+        [2.0, 1, 0, 0.5, 0, 0, np.sqrt(0.5), np.sqrt(0.5)],
+    ]
+    np.testing.assert_allclose([list(map(float, row.split())) for row in rows], expected, atol=1e-8)
+
+
+@pytest.mark.parametrize(('stamps', 'count'), [((5, 6, 3, 4), 1), ((5, 5, 5, 5), 3)])
+def test_stamps_that_do_not_rise_are_told(tmp_path, capsys, stamps, count):
+    from recordings import image as image_message
+    from recordings import write_recording
+
+    messages = [('/image', image_message(image(0), stamp * 10**9)) for stamp in stamps]
+    assert run('klg', tmp_path / 'x.klg', write_recording(tmp_path / 'bag', messages), *BACKEND) == 0
+    assert f'note: {count} of 4 stamps are not later than the one before' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('out', ['images', '.', 'images/0.png'])

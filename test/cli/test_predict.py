@@ -143,6 +143,48 @@ def test_what_cannot_be_is_one_clear_line(arguments, message, tmp_path, capsys, 
     assert message in said[-1]
 
 
+class TestDamage:
+    """What is damaged is left out and told, and the others go on."""
+
+    def test_in_a_folder(self, tmp_path, capsys):
+        for index in range(3):
+            png(tmp_path / 'in' / f'{index}.png', index)
+        (tmp_path / 'in' / '1.png').write_bytes((tmp_path / 'in' / '1.png').read_bytes()[:200])
+        assert run(tmp_path / 'in', '--out', tmp_path / 'out') == 0
+        assert 'in: 1 of 3 images cannot be read, the first: ' in capsys.readouterr().err
+        assert {name[0] for name in written(tmp_path / 'out')} == {'0', '2'}
+
+    def test_among_several_images(self, tmp_path, capsys):
+        files = [png(tmp_path / f'{index}.png', index) for index in range(3)]
+        files[0].write_bytes(b'no image')
+        assert run(*files, '--out', tmp_path / 'out') == 0
+        assert 'note: ' in capsys.readouterr().err
+        assert {name[0] for name in written(tmp_path / 'out')} == {'1', '2'}
+
+    def test_in_a_bag(self, tmp_path, capsys):
+        pytest.importorskip('rosbags', reason='bags need the extra `bags`')
+        from bags import raw, write_bag
+
+        broken = raw(image(1))
+        broken.step = 5
+        bag = write_bag(tmp_path / 'walk', [('/image', raw(image(0))), ('/image', broken), ('/image', raw(image(2)))])
+        assert run(bag, '--out', tmp_path / 'out') == 0
+        said = capsys.readouterr().err
+        assert f'reading /image of the bag {bag}' in said
+        assert f'note: {bag}: images: 1 refused, the first: found step 5' in said
+        assert '2 images in' in said
+        assert len(read_video(tmp_path / 'out' / 'walk_overlay_depth.mp4')[0]) == 2
+
+
+def test_of_a_bag_the_topic_that_is_asked_for(tmp_path, capsys):
+    pytest.importorskip('rosbags', reason='bags need the extra `bags`')
+    from bags import raw, write_bag
+
+    bag = write_bag(tmp_path / 'walk', [('/a/image', raw(image(0))), ('/b/image', raw(image(1)))])
+    assert run(bag, '--out', tmp_path / 'out', '--image-topic', '/b/image') == 0
+    assert 'reading /b/image of the bag' in capsys.readouterr().err
+
+
 def test_nothing_is_loaded_before_all_inputs_are_found(tmp_path, capsys):
     assert run(png(tmp_path / 'room.png'), tmp_path / 'missing.png', '--out', tmp_path / 'out') == 1
     assert not (tmp_path / 'out').exists()
@@ -150,7 +192,7 @@ def test_nothing_is_loaded_before_all_inputs_are_found(tmp_path, capsys):
 
 def test_a_video_that_could_not_be_finished_leaves_the_old_one(tmp_path, predictor):
     class Failing:
-        is_stream, rate, count = True, 10.0, 9
+        is_stream, rate, count, notes, description = True, 10.0, 9, (), 'a disk'
 
         def __iter__(self):
             yield from islice(open_source('synthetic', SourceOptions(width=64, height=48)), 1)
@@ -167,7 +209,7 @@ def test_a_stream_without_an_end_keeps_what_it_has(tmp_path, predictor):
     """Ctrl-C is its end, as that of a webcam."""
 
     class Camera:
-        is_stream, rate, count = True, 10.0, None
+        is_stream, rate, count, notes, description = True, 10.0, None, (), 'a camera'
 
         def __iter__(self):
             return cycle(open_source('synthetic', SourceOptions(width=64, height=48)))

@@ -206,6 +206,22 @@ class TestImageFolder:
         with pytest.raises(SourceError, match=message):
             open_source(str(tmp_path))
 
+    def test_a_damaged_image_is_left_out_and_told(self, tmp_path):
+        for name in 'abc':
+            write_image(tmp_path / f'{name}.png')
+        (tmp_path / 'b.png').write_bytes(b'no image')
+        source = open_source(str(tmp_path))
+        for _ in range(2):
+            frames = list(source)
+            assert [(frame.name, frame.stamp_ns) for frame in frames] == [('a', 0), ('c', 200_000_000)]
+            (note,) = source.notes
+            assert note.startswith(f'1 of 3 images cannot be read, the first: {tmp_path}/b.png: ')
+
+    def test_if_none_can_be_read_that_is_an_error(self, tmp_path):
+        (tmp_path / 'b.png').write_bytes(b'no image')
+        with pytest.raises(SourceError, match=r'none of 1 images can be read, the first: .*b\.png'):
+            list(open_source(str(tmp_path)))
+
     def test_an_empty_folder_is_an_error_that_says_what_was_looked_for(self, tmp_path):
         with pytest.raises(SourceError, match=r'no images \(\*\): expected files that end in \.bmp'):
             open_source(str(tmp_path))

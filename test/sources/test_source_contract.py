@@ -79,6 +79,7 @@ def test_it_says_what_it_is(kind, source):
     assert '\n' not in source.description
     assert isinstance(source.is_stream, bool)
     assert source.rate > 0
+    assert source.notes == ()
     if kind in ENDLESS:
         assert source.count is None
     else:

@@ -1,0 +1,26 @@
+"""What commands say about what they read, on standard error."""
+
+from collections.abc import Iterable
+
+import typer
+
+from mtperception.sources import Source
+
+IMAGE_TOPIC_HELP = 'Of a bag: raw or compressed images; default: the first in colour.'
+"""Of the option --image-topic, which all commands have that read bags."""
+
+
+def say_reading(source: Source) -> None:
+    """Which images these are: of a bag, the topic that was chosen."""
+    typer.echo(f'reading {source.description}', err=True)
+
+
+def say_notes(notes: Iterable[str], of: str = '') -> None:
+    """What a user should know besides the result.
+
+    Args:
+        notes: one a line.
+        of: what they are about, where a command reads several things.
+    """
+    for note in notes:
+        typer.echo(f'note: {of}{": " if of else ""}{note}', err=True)
