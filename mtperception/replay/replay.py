@@ -83,7 +83,7 @@ def replay(
         truth_space = predictor.label_space
     scorer = Scorer(predictor, truth_space if recording.topics.labels else None)
     _warm_up(predictor, recording)
-    stopwatch, done, sizes, with_camera = Stopwatch(), 0, set(), 0
+    stopwatch, done, sizes, with_camera, with_pose = Stopwatch(), 0, set(), 0, 0
     for frame, prediction in predictions(predictor, recording, stopwatch, on_message):
         if grouping is not None and frame.labels is not None:
             frame = replace(frame, labels=grouping[frame.labels])
@@ -99,11 +99,15 @@ def replay(
         done += 1
         sizes.add(frame.image.shape[1::-1])
         with_camera += frame.intrinsics is not None
+        with_pose += frame.T_world_camera is not None
         on_frame(done)
     if not done:
         raise SourceError(f'{recording.path}: no image can be used: {"; ".join(recording.notes)}')
     facts = _protocol(predictor, recording, sizes, with_camera, done)
-    return scorer.result(stopwatch.seconds, facts, recording.notes)
+    notes = recording.notes
+    if with_pose and not with_camera:
+        notes = (*notes, 'camera motion: known, but no image has a usable camera_info: no flicker without the motion')
+    return scorer.result(stopwatch.seconds, {**facts, 'camera_poses': f'{with_pose} of {done} images'}, notes)
 
 
 def _warm_up(predictor: BackendPredictor, recording: Recording) -> None:

@@ -10,6 +10,7 @@ from mtperception.evaluation.depth_profile import DepthProfile
 from mtperception.labels import LabelSpace
 from mtperception.recording.recording import RecordedFrame
 from mtperception.replay.depth_scores import AlignedMetrics, FrameDepthScore
+from mtperception.replay.depth_truth import DepthTruth
 from mtperception.replay.flicker import Flicker
 from mtperception.types import Prediction
 
@@ -39,6 +40,8 @@ class FrameResult:
     segmentation: Mapping[str, float]
     flicker: Flicker | None
     compensated: Flicker | None
+    truth: DepthTruth | None = None
+    """Of a frame with measured depth."""
 
     def values(self) -> dict[str, float]:
         """All figures by name: of labels, of depth (`rmse`, `rmse_median`, `rmse_scale_shift`, ...), scale, flicker."""

@@ -16,6 +16,7 @@ from mtperception.labels import IGNORE_INDEX, LabelSpace
 from mtperception.predictor import BackendPredictor
 from mtperception.recording.recording import RecordedFrame
 from mtperception.replay.depth_scores import BANDS, AlignedMetrics, DepthScores
+from mtperception.replay.depth_truth import depth_truth, truth_notes
 from mtperception.replay.flicker import View, compensated_flicker, plain_flicker
 from mtperception.replay.result import FrameResult, Replay, Shown
 from mtperception.types import Prediction
@@ -59,8 +60,9 @@ class Scorer:
         Raises:
             ValueError: if the recorded labels have a class that the truth's label space has not.
         """
-        depth = None
+        depth, truth = None, None
         if frame.depth is not None and prediction.depth is not None:
+            truth = depth_truth(frame.depth, self._card.depth_range[1])
             depth = self._depth.add(prediction.depth, frame.depth, prediction.labels)
             self._profile.update(prediction.depth, frame.depth)
         view, previous = View(prediction, frame.intrinsics, frame.T_world_camera), self._previous
@@ -71,6 +73,7 @@ class Scorer:
             self._score_labels(prediction, frame.labels),
             None if previous is None else plain_flicker(previous.prediction, prediction),
             None if previous is None else compensated_flicker(previous, view),
+            truth,
         )
         self._frames.append(result)
         self._previous = view
@@ -88,6 +91,7 @@ class Scorer:
             protocol: how it was measured.
             notes: what a user should know besides.
         """
+        truths = [frame.truth for frame in self._frames if frame.truth is not None]
         overall = self._depth.overall
         known = overall.pixels > 0
         return Replay(
@@ -106,7 +110,7 @@ class Scorer:
             worst={metric: worst.sorted() for metric, worst in self._shown_by().items()},
             seconds=seconds,
             protocol=protocol,
-            notes=notes,
+            notes=(*notes, *truth_notes(truths, self._card.depth_range[1])),
             hardware=describe_hardware(),
         )
 
