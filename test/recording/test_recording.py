@@ -12,6 +12,7 @@ pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 
 from recordings import (
     DEPTH,
+    DEPTH_INFO,
     IMAGE,
     INFO,
     LABELS,
@@ -27,6 +28,7 @@ from recordings import (
     png_bytes,
     posestamped,
     room_messages,
+    transforms,
     translation,
     write_recording,
 )
@@ -283,3 +285,91 @@ def test_a_damaged_pose_is_told_and_takes_no_image_along(tmp_path):
     with Recording(path) as recording:
         assert len(list(recording.frames())) == 1
         assert any(note.startswith('/odom: ') for note in recording.notes)
+
+
+class TestWhatIsMissingIsTold:
+    """Each figure that cannot be given has a reason."""
+
+    def notes(self, tmp_path, *messages, **options):
+        return frames_of(write_recording(tmp_path / 'bag', messages), **options)[1]
+
+    @pytest.mark.parametrize(('late_ms', 'said'), [(33, '0.033 s'), (1_700_000_000_000, '1.7e+09 s')])
+    def test_depth_without_a_pair(self, tmp_path, late_ms, said):
+        pairs = [
+            message
+            for index in range(1, 4)
+            for message in (
+                (IMAGE, image(color(index), index * 100 * MS)),
+                (DEPTH, depth_16u(np.ones((2, 4), np.float32), (index * 100 + late_ms) * MS)),
+            )
+        ]
+        (note,) = self.notes(tmp_path, *pairs)
+        assert note == (
+            f'depth: none of 3 images has a partner on {DEPTH} within 0.02 s; the nearest are {said} away: --tolerance'
+        )
+
+    def test_odometry_without_a_child_frame(self, tmp_path):
+        messages = [('/odom', odometry(translation(), stamp * MS, child='')) for stamp in (100, 200)]
+        (note,) = self.notes(tmp_path, (IMAGE, image(color(1), 150 * MS)), *messages)
+        assert note.startswith('camera motion: odometry without child_frame_id')
+
+    def test_odometry_of_an_unknown_mount(self, tmp_path):
+        messages = [('/odom', odometry(translation(), stamp * MS)) for stamp in (100, 200)]
+        (note,) = self.notes(tmp_path, (IMAGE, image(color(1), 150 * MS)), *messages)
+        assert note.startswith("camera motion: odometry of 'base', but no static transform from there to 'camera'")
+
+    def test_poses_of_another_clock(self, tmp_path):
+        messages = [('/odom', odometry(translation(), stamp * MS, child='camera')) for stamp in (9100, 9200)]
+        (note,) = self.notes(tmp_path, (IMAGE, image(color(1), 150 * MS)), *messages)
+        assert note == (
+            'camera motion: odometry of camera gives no pose at the time of any of 1 images, which are 8.95 s apart '
+            'from all poses: figures that need the motion are missing'
+        )
+
+    def test_another_robots_transforms(self, tmp_path):
+        """robot2 drives about; the camera of robot1 stands still."""
+        still = [('/robot1/tf', transforms(('odom', 'camera', translation(), s * MS))) for s in (100, 200)]
+        driving = [('/robot2/tf', transforms(('odom', 'camera', translation(x=s), s * MS))) for s in (100, 200)]
+        messages = [('/robot1/camera/image', image(color(1), 150 * MS)), *still, *driving]
+        ((frame,), (note,), _) = frames_of(write_recording(tmp_path / 'bag', messages))
+        np.testing.assert_allclose(frame.T_world_camera, np.eye(4))
+        assert note.startswith('transforms: camera on /robot1/tf and on /robot2/tf')
+
+    def test_a_topic_that_cannot_be_read(self, tmp_path):
+        path = write_recording(
+            tmp_path / 'bag', [(IMAGE, image(color(1), 1)), ('/pose', posestamped(translation(), 1))]
+        )
+        with closing(sqlite3.connect(path / 'bag.db3')) as database:
+            database.execute("UPDATE topics SET type = 'robot/msg/Battery' WHERE name = '/pose'")
+            database.commit()
+        _, (note,), _ = frames_of(path)
+        assert note == (
+            'passed over, as not needed and not readable: /pose (robot/msg/Battery, whose definition is not in the '
+            'recording)'
+        )
+
+
+def test_saturated_depth_is_no_measurement(tmp_path):
+    depth = np.full((2, 4), 2000, np.uint16)
+    depth[0, :2] = 65535
+    messages = [(IMAGE, image(color(0), 10**9)), (DEPTH, image(depth, 10**9, '16UC1'))]
+    ((frame,), _, _) = frames_of(write_recording(tmp_path / 'bag', messages))
+    assert frame.depth.tolist() == [[0, 0, 2, 2], [2, 2, 2, 2]]
+
+
+def test_depth_is_registered_by_transforms_that_are_on_tf_and_do_not_change(tmp_path):
+    """A depth camera at the place of the image, whose frame its driver publishes ten times a second."""
+    camera = SyntheticRoom(4, 2).intrinsics
+    depth = np.full((2, 4), 3, np.float32)
+    frames = [('/tf', transforms(('camera', 'depth_optical', translation(), index * 100 * MS))) for index in range(5)]
+    messages = [
+        *frames,
+        (INFO, info(camera)),
+        (DEPTH_INFO, info(camera)),
+        (IMAGE, image(color(0), 150 * MS)),
+        (DEPTH, depth_32f(depth, 150 * MS, 'depth_optical')),
+    ]
+    ((frame,), notes, _) = frames_of(write_recording(tmp_path / 'bag', messages))
+    np.testing.assert_array_equal(frame.depth, depth)
+    assert frame.T_world_camera is None  # the frames of a camera that does not move in itself are no motion
+    assert notes == ()

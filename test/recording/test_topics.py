@@ -142,3 +142,110 @@ def test_an_image_is_not_its_own_truth(chosen, role):
 def test_the_camera_of_the_images_is_not_that_of_the_depth(chosen):
     topics = chosen(('/c/image', image(COLOR, 0)), ('/c/camera_info', info(CAMERA)), ('/d/image', depth_16u(METERS, 0)))
     assert (topics.depth, topics.depth_camera_info) == ('/d/image', '')
+
+
+class TestSeveralRobots:
+    def robot(self, name, image_only=False):
+        yield f'{name}/camera/color/image_raw', image(COLOR, 0)
+        if image_only:
+            return
+        yield f'{name}/camera/color/camera_info', info(CAMERA)
+        yield f'{name}/camera/depth/image_raw', depth_16u(METERS, 0)
+        yield f'{name}/odom', odometry(translation(), 0)
+        yield f'{name}/pose', posestamped(translation(), 0)
+
+    @pytest.mark.parametrize('name', ['/robot1', '/robot2', '/fleet/robot1', '/fleet/robot2'])
+    def test_each_has_its_own_depth_camera_and_pose(self, chosen, name):
+        robots = [
+            message for each in ('/robot1', '/robot2', '/fleet/robot1', '/fleet/robot2') for message in self.robot(each)
+        ]
+        topics = chosen(*robots, image=f'{name}/camera/color/image_raw')
+        assert topics.camera_info == f'{name}/camera/color/camera_info'
+        assert (topics.depth, topics.pose) == (f'{name}/camera/depth/image_raw', f'{name}/odom')
+        assert topics.notes == ()
+
+    def test_what_is_of_another_robot_is_not_borrowed(self, chosen):
+        image_topic = '/robot2/camera/color/image_raw'
+        topics = chosen(*self.robot('/robot1'), *self.robot('/robot2', image_only=True), image=image_topic)
+        assert (topics.camera_info, topics.depth, topics.pose) == ('', '', '')
+        assert [note.partition(':')[0] for note in topics.notes] == ['depth', 'pose']
+        assert '--depth-topic' in topics.notes[0]
+        assert '/robot1/camera/depth/image_raw is passed over: it is nearer to /robot1/camera' in topics.notes[0]
+
+    def test_unless_it_is_asked_for(self, chosen):
+        depth = '/robot1/camera/depth/image_raw'
+        robots = [*self.robot('/robot1'), *self.robot('/robot2', image_only=True)]
+        assert chosen(*robots, image='/robot2/camera/color/image_raw', depth=depth).depth == depth
+
+    def test_what_is_global_is_of_all(self, chosen):
+        topics = chosen(*self.robot('/robot1', image_only=True), ('/odom', odometry(translation(), 0)))
+        assert topics.pose == '/odom'
+
+    def test_odometry_of_a_namespace_without_images_serves_if_there_is_no_other(self, chosen):
+        messages = [('/base/odom', odometry(translation(), 0)), ('/camera/image', image(COLOR, 0))]
+        assert chosen(*messages).pose == '/base/odom'
+
+
+class TestDamage:
+    CUT = png_bytes(np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8))[:300]
+
+    def test_of_the_first_images_does_not_hide_the_topic(self, chosen):
+        damaged = [('/c/compressed', compressed(self.CUT, index, 'png')) for index in range(40)]
+        assert chosen(*damaged, ('/c/compressed', compressed(png_bytes(COLOR), 50, 'png'))).image == '/c/compressed'
+
+    def test_of_all_images_is_the_reason(self, chosen):
+        with pytest.raises(SourceError, match=r'no topic with colour or grey images: /c/compressed: .*OpenCV'):
+            chosen(('/c/compressed', compressed(self.CUT, 0, 'png')))
+
+    def test_of_the_first_depth_does_not_hide_it(self, chosen):
+        broken = depth_16u(METERS, 0)
+        broken.step = 1
+        assert (
+            chosen(('/image', image(COLOR, 0)), ('/depth', broken), ('/depth', depth_16u(METERS, 1))).depth == '/depth'
+        )
+
+
+class TestReasons:
+    def test_each_topic_that_is_passed_over_has_one(self, chosen):
+        odd, depth = image(COLOR, 0), depth_16u(METERS, 0)
+        odd.encoding = 'abc9'
+        with pytest.raises(SourceError) as refused:
+            chosen(
+                ('/odd', odd),
+                ('/depth', depth),
+                ('/perception/semantic/classes', make('std_msgs/msg/String', '{}')),
+                ('/perception/overlay/image', image(COLOR, 0)),
+            )
+        said = str(refused.value)
+        assert "/odd: found encoding 'abc9'" in said
+        assert '/depth: depth, not colour or grey' in said
+        assert '/perception/overlay/image: an output of a node of this package' in said
+
+    def test_beside_another_it_is_a_note(self, chosen):
+        odd = image(COLOR, 0)
+        odd.encoding = 'abc9'
+        (note,) = chosen(('/odd', odd), ('/good', image(COLOR, 0))).notes
+        assert note.startswith("/odd: no usable image, passed over: found encoding 'abc9'")
+
+    def test_depth_that_only_its_encoding_makes_depth_is_told(self, chosen):
+        (note,) = chosen(('/rgb/image', image(COLOR, 0)), ('/thermal/image', depth_16u(METERS, 0))).notes
+        assert note.startswith('depth: /thermal/image is taken for it by its encoding 16UC1 alone')
+        assert '--depth-topic' in note
+
+
+def test_a_camera_that_begins_in_the_dark_has_colours(chosen):
+    dark = np.zeros((1, 2, 3), np.uint8)
+    messages = [('/b/image', image(dark, 0)), ('/b/image', image(COLOR, 1)), ('/a/grey', image(GREY, 0, 'mono8'))]
+    assert chosen(*messages).image == '/b/image'
+
+
+@pytest.mark.parametrize('picture', ['depth/color', 'semantic/color', 'overlay/image'])
+def test_pictures_of_the_node_are_told_by_their_names_too(chosen, picture):
+    """`ros2 bag record` of some topics has no list of classes."""
+    messages = [
+        (f'/{picture}', image(COLOR, 0)),
+        ('/depth/image', depth_32f(METERS, 0)),
+        ('/usb_cam/image_raw', image(COLOR, 0)),
+    ]
+    topics = chosen(*messages)
+    assert (topics.image, topics.depth) == ('/usb_cam/image_raw', '')

@@ -5,7 +5,7 @@ pytest.importorskip('rosbags', reason='messages are made with the extra `bags`')
 
 from recordings import quaternion, transforms, translation
 
-from mtperception.recording.transform_tree import Trajectory, TransformTree, pose_matrix
+from mtperception.recording.transform_tree import Trajectory, TransformTree, nearest_tree, pose_matrix
 from mtperception.synthetic import pose
 
 QUARTER = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
@@ -115,3 +115,123 @@ def test_the_newest_static_transform_counts():
     for x in (1.0, 2.0):
         tree.add(transforms(('a', 'b', translation(x=x), 0)), static=True)
     assert tree.find('a', 'b', None)[0, 3] == 2
+
+
+class TestOneFrameWithTwoParents:
+    """As tf2 has it: the newest one holds; poses in the other are never mixed with those in it."""
+
+    def tree(self, *entries):
+        tree = TransformTree()
+        for parent, x, seconds in entries:
+            tree.add(transforms((parent, 'base', translation(x=x), round(seconds * 10**9))), static=False)
+        return tree
+
+    def test_one_after_the_other(self):
+        """A localisation that starts again gives the robot a new origin, 100 m away."""
+        tree = self.tree(('odom', 0, 0), ('odom', 1, 1), ('map', 101, 1.5), ('map', 102, 2))
+        assert tree.root('base') == 'map'
+        assert tree.find('map', 'base', 500_000_000) is None
+        assert tree.find('map', 'base', 1_250_000_000) is None
+        np.testing.assert_allclose(tree.find('map', 'base', 1_750_000_000)[:3, 3], [101.5, 0, 0])
+        np.testing.assert_allclose(tree.find('odom', 'base', 500_000_000)[:3, 3], [0.5, 0, 0])
+
+    def test_one_beside_the_other(self):
+        """Odometry and a localisation both publish it, in turn."""
+        tree = self.tree(*(entry for t in range(4) for entry in (('odom', t, t / 10), ('map', 50 + t, t / 10 + 0.05))))
+        assert tree.root('base') == 'map'
+        np.testing.assert_allclose(tree.find('map', 'base', 100_000_000)[:3, 3], [50.5, 0, 0])
+
+    def test_in_a_tree_that_connects_both_nothing_is_lost(self):
+        tree = self.tree(('odom', 0, 0), ('odom', 1, 1), ('dock', 2, 1.5), ('dock', 2, 2))
+        tree.add(transforms(('map', 'odom', translation(), 0), ('map', 'dock', translation(y=3), 0)), static=True)
+        np.testing.assert_allclose(tree.find('map', 'base', 500_000_000)[:3, 3], [0.5, 0, 0])
+        np.testing.assert_allclose(tree.find('map', 'base', 1_700_000_000)[:3, 3], [2, 3, 0])
+
+    def test_of_static_ones_too(self):
+        tree = TransformTree()
+        for parent in ('odom', 'map'):
+            tree.add(transforms((parent, 'base', translation(x=1), 0)), static=True)
+        assert tree.find('odom', 'base', None) is None
+        assert tree.find('map', 'base', None)[0, 3] == 1
+
+
+class TestTransformsThatNeverChange:
+    """Drivers that publish the frames of their camera on /tf, ten times a second."""
+
+    def tree(self, *xs, parent='link', quaternion_sign=1):
+        tree = TransformTree()
+        for index, x in enumerate(xs):
+            message = transforms((parent, 'color', translation(x=x) @ QUARTER, index * 10**8))
+            turned = message.transforms[0].transform.rotation
+            for name in 'xyzw':  # q and -q are one rotation
+                setattr(turned, name, getattr(turned, name) * quaternion_sign**index)
+            tree.add(message, static=False)
+        tree.add(transforms(('link', 'depth', translation(), 0)), static=True)
+        return tree
+
+    @pytest.mark.parametrize('sign', [1, -1])
+    def test_serve_as_static_ones(self, sign):
+        tree = self.tree(0.05, 0.05, 0.05, quaternion_sign=sign)
+        np.testing.assert_allclose(tree.find('depth', 'color', None), translation(x=0.05) @ QUARTER, atol=1e-9)
+
+    def test_but_not_if_they_change(self):
+        assert self.tree(0.05, 0.05, 0.06).find('depth', 'color', None) is None
+
+    def test_are_no_motion(self):
+        assert not self.tree(0.05, 0.05).moves('color')
+
+    @pytest.mark.parametrize('parent', ['odom', 'map', 'robot1/odom', 'world'])
+    def test_but_standing_still_in_the_world_is(self, parent):
+        assert self.tree(1, 1, parent=parent).moves('color')
+
+
+class TestSeveralRobots:
+    """They use the same names of frames, each on topics of its own."""
+
+    IMAGES = '/robot1/camera/image'
+
+    def nearest(self, **x_by_topic):
+        trees = {}
+        for topic, x in x_by_topic.items():
+            tree = trees[topic.replace('__', '/')] = TransformTree()
+            tree.add(transforms(('base', 'camera', translation(x=x), 0)), static=True)
+        tree, notes = nearest_tree(trees, self.IMAGES)
+        found = tree.find('base', 'camera', None)
+        return None if found is None else found[0, 3], notes
+
+    def test_the_nearest_counts_and_the_choice_is_told(self):
+        x, notes = self.nearest(__robot2__tf_static=2, __tf_static=3, __robot1__tf_static=1)
+        assert x == 1
+        assert notes == [
+            f'transforms: camera on /robot1/tf_static and on {other}: the first, nearer to the images, is used'
+            for other in ('/tf_static', '/robot2/tf_static')
+        ]
+
+    def test_else_the_global_one(self):
+        x, notes = self.nearest(__robot2__tf_static=2, __tf_static=3)
+        assert (x, len(notes)) == (3, 1)
+
+    def test_else_the_only_one(self):
+        assert self.nearest(__robot__tf_static=2) == (2, [])
+
+    def test_of_two_others_none(self):
+        x, (note,) = self.nearest(__robot3__tf_static=2, __robot2__tf_static=3)
+        assert x is None
+        assert '/robot3/tf_static' in note
+
+    def test_what_the_nearest_does_not_know_others_above_say(self):
+        own, shared = TransformTree(), TransformTree()
+        own.add(transforms(('base', 'camera', translation(x=1), 0)), static=True)
+        shared.add(transforms(('map', 'base', translation(y=2), 0)), static=True)
+        tree, notes = nearest_tree({'/robot1/tf_static': own, '/tf_static': shared}, self.IMAGES)
+        np.testing.assert_allclose(tree.find('map', 'camera', None)[:3, 3], [1, 2, 0])
+        assert notes == []
+
+    def test_moving_and_static_transforms_of_one_robot_are_one_tree(self):
+        static, moving = TransformTree(), TransformTree()
+        static.add(transforms(('base', 'camera', translation(x=1), 0)), static=True)
+        for seconds in (0, 1):
+            moving.add(transforms(('odom', 'base', translation(y=seconds), seconds * 10**9)), static=False)
+        tree, notes = nearest_tree({'/robot1/tf': moving, '/robot1/tf_static': static}, self.IMAGES)
+        np.testing.assert_allclose(tree.find('odom', 'camera', 500_000_000)[:3, 3], [1, 0.5, 0])
+        assert notes == []

@@ -12,6 +12,7 @@ from mtperception.types import Prediction
 pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 
 from mtperception.recording.recording import RecordedFrame
+from mtperception.replay.depth_truth import depth_truth, truth_notes
 from mtperception.replay.result import Shown
 from mtperception.replay.scorer import Scorer, _Worst
 
@@ -32,3 +33,22 @@ def test_the_worst_of_many_are_kept():
     for position, value in enumerate([5, 9, 8, 7, 6, 10, 11, 1]):
         worst.add(Shown(value, None, None, None), position)
     assert [shown.value for shown in worst.sorted()] == [11, 10, 9, 8, 7, 6]
+
+
+class TestDepthTruth:
+    def notes(self, *truths):
+        return list(truth_notes([depth_truth(np.array([truth], np.float32), 10.0) for truth in truths], 10.0))
+
+    def test_without_any_measurement_there_are_no_figures(self):
+        (note,) = self.notes([0, 0, np.nan], [0, 0, 0])
+        assert note == 'depth: no pixel of the 2 depth images has a measurement: there are no figures of depth'
+
+    def test_much_beyond_the_range_is_told(self):
+        (note,) = self.notes([1, 11, 0, 0], [2, 12, 3, 4])
+        assert note.startswith('depth: 33% of the measured pixels are beyond 10 m, where the model ends')
+
+    def test_little_is_not(self):
+        assert self.notes([11, *[9] * 10]) == []
+
+    def test_no_depth_images_say_nothing(self):
+        assert self.notes() == []
