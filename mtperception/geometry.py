@@ -93,6 +93,12 @@ def tilt_normals(normals: np.ndarray, x: float, y: float) -> np.ndarray:
     return cv2.multiply(normals, (x, y, 1, 1))
 
 
+def unit_vectors(vectors: np.ndarray) -> np.ndarray:
+    """float32 H,W,3: vectors at length 1; zero stays zero."""
+    length = np.sqrt(np.einsum('hwc,hwc->hw', vectors, vectors))
+    return vectors / np.maximum(length, np.finfo(np.float32).tiny)[..., None]
+
+
 def depth_in_millimeters(depth: np.ndarray) -> np.ndarray:
     """uint16 H,W: millimetres to the nearest, 0 = invalid or above 65.535 m (REP 118), of float32 H,W in metres.
 

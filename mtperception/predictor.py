@@ -12,15 +12,14 @@ from mtperception.backends import Backend, open_backend
 from mtperception.backends.backend import MAX_PREPARED_SHAPES, Maps
 from mtperception.card import ModelCard, open_model
 from mtperception.errors import InputError
-from mtperception.geometry import tilt_normals
+from mtperception.geometry import tilt_normals, unit_vectors
 from mtperception.input_policy import Layout, depth_ratio, focal_ratios
 from mtperception.labels import DEFAULT_INVALID_DEPTH_CLASSES, LabelSpace, invalid_depth_table
+from mtperception.resized_prediction import VALID, ResizedPrediction
 from mtperception.types import DEPTH_SCALE_MODES, OUTPUT_SIZES, Intrinsics, Prediction
 
 _ROUNDING = {'fp32': 2**-20, 'fp16': 2**-11, 'bf16': 2**-8}
 """By precision, how far a clamp may be off the end of the depth range, as a part of it."""
-_VALID = 255
-"""In masks that are interpolated: less is partly invalid."""
 
 
 class BackendPredictor:
@@ -149,7 +148,7 @@ class BackendPredictor:
             intrinsics: the camera, for images of exactly this size; without it depth is not scaled to the camera.
 
         Returns:
-            Maps at the size of the image (or of the network's input: `output_size`).
+            Maps at the size of the image (or of the network's input: `output_size`); each is resized once it is read.
 
         Raises:
             ValueError: for an array of another kind or an image that is too large.
@@ -185,7 +184,7 @@ class BackendPredictor:
         ]
         resize = (resized - start) + (time.perf_counter() - done)
         latency_ms = {'resize': resize * 1e3, **latency_ms}
-        return [Prediction(**finished, latency_ms=latency_ms) for finished in found]
+        return [self._prediction(finished, layout, latency_ms) for finished, layout in zip(found, layouts, strict=True)]
 
     def _run(self, tiles: np.ndarray, images: int) -> tuple[Maps, Mapping[str, float]]:
         """The graph's maps of uint8 N,h,w,3 and the milliseconds of each stage: images together, tiles as prepared."""
@@ -200,22 +199,26 @@ class BackendPredictor:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, latency_ms
 
     def _finished(self, tiles: Maps, layout: Layout, intrinsics: Intrinsics | None) -> Maps:
-        """The maps of one image, to the camera's scale and the size that is wanted, and which depth is valid."""
+        """The maps of one image to the camera's scale, still at the network's size, and which depth is valid."""
         maps = {name: layout.joined(stack) for name, stack in tiles.items()}
         x, y = self._focal_ratios(layout, intrinsics)
         if 'depth' in maps:
             maps['valid_mask'] = self._valid(maps['depth'], maps.get('labels'))  # by the graph's own depth
             maps['depth'] *= np.float32(self.depth_scale * depth_ratio(x, y))
         if 'normals' in maps and (x, y) != (1, 1):
-            maps['normals'] = _unit(tilt_normals(maps['normals'], x, y))
-        if self.output_size == 'input' and layout.plane != layout.image:
-            maps = {name: _resized(name, map_, layout.image) for name, map_ in maps.items()}
-        if 'depth' in maps:
-            maps['valid_mask'] = maps['valid_mask'] == _VALID
+            maps['normals'] = unit_vectors(tilt_normals(maps['normals'], x, y))
         return maps
 
+    def _prediction(self, maps: Maps, layout: Layout, latency_ms: Mapping[str, float]) -> Prediction:
+        """The maps at the size that is wanted."""
+        if self.output_size == 'input' and layout.plane != layout.image:
+            return ResizedPrediction.of(maps, layout.image, latency_ms)
+        if 'valid_mask' in maps:
+            maps['valid_mask'] = maps['valid_mask'] == VALID
+        return Prediction(**maps, latency_ms=latency_ms)
+
     def _valid(self, depth: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        """uint8 h,w: `_VALID` where the graph's depth is inside the card's range and the class may have depth, else 0.
+        """uint8 h,w: `VALID` where the graph's depth is inside the card's range and the class may have depth, else 0.
 
         At an end of the range the graph has clamped: what is there is nearer or farther, nobody knows how much.
         """
@@ -323,21 +326,3 @@ def _check(network_size: tuple[int, int], output_size: str, depth_scale_mode: st
         raise InputError(f'depth_scale_mode {depth_scale_mode!r}: expected one of {", ".join(DEPTH_SCALE_MODES)}')
     if min(network_size) < 0:
         raise InputError(f'network_size {network_size}: expected a width and a height, or 0, 0')
-
-
-def _resized(name: str, map_: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bring one map to width, height, pixel centres at halves: classes by nearest neighbour, measures bilinearly.
-
-    A pixel is valid where all is that its depth is interpolated from: nothing invalid gets into a valid depth.
-    """
-    if name in ('labels', 'confidence'):
-        # INTER_NEAREST takes the pixel whose corner is nearest: a quarter of a pixel off from what is bilinear.
-        return cv2.resize(map_, size, interpolation=cv2.INTER_NEAREST_EXACT)
-    resized = cv2.resize(map_, size, interpolation=cv2.INTER_LINEAR)
-    return _unit(resized) if name == 'normals' else resized
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    """float32 H,W,3: vectors at length 1; zero stays zero."""
-    length = np.linalg.norm(vectors, axis=2, keepdims=True)
-    return vectors / np.maximum(length, np.finfo(np.float32).tiny)

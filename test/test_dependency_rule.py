@@ -21,6 +21,7 @@ LAYERS = (
         'input_policy',
         'labels',
         'media',
+        'resized_prediction',
         'resources',
         'tasks',
         'types',

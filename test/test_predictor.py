@@ -1,5 +1,7 @@
 """The Predictor: working size, focal scale, and what comes back."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -200,3 +202,31 @@ def test_enlarged_normals_are_unit_vectors(three_task_model):
 def test_half_a_network_size_is_none():
     predictor = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu', network_size=(320, 0))
     assert predictor.working_size(640, 480) == (480, 360)
+
+
+def test_a_map_that_nobody_reads_is_not_resized(small, monkeypatch):
+    """Who asks for depth alone does not pay for labels; what is read twice is resized once."""
+    resized = []
+    resize = cv2.resize
+    prediction = small(room(320, 240))
+
+    def watched(map_, *arguments, **options):
+        resized.append(map_.dtype)
+        return resize(map_, *arguments, **options)
+
+    monkeypatch.setattr(cv2, 'resize', watched)
+    assert prediction.shape == (240, 320)
+    assert resized == []
+    assert prediction.depth is prediction.depth
+    assert resized == [np.float32]
+    assert prediction.labels.shape == (240, 320)
+    assert resized == [np.float32, np.uint8]
+
+
+def test_a_prediction_can_be_changed_as_any_other(small):
+    prediction = small(room(320, 240))
+    changed = replace(prediction, depth=2 * prediction.depth)
+    assert np.array_equal(changed.depth, 2 * prediction.depth)
+    assert np.array_equal(changed.labels, prediction.labels)
+    assert np.array_equal(changed.valid_mask, prediction.valid_mask)
+    assert changed.shape == prediction.shape

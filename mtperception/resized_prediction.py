@@ -1,0 +1,90 @@
+"""Maps of the network's size, shown at the image's: each is resized when it is first read, and only then."""
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from mtperception.geometry import unit_vectors
+from mtperception.tasks import CLASSES, DIRECTIONS, SHARES, graph_output
+from mtperception.types import Prediction
+
+VALID = 255
+"""In masks that are interpolated: less is partly invalid."""
+
+
+class ResizedPrediction(Prediction):
+    """A prediction whose maps are resized when they are first read: who asks for depth alone pays for depth alone.
+
+    Pixel centres are at halves in all maps, so that they show the same places.
+    """
+
+    _maps: Mapping[str, np.ndarray] = {}
+    _size: tuple[int, int] | None = None
+
+    @classmethod
+    def of(
+        cls, maps: Mapping[str, np.ndarray], size: tuple[int, int], latency_ms: Mapping[str, float]
+    ) -> 'ResizedPrediction':
+        """Maps to be shown at another width and height.
+
+        Args:
+            maps: by field of a `Prediction`; `valid_mask` uint8 h,w: `VALID` or 0.
+            size: width and height.
+            latency_ms: of the prediction.
+        """
+        prediction = cls.__new__(cls)
+        # What is not set here is made by the properties below; a frozen dataclass has no other way.
+        vars(prediction).update(_maps=maps, _size=size, latency_ms=latency_ms)
+        return prediction
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the maps."""
+        return self._size[::-1] if self._size else super().shape
+
+    @cached_property
+    def labels(self) -> np.ndarray | None:
+        """As `Prediction.labels`."""
+        return self._resized('labels')
+
+    @cached_property
+    def confidence(self) -> np.ndarray | None:
+        """As `Prediction.confidence`."""
+        return self._resized('confidence')
+
+    @cached_property
+    def depth(self) -> np.ndarray | None:
+        """As `Prediction.depth`."""
+        return self._resized('depth')
+
+    @cached_property
+    def normals(self) -> np.ndarray | None:
+        """As `Prediction.normals`."""
+        return self._resized('normals')
+
+    @cached_property
+    def valid_mask(self) -> np.ndarray | None:
+        """As `Prediction.valid_mask`: valid where all is that the depth is interpolated from.
+
+        So nothing of an invalid depth gets into a valid one.
+        """
+        mask = self._maps.get('valid_mask')
+        if mask is None:
+            return None
+        if mask.all():
+            return np.ones(self.shape, bool)
+        return cv2.resize(mask, self._size, interpolation=cv2.INTER_LINEAR) == VALID
+
+    def _resized(self, name: str) -> np.ndarray | None:
+        """Classes and shares by nearest neighbour, measures bilinearly."""
+        map_ = self._maps.get(name)
+        if map_ is None:
+            return None
+        kind = graph_output(name).kind
+        if kind in (CLASSES, SHARES):
+            # INTER_NEAREST takes the pixel whose corner is nearest: up to half a pixel off from what is bilinear.
+            return cv2.resize(map_, self._size, interpolation=cv2.INTER_NEAREST_EXACT)
+        resized = cv2.resize(map_, self._size, interpolation=cv2.INTER_LINEAR)
+        return unit_vectors(resized) if kind == DIRECTIONS else resized
