@@ -20,6 +20,7 @@ from mtperception.benchmark.candidates import list_candidates
 from mtperception.benchmark.timing import Budget
 from mtperception.card import DEFAULT_MODEL
 from mtperception.cli.folders import make_room_for, naming_option, write_json
+from mtperception.cli.options import JsonOption, ModelOption
 from mtperception.cli.progress import progress
 from mtperception.cli.sizes import parse_size
 from mtperception.errors import InputError, MissingPackageError, RunError
@@ -35,7 +36,7 @@ _Columns = tuple[tuple[str, str, str], ...]
 
 
 def benchmark(
-    model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
+    model: ModelOption = DEFAULT_MODEL,
     backend: Annotated[list[str] | None, typer.Option(help=f'{", ".join(BACKENDS)}; may be repeated.')] = None,
     device: Annotated[list[str] | None, typer.Option(help='cpu, cuda:N or tensorrt:N; may be repeated.')] = None,
     precision: Annotated[list[str] | None, typer.Option(help=f'{", ".join(PRECISIONS)}; may be repeated.')] = None,
@@ -51,7 +52,7 @@ def benchmark(
     image: Annotated[
         list[Path] | None, typer.Option(metavar='FILE', help='Image to run on, not a rendered one; may be repeated.')
     ] = None,
-    json_file: Annotated[Path | None, typer.Option('--json', metavar='FILE', help='Write the result here.')] = None,
+    json_file: JsonOption = None,
     plot: Annotated[
         Path | None, typer.Option(metavar='FILE', help='Draw latency against pixels and batch (png, svg, pdf).')
     ] = None,

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
-from mtperception.backends import BACKENDS, PRECISIONS
 from mtperception.benchmark.node_run import NodeRun
 from mtperception.card import DEFAULT_MODEL, ModelDirectory
 from mtperception.cli.folders import make_room_for, write_json
+from mtperception.cli.options import BackendOption, DeviceOption, JsonOption, ModelOption, PrecisionOption
 from mtperception.cli.progress import progress
 from mtperception.cli.session import (
     INTERRUPTED,
@@ -71,11 +71,11 @@ def benchmark_node(
         str | None, typer.Option(metavar='WxH', help="What the node reduces them to; by default the model's own size.")
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help='How long each rate is played.')] = 20.0,
-    model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
-    backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
-    device: Annotated[str, typer.Option(help='auto, cpu, cuda:N or tensorrt:N.')] = 'auto',
-    precision: Annotated[str, typer.Option(help=f'auto, {", ".join(PRECISIONS)}.')] = 'auto',
-    json_file: Annotated[Path | None, typer.Option('--json', metavar='FILE', help='Write the result here.')] = None,
+    model: ModelOption = DEFAULT_MODEL,
+    backend: BackendOption = 'auto',
+    device: DeviceOption = 'auto',
+    precision: PrecisionOption = 'auto',
+    json_file: JsonOption = None,
 ) -> None:
     """Measure what the node keeps up with: a camera, the node and a subscriber, as three processes of this machine.
 

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
-from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL, ModelDirectory
 from mtperception.cli.folders import check_apart, make_folder, write_json
-from mtperception.cli.notes import IMAGE_TOPIC_HELP, say_notes
+from mtperception.cli.notes import say_notes
+from mtperception.cli.options import BackendOption, DeviceOption, ImageTopicOption, ModelOption, PrecisionOption
 from mtperception.cli.session import (
     INTERRUPTED,
     NODE,
@@ -42,6 +42,7 @@ class Plan:
     model: ModelDirectory
     backend: str
     device: str
+    precision: str
     out: Path
 
 
@@ -49,19 +50,20 @@ def demo(
     source: Annotated[
         str, typer.Option(help='What to play, over and over.', metavar='synthetic|FILE|DIR|BAG|webcam:N')
     ] = 'synthetic',
-    image_topic: Annotated[str, typer.Option(help=IMAGE_TOPIC_HELP)] = '',
+    image_topic: ImageTopicOption = '',
     rate: Annotated[float, typer.Option(help='Images per second.', min=0.1, max=1000)] = 10.0,
     seconds: Annotated[float, typer.Option(help='How long, from the node being active.', min=0.1)] = 20.0,
-    model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
-    backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
-    device: Annotated[str, typer.Option(help='auto, cpu, cuda:N or tensorrt:N.')] = 'auto',
+    model: ModelOption = DEFAULT_MODEL,
+    backend: BackendOption = 'auto',
+    device: DeviceOption = 'auto',
+    precision: PrecisionOption = 'auto',
     out: Annotated[Path, typer.Option(help='Folder for the video, the pictures and summary.json.')] = Path('demo'),
 ) -> None:
     """Play a stream to the node over ROS 2, record what it publishes, and say how fast it is.
 
     Example: mtperception demo --source webcam:0 --seconds 60
     """
-    plan = Plan(source, image_topic, rate, seconds, open_joint_model(model), backend, device, out)
+    plan = Plan(source, image_topic, rate, seconds, open_joint_model(model), backend, device, precision, out)
     check_apart(out, [source], '--out')
     opened = open_source(source, SourceOptions(rate=rate, image_topic=image_topic))
     description = opened.description
@@ -94,7 +96,14 @@ def _run(plan: Plan) -> tuple[dict[str, Any], bool]:
 
 
 def _start(plan: Plan, session: Session) -> None:
-    session.start_perception({'model': str(plan.model.path), 'backend': plan.backend, 'device': plan.device})
+    session.start_perception(
+        {
+            'model': str(plan.model.path),
+            'backend': plan.backend,
+            'device': plan.device,
+            'precision': plan.precision,
+        }
+    )
     picture_period = max(0.1, plan.seconds / PICTURES)
     recorder = {'out': str(plan.out), 'rate': plan.rate, 'picture_period': picture_period}
     session.started.start_node(RECORDER, recorder)

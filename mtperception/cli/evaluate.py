@@ -15,10 +15,10 @@ from rich.table import Table
 
 from mtperception import __version__
 from mtperception.atomic_write import write_if_changed
-from mtperception.backends import BACKENDS, PRECISIONS
 from mtperception.card import CARD, DEFAULT_MODEL, open_model, sha256
 from mtperception.cli.failures import check_failures
 from mtperception.cli.folders import check_apart, make_folder, make_room_for, naming_option
+from mtperception.cli.options import BackendOption, DeviceOption, JsonOption, ModelOption, PrecisionOption
 from mtperception.cli.progress import progress
 from mtperception.cli.shard_option import ShardOption
 from mtperception.data import DATASETS, Dataset, DatasetError, open_dataset
@@ -35,10 +35,10 @@ def evaluate(
     dataset: Annotated[str, typer.Option(help=f'The data set: {", ".join(DATASETS)}.')],
     root: Annotated[Path, typer.Option(help='The folder that holds it.')],
     split: Annotated[str, typer.Option(help='Which of its lists of images; or a file with one id per line.')],
-    model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
-    backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
-    device: Annotated[str, typer.Option(help='auto, cpu, cuda:N or tensorrt:N.')] = 'auto',
-    precision: Annotated[str, typer.Option(help=f'auto, {", ".join(PRECISIONS)}.')] = 'auto',
+    model: ModelOption = DEFAULT_MODEL,
+    backend: BackendOption = 'auto',
+    device: DeviceOption = 'auto',
+    precision: PrecisionOption = 'auto',
     fold: Annotated[
         int | None,
         typer.Option(min=0, max=FOLDS - 1, help='Only the part that training with this fold holds back.'),
@@ -51,7 +51,7 @@ def evaluate(
         Path | None,
         typer.Option(metavar='DIR', help='Keep finished parts here: to divide the work, or to resume it.'),
     ] = None,
-    json_file: Annotated[Path | None, typer.Option('--json', metavar='FILE', help='Write the result here.')] = None,
+    json_file: JsonOption = None,
     report: Annotated[
         Path | None, typer.Option(metavar='DIR', help='Write a page with plots and the worst images here.')
     ] = None,

@@ -12,10 +12,10 @@ import numpy as np
 import typer
 
 from mtperception.atomic_write import atomic_file
-from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL, open_model
 from mtperception.cli.folders import make_folder, naming_option
-from mtperception.cli.notes import IMAGE_TOPIC_HELP, say_notes, say_reading
+from mtperception.cli.notes import say_notes, say_reading
+from mtperception.cli.options import BackendOption, DeviceOption, ImageTopicOption, ModelOption, PrecisionOption
 from mtperception.cli.progress import progress
 from mtperception.errors import InputError, MissingPackageError
 from mtperception.labels import DEFAULT_LABEL_OFFSET, LARGEST_ID, load_label_space
@@ -40,10 +40,11 @@ def export_sequence(
         str | None,
         typer.Argument(help='A ROS bag, a video, a folder of images, or synthetic; none for a table of classes.'),
     ] = None,
-    model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
-    backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
-    device: Annotated[str, typer.Option(help='auto, cpu, cuda:N or tensorrt:N.')] = 'auto',
-    image_topic: Annotated[str, typer.Option(help=IMAGE_TOPIC_HELP)] = '',
+    model: ModelOption = DEFAULT_MODEL,
+    backend: BackendOption = 'auto',
+    device: DeviceOption = 'auto',
+    precision: PrecisionOption = 'auto',
+    image_topic: ImageTopicOption = '',
     pose_topic: Annotated[
         str, typer.Option(help='Of a bag, tum only: Odometry or PoseStamped; default: the nearest, or transforms.')
     ] = '',
@@ -100,7 +101,7 @@ def export_sequence(
     total = min(counts, default=None)
     start = time.monotonic()
     with (
-        closing(Predictor(model, backend, device)) as predictor,
+        closing(Predictor(model, backend, device, precision)) as predictor,
         progress('exporting', total) as move,
         naming_option('--out'),
     ):

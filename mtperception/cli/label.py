@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from mtperception.backends import BACKENDS, PRECISIONS
 from mtperception.cli.failures import check_failures
 from mtperception.cli.folders import naming_option
+from mtperception.cli.options import BackendOption, DeviceOption, PrecisionOption
 from mtperception.cli.progress import progress
 from mtperception.cli.shard_option import ShardOption
 from mtperception.scale.shard import WHOLE
@@ -39,9 +39,9 @@ def label(
     minimum_confidence: Annotated[
         float, typer.Option(min=0.0, max=1.0, help='Labels that the expert is less sure of are left out.')
     ] = 0.0,
-    backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
-    device: Annotated[str, typer.Option(help='auto, cpu, cuda:N or tensorrt:N.')] = 'auto',
-    precision: Annotated[str, typer.Option(help=f'auto, {", ".join(PRECISIONS)}.')] = 'auto',
+    backend: BackendOption = 'auto',
+    device: DeviceOption = 'auto',
+    precision: PrecisionOption = 'auto',
     shard: ShardOption = WHOLE,
 ) -> None:
     """Labels and depth by an expert, for images that have no ground truth.

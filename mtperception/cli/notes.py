@@ -6,9 +6,6 @@ import typer
 
 from mtperception.sources import Source
 
-IMAGE_TOPIC_HELP = 'Of a bag: raw or compressed images; default: the first in colour.'
-"""Of the option --image-topic, which all commands have that read bags."""
-
 
 def say_reading(source: Source) -> None:
     """Which images these are: of a bag, the topic that was chosen."""

@@ -10,10 +10,10 @@ import numpy as np
 import typer
 
 from mtperception.atomic_write import atomic_file
-from mtperception.backends import BACKENDS
 from mtperception.card import DEFAULT_MODEL
 from mtperception.cli.folders import check_apart, make_folder, naming_option
-from mtperception.cli.notes import IMAGE_TOPIC_HELP, say_notes, say_reading
+from mtperception.cli.notes import say_notes, say_reading
+from mtperception.cli.options import BackendOption, DeviceOption, ImageTopicOption, ModelOption, PrecisionOption
 from mtperception.cli.progress import progress
 from mtperception.errors import SourceError
 from mtperception.geometry import depth_in_millimeters
@@ -27,10 +27,11 @@ from mtperception.visualization import colorize_depth, overlay, side_by_side
 def predict(
     inputs: Annotated[list[str], typer.Argument(help='Images, folders of images, videos, ROS bags.', metavar='INPUT')],
     out: Annotated[Path, typer.Option(help='Folder to write to; made if need be.')],
-    model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
-    backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
-    device: Annotated[str, typer.Option(help='auto, cpu, cuda:N or tensorrt:N.')] = 'auto',
-    image_topic: Annotated[str, typer.Option(help=IMAGE_TOPIC_HELP)] = '',
+    model: ModelOption = DEFAULT_MODEL,
+    backend: BackendOption = 'auto',
+    device: DeviceOption = 'auto',
+    precision: PrecisionOption = 'auto',
+    image_topic: ImageTopicOption = '',
     maps: Annotated[
         bool, typer.Option('--maps', help='Of videos and bags too, write the files of each frame.')
     ] = False,
@@ -48,7 +49,7 @@ def predict(
     check_apart(out, inputs, '--out')
     counts = [source.count for source in sources.values()]
     total = None if None in counts else sum(counts)
-    with progress('predicting', total) as move, closing(Predictor(model, backend, device)) as predictor:
+    with progress('predicting', total) as move, closing(Predictor(model, backend, device, precision)) as predictor:
         make_folder(out, '--out')
         start, done = time.monotonic(), 0
         for _ in PredictionWriter(predictor, out, maps).write(sources):

@@ -11,11 +11,18 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
-from mtperception.backends import BACKENDS, PRECISIONS
 from mtperception.card import DEFAULT_MODEL, open_model
 from mtperception.cli.folders import check_apart, make_folder, make_room_for, naming_option, write_json
 from mtperception.cli.live_replay import LivePlan, live_run
-from mtperception.cli.notes import IMAGE_TOPIC_HELP, say_notes
+from mtperception.cli.notes import say_notes
+from mtperception.cli.options import (
+    BackendOption,
+    DeviceOption,
+    ImageTopicOption,
+    JsonOption,
+    ModelOption,
+    PrecisionOption,
+)
 from mtperception.cli.progress import progress
 from mtperception.cli.session import INTERRUPTED, InterruptedRunError
 from mtperception.errors import MissingPackageError
@@ -33,8 +40,8 @@ from mtperception.replay.result import Replay
 
 def replay(
     bag: Annotated[Path, typer.Argument(help='A rosbag2 folder, or an .mcap or .db3 file.')],
-    model: Annotated[str, typer.Option(help='Model directory, or the name of an installed model.')] = DEFAULT_MODEL,
-    image_topic: Annotated[str, typer.Option(help=IMAGE_TOPIC_HELP)] = '',
+    model: ModelOption = DEFAULT_MODEL,
+    image_topic: ImageTopicOption = '',
     camera_info_topic: Annotated[str, typer.Option(help='Default: the one beside the images.')] = '',
     depth_topic: Annotated[
         str, typer.Option(help='Raw, or compressedDepth; default: the nearest 16UC1 or 32FC1.')
@@ -49,10 +56,10 @@ def replay(
     depth_registered: Annotated[
         bool, typer.Option('--depth-registered', help='Depth is registered to the image, whatever its frame_id says.')
     ] = False,
-    backend: Annotated[str, typer.Option(help=f'auto, {", ".join(BACKENDS)}.')] = 'auto',
-    device: Annotated[str, typer.Option(help='auto, cpu, cuda:N or tensorrt:N.')] = 'auto',
-    precision: Annotated[str, typer.Option(help=f'auto, {", ".join(PRECISIONS)}.')] = 'auto',
-    json_file: Annotated[Path | None, typer.Option('--json', metavar='FILE', help='Write the result here.')] = None,
+    backend: BackendOption = 'auto',
+    device: DeviceOption = 'auto',
+    precision: PrecisionOption = 'auto',
+    json_file: JsonOption = None,
     report: Annotated[
         Path | None, typer.Option(metavar='DIR', help='Write a page with plots over time and the worst frames here.')
     ] = None,
