@@ -16,9 +16,9 @@ from mtperception.cli.progress import progress
 from mtperception.cli.session import NODE, PATIENCE_S, Session, log_folder, ros_session
 from mtperception.errors import InputError, SourceError
 from mtperception.messages.message import CAMERA_INFO
+from mtperception.recording.first_pass import raw_header
 from mtperception.recording.recording import Recording
-from mtperception.recording.survey import raw_header
-from mtperception.replay.live import Answers, LiveRun, compared_outputs
+from mtperception.replay.live_answers import Answers, LiveRun, compared_outputs
 
 if TYPE_CHECKING:
     from mtperception.ros.bag_player import BagPlayer

@@ -32,7 +32,7 @@ from mtperception.recording.recording import TOLERANCE, Recording
 from mtperception.recording.topics import TopicRequest
 from mtperception.replay.alignment import ALIGNMENTS
 from mtperception.replay.depth_scores import AlignedMetrics
-from mtperception.replay.live import LiveComparison, LiveRun
+from mtperception.replay.live_answers import LiveComparison, LiveRun
 from mtperception.replay.out_bag import LEFT_OUT, BagRecorder, check_free, recorded_bag
 from mtperception.replay.replay import replay as replay_recording
 from mtperception.replay.result import Replay
@@ -207,7 +207,7 @@ def _recorder(out: Path | None, recording: Recording, predictor: Predictor) -> I
 def _prepare_report(out: Path, bag: Path) -> Callable[..., None]:
     """The function that writes a report. What it lacks is said before the bag is worked through, not after."""
     try:
-        from mtperception.replay.report import write_report
+        from mtperception.replay.replay_page import write_report
     except ImportError as error:
         raise MissingPackageError(
             f'--report needs matplotlib and jinja2 ({error}): pip install "mtperception[train]"'

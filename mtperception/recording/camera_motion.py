@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtperception.recording.survey import Survey
+from mtperception.recording.first_pass import FirstPass
 from mtperception.recording.topics import ODOMETRY
 from mtperception.recording.transform_tree import Trajectory
 
@@ -24,7 +24,7 @@ class CameraMotion:
     """What a user should know of missing poses; empty if there is nothing to say."""
 
 
-def camera_motion(found: Survey, image_topic: str, *, pose_asked_for: bool) -> CameraMotion:
+def camera_motion(found: FirstPass, image_topic: str, *, pose_asked_for: bool) -> CameraMotion:
     """The motion by odometry, transforms or poses.
 
     In this order: odometry, whose child frame must be connected to the camera's by transforms that do not move;
@@ -44,7 +44,7 @@ def camera_motion(found: Survey, image_topic: str, *, pose_asked_for: bool) -> C
     return CameraMotion(_nowhere, f'not known: {chosen.description}, at other times', problem)
 
 
-def _chosen(found: Survey, image_topic: str, *, pose_asked_for: bool) -> CameraMotion:
+def _chosen(found: FirstPass, image_topic: str, *, pose_asked_for: bool) -> CameraMotion:
     frame = found.frames.get(image_topic, '')
     by_pose = _by_pose_topic(found, frame) if found.poses else _unknown('no poses in the bag')
     weak = found.pose_kind != ODOMETRY and not pose_asked_for
@@ -58,7 +58,7 @@ def _chosen(found: Survey, image_topic: str, *, pose_asked_for: bool) -> CameraM
     return by_pose
 
 
-def _by_pose_topic(found: Survey, frame: str) -> CameraMotion:
+def _by_pose_topic(found: FirstPass, frame: str) -> CameraMotion:
     trajectory = Trajectory(found.pose_stamps, np.array(found.poses))
     if found.pose_kind != ODOMETRY:
         return CameraMotion(trajectory.at, 'PoseStamped, taken for the pose of the optical frame')

@@ -21,11 +21,11 @@ from mtperception.messages.message import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
 from mtperception.recording.assembly import Assembly, Joined
 from mtperception.recording.bag_reader import BagReader
 from mtperception.recording.camera_motion import camera_motion
+from mtperception.recording.first_pass import first_pass, used_connections
 from mtperception.recording.image_topics import DECODERS
 from mtperception.recording.pairing import nearest_gap, pair_by_stamp
 from mtperception.recording.registration import choose_registration, resize_nearest
 from mtperception.recording.storage import Connection, StoredMessage
-from mtperception.recording.survey import survey, used_connections
 from mtperception.recording.topics import TopicRequest, choose_topics, connections_of
 from mtperception.types import Frame, Intrinsics
 
@@ -99,7 +99,7 @@ class Recording:
         self._reader = BagReader(path)
         try:
             self.topics = choose_topics(self._reader, request, with_depth=with_depth)
-            self._survey = survey(self._reader, self.topics, self._messages())
+            self._first_pass = first_pass(self._reader, self.topics, self._messages())
             self._note_missing()
         except SourceError as error:
             self.close()
@@ -108,10 +108,10 @@ class Recording:
         except BaseException:
             self.close()
             raise
-        self._motion = camera_motion(self._survey, self.topics.image, pose_asked_for=bool(request.pose))
-        self._registration = choose_registration(self._survey, self.topics, as_it_is=depth_registered)
+        self._motion = camera_motion(self._first_pass, self.topics.image, pose_asked_for=bool(request.pose))
+        self._registration = choose_registration(self._first_pass, self.topics, as_it_is=depth_registered)
         self._pairs = {
-            topic: pair_by_stamp(self._stamps, self._survey.stamps[topic], round(tolerance * 1e9))
+            topic: pair_by_stamp(self._stamps, self._first_pass.stamps[topic], round(tolerance * 1e9))
             for topic in (self.topics.depth, self.topics.labels)
             if topic
         }
@@ -119,7 +119,7 @@ class Recording:
 
     @property
     def _stamps(self) -> list[int]:
-        return self._survey.stamps[self.topics.image]
+        return self._first_pass.stamps[self.topics.image]
 
     @property
     def count(self) -> int:
@@ -139,13 +139,13 @@ class Recording:
     @property
     def seconds(self) -> float:
         """From the reception of the first image to that of the last."""
-        received = self._survey.received_ns
+        received = self._first_pass.received_ns
         return (received[1] - received[0]) / 1e9
 
     @property
     def image_kind(self) -> str:
         """Type of the images' topic."""
-        return self._survey.kinds[self.topics.image]
+        return self._first_pass.kinds[self.topics.image]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -159,7 +159,9 @@ class Recording:
         if self._pairs:
             facts['pairing'] = f'nearest stamps within {self.tolerance:g} s, each message used once'
         for topic, pairs in self._pairs.items():
-            facts[f'pairs_{topic}'] = f'{len(pairs)} of {self.count} images, of {len(self._survey.stamps[topic])} there'
+            facts[f'pairs_{topic}'] = (
+                f'{len(pairs)} of {self.count} images, of {len(self._first_pass.stamps[topic])} there'
+            )
         if self.topics.depth:
             facts['registration'] = self._registration.description
         return {**facts, 'camera_motion': self._motion.description}
@@ -177,7 +179,7 @@ class Recording:
             on_message: called with each message of the chosen topics and of the transforms.
         """
         self._refused.clear()
-        info = self._survey.infos.get(self.topics.camera_info)
+        info = self._first_pass.infos.get(self.topics.camera_info)
         assembly: Assembly[_Raw] = Assembly(self.topics.image, self._pairs)
         used = {self.topics.image, self.topics.camera_info, *self._pairs}
         for connection, received_ns, data in self._messages(() if on_message else used):
@@ -214,7 +216,7 @@ class Recording:
 
     def _note_missing(self) -> None:
         """Say how much of the topics is there, where the bag itself says that there should be more."""
-        for topic, stamps in self._survey.stamps.items():
+        for topic, stamps in self._first_pass.stamps.items():
             stated = sum(x.count for x in connections_of(self._reader, [topic], DECODERS))
             if len(stamps) < stated:
                 self._notes[f'{topic}: {len(stamps)} of {stated} messages could be read'] = None
@@ -228,8 +230,8 @@ class Recording:
             named = '; '.join(f'{topic} ({why})' for topic, why in unreadable[:_NAMED])
             more = f'; and {len(unreadable) - _NAMED} more' if len(unreadable) > _NAMED else ''
             self._notes[f'passed over, as not needed and not readable: {named}{more}'] = None
-        self._notes |= dict.fromkeys((*self.topics.notes, *self._survey.notes))
-        self._notes |= {f'{topic}: {reason}': None for topic, reason in self._survey.refused.items()}
+        self._notes |= dict.fromkeys((*self.topics.notes, *self._first_pass.notes))
+        self._notes |= {f'{topic}: {reason}': None for topic, reason in self._first_pass.refused.items()}
         if self._motion.problem:
             self._notes[self._motion.problem] = None
         for topic, pairs in self._pairs.items():
@@ -238,7 +240,7 @@ class Recording:
 
     def _why_no_pair(self, topic: str) -> str:
         role = 'depth' if topic == self.topics.depth else 'labels'
-        gap = nearest_gap(self._stamps, self._survey.stamps[topic])
+        gap = nearest_gap(self._stamps, self._first_pass.stamps[topic])
         if gap is None:
             return f'{role}: no message on {topic} could be read'
         return (

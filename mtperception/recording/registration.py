@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from mtperception.messages import RefusedCameraInfoError, RefusedImageError, intrinsics_from
-from mtperception.recording.survey import Survey
+from mtperception.recording.first_pass import FirstPass
 from mtperception.recording.topics import Topics
 from mtperception.recording.warping import warp_depth
 from mtperception.types import Intrinsics
@@ -33,7 +33,7 @@ def resize_nearest(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return values if same else cv2.resize(values, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
 
-def choose_registration(found: Survey, topics: Topics, *, as_it_is: bool) -> Registration:
+def choose_registration(found: FirstPass, topics: Topics, *, as_it_is: bool) -> Registration:
     """How to register the depth topic of a bag.
 
     Depth in the image's frame is used as it is, resized if need be, unless the two camera_infos are of different views.

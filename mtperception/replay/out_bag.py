@@ -15,7 +15,7 @@ from mtperception.messages.parameters import default_settings
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
 from mtperception.predictor import BackendPredictor
-from mtperception.recording.bag_files import SUFFIXES
+from mtperception.recording.bag_files import SUFFIXES, files_of, kind_of
 from mtperception.recording.bag_reader import BagReader
 from mtperception.recording.recording import RecordedFrame
 from mtperception.recording.storage import Connection
@@ -219,5 +219,4 @@ def _suffix(out: Path, like: Path) -> str:
     """Of the storage file."""
     if out.suffix in SUFFIXES:
         return out.suffix
-    files = like.iterdir() if like.is_dir() else [like]
-    return '.mcap' if any('.mcap' in file.suffixes for file in files) else '.db3'
+    return kind_of(files_of(like).paths[0])

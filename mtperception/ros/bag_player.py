@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 from mtperception.messages.image_encoding import jpeg_image, rgb8_image
 from mtperception.messages.message import COMPRESSED_IMAGE, IMAGE
 from mtperception.messages.outputs import Output
-from mtperception.replay.live import Answers
+from mtperception.replay.live_answers import Answers
 from mtperception.ros.conversions import MESSAGE_TYPES, ros_message
 
 TOPICS = {IMAGE: 'image', COMPRESSED_IMAGE: 'image/compressed'}

@@ -14,6 +14,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
+from mtperception.messages.stamps import nanoseconds
 from mtperception.predictor import Predictor
 from mtperception.ros.camera import Camera
 from mtperception.ros.conversions import (
@@ -48,7 +49,7 @@ class Frame:
     def stamp_ns(self) -> int:
         """When the image was taken."""
         stamp = self.message.header.stamp
-        return stamp.sec * 10**9 + stamp.nanosec
+        return nanoseconds(stamp.sec, stamp.nanosec)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from mtperception.media import RealTimeVideo, VideoWriter, write_image
+from mtperception.messages.stamps import stamp_of
 from mtperception.ros.conversions import image_to_rgb
 from mtperception.ros.fixed_parameters import fixed, read_once
 from mtperception.ros.frame_counter import FrameCounter
@@ -79,7 +80,7 @@ class Recorder(Node):
         self.get_logger().info(f'recorded {self._counter.count} images in {self._out}')
 
     def _receive(self, name: str, message: Image) -> None:
-        stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        stamp_ns = stamp_of(message)
         pair = self._pairs.add(stamp_ns, name, image_to_rgb(message))
         if pair is None:
             return

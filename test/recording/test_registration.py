@@ -8,8 +8,8 @@ pytest.importorskip('rosbags', reason='messages are made with the extra `bags`')
 from recordings import DEPTH, DEPTH_INFO, IMAGE, INFO, info, transforms, translation
 
 from mtperception.messages import RefusedMessageError
+from mtperception.recording.first_pass import FirstPass
 from mtperception.recording.registration import choose_registration, is_same_view, resize_nearest
-from mtperception.recording.survey import Survey
 from mtperception.recording.topics import Topics
 from mtperception.types import Intrinsics
 
@@ -19,7 +19,7 @@ SIZE = (40, 30)
 
 
 def registration(depth_frame='camera', camera=CAMERA, depth_camera=CAMERA, tf=None, as_it_is=False):
-    found = Survey(frames={IMAGE: 'camera', DEPTH: depth_frame})
+    found = FirstPass(frames={IMAGE: 'camera', DEPTH: depth_frame})
     if camera:
         found.infos[INFO] = info(camera)
     if depth_camera:

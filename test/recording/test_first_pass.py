@@ -10,7 +10,7 @@ from recordings import IMAGE, image, odometry, posestamped, transforms, translat
 
 from mtperception.recording.bag_reader import open_bag
 from mtperception.recording.camera_motion import camera_motion
-from mtperception.recording.survey import raw_header, survey, used_connections
+from mtperception.recording.first_pass import first_pass, raw_header, used_connections
 from mtperception.recording.topics import TopicRequest, choose_topics
 
 COLOR = np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8)
@@ -38,7 +38,7 @@ def motion(tmp_path):
         path = write_recording(tmp_path / 'bag', [(IMAGE, image(COLOR, SECOND)), *messages])
         with open_bag(path) as reader:
             topics = choose_topics(reader, TopicRequest(pose=pose))
-            found = survey(reader, topics, reader.messages(used_connections(reader, topics)))
+            found = first_pass(reader, topics, reader.messages(used_connections(reader, topics)))
         found_motion = camera_motion(found, IMAGE, pose_asked_for=bool(pose))
         at = [found_motion.at(round(SECOND * (1 + x))) for x in seconds]
         return [None if T is None else T[:3, 3].tolist() for T in at], found_motion.description

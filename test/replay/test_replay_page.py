@@ -16,7 +16,7 @@ from mtperception.predictor import Predictor
 from mtperception.recording.recording import Recording
 from mtperception.recording.topics import TopicRequest
 from mtperception.replay.replay import replay
-from mtperception.replay.report import write_report
+from mtperception.replay.replay_page import write_report
 from mtperception.synthetic import SyntheticRoom
 from mtperception.visualization import colorize_labels
 

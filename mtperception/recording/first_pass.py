@@ -25,7 +25,7 @@ _FRAME_AT = 16
 
 
 @dataclass
-class Survey:
+class FirstPass:
     """What the first pass finds."""
 
     stamps: dict[str, list[int]] = field(default_factory=dict)
@@ -58,9 +58,9 @@ def used_connections(reader: BagReader, topics: Topics) -> list[Connection]:
     return [x for x in reader.connections if x.topic in names or x.kind == TF]
 
 
-def survey(reader: BagReader, topics: Topics, messages: Iterable[StoredMessage]) -> Survey:
+def first_pass(reader: BagReader, topics: Topics, messages: Iterable[StoredMessage]) -> FirstPass:
     """Go through the messages of the `used_connections`; of images only the header is looked at."""
-    found = Survey({topic: [] for topic in (topics.image, topics.depth, topics.labels) if topic})
+    found = FirstPass({topic: [] for topic in (topics.image, topics.depth, topics.labels) if topic})
     for connection, received_ns, data in messages:
         if connection.kind in DECODERS:
             stamp_ns, frame = raw_header(data)
@@ -88,7 +88,7 @@ def raw_header(data: bytes) -> tuple[int, str]:
     return nanoseconds(seconds, fraction), frame_name(frame)
 
 
-def _add(found: Survey, topic: str, message: Any, received_ns: int) -> None:
+def _add(found: FirstPass, topic: str, message: Any, received_ns: int) -> None:
     if message.__msgtype__ == TF:
         found.trees.setdefault(topic, TransformTree()).add(message, static=topic.endswith('tf_static'))
     elif message.__msgtype__ == CAMERA_INFO:
@@ -97,7 +97,7 @@ def _add(found: Survey, topic: str, message: Any, received_ns: int) -> None:
         _add_pose(found, message, received_ns)
 
 
-def _add_pose(found: Survey, message: Any, received_ns: int) -> None:
+def _add_pose(found: FirstPass, message: Any, received_ns: int) -> None:
     found.pose_kind = message.__msgtype__
     pose = message.pose
     if found.pose_kind == ODOMETRY:

@@ -12,7 +12,7 @@ from bags import STORE, header
 from mtperception.card import open_model
 from mtperception.messages.image_encoding import depth_image_32fc1, mono8_image
 from mtperception.recording.recording import RecordedFrame
-from mtperception.replay.live import Answers, LiveComparison, LiveRun, mean_rate
+from mtperception.replay.live_answers import Answers, LiveComparison, LiveRun, mean_rate
 from mtperception.replay.out_bag import bag_message
 from mtperception.types import Prediction
 

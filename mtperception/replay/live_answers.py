@@ -13,8 +13,8 @@ from mtperception.messages.parameters import default_settings
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
 from mtperception.predictor import BackendPredictor
+from mtperception.recording.first_pass import raw_header
 from mtperception.recording.recording import RecordedFrame
-from mtperception.recording.survey import raw_header
 from mtperception.replay.out_bag import bag_message
 from mtperception.types import Prediction
 
