@@ -25,6 +25,7 @@ from mtperception.ros.conversions import (
     intrinsics_from,
 )
 from mtperception.ros.preparation import Preparation
+from mtperception.ros.worker import LatestWorker
 from mtperception.types import Intrinsics, Prediction
 
 BACKEND_STAGES = ('upload', 'inference', 'download')
@@ -63,6 +64,11 @@ class DecodedFrame:
     convert_ms: float
 
     @property
+    def camera(self) -> Camera:
+        """That of the frame."""
+        return self.frame.camera
+
+    @property
     def size(self) -> tuple[int, int]:
         """Width and height of the image."""
         height, width = self.image.shape[:2]
@@ -72,12 +78,15 @@ class DecodedFrame:
 class FrameProcessor:
     """Answers frames, in the worker's thread. Those of a new size wait until it is prepared, in another thread.
 
+    Compressed images are decoded before, in a thread for each camera: one that takes long holds up its own camera only.
+
     Args:
         predictor: the model.
         presentation: gives the current presentation.
         logger: the node's.
 
     Attributes:
+        submit: called with the camera and each frame that was decoded elsewhere: that of the worker.
         resume: called with the camera and each frame that has waited, in the thread of preparations: `put_back` of the
             worker.
     """
@@ -86,13 +95,23 @@ class FrameProcessor:
         self._predictor = predictor
         self._presentation = presentation
         self._logger = logger
-        self.resume: Callable[[Camera, Frame], None] = lambda camera, frame: None
-        self._preparation: Preparation[Frame | None] = Preparation(
+        self.submit: Callable[[Camera, DecodedFrame], None] = lambda camera, frame: None
+        self.resume: Callable[[Camera, DecodedFrame], None] = lambda camera, frame: None
+        self._decoders: dict[Camera, LatestWorker[Frame]] = {}
+        self._preparation: Preparation[DecodedFrame | None] = Preparation(
             self._prepare, self._drop, self._resume, self._refuse
         )
         self._meetings: Counter[tuple[int, int, int]] = Counter()
 
-    def handle(self, frames: Sequence[Frame]) -> None:
+    def decode_aside(self, frame: Frame) -> None:
+        """Decode a frame in its camera's own thread and `submit` it; the newest wins. Returns at once."""
+        decoder = self._decoders.get(frame.camera)
+        if decoder is None:
+            decoder = LatestWorker(self._decode_all, self._drop, name='perception decoder')
+            self._decoders[frame.camera] = decoder
+        decoder.submit(frame.camera, frame)
+
+    def handle(self, frames: Sequence[Frame | DecodedFrame]) -> None:
         """Answer what has arrived, one frame of each camera at most; those of a size may run together.
 
         Never raises: what goes wrong is counted as refused, with the cameras that it concerns.
@@ -100,11 +119,11 @@ class FrameProcessor:
         decoded: list[DecodedFrame] = []
         for frame in frames:
             with self._guarded([frame.camera]):
-                each = self._decode(frame)
+                each = frame if isinstance(frame, DecodedFrame) else self._decode(frame)
                 if self._predictor.is_prepared(*each.size):
                     decoded.append(each)
                 else:
-                    self._preparation.wait(frame.camera, (*each.size, 1), frame)
+                    self._preparation.wait(frame.camera, (*each.size, 1), each)
         self._note_meetings(decoded)
         for indices in self._predictor.batches([each.size for each in decoded]):
             batch = [decoded[index] for index in indices]
@@ -116,11 +135,15 @@ class FrameProcessor:
         return self._preparation.is_waiting(camera)
 
     def forget(self) -> None:
-        """Forget the frames that wait for a preparation."""
+        """Forget the frames that wait for a decoder or a preparation."""
+        for decoder in self._decoders.values():
+            decoder.clear()
         self._preparation.forget()
 
     def close(self) -> None:
-        """Wait for a preparation in hand to end. Once no more frames come to `handle`, none follows it."""
+        """End the decoders; wait for a preparation in hand. Once no more frames come to `handle`, none follows it."""
+        for decoder in self._decoders.values():
+            decoder.end()
         self._preparation.close()
 
     @contextmanager
@@ -139,6 +162,11 @@ class FrameProcessor:
             return
         for camera in cameras:
             camera.refuse(kind, reason)
+
+    def _decode_all(self, frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            with self._guarded([frame.camera]):
+                self.submit(frame.camera, self._decode(frame))
 
     def _decode(self, frame: Frame) -> DecodedFrame:
         started = time.monotonic()
@@ -185,7 +213,7 @@ class FrameProcessor:
             if count > 1 and self._meetings[shape] == MEETINGS:
                 self._preparation.wait(shape, shape, None)
 
-    def _drop(self, frame: Frame | None) -> None:
+    def _drop(self, frame: Frame | DecodedFrame | None) -> None:
         if frame is not None:
             frame.camera.monitor.drop()
 
@@ -196,12 +224,12 @@ class FrameProcessor:
         self._logger.info(f'preparing for images of {width}x{height}' + (f', {batch} at a time' if batch > 1 else ''))
         self._predictor.prepare(width, height, batch)
 
-    def _resume(self, frame: Frame | None) -> None:
-        if frame is not None:
-            frame.camera.monitor.restart()
-            self.resume(frame.camera, replace(frame, has_waited=True))
+    def _resume(self, decoded: DecodedFrame | None) -> None:
+        if decoded is not None:
+            decoded.camera.monitor.restart()
+            self.resume(decoded.camera, replace(decoded, frame=replace(decoded.frame, has_waited=True)))
 
-    def _refuse(self, frame: Frame | None, reason: str) -> None:
+    def _refuse(self, frame: DecodedFrame | None, reason: str) -> None:
         if frame is not None:
             frame.camera.refuse('failure', reason)
         else:

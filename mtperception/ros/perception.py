@@ -43,6 +43,7 @@ class Perception:
         self._worker = LatestWorker(
             self.processor.handle, lambda frame: frame.camera.monitor.drop(), self._release_memory
         )
+        self.processor.submit = self._worker.submit
         self.processor.resume = self._worker.put_back
 
     @property
@@ -106,7 +107,11 @@ class Perception:
     def _on_image(self, camera: Camera, message: Image | CompressedImage, camera_info: CameraInfo | None) -> None:
         """Decide in the executor's thread whether an image goes to the worker."""
         frame = Frame(camera, message, camera_info, time.monotonic())
-        if camera.accept(frame.stamp_ns, frame.received, self.settings.max_rate):
+        if not camera.accept(frame.stamp_ns, frame.received, self.settings.max_rate):
+            return
+        if isinstance(message, CompressedImage):
+            self.processor.decode_aside(frame)
+        else:
             self._worker.submit(camera, frame)
 
     def _present(self, settings: Settings) -> None:

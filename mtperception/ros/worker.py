@@ -18,6 +18,7 @@ class LatestWorker(Generic[Job]):
             must not raise.
         dropped: called with every job that was replaced, in the thread of `submit` or `put_back`.
         ended: the last thing that the worker's thread calls.
+        name: of the thread.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class LatestWorker(Generic[Job]):
         handle: Callable[[list[Job]], None],
         dropped: Callable[[Job], None],
         ended: Callable[[], None] = lambda: None,
+        name: str = 'perception worker',
     ) -> None:
         self._handle = handle
         self._dropped = dropped
@@ -33,7 +35,7 @@ class LatestWorker(Generic[Job]):
         self._wake = threading.Condition()
         self._ending = False
         context = contextvars.copy_context()
-        self._thread = threading.Thread(target=context.run, args=(self._run,), name='perception worker')
+        self._thread = threading.Thread(target=context.run, args=(self._run,), name=name)
         self._thread.start()
 
     def submit(self, sender: Hashable, job: Job) -> None:

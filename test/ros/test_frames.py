@@ -1,16 +1,18 @@
 """Frames in the worker: which run together, and where it goes wrong."""
 
+import array
 import threading
 import time
 from collections import defaultdict
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import rclpy
 from builtin_interfaces.msg import Time
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from mtperception.predictor import Predictor
@@ -19,6 +21,7 @@ from mtperception.ros.camera import Camera
 from mtperception.ros.conversions import rgb8_image
 from mtperception.ros.frames import Frame, FrameProcessor
 from mtperception.ros.qos import QosWarnings
+from mtperception.ros.worker import LatestWorker
 from mtperception.types import Prediction
 
 
@@ -258,6 +261,50 @@ def test_what_waits_is_forgotten_on_deactivation(node, predictor, monkeypatch):
     rig.processor.forget()
     held.let_go()
     assert not rig.published
+
+
+def jpeg(camera, image):
+    data = array.array('B', cv2.imencode('.jpg', image)[1].tobytes())
+    return Frame(camera, CompressedImage(header=Header(frame_id=camera.name), data=data), None, time.monotonic())
+
+
+def test_an_image_that_takes_long_to_decode_holds_up_its_own_camera_only(node, predictor, monkeypatch):
+    rig = Rig(node, predictor, ['slow', 'quick'])
+    slow, quick = rig.cameras.values()
+    predictor.prepare(64, 48)
+    decoding, go_on = threading.Event(), threading.Event()
+    decode = frames.compressed_to_rgb
+
+    def decode_when_told(message):
+        if message.header.frame_id == 'slow':
+            decoding.set()
+            assert go_on.wait(60)
+        return decode(message)
+
+    monkeypatch.setattr(frames, 'compressed_to_rgb', decode_when_told)
+    worker = LatestWorker(rig.processor.handle, lambda frame: frame.camera.monitor.drop())
+    rig.processor.submit = worker.submit
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    try:
+        rig.processor.decode_aside(jpeg(slow, image))
+        assert decoding.wait(60)
+        for count in range(1, 4):
+            rig.processor.decode_aside(jpeg(slow, image))
+            rig.processor.decode_aside(jpeg(quick, image))
+            wait_until(lambda count=count: quick.monitor.answered.count == count)
+        assert (slow.monitor.answered.count, slow.monitor.dropped) == (0, 2), 'of those that wait the newest stays'
+        go_on.set()
+        wait_until(lambda: slow.monitor.answered.count + slow.monitor.dropped == 4)
+        assert slow.monitor.answered.count >= 1
+        rig.processor.decode_aside(
+            Frame(quick, CompressedImage(header=Header(frame_id='quick')), None, time.monotonic())
+        )
+        wait_until(lambda: quick.monitor.refusals.counts == {'data': 1})
+    finally:
+        go_on.set()
+        rig.processor.close()
+        worker.end()
+    wait_until(lambda: not [each for each in threading.enumerate() if each.name == 'perception decoder'])
 
 
 def test_a_camera_that_changes_its_size_while_it_waits(node, predictor, monkeypatch):
