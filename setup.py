@@ -71,6 +71,7 @@ EXTRAS = {
     'ros': ros_wheels('jazzy'),
     'ros-kilted': ros_wheels('kilted'),
     'bags': ['rosbags>=0.11', 'mcap>=1.2', 'scipy>=1.11'],
+    'ray': ['ray[data]>=2.40'],
     'lint': ['ruff~=0.17.5'],  # each minor release changes rules and format
     'dev': [
         'pytest>=8',

@@ -1,6 +1,5 @@
 """`mtperception evaluate`: how good a model is on a data set."""
 
-import json
 import math
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -14,13 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
-from mtperception.atomic_write import write_if_changed
 from mtperception.card import CARD, DEFAULT_MODEL, open_model, sha256
 from mtperception.cli.failures import check_failures
-from mtperception.cli.folders import check_apart, make_folder, make_room_for, naming_option
+from mtperception.cli.folders import check_apart, make_folder, make_room_for, naming_option, write_json
 from mtperception.cli.options import BackendOption, DeviceOption, JsonOption, ModelOption, PrecisionOption
 from mtperception.cli.progress import progress
-from mtperception.cli.shard_option import ShardOption
+from mtperception.cli.sharing import PartsOption, ShardOption
 from mtperception.data import DATASETS, Dataset, DatasetError, open_dataset
 from mtperception.data.fold import FOLDS, Subset, held_back
 from mtperception.errors import InputError, MissingPackageError
@@ -47,10 +45,7 @@ def evaluate(
         int, typer.Option(min=3, help='Pixels of the windows that true normals are fitted over; odd.')
     ] = NORMALS_WINDOW,
     shard: ShardOption = WHOLE,
-    parts: Annotated[
-        Path | None,
-        typer.Option(metavar='DIR', help='Keep finished parts here: to divide the work, or to resume it.'),
-    ] = None,
+    parts: PartsOption = None,
     json_file: JsonOption = None,
     report: Annotated[
         Path | None, typer.Option(metavar='DIR', help='Write a page with plots and the worst images here.')
@@ -101,8 +96,7 @@ def evaluate(
             return
         evaluation = merge_parts(job, selection)
         if json_file:
-            with naming_option('--json'):
-                write_if_changed(json_file, json.dumps(as_json(evaluation), indent=1) + '\n')
+            write_json(json_file, as_json(evaluation), '--json')
         _print(evaluation)
         if write_report:
             with progress('drawing', None), naming_option('--report', report):

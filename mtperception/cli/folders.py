@@ -1,5 +1,6 @@
 """Where commands write to: checked before the work, not when it is done and would be lost."""
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from mtperception.atomic_write import write_errors, write_json_atomically
+from mtperception.atomic_write import write_errors, write_if_changed
 from mtperception.errors import InputError, WriteError
 
 
@@ -73,13 +74,13 @@ def make_room_for(path: Path, option: str) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any], option: str) -> None:
-    """Write a JSON file, or leave what was there.
+    """Write a JSON file, or leave what was there; nothing is written where this is there already.
 
     Raises:
         WriteError: if it cannot be written; the message names the option.
     """
     with naming_option(option):
-        write_json_atomically(path, content)
+        write_if_changed(path, json.dumps(content, indent=1) + '\n')
 
 
 @contextmanager

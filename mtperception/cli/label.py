@@ -2,7 +2,9 @@
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +13,21 @@ import typer
 from mtperception.cli.failures import check_failures
 from mtperception.cli.folders import naming_option
 from mtperception.cli.options import BackendOption, DeviceOption, PrecisionOption
-from mtperception.cli.progress import progress
-from mtperception.cli.shard_option import ShardOption
-from mtperception.scale.shard import WHOLE
+from mtperception.cli.sharing import (
+    AddressOption,
+    DryRunOption,
+    GpusOption,
+    ShardOption,
+    WorkersOption,
+    absolute_model,
+    rate_progress,
+    workers_of,
+)
+from mtperception.scale.shard import WHOLE, Shard
+from mtperception.scale.workers import distribute
 from mtperception.teachers import TeacherOptions, open_teacher
-from mtperception.teachers.image_set import open_images
-from mtperception.teachers.labelling import KEY_OF_TASK, Request, label_images
+from mtperception.teachers.image_set import ImageSet, open_images
+from mtperception.teachers.labelling import KEY_OF_TASK, Labeller, Request, label_images, open_labeller
 
 Task = Enum('Task', {task: task for task in KEY_OF_TASK}, type=str)
 
@@ -43,6 +54,10 @@ def label(
     device: DeviceOption = 'auto',
     precision: PrecisionOption = 'auto',
     shard: ShardOption = WHOLE,
+    workers: WorkersOption = 0,
+    address: AddressOption = '',
+    gpus: GpusOption = 0.0,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Labels and depth by an expert, for images that have no ground truth.
 
@@ -56,13 +71,19 @@ def label(
     wanted = Request(task.value if task else '', grouping, minimum_confidence)
     image_set = open_images(images.expanduser(), split)
     options = TeacherOptions(label_space, backend, device, precision)
+    out, pool = out.expanduser(), workers_of(workers, address, gpus)
     start = time.monotonic()
-    with (
-        closing(open_teacher(model, options)) as expert,
-        progress('labelling', len(image_set.ids)) as move,
-        naming_option('--out'),
-    ):
-        done = label_images(image_set, expert, out.expanduser(), wanted, move, shard)
+    with closing(open_teacher(model, options)) as expert:
+        if dry_run:
+            _print_plan(Labeller(image_set, expert, out, wanted), image_set, shard, workers)
+            return
+        worker = None
+        if pool:
+            there = replace(image_set, root=image_set.root.absolute())
+            opener = partial(open_labeller, there, absolute_model(model), options, out.absolute(), wanted)
+            worker = partial(distribute, opener, pool)
+        with rate_progress('labelling', len(shard.positions(len(image_set.ids)))) as move, naming_option('--out'):
+            done = label_images(image_set, expert, out, wanted, move, shard, worker)
     kept = f', {done.kept} were there already' if done.kept else ''
     typer.echo(f'{out}: {done.labelled} images labelled in {time.monotonic() - start:.1f} s{kept}', err=True)
     check_failures(done.failed, 'images', f'mend them or take them out of {split}, then run it again')
@@ -70,3 +91,11 @@ def label(
         typer.echo(
             f'{out}: {done.missing} of {len(image_set.ids)} images are not labelled yet: run the other shards', err=True
         )
+
+
+def _print_plan(labeller: Labeller, images: ImageSet, shard: Shard, workers: int) -> None:
+    names = [images.ids[position] for position in shard.positions(len(images.ids))]
+    done = sum(map(labeller.is_done, names))
+    who = f'{workers} workers' if workers else 'this process'
+    keys = ' and '.join(labeller.keys)
+    typer.echo(f'{len(names)} images: {done} are labelled, {len(names) - done} would get {keys} by {who}')

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
-from mtperception.card import DEFAULT_MODEL, open_model
+from mtperception.card import CARD, DEFAULT_MODEL, open_model, sha256
 from mtperception.cli.folders import check_apart, make_folder, make_room_for, naming_option, write_json
 from mtperception.cli.live_replay import LivePlan, live_run
 from mtperception.cli.notes import say_notes
@@ -25,6 +26,7 @@ from mtperception.cli.options import (
 )
 from mtperception.cli.progress import progress
 from mtperception.cli.session import INTERRUPTED, InterruptedRunError
+from mtperception.cli.sharing import PartsOption, ShardOption
 from mtperception.errors import MissingPackageError
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import Predictor
@@ -34,8 +36,13 @@ from mtperception.replay.alignment import ALIGNMENTS
 from mtperception.replay.depth_scores import AlignedMetrics
 from mtperception.replay.live_answers import LiveComparison, LiveRun
 from mtperception.replay.out_bag import LEFT_OUT, BagRecorder, check_free, recorded_bag
+from mtperception.replay.replay import conclude
 from mtperception.replay.replay import replay as replay_recording
 from mtperception.replay.result import Replay
+from mtperception.scale.part_folder import PartFolder, stored_count
+from mtperception.scale.shard import WHOLE
+from mtperception.scale.shared_evaluation import digest
+from mtperception.scale.shared_replay import merge_shares, score_shares
 
 
 def replay(
@@ -59,6 +66,8 @@ def replay(
     backend: BackendOption = 'auto',
     device: DeviceOption = 'auto',
     precision: PrecisionOption = 'auto',
+    shard: ShardOption = WHOLE,
+    parts: PartsOption = None,
     json_file: JsonOption = None,
     report: Annotated[
         Path | None, typer.Option(metavar='DIR', help='Write a page with plots over time and the worst frames here.')
@@ -81,10 +90,17 @@ def replay(
     of shape. With or without a sensor, flicker says how restless labels and depth are from frame to frame; where the
     bag has poses, the motion of the camera is taken out. Of a bag that was cut off, what can be read is scored.
 
+    With --shard and --parts, several processes divide the bag: the one that finishes last merges what they scored, and
+    so does every run with --parts after that. But for the time that it took, the result is that of a single process.
+
     Example: mtperception replay drive/ --depth-topic /camera/depth/image_raw --json result.json --report report
     """
     if rate and not live:
         raise typer.BadParameter('expected together with --live', param_hint='--rate')
+    if shard != WHOLE and not parts:
+        raise typer.BadParameter('expected together with --parts', param_hint='--shard')
+    if parts and (live or out_bag):
+        raise typer.BadParameter('not together with --live or --out-bag', param_hint='--parts')
     if out_bag:
         check_free(out_bag)
         make_folder(out_bag.parent, '--out-bag')
@@ -92,33 +108,62 @@ def replay(
     write_report = _prepare_report(report, bag) if report else None
     request = TopicRequest(image_topic, camera_info_topic, depth_topic, label_topic, pose_topic)
     truth_space = load_label_space(label_space) if label_space else None
-    with Recording(
-        bag.expanduser(),
-        request,
-        tolerance=tolerance,
-        label_offset=label_offset,
-        depth_registered=depth_registered,
-    ) as recording:
+    with ExitStack() as stack:
+        recording = stack.enter_context(
+            Recording(
+                bag.expanduser(),
+                request,
+                tolerance=tolerance,
+                label_offset=label_offset,
+                depth_registered=depth_registered,
+            )
+        )
         for line in recording.topics.lines():
             typer.echo(line, err=True)
         if json_file:
             make_room_for(json_file, '--json')
-        with (
-            _live_run(recording, plan) as run,
-            closing(Predictor(model, backend, device, precision)) as predictor,
-        ):
-            result, live_figures = _scored(recording, predictor, truth_space, out_bag, run)
-            topics = recording.topics.roles()
-            content = as_json(result, topics) | ({'live': live_figures} if live else {})
-            if json_file:
-                write_json(json_file, content, '--json')
-            _print(result)
-            if live:
-                _print_live(live_figures)
-            if report:
-                with progress('drawing', None), naming_option('--report', report):
-                    write_report(result, topics, predictor, report)
-                typer.echo(f'{report / "index.html"}: written', err=True)
+
+        @cache
+        def predictor() -> Predictor:
+            return stack.enter_context(closing(Predictor(model, backend, device, precision)))
+
+        topics, live_figures = recording.topics.roles(), {}
+        if parts:
+            record = {
+                'mtperception': __version__,
+                'command': 'replay',
+                'model': sha256(open_model(model).path / CARD),
+                'topics': topics,
+                'images': digest(map(str, recording.stamps_ns)),
+                'label_space': label_space,
+                'label_offset': label_offset,
+                'tolerance': tolerance,
+                'depth_registered': depth_registered,
+                'backend': backend,
+                'precision': precision,
+            }
+            count = shard.count if shard != WHOLE else stored_count(parts) or 1
+            job = stack.enter_context(PartFolder(parts, record, count))
+            with progress('replaying', len(shard.positions(recording.count))) as move:
+                score_shares(job, predictor, recording, shard, truth_space, move)
+            stack.enter_context(job.merging())
+            if missing := len(job.missing()):
+                typer.echo(f'{parts}: {missing} of {count} parts are not finished yet: run the other shards', err=True)
+                return
+            result = conclude(merge_shares(job, open_model(model), recording, truth_space))
+        else:
+            run = stack.enter_context(_live_run(recording, plan))
+            result, live_figures = _scored(recording, predictor(), truth_space, out_bag, run)
+        content = as_json(result, topics) | ({'live': live_figures} if live else {})
+        if json_file:
+            write_json(json_file, content, '--json')
+        _print(result)
+        if live:
+            _print_live(live_figures)
+        if write_report:
+            with progress('drawing', None), naming_option('--report', report):
+                write_report(result, topics, predictor(), recording, report)
+            typer.echo(f'{report / "index.html"}: written', err=True)
 
 
 def as_json(result: Replay, topics: Mapping[str, str]) -> dict[str, Any]:

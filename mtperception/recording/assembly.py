@@ -34,6 +34,8 @@ class Assembly(Generic[Item]):
         self._counts: Counter[str] = Counter()
         self._waiting: deque[tuple[int, Item]] = deque()
         self._held: dict[tuple[str, int], Item] = {}
+        self.given = 0
+        """Images that were given."""
 
     def add(self, topic: str, item: Item) -> Iterator[Joined[Item]]:
         """Add the next message of a topic; yields the frames that are complete now."""
@@ -56,5 +58,6 @@ class Assembly(Generic[Item]):
 
     def _next(self) -> Joined[Item]:
         index, image = self._waiting.popleft()
+        self.given = index + 1
         keys = [(topic, pairs[index]) for topic, pairs in self._partners.items() if index in pairs]
         return Joined(index, image, {key[0]: self._held.pop(key) for key in keys if key in self._held})

@@ -1,6 +1,6 @@
 """A bag as a sequence of frames, each with what the bag knows about it."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -150,8 +150,17 @@ class Recording:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know: what is missing, what was refused. It grows while frames are read."""
-        refused = (f'{role}: {count} refused, the first: {why}' for role, (count, why) in self._refused.items())
-        return (*self._reader.notes, *self._notes, *refused)
+        return (*self.standing_notes, *refusal_notes(self._refused))
+
+    @property
+    def standing_notes(self) -> tuple[str, ...]:
+        """Those of the notes that do not depend on which frames are read."""
+        return (*self._reader.notes, *self._notes)
+
+    @property
+    def refused(self) -> dict[str, tuple[int, str]]:
+        """How much was refused and why the first one was, by role, of the frames that were read last."""
+        return dict(self._refused)
 
     def facts(self) -> dict[str, Any]:
         """Where the frames and their truth come from, for a protocol."""
@@ -170,14 +179,23 @@ class Recording:
         """Messages of some of the chosen topics as they are, with the nanosecond of their reception."""
         return self._messages(topics)
 
-    def frames(self, on_message: MessageListener | None = None) -> Iterator[RecordedFrame]:
-        """All images in the order of the recording, whatever their stamps say; what is refused is counted in `notes`.
+    def frames(
+        self, on_message: MessageListener | None = None, positions: Collection[int] | None = None
+    ) -> Iterator[RecordedFrame]:
+        """Images in the order of the recording, whatever their stamps say; what is refused is counted in `notes`.
 
         What belongs to an image may come later in the bag: the image then waits for it.
 
         Args:
             on_message: called with each message of the chosen topics and of the transforms.
+            positions: of the images to decode; all without it. What ranges that follow each other give is what all
+                images give at once, what is refused included.
         """
+        positions = range(self.count) if positions is None else positions
+        if not positions:
+            return
+        stop, images = max(positions) + 1, 0
+        is_last = stop >= self.count
         self._refused.clear()
         info = self._first_pass.infos.get(self.topics.camera_info)
         assembly: Assembly[_Raw] = Assembly(self.topics.image, self._pairs)
@@ -188,12 +206,18 @@ class Recording:
             if connection.topic not in used:
                 continue
             if connection.kind == CAMERA_INFO:
-                info = self._newest_info(data) or info
+                is_counted = images in positions or (is_last and images >= stop)
+                info = self._newest_info(data, is_counted=is_counted) or info
                 continue
+            images += connection.topic == self.topics.image
             for joined in assembly.add(connection.topic, _Raw(connection.kind, data, received_ns, info)):
-                yield from self._frame(joined)
+                if joined.index in positions:
+                    yield from self._frame(joined)
+            if assembly.given >= stop and not is_last:
+                return
         for joined in assembly.rest():
-            yield from self._frame(joined)
+            if joined.index in positions:
+                yield from self._frame(joined)
 
     def close(self) -> None:
         """Close the bag."""
@@ -281,20 +305,27 @@ class Recording:
             header=header,
         )
 
-    def _newest_info(self, data: bytes) -> Any:
-        return self._decoded('camera info', lambda: self._reader.deserialized(data, CAMERA_INFO))
+    def _newest_info(self, data: bytes, *, is_counted: bool) -> Any:
+        return self._decoded('camera info', lambda: self._reader.deserialized(data, CAMERA_INFO), is_counted=is_counted)
 
     def _intrinsics(self, info: Any, size: tuple[int, int]) -> Intrinsics | None:
         return info and self._decoded('camera info', lambda: intrinsics_from(info, *size))
 
-    def _decoded(self, role: str, decode: Callable[[], Any]) -> Any:
+    def _decoded(self, role: str, decode: Callable[[], Any], *, is_counted: bool = True) -> Any:
         """What a function makes of a message; None, and counted, if it refuses."""
         try:
             return decode()
         except RefusedMessageError as error:
-            count, reason = self._refused.get(role, (0, str(error)))
-            self._refused[role] = (count + 1, reason)
+            if is_counted:
+                count, reason = self._refused.get(role, (0, str(error)))
+                self._refused[role] = (count + 1, reason)
             return None
+
+
+def refusal_notes(refused: Mapping[str, tuple[int, str]]) -> Iterator[str]:
+    """What a user should know of what was refused (`Recording.refused`)."""
+    for role, (count, why) in refused.items():
+        yield f'{role}: {count} refused, the first: {why}'
 
 
 def _with_image(message: Any) -> tuple[Any, np.ndarray]:

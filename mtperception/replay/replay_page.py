@@ -19,8 +19,10 @@ from mtperception.evaluation.plots import plot_depth_errors, plot_error_by_dista
 from mtperception.geometry import is_valid
 from mtperception.media import write_image
 from mtperception.predictor import BackendPredictor
+from mtperception.recording.recording import RecordedFrame, Recording
 from mtperception.replay.depth_scores import AlignedMetrics
-from mtperception.replay.result import Replay, Shown
+from mtperception.replay.result import Replay, WorstFrame
+from mtperception.types import Prediction
 from mtperception.visualization import colorize_depth, colorize_labels
 
 _TITLES = {'rmse': 'RMSE', 'miou': 'mIoU', 'label_flicker': 'label flicker'}
@@ -33,13 +35,16 @@ _GROUPED = ('rmse', 'abs_rel', 'delta1')
 """Metrics in the tables by distance and by class, under each alignment."""
 
 
-def write_report(replay: Replay, topics: Mapping[str, str], predictor: BackendPredictor, out: Path) -> None:
-    """Write the folder.
+def write_report(
+    replay: Replay, topics: Mapping[str, str], predictor: BackendPredictor, recording: Recording, out: Path
+) -> None:
+    """Write the folder; the worst frames are read and predicted once more for it.
 
     Args:
         replay: what to show.
         topics: of the recording, by role.
         predictor: that was replayed.
+        recording: that it was replayed on.
         out: the folder, made if need be; files of the same names in it are replaced.
 
     Raises:
@@ -47,6 +52,7 @@ def write_report(replay: Replay, topics: Mapping[str, str], predictor: BackendPr
     """
     for folder in ('plots', 'images'):
         (out / folder).mkdir(parents=True, exist_ok=True)
+    pictures = _Pictures(replay, predictor, recording)
     roles = {role.replace('_', ' '): topic or 'none' for role, topic in topics.items()}
     page = render(
         REPLAY_PAGE,
@@ -59,7 +65,7 @@ def write_report(replay: Replay, topics: Mapping[str, str], predictor: BackendPr
         tables=list(_tables(replay)),
         classes=_classes(replay),
         plots=[save_plot(out, name, title, figure) for name, title, figure in _plots(replay)],
-        galleries=[_write_gallery(metric, replay, predictor, out) for metric in replay.worst],
+        galleries=[_write_gallery(metric, replay, pictures, out) for metric in replay.worst],
         protocol={**roles, **replay.protocol, **replay.speed()},
     )
     (out / 'index.html').write_text(page, encoding='utf-8')
@@ -135,14 +141,14 @@ def _plots(replay: Replay) -> Iterator[tuple[str, str, Figure]]:
             yield f'{kind}_flicker', f'{kind.capitalize()} flicker over time', over_time(label, **lines)
 
 
-def _write_gallery(metric: str, replay: Replay, predictor: BackendPredictor, out: Path) -> dict[str, Any]:
+def _write_gallery(metric: str, replay: Replay, pictures: '_Pictures', out: Path) -> dict[str, Any]:
     images = []
-    for shown in replay.worst[metric]:
-        pictures = {'image.jpg': shown.frame.image, **_DRAW[metric](shown, replay, predictor)}
-        paths = [f'images/{metric}_{shown.frame.index}_{name}' for name in pictures]
-        for path, picture in zip(paths, pictures.values(), strict=True):
+    for worst in replay.worst[metric]:
+        drawn = pictures.of(metric, worst)
+        paths = [f'images/{metric}_{worst.index}_{name}' for name in drawn]
+        for path, picture in zip(paths, drawn.values(), strict=True):
             write_image(out / path, picture)
-        images.append({'id': f'image {shown.frame.index}', 'value': shown.value, 'paths': paths})
+        images.append({'id': f'image {worst.index}', 'value': worst.value, 'paths': paths})
     return {
         'title': f'Worst frames by {_TITLES[metric]}',
         'metric': metric,
@@ -151,31 +157,51 @@ def _write_gallery(metric: str, replay: Replay, predictor: BackendPredictor, out
     }
 
 
-def _draw_depth(shown: Shown, replay: Replay, predictor: BackendPredictor) -> dict[str, np.ndarray]:
-    """Both in the range of the truth, so that equal colours are equal depths."""
-    truth = shown.frame.depth
-    near, far = float(truth[is_valid(truth)].min()), float(truth.max())
-    far = max(far, near + 0.1)
-    return {
-        'depth.png': colorize_depth(shown.prediction.depth, near, far),
-        'truth.png': colorize_depth(truth, near, far),
-    }
+class _Pictures:
+    """Draws frames."""
 
+    def __init__(self, replay: Replay, predictor: BackendPredictor, recording: Recording) -> None:
+        self._replay = replay
+        self._mapping = None
+        if replay.truth_space is not None:
+            self._mapping = map_labels(predictor.label_space, predictor.card.classes, replay.truth_space)
+        shown = {index for worst in replay.worst.values() for frame in worst for index in (frame.index, frame.previous)}
+        self._frames = {
+            frame.index: (frame, predictor(frame.image, frame.intrinsics))
+            for frame in recording.frames(positions=shown - {None})
+        }
 
-def _draw_labels(shown: Shown, replay: Replay, predictor: BackendPredictor) -> dict[str, np.ndarray]:
-    mapping = map_labels(predictor.label_space, predictor.card.classes, replay.truth_space)
-    return {
-        'labels.png': colorize_labels(mapping.table[shown.prediction.labels], replay.truth_space),
-        'truth.png': colorize_labels(shown.frame.labels, replay.truth_space),
-    }
+    def of(self, metric: str, worst: WorstFrame) -> dict[str, np.ndarray]:
+        """By name of the file: the image, and what it is about."""
+        frame, prediction = self._frames[worst.index]
+        if metric == 'rmse':
+            drawn = self._depth(frame, prediction)
+        elif metric == 'miou':
+            drawn = self._labels(frame, prediction)
+        else:
+            drawn = self._change(prediction, self._frames[worst.previous][1])
+        return {'image.jpg': frame.image, **drawn}
 
+    def _depth(self, frame: RecordedFrame, prediction: Prediction) -> dict[str, np.ndarray]:
+        """Both in the range of the truth, so that equal colours are equal depths."""
+        truth = frame.depth
+        near, far = float(truth[is_valid(truth)].min()), float(truth.max())
+        far = max(far, near + 0.1)
+        return {
+            'depth.png': colorize_depth(prediction.depth, near, far),
+            'truth.png': colorize_depth(truth, near, far),
+        }
 
-def _draw_change(shown: Shown, replay: Replay, predictor: BackendPredictor) -> dict[str, np.ndarray]:
-    return {
-        'labels.png': colorize_labels(shown.prediction.labels, replay.label_space),
-        'before.png': colorize_labels(shown.previous.labels, replay.label_space),
-    }
+    def _labels(self, frame: RecordedFrame, prediction: Prediction) -> dict[str, np.ndarray]:
+        space = self._replay.truth_space
+        return {
+            'labels.png': colorize_labels(self._mapping.table[prediction.labels], space),
+            'truth.png': colorize_labels(self._replay.truth_of(frame), space),
+        }
 
-
-_DRAW = {'rmse': _draw_depth, 'miou': _draw_labels, 'label_flicker': _draw_change}
-"""By metric of the gallery."""
+    def _change(self, prediction: Prediction, before: Prediction) -> dict[str, np.ndarray]:
+        space = self._replay.label_space
+        return {
+            'labels.png': colorize_labels(prediction.labels, space),
+            'before.png': colorize_labels(before.labels, space),
+        }

@@ -1,6 +1,6 @@
 """What a model achieved on a recording."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,10 +9,10 @@ import numpy as np
 from mtperception.evaluation.depth_profile import DepthProfile
 from mtperception.labels import LabelSpace
 from mtperception.recording.recording import RecordedFrame
+from mtperception.replay.alignment import Alignment
 from mtperception.replay.depth_scores import AlignedMetrics, FrameDepthScore
 from mtperception.replay.depth_truth import DepthTruth
 from mtperception.replay.flicker import Flicker
-from mtperception.types import Prediction
 
 DEFINITIONS = {
     'aligned': (
@@ -42,6 +42,23 @@ class FrameResult:
     compensated: Flicker | None
     truth: DepthTruth | None = None
     """Of a frame with measured depth."""
+    size: tuple[int, int] = (0, 0)
+    """Width and height of the image."""
+    with_camera: bool = False
+    """Whether the image has a usable camera_info."""
+    with_pose: bool = False
+    """Whether the pose of the camera is known."""
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> 'FrameResult':
+        """The frame whose `dataclasses.asdict` this is, as JSON keeps it."""
+        depth = state['depth'] and FrameDepthScore(
+            state['depth']['metrics'], {name: Alignment(**fit) for name, fit in state['depth']['fits'].items()}
+        )
+        flicker, compensated = (state[key] and Flicker(**state[key]) for key in ('flicker', 'compensated'))
+        truth = state['truth'] and DepthTruth(**state['truth'])
+        changed = {'depth': depth, 'flicker': flicker, 'compensated': compensated, 'truth': truth}
+        return cls(**{**state, **changed, 'size': tuple(state['size'])})
 
     def values(self) -> dict[str, float]:
         """All figures by name: of labels, of depth (`rmse`, `rmse_median`, `rmse_scale_shift`, ...), scale, flicker."""
@@ -62,15 +79,15 @@ class FrameResult:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A frame that is kept for its picture."""
+class WorstFrame:
+    """One of the frames with the worst values of a metric."""
 
     value: float
-    """Of the metric that it is among the worst by."""
-    frame: RecordedFrame
-    prediction: Prediction
-    previous: Prediction | None
-    """Of the frame before; None of the first one."""
+    """Of the metric."""
+    index: int
+    """Position among the images of its topic."""
+    previous: int | None
+    """That of the frame before; None of the first one."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +111,10 @@ class Replay:
     segmentation: Mapping[str, float]
     iou: Mapping[str, float]
     """By class of the truth space."""
-    worst: Mapping[str, Sequence[Shown]]
+    worst: Mapping[str, Sequence[WorstFrame]]
     """By metric, worst first: `rmse`, `miou` or, without any truth, `label_flicker`."""
+    truth_of: Callable[[RecordedFrame], np.ndarray | None]
+    """uint8 H,W: the recorded labels of a frame as classes of `truth_space`."""
     seconds: Mapping[str, float]
     """What was spent on `reading` (and decoding), `predicting` and `scoring`, and on `writing` where there was some."""
     protocol: Mapping[str, Any]

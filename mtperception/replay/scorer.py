@@ -1,15 +1,17 @@
 """Scores the frames of a recording one after the other."""
 
-import heapq
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from mtperception.card import ModelDirectory
 from mtperception.errors import InputError
 from mtperception.evaluation.comparison import map_labels
 from mtperception.evaluation.depth_profile import DepthProfile
+from mtperception.evaluation.grouped_truth import truth_grouping
 from mtperception.evaluation.metrics import SegmentationMetrics
 from mtperception.hardware import describe_hardware
 from mtperception.labels import IGNORE_INDEX, LabelSpace
@@ -18,37 +20,43 @@ from mtperception.recording.recording import RecordedFrame
 from mtperception.replay.depth_scores import BANDS, AlignedMetrics, DepthScores
 from mtperception.replay.depth_truth import depth_truth, truth_notes
 from mtperception.replay.flicker import View, compensated_flicker, plain_flicker
-from mtperception.replay.result import FrameResult, Replay, Shown
+from mtperception.replay.result import FrameResult, Replay, WorstFrame
 from mtperception.types import Prediction
 
 SHOWN = 6
-"""Frames that are kept as the worst by a metric."""
+"""Frames that are named as the worst by a metric."""
+_WORST = {'rmse': True, 'miou': False, 'label_flicker': True}
+"""By metric: whether the largest values are the worst."""
 
 
 class Scorer:
     """Sums over frames. The order counts: flicker is the difference from the frame before.
 
     Args:
-        predictor: whose predictions these are.
-        truth_space: of the recorded labels; None if there are none.
+        model: whose predictions these are.
+        truth_space: of the recorded labels; None if there are none. Where it is finer than the model's, its classes
+            become those of the model.
 
     Raises:
         ValueError: if the classes of the model are not comparable with those of the truth.
     """
 
-    def __init__(self, predictor: BackendPredictor, truth_space: LabelSpace | None = None) -> None:
-        self._card = predictor.card
-        self._label_space = predictor.label_space
+    def __init__(self, model: BackendPredictor | ModelDirectory, truth_space: LabelSpace | None = None) -> None:
+        self._card = model.card
+        self._label_space = model.label_space
         self._truth_space = truth_space
-        self._mapping, self._segmentation = None, None
+        self._mapping, self._segmentation, self._grouping = None, None, None
         if truth_space is not None:
-            self._mapping = map_labels(predictor.label_space, predictor.card.classes, truth_space)
+            self._grouping = truth_grouping(model.label_space, truth_space)
+            if self._grouping is not None:
+                self._truth_space = truth_space = model.label_space
+            self._mapping = map_labels(model.label_space, model.card.classes, truth_space)
             self._segmentation = SegmentationMetrics(len(truth_space))
         self._depth = DepthScores()
-        self._profile = DepthProfile(predictor.card.depth_range[1])
-        self._frames: list[FrameResult] = []
+        self._profile = DepthProfile(model.card.depth_range[1])
+        self.frames: list[FrameResult] = []
+        """In the order of the recording."""
         self._previous: View | None = None
-        self._worst = {'rmse': _Worst(1), 'miou': _Worst(-1), 'label_flicker': _Worst(1)}
 
     def add(self, frame: RecordedFrame, prediction: Prediction) -> FrameResult:
         """Score the next frame.
@@ -70,35 +78,70 @@ class Scorer:
             frame.index,
             frame.stamp_ns,
             depth,
-            self._score_labels(prediction, frame.labels),
+            self._score_labels(prediction, self.truth_of(frame)),
             None if previous is None else plain_flicker(previous.prediction, prediction),
             None if previous is None else compensated_flicker(previous, view),
-            truth,
+            truth=truth,
+            size=frame.image.shape[1::-1],
+            with_camera=frame.intrinsics is not None,
+            with_pose=frame.T_world_camera is not None,
         )
-        self._frames.append(result)
+        self.frames.append(result)
         self._previous = view
-        values = result.values()
-        for metric, worst in self._worst.items():
-            shown = Shown(values.get(metric, np.nan), frame, prediction, previous and previous.prediction)
-            worst.add(shown, len(self._frames))
         return result
 
-    def result(self, seconds: Mapping[str, float], protocol: Mapping[str, Any], notes: Sequence[str]) -> Replay:
+    def truth_of(self, frame: RecordedFrame) -> np.ndarray | None:
+        """uint8 H,W: the recorded labels of a frame as classes of the truth's space; None without labels."""
+        return frame.labels if self._grouping is None or frame.labels is None else self._grouping[frame.labels]
+
+    def begin_after(self, frame: RecordedFrame, prediction: Prediction) -> None:
+        """Compare the next frame with this one, which is scored elsewhere."""
+        self._previous = View(prediction, frame.intrinsics, frame.T_world_camera)
+
+    def merge(self, other: 'Scorer') -> None:
+        """Add the frames of the part of the recording that follows."""
+        self.frames += other.frames
+        for own, added in zip(self._sums().values(), other._sums().values(), strict=True):
+            own.merge(added)
+
+    def state(self) -> dict[str, Any]:
+        """All that was scored, for JSON."""
+        sums = {name: part.state() for name, part in self._sums().items()}
+        return {'frames': [asdict(frame) for frame in self.frames], **sums}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become the scorer that a state was taken of, which was made with the same arguments.
+
+        Raises:
+            ValueError, KeyError, TypeError: if it is of something else.
+        """
+        self.frames = [FrameResult.restored(frame) for frame in state['frames']]
+        for name, part in self._sums().items():
+            part.restore(state[name])
+
+    def result(
+        self,
+        seconds: Mapping[str, float],
+        protocol: Mapping[str, Any],
+        notes: Sequence[str],
+        hardware: str | None = None,
+    ) -> Replay:
         """What came out so far.
 
         Args:
             seconds: spent on `reading`, `predicting`, `scoring`, and `writing` if anything was written.
             protocol: how it was measured.
             notes: what a user should know besides.
+            hardware: that it was measured on; by default this machine.
         """
-        truths = [frame.truth for frame in self._frames if frame.truth is not None]
+        truths = [frame.truth for frame in self.frames if frame.truth is not None]
         overall = self._depth.overall
         known = overall.pixels > 0
         return Replay(
             model=self._card.name,
             label_space=self._label_space,
             truth_space=self._truth_space,
-            frames=tuple(self._frames),
+            frames=tuple(self.frames),
             depth=overall if known else None,
             by_band={name: band for name, band in zip(band_names(), self._depth.by_band, strict=True) if band.pixels},
             by_class=self._by_class(),
@@ -107,12 +150,17 @@ class Scorer:
             iou=dict(zip(self._truth_space.names, self._segmentation.iou.tolist(), strict=True))
             if self._segmentation
             else {},
-            worst={metric: worst.sorted() for metric, worst in self._shown_by().items()},
+            worst=self._worst(),
+            truth_of=self.truth_of,
             seconds=seconds,
             protocol=protocol,
             notes=(*notes, *truth_notes(truths, self._card.depth_range[1])),
-            hardware=describe_hardware(),
+            hardware=hardware or describe_hardware(),
         )
+
+    def _sums(self) -> dict[str, DepthScores | DepthProfile | SegmentationMetrics]:
+        sums = {'depth_scores': self._depth, 'depth_profile': self._profile}
+        return {**sums, 'segmentation': self._segmentation} if self._segmentation else sums
 
     def _score_labels(self, prediction: Prediction, truth: np.ndarray | None) -> dict[str, float]:
         if truth is None or self._mapping is None or prediction.labels is None:
@@ -132,33 +180,22 @@ class Scorer:
         names = dict(enumerate(self._label_space.names)) | {IGNORE_INDEX: 'no class'}
         return {names[index]: metrics for index, metrics in sorted(self._depth.by_class.items())}
 
-    def _shown_by(self) -> dict[str, '_Worst']:
+    def _worst(self) -> dict[str, Sequence[WorstFrame]]:
         """By truth where there is one; flicker says something where there is none."""
-        found = {metric: worst for metric, worst in self._worst.items() if worst.kept}
+        found = {metric: worst_frames(self.frames, metric, largest=largest) for metric, largest in _WORST.items()}
+        found = {metric: worst for metric, worst in found.items() if worst}
         flicker = {metric: found.pop(metric) for metric in ['label_flicker'] if metric in found}
         return found or flicker
 
 
-class _Worst:
-    """Keeps the frames with the largest values (sign 1) or the smallest (-1)."""
-
-    def __init__(self, sign: int) -> None:
-        self._sign = sign
-        self.kept: list[tuple[float, int, Shown]] = []
-
-    def add(self, shown: Shown, position: int) -> None:
-        """Keep a frame if it is among the worst; the position settles ties, the earlier frame stays."""
-        if np.isnan(shown.value):
-            return
-        entry = (self._sign * shown.value, -position, shown)
-        if len(self.kept) < SHOWN:
-            heapq.heappush(self.kept, entry)
-        else:
-            heapq.heappushpop(self.kept, entry)
-
-    def sorted(self) -> tuple[Shown, ...]:
-        """The worst first."""
-        return tuple(shown for _, _, shown in sorted(self.kept, reverse=True))
+def worst_frames(frames: Sequence[FrameResult], metric: str, *, largest: bool) -> tuple[WorstFrame, ...]:
+    """The frames with the largest or smallest values of a metric, the worst first; of equal ones the earlier first."""
+    known = [
+        WorstFrame(frame.values()[metric], frame.index, frames[position - 1].index if position else None)
+        for position, frame in enumerate(frames)
+        if not np.isnan(frame.values().get(metric, np.nan))
+    ]
+    return tuple(sorted(known, key=lambda frame: -frame.value if largest else frame.value)[:SHOWN])
 
 
 def band_names() -> list[str]:

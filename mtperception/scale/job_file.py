@@ -117,17 +117,24 @@ class JobFile:
         if not content:
             os.pwrite(self._file, (json.dumps(record, indent=1) + '\n').encode(), 0)
             return
-        try:
-            found = json.loads(content)
-            differences = [f'{k} {found.get(k)!r} instead of {v!r}' for k, v in record.items() if found.get(k) != v]
-        except (ValueError, AttributeError) as error:
-            raise JobError(
-                f'{self._path}: not readable as a JSON object: {error}: remove it, or choose another folder'
-            ) from error
-        if differences:
-            raise JobError(
-                f'{self._path.parent}: made with {"; ".join(differences)}: choose another folder, or remove this one'
-            )
+        check_record(self._path, content, record)
+
+
+def check_record(path: Path, content: bytes, record: Mapping[str, Any]) -> None:
+    """Check that what a file holds is the record of this job.
+
+    Raises:
+        JobError: if not.
+    """
+    try:
+        found = json.loads(content)
+        differences = [f'{k} {found.get(k)!r} instead of {v!r}' for k, v in record.items() if found.get(k) != v]
+    except (ValueError, AttributeError) as error:
+        raise JobError(
+            f'{path}: not readable as a JSON object: {error}: remove it, or choose another folder'
+        ) from error
+    if differences:
+        raise JobError(f'{path.parent}: made with {"; ".join(differences)}: choose another folder, or remove this one')
 
 
 _FLOCK = struct.Struct('hhqqi0q')

@@ -1,7 +1,7 @@
 """A folder of finished parts: what processes have made of their shares, until it is merged."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -9,7 +9,6 @@ from typing import Any
 
 from mtperception.atomic_write import atomic_file
 from mtperception.scale.job_file import JobFile
-from mtperception.scale.shard import WHOLE, Shard
 
 RECORD = 'job.json'
 LARGEST_PART = 64
@@ -20,6 +19,14 @@ FEWEST_PARTS = 64
 def parts_of(items: int) -> int:
     """How many parts so many items are divided into: it depends on nothing else, so that all processes agree."""
     return min(items, max(FEWEST_PARTS, -(-items // LARGEST_PART)))
+
+
+def stored_count(folder: Path) -> int | None:
+    """How many parts the job in a folder has; None if there is no job yet."""
+    try:
+        return json.loads((folder / RECORD).read_text(encoding='utf-8'))['parts']
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 class PartFolder:
@@ -40,13 +47,12 @@ class PartFolder:
     def __init__(self, folder: Path, record: Mapping[str, Any], count: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._count = count
+        self.count = count
         self._job = JobFile(folder / RECORD, {**record, 'parts': count})
 
-    def unfinished(self, shard: Shard = WHOLE) -> Iterator[int]:
-        """Positions of the parts of a share that are to be made; each is claimed until the next one is asked for."""
-        names = map(str, shard.positions(self._count))
-        for name in self._job.divide(names, lambda name: self.is_finished(int(name))):
+    def unfinished(self, positions: Iterable[int]) -> Iterator[int]:
+        """Those of some parts that are to be made; each is claimed until the next one is asked for."""
+        for name in self._job.divide(map(str, positions), lambda name: self.is_finished(int(name))):
             if not self.is_finished(int(name)):
                 yield int(name)
 
@@ -61,7 +67,7 @@ class PartFolder:
 
     def missing(self) -> list[int]:
         """Positions of the parts that are not there."""
-        return [position for position in range(self._count) if not self.is_finished(position)]
+        return [position for position in range(self.count) if not self.is_finished(position)]
 
     def merging(self) -> AbstractContextManager[bool]:
         """Held while all parts are made to one result: by one process at a time, the others wait."""
@@ -69,7 +75,7 @@ class PartFolder:
 
     def contents(self) -> Iterator[dict[str, Any]]:
         """What was made of all parts, in their order."""
-        for position in range(self._count):
+        for position in range(self.count):
             yield json.loads(self._path(position).read_text(encoding='utf-8'))
 
     def close(self) -> None:

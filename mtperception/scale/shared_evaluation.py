@@ -35,7 +35,7 @@ def score_parts(
     """
     share = shard.positions(parts_of(items))
     done = sum(len(part_positions(part, items)) for part in share if folder.is_finished(part))
-    for part in folder.unfinished(shard):
+    for part in folder.unfinished(share):
         positions = part_positions(part, items)
         content = score_part(open_evaluator(), positions, lambda count, before=done: on_image(before + count))
         folder.write(part, content)

@@ -14,16 +14,19 @@ Any number of processes may write to one folder: who annotates an image has clai
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from mtperception.atomic_write import write_text_atomically
+from mtperception.atomic_write import write_if_changed
 from mtperception.data.dataset import DatasetError
 from mtperception.media import write_image
-from mtperception.scale.job_file import JobError, JobFile
+from mtperception.scale.job_file import JobError, JobFile, check_record
 from mtperception.scale.shard import WHOLE, Shard
+from mtperception.scale.workers import Outcome, Worker
+from mtperception.teachers import TeacherOptions, open_teacher
 from mtperception.teachers.annotations import Annotation, depth_annotation, labels_annotation
 from mtperception.teachers.image_set import LAYOUT, ImageSet
 from mtperception.teachers.teacher import Teacher, TeacherError
@@ -59,6 +62,101 @@ class Done:
     """Images of the whole split that are not annotated yet; the list of ids is written when there are none."""
 
 
+class Labeller:
+    """Annotates images of a set. A context manager: it holds the record of the folder.
+
+    Args:
+        images: what to annotate.
+        expert: annotates.
+        out: the folder to write; made if need be.
+        request: what to write.
+
+    Raises:
+        DatasetError: if `out` holds something else.
+        TeacherError: if the expert cannot do what is asked for, or there is nothing to do.
+        ValueError: if the expert's label space has no such grouping.
+    """
+
+    def __init__(self, images: ImageSet, expert: Teacher, out: Path, request: Request) -> None:
+        self._images = images
+        self._expert = expert
+        self._out = out
+        self._annotations = _annotations(images, expert, request)
+        self._layout = images.layout_seen_from(out)
+        self._record = _record(self._layout['rgb'], expert, self._annotations, request)
+        _check_place(out, images, self._record)
+        self._job: JobFile | None = None
+
+    @property
+    def keys(self) -> list[str]:
+        """What is written for each image: `labels`, `depth`."""
+        return [annotation.key for annotation in self._annotations]
+
+    def open(self) -> 'Labeller':
+        """Make the folder and its record; before, nothing is written."""
+        self._out.mkdir(parents=True, exist_ok=True)
+        self._job = JobFile(self._out / RECORD, self._record)
+        return self
+
+    def __call__(self, names: Sequence[str]) -> Iterator[Outcome]:
+        """Annotate those images that nobody has annotated, each after what another process is at.
+
+        Raises:
+            OSError: if a file cannot be written.
+        """
+        for name in self._job.divide(names, self.is_done):
+            yield self._annotate(name)
+
+    def is_done(self, name: str) -> bool:
+        """Whether all files of an image are there."""
+        return not self._missing(name)
+
+    def complete(self) -> int:
+        """Write what makes the folder a data set, if all images are annotated and it is not there.
+
+        Returns:
+            How many images are missing.
+        """
+        with self._job.claim('list of ids', wait=True):
+            missing = sum(not self.is_done(name) for name in self._images.ids)
+            if not missing:
+                added = {key: value for annotation in self._annotations for key, value in annotation.entries.items()}
+                write_if_changed(self._out / LAYOUT, json.dumps({**self._layout, **added}, indent=1) + '\n')
+                ids = ''.join(f'{name}\n' for name in self._images.ids)
+                write_if_changed(self._out / f'{self._images.split}.txt', ids)
+        return missing
+
+    def close(self) -> None:
+        """Let go of the folder; the expert stays open."""
+        self._job.close()
+
+    def __enter__(self) -> 'Labeller':
+        """Make the folder."""
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of the folder."""
+        self.close()
+
+    def _annotate(self, name: str) -> Outcome:
+        """Write those files of an image that are not there. An image that cannot be used costs itself only."""
+        missing = self._missing(name)
+        if not missing:
+            return Outcome(name, kept=True)
+        try:
+            prediction = self._expert(*self._images.read(name))
+        except ValueError as error:
+            return Outcome(name, failed=str(error))
+        for annotation in missing:
+            write_image(annotation.path(self._out, name), annotation.encode(prediction))
+        return Outcome(name)
+
+    def _missing(self, name: str) -> list[Annotation]:
+        return [annotation for annotation in self._annotations if not annotation.path(self._out, name).exists()]
+
+
 def label_images(
     images: ImageSet,
     expert: Teacher,
@@ -66,6 +164,7 @@ def label_images(
     request: Request,
     report: Callable[[int], None] = lambda done: None,
     shard: Shard = WHOLE,
+    worker: Worker | None = None,
 ) -> Done:
     """Annotate images. A run that was interrupted goes on where it stopped.
 
@@ -79,70 +178,22 @@ def label_images(
         request: what to write.
         report: told after each image how many are done.
         shard: the share of the images to annotate.
+        worker: does it instead of a `Labeller` in this process: others like it, elsewhere.
 
     Raises:
-        DatasetError: if `out` holds something else.
-        TeacherError: if the expert cannot do what is asked for, or there is nothing to do.
-        ValueError: if the expert's label space has no such grouping.
+        DatasetError, TeacherError, ValueError: as `Labeller`.
         OSError: if a file cannot be written.
     """
-    annotations = _annotations(images, expert, request)
-    layout = images.layout_seen_from(out)
-    with _open_job(out, images, _record(layout['rgb'], expert, annotations, request)) as job:
-        run = _Run(images, expert, annotations, out)
-        names = [images.ids[position] for position in shard.positions(len(images.ids))]
-        for count, name in enumerate(job.divide(names, run.is_done), 1):
-            run.annotate(name)
-            report(count)
-        added = {key: value for annotation in annotations for key, value in annotation.entries.items()}
-        with job.claim('list of ids', wait=True):
-            missing = sum(not run.is_done(name) for name in images.ids)
-            if not missing:
-                _complete(out, images, {**layout, **added})
-    return Done(run.labelled, len(names) - run.labelled - len(run.failed), run.failed, missing)
-
-
-def _complete(out: Path, images: ImageSet, layout: Mapping[str, Any]) -> None:
-    """Write what makes the folder a data set, unless it is there already."""
-    files = {LAYOUT: _as_json(layout), f'{images.split}.txt': ''.join(f'{name}\n' for name in images.ids)}
-    for name, text in files.items():
-        path = out / name
-        if not path.exists() or path.read_text(encoding='utf-8') != text:
-            write_text_atomically(path, text)
-
-
-class _Run:
-    """Annotates images and counts."""
-
-    def __init__(self, images: ImageSet, expert: Teacher, annotations: Sequence[Annotation], out: Path) -> None:
-        self._images = images
-        self._expert = expert
-        self._annotations = annotations
-        self._out = out
-        self.labelled = 0
-        self.failed: dict[str, str] = {}
-
-    def is_done(self, name: str) -> bool:
-        """Whether all files of an image are there."""
-        return not self._missing(name)
-
-    def annotate(self, name: str) -> None:
-        """Write those files of an image that are not there. An image that cannot be used costs itself only."""
-        missing = self._missing(name)
-        if not missing:
-            return
-        try:
-            prediction = self._expert(*self._images.read(name))
-        except ValueError as error:
-            self.failed[name] = str(error)
-            return
-        for annotation in missing:
-            path = annotation.path(self._out, name)
-            write_image(path, annotation.encode(prediction))
-        self.labelled += 1
-
-    def _missing(self, name: str) -> list[Annotation]:
-        return [annotation for annotation in self._annotations if not annotation.path(self._out, name).exists()]
+    names = [images.ids[position] for position in shard.positions(len(images.ids))]
+    with Labeller(images, expert, out, request) as labeller:
+        outcomes = {}
+        for outcome in (worker or labeller)(names):
+            outcomes[outcome.item] = outcome
+            report(len(outcomes))
+        missing = labeller.complete()
+    failed = {name: outcomes[name].failed for name in names if name in outcomes and outcomes[name].failed}
+    kept = sum(outcome.kept for outcome in outcomes.values())
+    return Done(len(outcomes) - kept - len(failed), kept, failed, missing)
 
 
 def _annotations(images: ImageSet, expert: Teacher, request: Request) -> list[Annotation]:
@@ -180,19 +231,27 @@ def _record(source: str, expert: Teacher, annotations: Sequence[Annotation], req
     }
 
 
-def _open_job(out: Path, images: ImageSet, record: Mapping[str, Any]) -> JobFile:
-    """Make the folder, or check that it is one of the same expert, source and request."""
+def _check_place(out: Path, images: ImageSet, record: Mapping[str, Any]) -> None:
+    """Check that nothing is in the way of a folder, or that it is of the same expert, source and request."""
     if out.resolve() == images.root.resolve():
         raise DatasetError(f'{out} holds the images: expected another folder for what is made of them')
     strangers = [name for name in (LAYOUT, *KEY_OF_TASK.values()) if (out / name).exists()]
-    if strangers and not (out / RECORD).exists():  # looked at last: who makes the others has made it before
+    path = out / RECORD
+    if path.exists():  # looked at last: who makes the others has made it before
+        content = path.read_bytes()
+        try:
+            check_record(path, content or json.dumps(record).encode(), record)
+        except JobError as error:
+            raise DatasetError(str(error)) from error
+    elif strangers:
         raise DatasetError(f'{out}: has {strangers[0]} but no {RECORD}: not made by an expert: choose another folder')
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        return JobFile(out / RECORD, record)
-    except JobError as error:
-        raise DatasetError(str(error)) from error
 
 
-def _as_json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=1) + '\n'
+def open_labeller(images: ImageSet, model: str, options: TeacherOptions, out: Path, request: Request) -> Labeller:
+    """A labeller with an expert of its own, for another process, which ends with it.
+
+    Raises:
+        TeacherError, ResourceNotFoundError, ModelError, BackendUnavailableError, SelfTestError: as `open_teacher`.
+        DatasetError, ValueError: as `Labeller`.
+    """
+    return Labeller(images, open_teacher(model, options), out, request).open()

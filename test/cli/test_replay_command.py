@@ -1,8 +1,10 @@
 """`mtperception replay`: a table for people, JSON for programs, one clear line for what cannot be."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -113,3 +115,70 @@ def test_a_bag_that_is_not_there(tmp_path, capsys):
 @pytest.mark.parametrize('arguments', [['--tolerance', '-1'], ['--label-offset', '255'], ['--rate', '3']])
 def test_wrong_usage_exits_with_2(bag, arguments):
     assert run(bag, *arguments) == 2
+
+
+def but_for_time(path):
+    content = load(path)
+    return {key: value for key, value in content.items() if key not in ('seconds', 'speed')}
+
+
+@pytest.mark.parametrize('order', [(1, 2, 3), (3, 2, 1)])
+def test_shards_give_what_one_run_gives(bag, tmp_path, order, capsys):
+    options = ('--label-topic', LABELS, '--json')
+    assert run(bag, *options, tmp_path / 'whole.json') == 0
+    printed = capsys.readouterr().out.split('frames per second')[0].rsplit('\n', 1)[0]
+    for number in order:
+        assert not (tmp_path / 'merged.json').exists()
+        shared = ('--shard', f'{number}/3', '--parts', tmp_path / 'parts')
+        assert run(bag, *options, tmp_path / 'merged.json', *shared) == 0
+    assert but_for_time(tmp_path / 'merged.json') == but_for_time(tmp_path / 'whole.json')
+    said = capsys.readouterr()
+    assert said.out.startswith(printed)
+    assert '2 of 3 parts are not finished yet: run the other shards' in said.err
+    assert run(bag, *options, tmp_path / 'again.json', '--parts', tmp_path / 'parts') == 0
+    assert (tmp_path / 'again.json').read_bytes() == (tmp_path / 'merged.json').read_bytes()
+
+
+def test_a_shard_that_was_killed_is_started_again(tmp_path):
+    bag = write_recording(tmp_path / 'walk', room_messages(12))
+    assert run(bag, '--json', tmp_path / 'whole.json') == 0
+    parts, options = tmp_path / 'parts', ('--json', tmp_path / 'merged.json')
+    shared = [[*options, '--shard', f'{number}/2', '--parts', parts] for number in (1, 2)]
+    command = [sys.executable, '-m', 'mtperception', 'replay', str(bag), *BACKEND, *map(str, shared[0])]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        while not parts.is_dir() and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(0.3)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert list(parts.glob('part-*')) == []
+    for more in shared:
+        assert run(bag, *more) == 0
+    assert but_for_time(tmp_path / 'merged.json') == but_for_time(tmp_path / 'whole.json')
+
+
+def test_processes_divide_a_bag_that_one_of_them_began(bag, tmp_path, capsys):
+    """Without a shard a run does all parts that are not there, in as many as there are."""
+    assert run(bag, '--shard', '2/3', '--parts', tmp_path / 'parts') == 0
+    stamp = (tmp_path / 'parts' / 'part-000001.json').stat().st_mtime_ns
+    assert run(bag, '--parts', tmp_path / 'parts', '--json', tmp_path / 'merged.json') == 0
+    assert run(bag, '--json', tmp_path / 'whole.json') == 0
+    assert but_for_time(tmp_path / 'merged.json') == but_for_time(tmp_path / 'whole.json')
+    assert (tmp_path / 'parts' / 'part-000001.json').stat().st_mtime_ns == stamp
+    assert run(bag, '--tolerance', '0.5', '--parts', tmp_path / 'parts') == 1
+    assert 'tolerance 0.02 instead of 0.5: choose another folder' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--shard', '1/2'], 'expected together with --parts'),
+        (['--parts', 'parts', '--live'], 'not together with --live or --out-bag'),
+        (['--parts', 'parts', '--out-bag', 'out.mcap'], 'not together with --live or --out-bag'),
+    ],
+)
+def test_what_cannot_be_divided_is_said(bag, tmp_path, monkeypatch, arguments, message, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(bag, *arguments) == 2
+    assert message in ' '.join(capsys.readouterr().err.replace('│', '').split())
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,7 @@
 """A real model on recordings of the synthetic room, and on the kitchen where it is there."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +26,17 @@ from recordings import (
     write_recording,
 )
 
+from mtperception.card import open_model
 from mtperception.errors import SourceError
 from mtperception.evaluation.metrics import DepthMetrics, SegmentationMetrics
 from mtperception.labels import load_label_space
 from mtperception.predictor import Predictor
 from mtperception.recording.recording import Recording
 from mtperception.recording.topics import TopicRequest
-from mtperception.replay.replay import replay
+from mtperception.replay.replay import ScoredPart, conclude, new_scorer, replay, score
 from mtperception.replay.result import scale_metrics
 from mtperception.replay.scorer import Scorer
+from mtperception.scale.shard import Shard
 from mtperception.synthetic import SyntheticRoom, pose
 from mtperception.types import Prediction
 
@@ -109,6 +113,52 @@ def test_the_protocol_says_how_it_was_measured(result, walk):
 def test_the_worst_frames_are_kept_for_their_pictures(result):
     assert [shown.value for shown in result.worst['rmse']] == sorted(result.column('rmse'), reverse=True)
     assert [shown.value for shown in result.worst['miou']] == sorted(result.column('miou'))
+
+
+def broken_image(stamp_ns):
+    message = image(np.zeros((72, 96, 3), np.uint8), stamp_ns)
+    message.step = 1
+    return message
+
+
+def long_walk():
+    """Images of which some are refused, depth and labels of which some are missing, a camera_info that is none."""
+    for number, (topic, message) in enumerate(room_messages(9)):
+        index = number // 5
+        if topic == IMAGE and index in (2, 3, 6):
+            yield topic, broken_image(10**12 + index * 10**8)
+        elif topic == INFO and index in (4, 8):
+            yield topic, info(replace(SyntheticRoom(96, 72).intrinsics, fx=0.0), 10**12 + index * 10**8)
+        elif (topic, index) not in ((DEPTH, 1), (LABELS, 7)):
+            yield topic, message
+
+
+@pytest.mark.parametrize('count', [2, 4, 9, 12])
+def test_parts_merge_to_the_whole_bit_by_bit(predictor, tmp_path, count):
+    """Each knows the frame before its own, also where the one right before is refused."""
+    path = write_recording(tmp_path / 'bag', long_walk())
+    with Recording(path, TopicRequest(labels=LABELS)) as recording:
+        whole = replay(predictor, recording)
+        total = None
+        for number in range(1, count + 1):
+            part = score(predictor, recording, Shard(number, count).positions(recording.count))
+            state = json.loads(json.dumps(part.state()))
+            read = ScoredPart.restored(state, new_scorer(open_model('nyuv2_indoor'), recording))
+            if total is None:
+                total = read
+            else:
+                total.merge(read)
+    merged = conclude(total)
+    assert len(whole.frames) == 6
+    assert [note.split(' refused')[0] for note in whole.notes] == ['images: 3', 'camera info: 2']
+    for name in ('frames', 'series', 'segmentation', 'iou', 'worst', 'protocol', 'notes', 'hardware'):
+        assert repr(getattr(merged, name)) == repr(getattr(whole, name)), name
+    assert repr(merged.summary()) == repr(whole.summary())
+    for name in ('by_band', 'by_class'):
+        found, expected = ({key: x.compute() for key, x in getattr(y, name).items()} for y in (merged, whole))
+        assert repr(found) == repr(expected)
+    np.testing.assert_array_equal(merged.depth_profile.rmse, whole.depth_profile.rmse)
+    assert set(merged.seconds) == set(whole.seconds)
 
 
 def test_without_a_sensor_there_is_flicker(predictor, tmp_path):

@@ -47,7 +47,7 @@ def predictor():
 def report(predictor, folder, messages, request=None):
     with Recording(write_recording(folder / 'bag', messages), request) as recording:
         result = replay(predictor, recording)
-        write_report(result, vars(recording.topics), predictor, folder / 'report')
+        write_report(result, vars(recording.topics), predictor, recording, folder / 'report')
     return result, Page(folder / 'report' / 'index.html')
 
 
@@ -68,8 +68,8 @@ def test_a_recording_with_everything(predictor, tmp_path):
 def test_the_pictures_are_those_of_the_frame(predictor, tmp_path):
     result, _ = report(predictor, tmp_path, room_messages(2), TopicRequest(labels=LABELS))
     worst = result.worst['miou'][0]
-    path = tmp_path / 'report' / 'images' / f'miou_{worst.frame.index}_truth.png'
-    expected = colorize_labels(worst.frame.labels, result.label_space)
+    path = tmp_path / 'report' / 'images' / f'miou_{worst.index}_truth.png'
+    expected = colorize_labels(SyntheticRoom(96, 72).frame(0.1 * worst.index).labels, result.label_space)
     np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], expected)
 
 

@@ -13,8 +13,8 @@ pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 
 from mtperception.recording.recording import RecordedFrame
 from mtperception.replay.depth_truth import depth_truth, truth_notes
-from mtperception.replay.result import Shown
-from mtperception.replay.scorer import Scorer, _Worst
+from mtperception.replay.result import FrameResult
+from mtperception.replay.scorer import Scorer, worst_frames
 
 
 def test_labels_are_compared_in_the_space_of_the_truth():
@@ -28,11 +28,16 @@ def test_labels_are_compared_in_the_space_of_the_truth():
     assert scores.segmentation['pixel_accuracy'] == 1
 
 
-def test_the_worst_of_many_are_kept():
-    worst = _Worst(1)
-    for position, value in enumerate([5, 9, 8, 7, 6, 10, 11, 1]):
-        worst.add(Shown(value, None, None, None), position)
-    assert [shown.value for shown in worst.sorted()] == [11, 10, 9, 8, 7, 6]
+def test_the_worst_of_many_are_named():
+    """Of equal ones the earlier; a frame without the metric is none of them, but comes before the next."""
+    values = [5, 9, None, 8, 7, 6, 9, 11, 1]
+    frames = [FrameResult(10 + i, 0, None, {} if x is None else {'miou': x}, None, None) for i, x in enumerate(values)]
+    worst = worst_frames(frames, 'miou', largest=True)
+    assert [frame.value for frame in worst] == [11, 9, 9, 8, 7, 6]
+    assert [frame.index for frame in worst] == [17, 11, 16, 13, 14, 15]
+    assert (worst[1].previous, worst[3].previous) == (10, 12)
+    assert [frame.value for frame in worst_frames(frames, 'miou', largest=False)] == [1, 5, 6, 7, 8, 9]
+    assert worst_frames(frames[:1], 'miou', largest=True)[0].previous is None
 
 
 class TestDepthTruth:

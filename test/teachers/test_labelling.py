@@ -25,7 +25,7 @@ from mtperception.labels import load_label_space
 from mtperception.media import write_image
 from mtperception.scale.job_file import JobFile
 from mtperception.scale.shard import Shard
-from mtperception.teachers import TeacherError, TeacherOptions, labelling, open_teacher
+from mtperception.teachers import TeacherError, TeacherOptions, open_teacher
 from mtperception.teachers.image_set import open_images
 from mtperception.teachers.labelling import Request, label_images
 
@@ -206,19 +206,19 @@ def test_shards_make_the_same_folder_as_one_run(tmp_path, expert, order):
 
 
 def test_two_runs_share_a_folder_without_doing_anything_twice(tmp_path, expert, monkeypatch):
-    """Threads: each has its own open file, as two processes have. The writer is only watched."""
+    """Threads: each has its own open file, as two processes have. The writing is only watched."""
     source, out = make_source(tmp_path / 'source', 24), tmp_path / 'out'
     label(source, expert, tmp_path / 'whole')
-    written, write = [], labelling.write_text_atomically
-    watched = 'mtperception.teachers.labelling.write_text_atomically'
-    monkeypatch.setattr(watched, lambda path, text: (written.append(path.name), write(path, text)))
+    written, replace_file = [], Path.replace
+    monkeypatch.setattr(Path, 'replace', lambda path, to: (written.append(to.name), replace_file(path, to)))
     images = open_images(source, 'train')
     with ThreadPoolExecutor(3) as pool:
         runs = [pool.submit(label_images, images, expert, out, Request()) for _ in range(3)]
         done = [run.result() for run in runs]
     assert sum(part.labelled for part in done) == 24
     assert all(part.labelled + part.kept == 24 and not part.missing for part in done)
-    assert sorted(written) == ['dataset.json', 'train.txt']
+    monkeypatch.undo()
+    assert sorted(written) == sorted(path.name for path in contents(out) if path.name != 'expert.json')
     assert contents(out) == contents(tmp_path / 'whole')
 
 

@@ -1,0 +1,80 @@
+"""Options of commands whose work can be divided, and how far it is."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from mtperception.scale.shard import Shard
+from mtperception.scale.workers import Workers
+
+
+def _parse(text: str | Shard) -> Shard:
+    try:
+        return Shard.parse(str(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+ShardOption = Annotated[
+    Shard,
+    typer.Option(
+        parser=_parse,
+        metavar='I/N',
+        show_default='everything',
+        help='Do only the I-th of N shares of the work, from 1 on.',
+    ),
+]
+PartsOption = Annotated[
+    Path | None, typer.Option(metavar='DIR', help='Keep finished parts here: to divide the work, or to resume it.')
+]
+WorkersOption = Annotated[
+    int, typer.Option(min=0, metavar='N', help='Processes that do the work, started by Ray; 0: this one does.')
+]
+AddressOption = Annotated[
+    str, typer.Option(metavar='RAY', help='A running Ray cluster, such as auto or ray://HOST:10001; default: one here.')
+]
+GpusOption = Annotated[
+    float, typer.Option('--gpus-per-worker', min=0.0, help='Of each worker; 0.5: two workers share one.')
+]
+DryRunOption = Annotated[bool, typer.Option('--dry-run', help='Say what would be done, and do nothing.')]
+
+
+def workers_of(count: int, address: str, gpus: float) -> Workers | None:
+    """The workers that the options ask for; None if the work is done in this process.
+
+    Raises:
+        BadParameter: if workers are described but none are asked for.
+    """
+    if count:
+        return Workers(count, address, gpus)
+    if address or gpus:
+        raise typer.BadParameter('expected together with --workers', param_hint='--address, --gpus-per-worker')
+    return None
+
+
+def absolute_model(model: str) -> str:
+    """A model as a process with another working directory finds it."""
+    return str(Path(model).absolute()) if Path(model).exists() else model
+
+
+class _Rate(ProgressColumn):
+    """Items per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text('' if task.speed is None else f'{task.speed:.1f}/s')
+
+
+@contextmanager
+def rate_progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar with the rate and the time that is left: yields a function that moves it to how much is done."""
+    console = Console(stderr=True)
+    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda done: bar.update(task, completed=done)
