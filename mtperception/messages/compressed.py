@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from mtperception.messages.decoder_messages import logged_decoder_messages
 from mtperception.messages.errors import RefusedImageError
 from mtperception.messages.image_decoding import check_size
 from mtperception.messages.protocols import CompressedImage
@@ -119,12 +120,15 @@ def completed(data: bytes) -> bytes:
 def _is_scan_complete(data: bytes) -> bool:
     """Whether the data of a JPEG without an end are all there: then what is put behind them changes no pixel."""
     alone, *followed = (data.removesuffix(b'\xff') + probe + _JPEG_END for probe in (b'', *_PROBES))
-    picture = _decoded_jpeg(alone)
-    return picture is not None and all(np.array_equal(picture, _decoded_jpeg(other)) for other in followed)
+    picture = _opencv_pixels(alone, cv2.IMREAD_COLOR)
+    return picture is not None and all(
+        np.array_equal(picture, _opencv_pixels(other, cv2.IMREAD_COLOR)) for other in followed
+    )
 
 
-def _decoded_jpeg(data: bytes) -> np.ndarray | None:
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+def _opencv_pixels(data: bytes, flags: int) -> np.ndarray | None:
+    with logged_decoder_messages():
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
 
 
 def _decoded(data: bytes, flags: int) -> np.ndarray:
@@ -136,7 +140,7 @@ def _decoded(data: bytes, flags: int) -> np.ndarray:
 def _pixels(data: bytes, flags: int) -> np.ndarray:
     """The pixels of an image file."""
     try:
-        pixels = cv2.imdecode(np.frombuffer(_needed_chunks(completed(data)), np.uint8), flags)
+        pixels = _opencv_pixels(_needed_chunks(completed(data)), flags)
     except cv2.error as error:  # OPENCV_IO_MAX_IMAGE_PIXELS and its like can set lower limits than ours
         raise _broken(data, f'OpenCV refuses: {error.err}') from error
     if pixels is None:
