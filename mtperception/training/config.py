@@ -83,6 +83,18 @@ class InputConfig:
 
 
 @dataclass
+class DistillationConfig:
+    """What other models tell the network, besides the annotations, of every pixel of every image."""
+
+    teachers: list[str] = field(default_factory=list)
+    """Model directories, or names of models; of several the mean. None: there is no distillation."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """By task, of its loss against the teachers; by default 1 for all tasks of the run."""
+    temperature: float = 2.0
+    """That logits are divided by: the higher, the more a teacher's doubts count."""
+
+
+@dataclass
 class OptimizerConfig:
     """What takes the steps, and how long they are."""
 
@@ -128,6 +140,7 @@ class TrainConfig:
     losses: dict[str, ChoiceConfig] = field(default_factory=dict)
     """By output of the network: its tasks, which have usual ones (`tasks.Task.loss`), and its auxiliary outputs, which
     learn only if they have one. Those of tasks that the run does not have are not used."""
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     loss_stride: int = 2
     """Losses are taken at every n-th pixel, along rows and columns."""
     weighting: ChoiceConfig = field(default_factory=lambda: ChoiceConfig('fixed'))
@@ -305,6 +318,8 @@ def check_config(config: TrainConfig, where: str) -> None:
             bool(config.validation) and config.select_by not in measured,
             f'select_by: {config.select_by} is not measured: expected one of {", ".join(measured)}',
         ),
+        (config.distillation.temperature <= 0, 'distillation.temperature: expected more than 0'),
+        (min(config.distillation.weights.values(), default=0) < 0, 'distillation.weights: expected 0 or more'),
         (not 0 <= config.average_decay < 1, 'average_decay: expected 0 to below 1'),
         (config.precision == 'fp16' and config.regime.name == 'ubernet', 'ubernet adds gradients up: use bf16 or fp32'),
     ):

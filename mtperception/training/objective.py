@@ -1,6 +1,6 @@
-"""What is minimised: a loss for each output of a network, at every n-th pixel."""
+"""What is minimised: a loss for each output of a network, at every n-th pixel, and what teachers add to it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -9,6 +9,7 @@ from mtperception.data.transforms import Targets
 from mtperception.networks.network import Network
 from mtperception.tasks import TASKS
 from mtperception.training.config import ConfigError, TrainConfig
+from mtperception.training.distillation import Distillation
 from mtperception.training.losses import LOSSES, Loss
 from mtperception.training.registry import create
 from mtperception.training.weighting import WEIGHTINGS, Weighting
@@ -18,7 +19,8 @@ from mtperception.upsampling import upsample
 class Objective(nn.Module):
     """The losses of a network's outputs, and the weighting that makes one of them.
 
-    Called with outputs and targets, gives the loss of each output that can be compared; `weighting` adds them up.
+    Called with outputs and targets, gives the loss of each output that can be compared, and those against the teachers;
+    `total` adds them up.
 
     Args:
         config: names losses and weighting.
@@ -42,7 +44,23 @@ class Objective(nn.Module):
         self.losses = {output: self._loss(config, output, class_counts) for output in self.outputs}
         weighting = config.weighting
         self.weighting: Weighting = create('weighting', WEIGHTINGS, weighting.name, weighting.options, self.outputs)
+        self.distillation = Distillation(config)
         self._stride = config.loss_stride
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all losses."""
+        return [*self.outputs, *self.distillation.names]
+
+    def supervised(self, annotated: Mapping[str, int], images: int) -> dict[str, int]:
+        """By task, how many of some images there is something to learn from: teachers speak of all."""
+        return {task: images if task in self.distillation.weights else count for task, count in annotated.items()}
+
+    def total(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The one to minimise: losses against annotations as the weighting says, and those against teachers."""
+        taught = sum(loss for name, loss in losses.items() if name not in self.outputs)
+        annotated = {name: loss for name, loss in losses.items() if name in self.outputs}
+        return taught + self.weighting(annotated) if annotated else taught
 
     @staticmethod
     def _loss(config: TrainConfig, output: str, class_counts: Callable[[], torch.Tensor]) -> Loss:
@@ -52,20 +70,27 @@ class Objective(nn.Module):
         return loss
 
     def forward(
-        self, outputs: Mapping[str, torch.Tensor], targets: Targets, annotated: Mapping[str, int]
+        self,
+        outputs: Mapping[str, torch.Tensor],
+        taught: Sequence[Mapping[str, torch.Tensor]],
+        targets: Targets,
+        annotated: Mapping[str, int],
     ) -> dict[str, torch.Tensor]:
-        """The loss of each output whose task is annotated in the batch of all processes.
+        """The loss of each output whose task is annotated in the batch of all processes, and those against teachers.
 
         Args:
             outputs: raw, N,C,h,w each, of any size.
+            taught: the same of each teacher, as `distillation` gives them.
             targets: N,...,H,W by task.
             annotated: by task, images of the batch of all processes with its annotation.
         """
-        return {
+        compared = {
             output: self._compare(output, outputs[output], targets[task])
             for output, task in self.outputs.items()
             if annotated[task]
         }
+        size = next(iter(targets.values())).shape[-2:]
+        return compared | self.distillation.losses(outputs, taught, size)
 
     def _compare(self, output: str, raw: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The loss at every `loss_stride`-th pixel, of the output upsampled to the size of the truth."""

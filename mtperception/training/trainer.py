@@ -133,7 +133,7 @@ class Trainer:
         losses = self._losses(images, targets, annotated)
         values = {output: float(loss.detach()) for output, loss in losses.items()}
         try:
-            self._update(losses, values, count, annotated)
+            self._update(losses, values, count, self.objective.supervised(annotated, count))
         except DivergedError as error:
             raise self._diverged(error) from error
         self.average.update_parameters(self.network)
@@ -153,7 +153,7 @@ class Trainer:
         if not self.updates.tolerates_overflow:
             check_losses(values)
         if losses:
-            self.updates.add(self.objective.weighting(losses), annotated)
+            self.updates.add(self.objective.total(losses), annotated)
         self.updates.step(images, annotated)
 
     def _diverged(self, error: DivergedError) -> DivergedError:
@@ -172,15 +172,15 @@ class Trainer:
         return total, dict(zip(self.config.tasks, by_task, strict=True))
 
     def _losses(self, images: torch.Tensor, targets: Targets, annotated: Mapping[str, int]) -> dict[str, torch.Tensor]:
-        """Loss of each output that has annotations in the batch of all processes."""
-        if not any(annotated.values()):
+        """Loss of each output that has annotations in the batch of all processes, and those against teachers."""
+        if not any(self.objective.supervised(annotated, len(images)).values()):
             return {}
         images = images.to(self.device, non_blocking=True)
         normalized = normalize(images.permute(0, 2, 3, 1)).contiguous(memory_format=torch.channels_last)
         precision = DTYPES[self.config.precision]
         with torch.autocast(self.device.type, precision, enabled=precision != torch.float32):
-            outputs = self.model(normalized)
-        return self.objective(outputs, targets, annotated)
+            outputs, taught = self.model(normalized), self.objective.distillation(normalized)
+        return self.objective(outputs, taught, targets, annotated)
 
     def end_epoch(self) -> None:
         """Count the epoch, tell the weighting, validate if it is time, write the checkpoints."""
@@ -198,7 +198,7 @@ class Trainer:
         self.save(LAST)
 
     def _no_losses(self) -> dict[str, list[float]]:
-        return {output: [0.0, 0] for output in self.objective.outputs}
+        return {name: [0.0, 0] for name in self.objective.names}
 
     def _validate(self) -> bool:
         """Measure the averaged weights; whether they are the best so far. The first process does it for all."""

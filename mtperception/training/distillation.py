@@ -1,0 +1,117 @@
+"""Learning from what other networks say of an image: soft labels, depth and normals, everywhere in every image."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mtperception.card import open_model
+from mtperception.networks import load_network
+from mtperception.training.config import ConfigError, TrainConfig
+from mtperception.training.loss import mean
+from mtperception.upsampling import upsample
+
+SUFFIX = '_teacher'
+"""Behind a task: the name of the loss against the teachers."""
+
+
+def soft_cross_entropy(output: torch.Tensor, teachers: Sequence[torch.Tensor], temperature: float) -> torch.Tensor:
+    """Divergence of a student's classes from the teachers' mean probabilities, per pixel.
+
+    Hinton et al., 2015, section 2: logits are divided by the temperature, the divergence is multiplied by its square.
+    """
+    expected = torch.stack([(logits / temperature).softmax(dim=1) for logits in teachers]).mean(dim=0)
+    found = (output / temperature).log_softmax(dim=1)
+    return temperature**2 * functional.kl_div(found, expected, reduction='none').sum(dim=1)
+
+
+def depth_difference(output: torch.Tensor, teachers: Sequence[torch.Tensor], temperature: float) -> torch.Tensor:
+    """Metres between a student and the teachers' mean, per pixel."""
+    return (output - torch.stack([depth.abs() for depth in teachers]).mean(dim=0)).abs()[:, 0]
+
+
+def angle(output: torch.Tensor, teachers: Sequence[torch.Tensor], temperature: float) -> torch.Tensor:
+    """1 - cosine between a student and the teachers' mean direction, per pixel."""
+    directions = torch.stack([functional.normalize(normals, dim=1) for normals in teachers]).sum(dim=0)
+    return 1 - functional.cosine_similarity(output, directions, dim=1)
+
+
+DIFFERENCES: dict[str, Callable[[torch.Tensor, Sequence[torch.Tensor], float], torch.Tensor]] = {
+    'segmentation': soft_cross_entropy,
+    'depth': depth_difference,
+    'normals': angle,
+}
+"""By task: N,h,w of raw outputs, of a student and of its teachers, and a temperature."""
+
+
+class Distillation(nn.Module):
+    """The teachers of a run, and what their student is told by them. Without teachers it says nothing.
+
+    Args:
+        config: names teachers, the weight of each task, and a temperature.
+
+    Raises:
+        ConfigError: if a teacher lacks a task, or has other classes.
+        ResourceNotFoundError, ModelError: if a teacher cannot be loaded.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self._config = config.distillation
+        self._stride = config.loss_stride
+        self.teachers = nn.ModuleList(load_network(name).requires_grad_(False) for name in self._config.teachers)
+        cards = [open_model(name).card for name in self._config.teachers]
+        self._scales = [config.camera.fx / card.camera.fx for card in cards]
+        """What a teacher's depth is multiplied by: views are of the run's camera."""
+        self.weights = dict(self._config.weights) or dict.fromkeys(config.tasks, 1.0)
+        """By task."""
+        for name, card in zip(self._config.teachers, cards, strict=True):
+            missing = [task for task in self.weights if task not in card.tasks or task not in config.tasks]
+            if missing:
+                raise ConfigError(
+                    f'distillation: {name} cannot teach {", ".join(missing)}: expected weights of tasks that it has '
+                    f'({", ".join(card.tasks)}) and the run too ({", ".join(config.tasks)})'
+                )
+            if 'segmentation' in self.weights and card.label_space != config.label_space:
+                raise ConfigError(
+                    f'distillation: {name} has the classes of {card.label_space}, expected {config.label_space}'
+                )
+        if not cards:
+            self.weights = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its losses."""
+        return [f'{task}{SUFFIX}' for task in self.weights]
+
+    def forward(self, images: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        """Raw outputs of each teacher for normalised images N,3,H,W, without gradients, as the run's camera has
+        depth."""
+        with torch.no_grad():
+            return [self._scaled(teacher(images), s) for teacher, s in zip(self.teachers, self._scales, strict=True)]
+
+    def losses(
+        self,
+        outputs: Mapping[str, torch.Tensor],
+        taught: Sequence[Mapping[str, torch.Tensor]],
+        size: tuple[int, int],
+    ) -> dict[str, torch.Tensor]:
+        """The losses by name, each a mean over pixels of the batch of all processes, times its weight.
+
+        Args:
+            outputs: raw, of the student.
+            taught: raw, of each teacher.
+            size: height and width of the images; of their pixels every `loss_stride`-th counts.
+        """
+        losses = {}
+        for task, weight in self.weights.items():
+            student, *teachers = (upsample(raw[task].float(), size, self._stride) for raw in (outputs, *taught))
+            error = DIFFERENCES[task](student, teachers, self._config.temperature)
+            count = torch.tensor(float(error.numel()), device=error.device)
+            losses[f'{task}{SUFFIX}'] = weight * mean(error.sum(), count)
+        return losses
+
+    @staticmethod
+    def _scaled(outputs: Mapping[str, torch.Tensor], scale: float) -> dict[str, torch.Tensor]:
+        return {task: x * scale if task == 'depth' else x for task, x in outputs.items()}
