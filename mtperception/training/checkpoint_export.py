@@ -5,8 +5,9 @@ from pathlib import Path
 
 from mtperception.export import Parity, export_model
 from mtperception.networks.network import ENCODER
+from mtperception.tasks import TASKS
 from mtperception.training.checkpoint import Checkpoint
-from mtperception.training.config import WHOLE, ConfigError, TrainConfig, config_from_dict
+from mtperception.training.config import WHOLE, ChoiceConfig, ConfigError, TrainConfig, config_from_dict
 from mtperception.training.divergence import DivergedError, check_weights
 from mtperception.training.starting_point import new_network
 from mtperception.training.validation import draft_card
@@ -56,8 +57,9 @@ def export_checkpoint(checkpoint: Path, out: Path, classes: tuple[int, int] | No
 def _procedure(config: TrainConfig, epochs: int) -> str:
     """The configuration in a sentence."""
     optimizer, view = config.optimizer, config.view
-    rates = ', '.join(f'{part} {rate:g}' for part, rate in optimizer.learning_rate.items())
-    losses = ' + '.join(config.losses[task].name for task in config.tasks)
+    rates = ', '.join(f'{group} {rate:g}' for group, rate in optimizer.learning_rate.items()) or 'usual rates'
+    learnt = [*config.tasks, *(output for output in config.losses if output not in TASKS)]
+    losses = ' + '.join(_loss(config.losses[output]) for output in learnt)
     return (
         f'{epochs} of {config.epochs} epochs of {optimizer.name} ({rates}; {optimizer.schedule.name}), batches of '
         f'{config.batch_size} views of {view.crop[1]}x{view.crop[0]} pixels scaled by {view.scale[0]:g} to '
@@ -67,6 +69,13 @@ def _procedure(config: TrainConfig, epochs: int) -> str:
     )
 
 
+def _loss(chosen: ChoiceConfig) -> str:
+    """Its name; of a sum the terms."""
+    terms = chosen.options.get('terms') or [{'name': chosen.name}]
+    names = ' + '.join(term['name'] for term in terms)
+    return f'({names})' if len(terms) > 1 else names
+
+
 def _start(config: TrainConfig) -> str:
     """What the weights began as, in words."""
     parts = {ENCODER: [config.encoder]} if config.encoder and WHOLE not in config.start else {}
@@ -74,9 +83,13 @@ def _start(config: TrainConfig) -> str:
     words = [
         f'{"start" if part == WHOLE else part} from {" + ".join(map(_short, files))}' for part, files in parts.items()
     ]
-    return ', '.join(words) or 'fresh weights'
+    teachers = config.distillation.teachers
+    taught = [f'taught by {" + ".join(map(_short, teachers))}'] if teachers else []
+    return ', '.join([*(words or ['fresh weights']), *taught])
 
 
 def _short(source: str) -> str:
-    """What others published by its name; a run's file by its path."""
-    return Path(source).stem if Path(source).parent == Path() else source
+    """A run's or model's file by its folder and name, what others published by its name: places say nothing
+    elsewhere."""
+    path = Path(source)
+    return '/'.join(path.parts[-2:]) if path.stem in ('best', 'last') else path.stem
