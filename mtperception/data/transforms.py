@@ -28,6 +28,8 @@ class ViewConfig:
     class_balance: float = 0.0
     """Share of the views that are placed on a class, each of those in the image being as likely: small things and rare
     classes are seen more often. It needs labels."""
+    copy_paste: float = 0.0
+    """Share of the views of images with labels that get a thing of another image of the same data set."""
     mirror: bool = True
     brightness: float = 0.3
     """Largest relative change of the image; likewise the following."""

@@ -312,6 +312,7 @@ def check_config(config: TrainConfig, where: str) -> None:
         (len(config.view.crop) != 2 or min(config.view.crop) < 32, 'view.crop: expected height and width from 32 on'),
         (min((data.weight for data in config.data), default=1.0) <= 0, 'data.weight: expected more than 0'),
         (not 0 <= config.view.class_balance <= 1, 'view.class_balance: expected a share, 0 to 1'),
+        (not 0 <= config.view.copy_paste <= 1, 'view.copy_paste: expected a share, 0 to 1'),
         (len(config.depth_range) != 2, 'depth_range: expected two numbers'),
         (WHOLE in config.start and len(config.start) > 1, f'start: expected either {WHOLE} or parts of the network'),
         (

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mtperception.data import Dataset, open_dataset
+from mtperception.data.copy_paste import paste_thing
 from mtperception.data.dataset import DatasetError
 from mtperception.data.fold import Subset, held_back
 from mtperception.data.transforms import Example, Targets, collate, random_view
@@ -109,8 +110,10 @@ class TrainingSet:
         """The view of a sample, the same for the same seed and key."""
         part, index = self._find(key[1])
         rng = np.random.default_rng((self._config.seed, *key))
-        config = self._config
-        return random_view(part[index], part.tasks, config.view, config.training_camera, config.input_policy, rng)
+        config, sample = self._config, part[index]
+        if config.view.copy_paste and rng.random() < config.view.copy_paste and sample.labels is not None:
+            sample = paste_thing(sample, part[int(rng.integers(len(part)))], rng)
+        return random_view(sample, part.tasks, config.view, config.training_camera, config.input_policy, rng)
 
     def _find(self, position: int) -> tuple[Part, int]:
         """The part that a position lies in, and the index there."""

@@ -9,6 +9,7 @@ from rooms import rooms, write_rooms
 from tiny_runs import data_of, tiny_config
 
 from mtperception.data.dataset import DatasetError
+from mtperception.data.transforms import ViewConfig
 from mtperception.training.config import ConfigError, DataConfig
 from mtperception.training.examples import Batches, BatchLoader, Part, TrainingSet
 
@@ -107,6 +108,16 @@ def test_weights_say_how_often_a_sample_is_seen(room_data):
 def test_without_weights_the_order_is_what_it_was(room_data):
     examples = TrainingSet(tiny_config(room_data))
     assert list(Batches(8, 2, 3, examples.keys)) == list(Batches(8, 2, 3))
+
+
+def test_things_of_other_images_are_pasted(room_data):
+    def labels(share):
+        examples = TrainingSet(tiny_config(room_data, view=ViewConfig(crop=[64, 64], copy_paste=share)))
+        return [examples[0, position].targets['segmentation'] for position in range(8)]
+
+    without, pasted, again = labels(0.0), labels(1.0), labels(1.0)
+    assert any(not torch.equal(*pair) for pair in zip(without, pasted, strict=True))
+    assert all(torch.equal(*pair) for pair in zip(pasted, again, strict=True))
 
 
 def test_classes_count_by_weight(room_data):
