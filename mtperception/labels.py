@@ -106,6 +106,14 @@ class LabelSpace:
         table[: len(self)] = self.groupings[target]
         return table
 
+    def by_name(self, target: 'LabelSpace') -> np.ndarray:
+        """uint8 256: table from this space's indices to those of the same names in `target`; 255 where it has none."""
+        table = np.full(256, IGNORE_INDEX, np.uint8)
+        for index, name in enumerate(self.names):
+            if name in target.names:
+                table[index] = target.names.index(name)
+        return table
+
     def conversion(self, target: 'LabelSpace') -> np.ndarray:
         """uint8 256: table from this space's indices to those of a space that can say the same.
 
@@ -118,12 +126,10 @@ class LabelSpace:
             return self.grouping(target.name)
         if not set(self.names) <= set(target.names):
             raise InputError(
-                f'labels of {self.name} cannot be said in {target.name}: expected {self.name}, a grouping of it '
+                f'cannot convert labels of {self.name} to {target.name}: expected {self.name}, a grouping of it '
                 f'({", ".join(self.groupings) or "there is none"}), or a space that has all its names'
             )
-        table = np.full(256, IGNORE_INDEX, np.uint8)
-        table[: len(self)] = target.indices(self.names)
-        return table
+        return self.by_name(target)
 
 
 NO_CLASSES = LabelSpace('', (), np.zeros((0, 3), np.uint8), {})

@@ -158,3 +158,14 @@ def test_a_file_of_your_own(tmp_path):
     assert (space.name, space.names) == ('mine', ('wall', 'floor'))
     assert space.palette.tolist() == [[1, 2, 3], [4, 5, 6]]
     assert space.navigation == {}
+
+
+def test_classes_of_the_same_name_are_found_in_another_space():
+    """The joint space has the 40 indoor classes and the six of the street, which have no place in the indoor one."""
+    joint, indoor = load_label_space('nyuv2_kitti_46'), load_label_space('nyuv2_40')
+    there, back = indoor.by_name(joint), joint.by_name(indoor)
+    assert [joint.names[there[index]] for index in range(40)] == list(indoor.names)
+    assert (there[40:] == 255).all()
+    np.testing.assert_array_equal(back[there[:40]], np.arange(40))
+    assert (back < 255).sum() == 40
+    np.testing.assert_array_equal(indoor.conversion(joint), there)

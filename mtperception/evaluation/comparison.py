@@ -7,7 +7,7 @@ import numpy as np
 
 from mtperception.errors import InputError
 from mtperception.evaluation.metrics import METRICS, DepthMetrics, NormalMetrics, SegmentationMetrics
-from mtperception.labels import IGNORE_INDEX, LabelSpace
+from mtperception.labels import LabelSpace
 from mtperception.tasks import NO_ZOOM, TASKS, in_order
 from mtperception.types import Prediction, Sample
 
@@ -37,7 +37,6 @@ def map_labels(model: LabelSpace, classes: tuple[int, int], truth: LabelSpace) -
     Raises:
         ValueError: if it is none of these, or the model never gives one of its classes.
     """
-    table = np.full(256, IGNORE_INDEX, np.uint8)
     if truth.name in model.groupings:
         return LabelMapping(model.grouping(truth.name), f'{model.name} grouped into {truth.name}')
     first, end = classes
@@ -48,9 +47,8 @@ def map_labels(model: LabelSpace, classes: tuple[int, int], truth: LabelSpace) -
             f'labels of {truth.name} with a model of {chosen}: no class {", ".join(missing)}: expected a data set of '
             f'{", ".join((model.name, *model.groupings))}, or of classes that the model gives by the same names'
         )
-    table[model.indices(truth.names)] = np.arange(len(truth))
     same = model.names == truth.names
-    return LabelMapping(table, truth.name if same else f'{truth.name}, by name of {model.name}')
+    return LabelMapping(model.by_name(truth), truth.name if same else f'{truth.name}, by name of {model.name}')
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,16 @@
 """`mtperception predict` writes what `Predictor` says, and never one result over another."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from itertools import cycle, islice
 
 import cv2
 import numpy as np
 import pytest
+from full_disk import largest_file
 from perfect_network import Room, perfect_predictor, pinhole
 from videos import read_video
 
@@ -237,3 +242,37 @@ def test_what_is_no_measurement_is_0_in_the_file_and_black_in_the_picture(tmp_pa
     assert np.array_equal(depth > 0, measured)
     assert depth[measured] / 1000 == pytest.approx(exact['depth'][measured], abs=6e-4)
     assert np.array_equal(read(tmp_path / 'room_depth_color.png').any(axis=2), measured)
+
+
+class TestWhatIsLeft:
+    """Of a run that does not come to its end."""
+
+    @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+    def test_a_signal_leaves_nothing_half_written(self, tmp_path, number):
+        film = video(tmp_path / 'walk.mp4', frames=3000)
+        out = tmp_path / 'out'
+        command = [sys.executable, '-m', 'mtperception', 'predict', str(film), '--out', str(out), *BACKEND]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        until = time.monotonic() + 60
+        while not (out.is_dir() and written(out)) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert written(out) == ['.walk_overlay_depth.part.mp4']
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 128 + number
+        assert 'Traceback' not in said
+        assert written(out) == []
+
+    def test_a_full_disk_names_path_and_option_and_leaves_no_video(self, tmp_path, capsys):
+        film, out = video(tmp_path / 'walk.mp4', frames=30), tmp_path / 'out'
+        with largest_file(2000):
+            assert run(film, '--out', out) == 1
+        assert capsys.readouterr().err.splitlines()[-1].startswith(f'error: --out {out}/walk_overlay_depth.mp4: ')
+        assert written(out) == []
+
+    def test_a_full_disk_leaves_no_half_picture(self, tmp_path, capsys):
+        picture, out = png(tmp_path / 'room.png'), tmp_path / 'out'
+        with largest_file(200):
+            assert run(picture, '--out', out) == 1
+        assert f'error: --out {out}/room_overlay.png: cannot be written: ' in capsys.readouterr().err
+        assert written(out) == []
