@@ -149,6 +149,25 @@ def test_evaluation_and_node_see_what_the_predictor_sees(policy, image):
     assert np.median(np.abs(depth / exact['depth'].ravel() - 1)) < 1e-3
 
 
+def test_the_cloud_of_a_stretched_image_is_the_wall():
+    """At the network's size pixels are not square: camera_info and points have both focal lengths."""
+    size, wall = (320, 240), Wall(3.0, (-0.3, 0.5, -0.8))
+    camera, training = pinhole(200.0, *size), TrainingCamera(100.0, 160, 120, 100.0)
+    options = {'training': training, 'input': STRETCH, 'trained': (100.0, 100.0 * 160 / 120)}
+    predictor = perfect_predictor(wall, camera, output_size='network', **options)
+    image = np.zeros((240, 320, 3), np.uint8)
+    presentation = Presentation.build(default_settings(), predictor.card, predictor.label_space)
+    products = Products(image, predictor(image, camera), camera, presentation)
+    made = {output.topic: output.make(products).fields for output in OUTPUTS}
+    assert made['depth/camera_info']['k'][[0, 4]].tolist() == pytest.approx([100.0, 400 / 3])
+    cloud = np.frombuffer(made['points']['data'], np.float32).reshape(40, 40, 6)[..., :3]
+    normals = np.frombuffer(made['normals/image']['data'], np.float32).reshape(160, 160, 3)
+    measured = np.isfinite(cloud[..., 2])
+    assert measured.mean() > 0.95  # a corner is beyond the range
+    assert cloud[measured] @ np.array(wall.normal) == pytest.approx(-3.0 * np.linalg.norm(wall.normal), rel=1e-4)
+    assert normals @ np.array(wall.normal) == pytest.approx(np.linalg.norm(wall.normal), rel=1e-4)
+
+
 def test_a_card_names_its_policy(tmp_path):
     card = perfect_predictor(Room(), pinhole(1.0, 1, 1), input=TILES).card
     card.write(tmp_path / 'card.yaml')
