@@ -1,5 +1,6 @@
 """`mtperception demo`: the package at work, the node and a camera as processes of their own."""
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from mtperception.hardware import describe_hardware
 from mtperception.sources import SourceOptions, open_source
 
 RECORDER = 'recorder'
+LOGS = 'logs'
 PICTURES = 6
 
 
@@ -78,6 +80,7 @@ def demo(
         raise typer.Exit(INTERRUPTED) from None
     summary = _header(plan, description) | summary
     write_json(out / 'summary.json', summary, '--out')
+    say_notes(note for note in _said_by_player(out / LOGS) if note not in opened.notes)
     _say(f'{out}: the video, pictures, summary.json and the logs of the processes')
     Console().print(_table(summary))
     if interrupted:
@@ -86,7 +89,7 @@ def demo(
 
 def _run(plan: Plan) -> tuple[dict[str, Any], bool]:
     """The measured part of the summary, and whether Ctrl-C cut it short."""
-    with ros_session(plan.out / 'logs') as session:
+    with ros_session(plan.out / LOGS) as session:
         _start(plan, session)
         session.activate(PLAYER, RECORDER)  # the player starts when the node then subscribes
         played, interrupted = _play(session, plan.seconds)
@@ -120,6 +123,12 @@ def _play(session: Session, seconds: float) -> tuple[float, bool]:
     except InterruptedRunError:
         interrupted = True
     return time.monotonic() - start, interrupted
+
+
+def _said_by_player(logs: Path) -> list[str]:
+    """What the process that plays found while it did, such as damaged images."""
+    log = (logs / f'{PLAYER}.log').read_text(encoding='utf-8', errors='replace')
+    return re.findall(rf'^\[WARN\] \[[\d.]+\] \[{PLAYER}\]: (.*)$', log, re.MULTILINE)
 
 
 def _measured(session: Session) -> dict[str, Any]:

@@ -13,10 +13,12 @@ from mtperception.messages.stamps import nanoseconds, stamp_of
 from mtperception.recording.bag_reader import BagReader
 from mtperception.recording.image_topics import DECODERS
 from mtperception.recording.storage import Connection, StoredMessage
-from mtperception.recording.topics import ODOMETRY, Topics
+from mtperception.recording.topics import ODOMETRY, POSE, Topics
 from mtperception.recording.transform_tree import TransformTree, frame_name, nearest_tree
 
 TF = 'tf2_msgs/msg/TFMessage'
+_USED = (*DECODERS, CAMERA_INFO, ODOMETRY, POSE)
+"""Types of the topics that have a role; another one that a topic has as well is none of them."""
 _CDR_HEADER = {1: struct.Struct('<iII'), 0: struct.Struct('>iII')}
 """Seconds, nanoseconds and length of the frame_id, by the last bit of a CDR message's second byte: its byte order."""
 _HEADER_AT = 4
@@ -55,7 +57,7 @@ class FirstPass:
 def used_connections(reader: BagReader, topics: Topics) -> list[Connection]:
     """Connections of the chosen topics and of all transforms."""
     names = {name for name in topics.roles().values() if name}
-    return [x for x in reader.connections if x.topic in names or x.kind == TF]
+    return [x for x in reader.connections if x.kind == TF or (x.topic in names and x.kind in _USED)]
 
 
 def first_pass(reader: BagReader, topics: Topics, messages: Iterable[StoredMessage]) -> FirstPass:
@@ -103,5 +105,8 @@ def _add_pose(found: FirstPass, message: Any, received_ns: int) -> None:
     if found.pose_kind == ODOMETRY:
         found.pose_frame, pose = frame_name(message.child_frame_id), pose.pose
     p, q = pose.position, pose.orientation
+    values = np.array([p.x, p.y, p.z, q.x, q.y, q.z, q.w])
+    if not np.isfinite(values).all():
+        raise RefusedMessageError('message', f'found the pose {values.tolist()}, expected finite numbers')
     found.pose_stamps.append(stamp_of(message) or received_ns)
-    found.poses.append(np.array([p.x, p.y, p.z, q.x, q.y, q.z, q.w]))
+    found.poses.append(values)

@@ -19,7 +19,7 @@ from mcap.summary import Summary
 from zstandard import ZstdError
 
 from mtperception.errors import InputError
-from mtperception.recording.storage import MCAP_START, Connection, Definition, StoredMessage
+from mtperception.recording.storage import CDR, MCAP_START, Connection, Definition, StoredMessage
 
 LARGEST_CHUNK = 2**32
 """Bytes: what says that it is larger is damaged."""
@@ -152,7 +152,7 @@ class McapStorage:
             id=channel.id,
             topic=channel.topic,
             kind=schema.name if schema else '',
-            encoding=channel.message_encoding,
+            encoding=channel.message_encoding or CDR,
             count=self._counts[channel.id],
             qos=channel.metadata.get(_QOS, ''),
             definition=definition,

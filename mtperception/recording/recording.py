@@ -95,6 +95,7 @@ class Recording:
         self.tolerance = tolerance
         self._label_offset = label_offset
         self._refused: dict[str, tuple[int, str]] = {}
+        self._refused_before: dict[str, tuple[int, str]] = {}
         self._notes: dict[str, None] = {}
         self._reader = BagReader(path)
         try:
@@ -150,7 +151,7 @@ class Recording:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know: what is missing, what was refused. It grows while frames are read."""
-        return (*self.standing_notes, *refusal_notes(self._refused))
+        return (*self.standing_notes, *refusal_notes({**self._refused_before, **self._refused}))
 
     @property
     def standing_notes(self) -> tuple[str, ...]:
@@ -196,7 +197,7 @@ class Recording:
             return
         stop, images = max(positions) + 1, 0
         is_last = stop >= self.count
-        self._refused.clear()
+        self._refused_before, self._refused = {**self._refused_before, **self._refused}, {}
         info = self._first_pass.infos.get(self.topics.camera_info)
         assembly: Assembly[_Raw] = Assembly(self.topics.image, self._pairs)
         used = {self.topics.image, self.topics.camera_info, *self._pairs}

@@ -95,6 +95,8 @@ class TransformTree:
             parent, child = frame_name(entry.header.frame_id), frame_name(entry.child_frame_id)
             t, q = entry.transform.translation, entry.transform.rotation
             pose = np.array([t.x, t.y, t.z, q.x, q.y, q.z, q.w])
+            if not np.isfinite(pose).all():  # which tf2 takes no notice of, either
+                continue
             if static:
                 self._static[child] = (parent, pose_matrix(pose))
                 continue

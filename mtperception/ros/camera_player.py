@@ -58,6 +58,7 @@ class CameraPlayer(Node):
         self._source = open_source(self._values['source'], SourceOptions(**options))
         if self._values['preload']:
             self._source = Preloaded(self._source, self._values['preload'])
+        self._said = 0
         reliable = QoSProfile(depth=5)
         self._images = self.create_publisher(Image, 'image', reliable)
         self._infos = self.create_publisher(CameraInfo, 'camera_info', reliable)
@@ -70,6 +71,7 @@ class CameraPlayer(Node):
             SourceError: if no frame can be read.
         """
         self.get_logger().info(f'playing {self._source.description}')
+        self._say_notes()
         if self._values['wait_for_subscriber']:
             self._wait_for_subscriber(stop)
         start = time.monotonic()
@@ -79,11 +81,18 @@ class CameraPlayer(Node):
             if stop.wait(max(0.0, -delay)):
                 break
             self._publish(frame)
-        for note in self._source.notes:
-            self.get_logger().warning(note)
+            self._say_notes()
+        self._say_notes()
         self._images.wait_for_all_acked(ACKNOWLEDGED)
         self._counter.close()
         self.get_logger().info(f'published {self._counter.count} frames')
+
+    def _say_notes(self) -> None:
+        """Say what the source tells, each kind of thing once."""
+        notes = self._source.notes
+        for note in notes[self._said :]:
+            self.get_logger().warning(note)
+        self._said = max(self._said, len(notes))
 
     def _wait_for_subscriber(self, stop: threading.Event) -> None:
         while self._images.get_subscription_count() == 0 and not stop.wait(0.02):

@@ -79,16 +79,17 @@ class ImageFolder:
         Raises:
             SourceError: if none can be read.
         """
-        self._unreadable = []
+        unreadable = []
         for index, (name, path) in enumerate(self._images):
             try:
                 image = read_rgb(path)
             except SourceError as error:
-                self._unreadable.append(str(error))
+                unreadable.append(str(error))
+                self._unreadable = max(self._unreadable, unreadable, key=len)
                 continue
             yield Frame(image, round(index * 1e9 / self.rate), self._fitted_camera(image, name), name)
-        if len(self._unreadable) == self.count:
-            raise SourceError(f'none of {self.count} images can be read, the first: {self._unreadable[0]}')
+        if len(unreadable) == self.count:
+            raise SourceError(f'none of {self.count} images can be read, the first: {unreadable[0]}')
 
     @property
     def notes(self) -> tuple[str, ...]:

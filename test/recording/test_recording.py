@@ -10,6 +10,7 @@ from mtperception.errors import SourceError
 
 pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 
+from bags import make
 from recordings import (
     DEPTH,
     DEPTH_INFO,
@@ -373,3 +374,36 @@ def test_depth_is_registered_by_transforms_that_are_on_tf_and_do_not_change(tmp_
     np.testing.assert_array_equal(frame.depth, depth)
     assert frame.T_world_camera is None  # the frames of a camera that does not move in itself are no motion
     assert notes == ()
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_poses_that_are_no_numbers_are_told_and_not_used(tmp_path, value):
+    messages = [(IMAGE, image(color(0), 150 * MS)), ('/odom', odometry(translation(x=value), 140 * MS, child='camera'))]
+    messages += [('/odom', odometry(translation(x=2), stamp * MS, child='camera')) for stamp in (100, 200)]
+    messages += [('/tf', transforms(('odom', 'base', translation(x=value), 150 * MS)))]
+    ((frame,), (note,), _) = frames_of(write_recording(tmp_path / 'bag', messages))
+    assert frame.T_world_camera[0, 3] == 2
+    assert note.startswith('/odom: found the pose [')
+
+
+def test_another_type_on_a_topic_is_not_taken_for_an_image(tmp_path):
+    path = write_recording(
+        tmp_path / 'bag', [(IMAGE, image(color(0), 1)), ('/other', make('std_msgs/msg/String', 'x'))]
+    )
+    with closing(sqlite3.connect(path / 'bag.db3')) as database:
+        database.execute('UPDATE topics SET name = ? WHERE name = ?', (IMAGE, '/other'))
+        database.commit()
+    frames, notes, _ = frames_of(path)
+    assert (len(frames), notes) == (1, ())
+
+
+def test_what_was_refused_stays_known_when_the_frames_are_gone_through_again(tmp_path):
+    broken = image(color(1), 200 * MS)
+    broken.step = 5
+    path = write_recording(tmp_path / 'bag', [(IMAGE, image(color(0), 100 * MS)), (IMAGE, broken)])
+    with Recording(path) as recording:
+        list(recording.frames())
+        notes = recording.notes
+        assert len(notes) == 1
+        next(recording.frames())
+        assert recording.notes == notes

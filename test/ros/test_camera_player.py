@@ -109,6 +109,15 @@ class TestPace:
         for index, message in enumerate(topics[0]):
             np.testing.assert_array_equal(image_to_rgb(message), made[index % 3])
 
+    def test_a_damaged_image_is_left_out_and_told_once(self, images, observer, topics):
+        folder, made = images
+        (folder / 'b.png').write_bytes(b'no image')
+        with node_process('camera_player', source=str(folder), rate=40.0) as player:
+            observer.spin_until(lambda: len(topics[0]) >= 6)
+            assert player.log.count('1 of 3 images cannot be read, the first: ') == 1
+        for index, message in enumerate(topics[0]):
+            np.testing.assert_array_equal(image_to_rgb(message), made[(index % 2) * 2])
+
     def test_preloaded_images_are_played_over_and_over(self, images, observer, topics):
         folder, made = images
         with node_process('camera_player', source=str(folder), rate=40.0, preload=2) as player:

@@ -87,6 +87,13 @@ class TestImages:
         assert [frame.image[0, 0, 0] for frame in source] == [0, 2]
         assert source.notes == ('images: 1 refused, the first: found step 5, expected 24 or more for 8 pixels of rgb8',)
 
+    def test_a_bag_without_any_usable_image_is_an_error_that_says_why(self, tmp_path):
+        broken = raw(color(1))
+        broken.step = 5
+        bag = write_bag(tmp_path / 'bag', [('/image', broken)])
+        with pytest.raises(SourceError, match='no image can be used: images: 1 refused, the first: found step 5'):
+            list(open_source(str(bag), SourceOptions(image_topic='/image')))
+
     def test_bytes_that_are_no_image_too(self, tmp_path):
         bag = write_bag(tmp_path / 'bag', [('/image', raw(color(0))), ('/image', raw(color(0)))])
         with closing(sqlite3.connect(bag / 'bag.db3')) as database:
