@@ -115,10 +115,10 @@ class OnnxRuntimeBackend(Backend):
             self._graph, options, providers=self._providers(shape), enable_fallback=False
         )
         session.disable_fallback()  # versions that do not know the argument take it without a word
-        wanted = PROVIDERS[self._kind][0]
-        if wanted not in session.get_providers():
+        provider = PROVIDERS[self._kind][0]
+        if provider not in session.get_providers():
             raise BackendUnavailableError(
-                f'onnxruntime {onnxruntime.__version__} on {self.device}: {wanted} did not load, only '
+                f'onnxruntime {onnxruntime.__version__} on {self.device}: {provider} did not load, only '
                 f'{", ".join(session.get_providers())}: install what it names, or '
                 'pip install "onnxruntime-gpu[cuda,cudnn]"'
             )

@@ -39,7 +39,7 @@ def open_backend(
 
     Raises:
         ValueError: for an unknown backend, device or precision.
-        BackendUnavailableError: if what is asked for cannot be had; says what to install.
+        BackendUnavailableError: if what is asked for is unavailable; says what to install.
         SelfTestError: if what is asked for gives other outputs than the model's.
     """
     _check(backend, device, precision)
@@ -48,21 +48,26 @@ def open_backend(
     candidates = _candidates(backend, device)
     if device == 'auto' and not cuda_device_count():
         candidates = [(name, place) for name, place in candidates if place == 'cpu']
-        failures.append(BackendUnavailableError('a GPU (no NVIDIA driver with a device)'))
+        failures.append(BackendUnavailableError('CUDA backends: no NVIDIA GPU found'))
     for name, place in candidates:
         try:
             opened = _open(model, name, place, precision, unasked=device == 'auto')
         except (BackendUnavailableError, SelfTestError) as error:
             failures.append(error)
             continue
-        skipped = f'; not taken: {"; ".join(map(str, failures))}' if failures else ''
+        skipped = f'; skipped: {"; ".join(map(str, failures))}' if failures else ''
         _log.info('%s on %s, %s, passed the self-test of %s%s', name, place, precision, model.card.name, skipped)
         return opened
     if len(failures) == 1:
         raise failures[0]
     raise BackendUnavailableError(
-        f'no backend for backend {backend}, device {device}, precision {precision}: {"; ".join(map(str, failures))}'
+        f'{_who(backend)} on {"any device" if device == "auto" else device} in {precision}. Tried: '
+        f'{"; ".join(map(str, failures))}'
     )
+
+
+def _who(backend: str) -> str:
+    return 'no backend can run' if backend == 'auto' else f'{backend} cannot run'
 
 
 def _check(backend: str, device: str, precision: str) -> None:
@@ -78,17 +83,17 @@ def _check(backend: str, device: str, precision: str) -> None:
 def _candidates(backend: str, device: str) -> list[tuple[str, str]]:
     """The entries of AUTO_ORDER that meet the conditions, with the device number that was asked for."""
     kind, _, index = device.partition(':')
-    wanted = device if index or device in ('auto', 'cpu') else f'{kind}:0'
+    numbered = device if index or device in ('auto', 'cpu') else f'{kind}:0'
     return [
-        (name, place if device == 'auto' else wanted)
+        (name, place if device == 'auto' else numbered)
         for name, place in AUTO_ORDER
         if backend in ('auto', name) and (device == 'auto' or place.partition(':')[0] == kind)
-    ] or [(backend, place) for place in (('cuda:0', 'cpu') if device == 'auto' else (wanted,))]
+    ] or [(backend, place) for place in (('cuda:0', 'cpu') if device == 'auto' else (numbered,))]
 
 
 def _open(model: ModelDirectory, name: str, device: str, precision: str, unasked: bool) -> Backend:
     if device != 'cpu' and not cuda_device_count():
-        raise BackendUnavailableError(f'{name} on {device}: no NVIDIA driver with a device; choose device cpu')
+        raise BackendUnavailableError(f'{name} on {device}: no NVIDIA GPU found; choose device cpu')
     if device.startswith('tensorrt') and unasked and not has_engine(engine_cache(model, 'tensorrt')):
         raise BackendUnavailableError(f'{name} on {device}: no engine built yet (minutes); ask for it by device once')
     with ExitStack() as undo:
@@ -100,7 +105,7 @@ def _open(model: ModelDirectory, name: str, device: str, precision: str, unasked
             raise
         except SelfTestError as error:
             raise SelfTestError(f'{name} on {device}: {error}') from error
-        except Exception as error:  # a library that fails, in whatever way, is one that cannot be had
+        except Exception as error:  # a library that fails, in whatever way, is unavailable
             raise BackendUnavailableError(f'{name} on {device}: {type(error).__name__}: {error}') from error
         undo.pop_all()
     return backend

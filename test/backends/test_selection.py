@@ -1,8 +1,10 @@
 """Which backend is taken, and what is said of those that cannot be had."""
 
 import logging
+import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -31,7 +33,7 @@ def test_auto_takes_openvino_and_says_why(model, caplog):
     assert (backend.name, backend.device, backend.precision) == ('openvino', 'cpu', 'fp32')
     (record,) = caplog.records
     assert 'openvino on cpu, fp32, passed the self-test of nyuv2_indoor' in record.message
-    assert 'not taken: a GPU' in record.message
+    assert 'skipped: CUDA backends: no NVIDIA GPU found' in record.message
 
 
 @needs_no_gpu
@@ -61,7 +63,7 @@ def test_bf16_only_where_asked_for(model):
 @needs_no_gpu
 @pytest.mark.parametrize('name', ['torch', 'onnxruntime'])
 def test_a_gpu_that_is_not_there_is_an_error(model, name):
-    with pytest.raises(BackendUnavailableError, match=f'{name} on cuda:0: no NVIDIA driver'):
+    with pytest.raises(BackendUnavailableError, match=f'{name} on cuda:0: no NVIDIA GPU found'):
         open_backend(model, name, 'cuda:0')
 
 
@@ -217,6 +219,30 @@ def test_what_auto_asks_for_on_a_machine_with_a_gpu(monkeypatch, tmp_path):
     with pytest.raises(BackendUnavailableError):
         open_backend(model, device='tensorrt')
     assert asked == [('onnxruntime', 'tensorrt:0')]
+
+
+@needs_no_gpu
+def test_what_was_tried_is_said_where_nothing_can_run(model, monkeypatch):
+    def missing(*_):
+        raise BackendUnavailableError('not installed')
+
+    for name in BACKENDS:
+        monkeypatch.setitem(BACKENDS, name, missing)
+    with pytest.raises(
+        BackendUnavailableError, match=r'^no backend can run on cpu in bf16\. Tried: not installed; not'
+    ):
+        open_backend(model, device='cpu', precision='bf16')
+    with pytest.raises(
+        BackendUnavailableError, match=r'^torch cannot run on any device in fp32\. Tried: CUDA backends'
+    ):
+        open_backend(model, 'torch')
+
+
+def test_backends_and_what_they_are_do_not_import_each_other():
+    folder = Path(selection.__file__).parent
+    for path in folder.glob('*_backend.py'):
+        assert not re.search(r'backends(\.registry|\.selection| import)', path.read_text(encoding='utf-8')), path.name
+    assert '_backend' not in (folder / 'backend.py').read_text(encoding='utf-8')
 
 
 def test_the_number_of_a_device_is_kept():
