@@ -17,6 +17,10 @@ class WriteError(MTPerceptionError, OSError):
     """A file or folder that cannot be written: the disk is full, it is not allowed, or something is in the way."""
 
 
+class CheckpointError(MTPerceptionError, ValueError):
+    """A file that is not the checkpoint it should be, or does not fit; the message says which."""
+
+
 class MissingPackageError(MTPerceptionError, ImportError):
     """An optional package that is not installed; the message names the extra to install."""
 

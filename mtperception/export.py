@@ -1,11 +1,10 @@
 """Write a model directory: weights, ONNX graph, self-test and card, with proof that the graph equals PyTorch."""
 
 import logging
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from copy import deepcopy
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,45 +13,20 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from mtperception.atomic_write import atomic_folder
 from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend
 from mtperception.card import CARD, GRAPH, SELF_TEST, WEIGHTS, ModelCard, ModelDirectory, open_model, sha256
-from mtperception.errors import MTPerceptionError, OccupiedError
+from mtperception.errors import OccupiedError
 from mtperception.networks.inference import for_export
+from mtperception.parity import Parity as Parity
+from mtperception.parity import ParityError as ParityError
 from mtperception.pipeline import Pipeline, normalize
 from mtperception.selftest import write_self_test
 from mtperception.synthetic import SyntheticRoom
 from mtperception.tasks import graph_outputs
 
 OPSET = 18
-MIN_LABEL_AGREEMENT = 0.999
-MAX_CONFIDENCE_DIFFERENCE = 1
-MAX_DEPTH_DIFFERENCE = 1e-3
-MAX_NORMAL_DIFFERENCE = 1e-3
-
-
-class ParityError(MTPerceptionError, RuntimeError):
-    """An exported graph whose outputs are not those of PyTorch."""
-
-
-@dataclass(frozen=True)
-class Parity:
-    """The worst that was seen over all compared images."""
-
-    label_agreement: float = 1.0
-    """Smallest share of pixels with equal labels."""
-    confidence_difference: int = 0
-    """Largest difference, of 255."""
-    depth_difference: float = 0.0
-    """Largest difference in metres."""
-    normal_difference: float = 0.0
-    """Largest difference of a component of a unit normal."""
-
-    def __str__(self) -> str:
-        """One line."""
-        return (
-            f'labels equal on {self.label_agreement:.4%}, confidence within {self.confidence_difference}, '
-            f'depth within {self.depth_difference:.1e} m, normals within {self.normal_difference:.1e}'
-        )
+FILES = (CARD, WEIGHTS, GRAPH, SELF_TEST)
 
 
 def export_model(network: nn.Module, card: ModelCard, out: Path, images: Iterable[np.ndarray] = ()) -> Parity:
@@ -69,18 +43,14 @@ def export_model(network: nn.Module, card: ModelCard, out: Path, images: Iterabl
 
     Raises:
         ParityError: if they agree less than an exported graph must; `out` is left as it was.
-        FileExistsError: if `out` exists and is not a model directory.
+        OccupiedError: if `out` exists and is not a model directory.
+        InputError: if it is one that holds other files as well.
+        WriteError: if it cannot be written; an earlier model stays.
     """
     if out.exists() and not (out / CARD).is_file():
         raise OccupiedError(f'{out}: exists and is not a model directory: choose another place')
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f'.{out.name}-') as scratch:
-        written = Path(scratch) / out.name
-        written.mkdir()
-        parity = _write(network, card, written, images)
-        shutil.rmtree(out, ignore_errors=True)
-        written.rename(out)
-    return parity
+    with atomic_folder(out, FILES) as written:
+        return _write(network, card, written, images)
 
 
 def _write(network: nn.Module, card: ModelCard, folder: Path, images: Iterable[np.ndarray]) -> Parity:
@@ -176,22 +146,17 @@ def check_parity(pipeline: Pipeline, model: ModelDirectory, images: Iterable[np.
     """Compare the exported graph in ONNX Runtime with PyTorch at fp32: each image, and two of the same size in a batch.
 
     Raises:
-        ParityError: if labels agree on less than 99.9 % of an image's pixels, or depth differs by more than 1 mm.
+        ParityError: if it differs by more than the rounding of the network explains.
     """
     backend = OnnxRuntimeBackend(model, 'cpu', 'fp32')
-    worst = Parity()
+    double = Pipeline(deepcopy(pipeline.network).double(), pipeline.depth_range, pipeline.classes).eval()
+    parity = Parity()
     images = list(images)
     pairs = [np.stack(pair) for pair in pairwise(images) if pair[0].shape == pair[1].shape][:1]
     for batch in (*_own_batches(), *(image[None] for image in images), *pairs):
-        worst = _worst(worst, run_pytorch(pipeline, batch), backend.run(batch))
-    if (
-        worst.label_agreement < MIN_LABEL_AGREEMENT
-        or worst.confidence_difference > MAX_CONFIDENCE_DIFFERENCE
-        or worst.depth_difference > MAX_DEPTH_DIFFERENCE
-        or worst.normal_difference > MAX_NORMAL_DIFFERENCE
-    ):
-        raise ParityError(f'the exported graph differs from PyTorch: {worst}')
-    return worst
+        parity = parity.add(backend.run(batch), run_pytorch(pipeline, batch), run_pytorch(double, batch))
+    parity.check()
+    return parity
 
 
 def _own_batches() -> Iterable[np.ndarray]:
@@ -199,18 +164,3 @@ def _own_batches() -> Iterable[np.ndarray]:
     for count, width, height in ((1, 320, 240), (2, 320, 240), (1, 201, 151), (2, 97, 131)):
         room = SyntheticRoom(width, height, 0.8 * width)
         yield np.stack([room.frame(3.0 * i + 1).image for i in range(count)])
-
-
-def _worst(worst: Parity, expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> Parity:
-    def difference(name: str) -> float:
-        if name not in expected:
-            return 0.0
-        return float(np.abs(found[name].astype(np.float32) - expected[name].astype(np.float32)).max())
-
-    agreement = float((found['labels'] == expected['labels']).mean()) if 'labels' in expected else 1.0
-    return Parity(
-        min(worst.label_agreement, agreement),
-        max(worst.confidence_difference, int(difference('confidence'))),
-        max(worst.depth_difference, difference('depth')),
-        max(worst.normal_difference, difference('normals')),
-    )

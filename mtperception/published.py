@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from mtperception.card import ModelCard, TrainingCamera
-from mtperception.errors import InputError, MTPerceptionError
+from mtperception.errors import CheckpointError, InputError
 from mtperception.export import Parity, export_model
 from mtperception.labels import load_label_space
 from mtperception.networks import create_network, joint_lw_refinenet
@@ -21,10 +21,6 @@ CAMERAS = {
     'kitti_6': TrainingCamera(721.54, 1242, 375),
 }
 DEPTH_RANGES = {'nyuv2_40': (0.3, 10.0), 'nyuv2_kitti_46': (0.3, 80.0), 'kitti_6': (1.0, 80.0)}
-
-
-class CheckpointError(MTPerceptionError, ValueError):
-    """A file that is not the checkpoint it should be."""
 
 
 def import_checkpoint(

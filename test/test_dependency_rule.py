@@ -12,7 +12,9 @@ from catkin_pkg.package import parse_package
 ROOT = Path(__file__).resolve().parent.parent / 'mtperception'
 LAYERS = (
     {
+        'agreement',
         'atomic_write',
+        'bounded_read',
         'card',
         'dataset_json',
         'errors',
@@ -21,6 +23,7 @@ LAYERS = (
         'input_policy',
         'labels',
         'media',
+        'parity',
         'resized_prediction',
         'resources',
         'tasks',

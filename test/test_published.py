@@ -12,11 +12,12 @@ import torch
 
 from mtperception.card import open_model
 from mtperception.cli import main
+from mtperception.errors import CheckpointError
 from mtperception.networks import create_network
 from mtperception.networks.joint_lw_refinenet import read_published
 from mtperception.pipeline import Pipeline
 from mtperception.predictor import Predictor
-from mtperception.published import CheckpointError, import_checkpoint
+from mtperception.published import import_checkpoint
 
 FIELDS = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
 BLOCKS = (1, 2, 3, 4, 3, 3, 1)
@@ -86,6 +87,25 @@ def test_import_keeps_the_network_and_slices_its_classes(network, imported):
     assert prediction.depth == pytest.approx(expected['depth'][0].numpy(), abs=1e-3)
 
 
+def test_three_tasks_of_random_weights_import_though_their_rounding_is_large(tmp_path):
+    """Rounding of float32 reaches millimetres with such weights: no fault of the graph."""
+    torch.manual_seed(2)
+    network = create_network('joint_lw_refinenet', 40, ('segmentation', 'depth', 'normals')).eval()
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if value.ndim == 4:
+                value.normal_(0, (2 / value[0].numel()) ** 0.5)
+            elif name.endswith(('running_mean', 'bias')):
+                value.normal_(0, 0.2)
+            elif name.endswith(('running_var', 'weight')):
+                value.uniform_(0.6, 1.4)
+    path = tmp_path / 'joint3.ckpt'
+    torch.save({'state_dict': in_published_layout(network, ('segm', 'depth', 'normal'))}, path)
+    parity = import_checkpoint(path, 'joint_lw_refinenet', 'nyuv2_40', tmp_path / 'three')
+    assert parity.rounding['depth'].largest > 3e-4
+    assert open_model(tmp_path / 'three').card.tasks == ('segmentation', 'depth', 'normals')
+
+
 def test_the_command_says_how_well_the_graph_agrees_and_nothing_else(imported):
     out, (status, stdout, stderr) = imported
     assert (status, stderr) == (0, '')
@@ -123,8 +143,7 @@ def test_files_that_are_no_checkpoint(tmp_path, content):
         torch.save({'state_dict': {'fc.weight': torch.zeros(2)}}, path)
     elif content == 'short':
         torch.save({'state_dict': {'segm.weight': torch.zeros(40, 256, 3, 3)}}, path)
-    error = FileNotFoundError if content == 'nothing' else CheckpointError
-    with pytest.raises(error, match=r'file\.ckpt'):
+    with pytest.raises(CheckpointError, match=r'file\.ckpt'):
         import_checkpoint(path, 'joint_lw_refinenet', 'nyuv2_40', tmp_path / 'model')
 
 

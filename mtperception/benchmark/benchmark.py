@@ -14,8 +14,8 @@ from types import ModuleType
 import cv2
 import numpy as np
 
+from mtperception.agreement import Agreement, compare
 from mtperception.backends import BACKENDS, Backend, BackendUnavailableError, open_backend
-from mtperception.benchmark.agreement import Agreement, compare
 from mtperception.benchmark.candidates import Candidate
 from mtperception.benchmark.memory import peak_memory
 from mtperception.benchmark.timing import Budget, Latency, measure

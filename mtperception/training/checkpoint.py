@@ -18,14 +18,10 @@ from safetensors.torch import save
 from torch.optim import Optimizer
 
 from mtperception.atomic_write import write_bytes_atomically
-from mtperception.errors import MTPerceptionError
+from mtperception.errors import CheckpointError
 
 FORMAT = 'mtperception checkpoint 1'
 Tensors = dict[str, torch.Tensor]
-
-
-class CheckpointError(MTPerceptionError, ValueError):
-    """A file that is not a checkpoint of this package, or does not fit the run; the message says which."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def export_checkpoint(checkpoint: Path, out: Path, classes: tuple[int, int] | No
         DivergedError: if its weights are not finite.
         ModelError: for a slice outside of the label space.
         ParityError: if the exported graph does not reproduce the network.
-        FileExistsError: if `out` exists and is not a model directory.
+        OccupiedError: if `out` exists and is not a model directory.
     """
     state = Checkpoint.read(checkpoint)
     config = config_from_dict(state.scalars['config'])

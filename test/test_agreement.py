@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mtperception.benchmark.agreement import Agreement, compare
+from mtperception.agreement import Agreement, compare
 
 
 def test_the_worst_image_counts():
