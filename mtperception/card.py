@@ -7,6 +7,7 @@ models/<name>/card.yaml            what the model is (below)
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -15,16 +16,26 @@ from typing import Any
 import yaml
 
 from mtperception import resources
+from mtperception.bounded_read import check_regular, read_yaml, shortened
 from mtperception.errors import InputError, MTPerceptionError
 from mtperception.input_policy import InputPolicy, TrainingCamera
 from mtperception.labels import NO_CLASSES, LabelSpace, load_label_space
 from mtperception.tasks import TASKS
+from mtperception.types import MAX_IMAGE_SIDE, MAX_PIXELS
 
 CARD = 'card.yaml'
 WEIGHTS = 'weights.safetensors'
 GRAPH = 'model.onnx'
 SELF_TEST = 'selftest.npz'
 DEFAULT_MODEL = 'nyuv2_indoor'
+MAX_BYTES = 2 * 2**30
+"""Of the weights, and of the graph."""
+MAX_WORD = 200
+"""Characters of a name."""
+MAX_CLASSES = 254
+MAX_FOCAL_LENGTH = 1e6
+MAX_DEPTH = 1e5
+SIZES = f'a size of 1 to {MAX_IMAGE_SIDE} a side and up to {MAX_PIXELS} pixels'
 
 
 class ModelError(MTPerceptionError, ValueError):
@@ -37,7 +48,7 @@ class ModelCard:
 
     name: str
     network: str
-    """A key of `mtperception.networks.NETWORKS`."""
+    """A key of `mtperception.networks.NETWORKS`. In the file, with the options: `network: {name, options}`."""
     num_classes: int
     """Channels of the segmentation head, 0 without one."""
     tasks: tuple[str, ...]
@@ -50,6 +61,8 @@ class ModelCard:
     camera: TrainingCamera
     input: InputPolicy | None = None
     """How it sees images; None, as in cards that do not say, becomes keep_aspect at the camera's size."""
+    network_options: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the network besides classes and tasks."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """Data, licence and procedure, in words."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -59,28 +72,65 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         """Check what can be checked without the other files; raises ModelError."""
-        if self.input is None and min(self.camera.width, self.camera.height) > 0:
+        try:
+            self._check_types()
+            self._check_ranges()
+        except ValueError as error:
+            raise ModelError(shortened(f'card of model {self.name!r}: {error}')) from error
+        if self.input is None:
             object.__setattr__(self, 'input', InputPolicy('keep_aspect', self.camera.width, self.camera.height))
-        for name in ('depth_range', 'classes'):
-            if len(getattr(self, name)) != 2:
-                raise ModelError(f'card of model {self.name!r}: {name} {getattr(self, name)}: expected two numbers')
+
+    def _check_types(self) -> None:
+        """Check what each field holds; raises ValueError."""
+        for key in ('name', 'network', 'label_space'):
+            value = getattr(self, key)
+            if not isinstance(value, str) or len(value) > MAX_WORD:
+                raise ValueError(f'{key} {value!r}: expected a text of up to {MAX_WORD} characters')
+        for key in ('network_options', 'training', 'metrics', 'sha256'):
+            if not isinstance(getattr(self, key), Mapping):
+                raise ValueError(f'{key} {getattr(self, key)!r}: expected keys with values')
+        for key, whole in (('classes', True), ('depth_range', False)):
+            value = getattr(self, key)
+            if len(value) != 2 or not all(_is_number(item, whole=whole) for item in value):
+                raise ValueError(f'{key} {value}: expected two {"whole " if whole else ""}numbers')
+        camera = self.camera
+        if not _is_number(camera.fx) or not (camera.fy is None or _is_number(camera.fy)):
+            raise ValueError(f'camera {camera}: expected focal lengths in pixels')
+        if not all(_is_number(value, whole=True) for value in (camera.width, camera.height, self.num_classes)):
+            raise ValueError(
+                f'camera {camera}, num_classes {self.num_classes!r}: expected whole numbers of pixels, classes'
+            )
+
+    def _check_ranges(self) -> None:
+        """Check what the values are; raises ValueError."""
         near, far = self.depth_range
         first, end = self.classes
-        problems = [
+        camera = self.camera
+        focal_lengths = (camera.fx, camera.fx if camera.fy is None else camera.fy)
+        for wrong, message in (
             (
                 not self.tasks or set(self.tasks) - set(TASKS),
                 f'tasks {self.tasks}: expected some of {", ".join(TASKS)}',
             ),
-            (not 0 < near < far, f'depth_range {self.depth_range}: expected 0 < near < far, in metres'),
-            (self.camera.fx <= 0 or self.camera.width <= 0 or self.camera.height <= 0, f'camera {self.camera}: <= 0'),
+            (len(set(self.tasks)) != len(self.tasks), f'tasks {self.tasks}: expected each once'),
+            (not 0 <= self.num_classes <= MAX_CLASSES, f'num_classes {self.num_classes}: expected 0 to {MAX_CLASSES}'),
+            (not 0 < near < far <= MAX_DEPTH, f'depth_range {self.depth_range}: expected 0 < near < far, in metres'),
+            (
+                not all(0 < fx <= MAX_FOCAL_LENGTH for fx in focal_lengths),
+                f'camera {camera}: expected focal lengths above 0, up to {MAX_FOCAL_LENGTH:g}',
+            ),
+            (not _is_size(camera.width, camera.height), f'camera {camera}: expected {SIZES}'),
+            (
+                self.input is not None and not _is_size(self.input.width, self.input.height),
+                f'input {self.input}: expected {SIZES}',
+            ),
             (
                 'segmentation' in self.tasks and not 0 <= first < end <= self.num_classes,
                 f'classes {self.classes}: expected a slice of 0..{self.num_classes}',
             ),
-        ]
-        for wrong, message in problems:
+        ):
             if wrong:
-                raise ModelError(f'card of model {self.name!r}: {message}')
+                raise ValueError(message)
 
     @classmethod
     def read(cls, path: Path) -> 'ModelCard':
@@ -92,8 +142,10 @@ class ModelCard:
         if not path.is_file():
             raise ModelError(f'{path}: no such file: expected a model directory, which export and import write')
         try:
-            content = yaml.safe_load(path.read_text(encoding='utf-8'))
+            content = read_yaml(path)
             cls._check_keys(content)
+            if isinstance(content['network'], dict):
+                content['network'], content['network_options'] = _network(content['network'])
             content['camera'] = TrainingCamera(**content['camera'])
             if content.get('input') is not None:
                 content['input'] = InputPolicy(**content['input'])
@@ -103,9 +155,9 @@ class ModelCard:
             content['label_space'] = content.get('label_space') or ''
             return cls(**content)
         except ModelError as error:
-            raise ModelError(f'{path}: {error}') from error
-        except (OSError, ValueError, AttributeError, yaml.YAMLError, KeyError, TypeError) as error:
-            raise ModelError(f'{path}: not a readable model card: {" ".join(str(error).split())}') from error
+            raise ModelError(shortened(f'{path}: {error}')) from error
+        except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+            raise ModelError(shortened(f'{path}: not a readable model card: {error}')) from error
 
     @classmethod
     def _check_keys(cls, content: Any) -> None:
@@ -124,7 +176,26 @@ class ModelCard:
         content = asdict(self)
         for key in ('tasks', 'classes', 'depth_range'):
             content[key] = list(content[key])
+        content['network'] = {'name': self.network, 'options': dict(content.pop('network_options'))}
         path.write_text(yaml.safe_dump(content, sort_keys=False, width=100), encoding='utf-8')
+
+
+def _is_number(value: Any, *, whole: bool = False) -> bool:
+    """Whether a value is a finite number; YAML's true is none."""
+    kinds = int if whole else (int, float)
+    return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_size(width: int, height: int) -> bool:
+    """Whether a graph can be run on images of this size."""
+    return min(width, height) > 0 and max(width, height) <= MAX_IMAGE_SIDE and width * height <= MAX_PIXELS
+
+
+def _network(content: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """Name and options out of `network: {name, options}`."""
+    if not {'name'} <= set(content) <= {'name', 'options'}:
+        raise ValueError(f'network {content}: expected a name, or name and options')
+    return content['name'], content.get('options') or {}
 
 
 @dataclass(frozen=True)
@@ -169,6 +240,10 @@ def open_model(model: str | Path) -> ModelDirectory:
     for name in (WEIGHTS, GRAPH, SELF_TEST):
         if not (path / name).is_file():
             raise ModelError(f'{path}: {name} is missing: export or import the model again')
+        try:
+            check_regular(path / name, MAX_BYTES)
+        except ValueError as error:
+            raise ModelError(f'{path / name}: {error}') from error
         if sha256(path / name) != card.sha256.get(name):
             raise ModelError(f'{path / name}: not the file that the card names (sha256 differs): damaged or replaced')
     directory = ModelDirectory(path, card)
@@ -181,4 +256,8 @@ def open_model(model: str | Path) -> ModelDirectory:
 
 def sha256(path: Path) -> str:
     """Hexadecimal digest of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while part := file.read(2**20):
+            digest.update(part)
+    return digest.hexdigest()

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import yaml
 
 from mtperception import resources
+from mtperception.bounded_read import read_yaml, shortened
 from mtperception.errors import InputError
 
 IGNORE_INDEX = 255
@@ -22,6 +23,10 @@ DEFAULT_LABEL_OFFSET = 1
 DEFAULT_INVALID_DEPTH_CLASSES = ('sky',)
 """What has no distance, where a model's label space has it."""
 LARGEST_ID = 254
+
+
+MAX_NAME = 100
+"""Characters of the name of a class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,10 +167,10 @@ def load_label_space(name: str) -> LabelSpace:
     """
     path = resources.find('labels', name)
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        content = read_yaml(path)
         if not isinstance(content, dict) or not isinstance(content.get('classes'), list):
             raise InputError('expected classes: [{name: wall, color: [128, 0, 0]}, ...]')
-        names = tuple(str(entry['name']) for entry in content['classes'])
+        names = _names(content['classes'])
         palette = _palette([entry['color'] for entry in content['classes']])
         groupings = {
             target: _grouping_table(names, load_label_space(target).names, groups)
@@ -174,10 +179,20 @@ def load_label_space(name: str) -> LabelSpace:
         navigation = _navigation(names, content.get('navigation', {}))
     except KeyError as error:
         raise InputError(f'{path}: not a label space: a class without {error}') from error
-    except (TypeError, ValueError, AttributeError, OverflowError, yaml.YAMLError) as error:
-        raise InputError(f'{path}: not a label space: {" ".join(str(error).split())}') from error
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise InputError(shortened(f'{path}: not a label space: {error}')) from error
     _check(path, names, palette)
     return LabelSpace(path.stem, names, palette, groupings, navigation)
+
+
+def _names(classes: list[Mapping[str, Any]]) -> tuple[str, ...]:
+    if not 0 < len(classes) <= IGNORE_INDEX - 1:
+        raise InputError(f'{len(classes)} classes: expected 1 to {IGNORE_INDEX - 1}')
+    names = tuple(str(entry['name']) for entry in classes)
+    longest = max(names, key=len)
+    if len(longest) > MAX_NAME:
+        raise InputError(f'class {longest[:MAX_NAME]}...: expected names of up to {MAX_NAME} characters')
+    return names
 
 
 def _palette(colors: Sequence[Sequence[int]]) -> np.ndarray:
@@ -212,8 +227,6 @@ def _navigation(names: Sequence[str], kinds: dict[str, list[str]]) -> dict[str, 
 
 
 def _check(path: Path, names: Sequence[str], palette: np.ndarray) -> None:
-    if not 0 < len(names) <= IGNORE_INDEX - 1:
-        raise InputError(f'{path}: {len(names)} classes: expected 1 to 254')
     if palette.shape != (len(names), 3):
         raise InputError(f'{path}: each class needs a color of three numbers')
     colors = {tuple(color) for color in palette.tolist()}

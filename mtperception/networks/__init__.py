@@ -6,8 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from mtperception.bounded_read import shortened
 from mtperception.card import ModelError, open_model
 from mtperception.networks.joint_lw_refinenet import JointLWRefineNet
 from mtperception.networks.network import Network, NetworkError
@@ -63,9 +65,12 @@ def load_network(model: str | Path) -> Network:
     """
     directory = open_model(model)
     card = directory.card
-    network = create_network(card.network, card.num_classes, card.tasks)
     try:
+        network = create_network(card.network, card.num_classes, card.tasks, **card.network_options)
         network.load_state_dict(load_file(directory.weights))
-    except RuntimeError as error:
-        raise ModelError(f'{directory.weights}: not the weights of {card.network}: {error}') from error
+    except (NetworkError, TypeError) as error:
+        raise ModelError(shortened(f'{directory.path}: {error}')) from error
+    except (RuntimeError, SafetensorError) as error:
+        reason = shortened(f'{directory.weights}: not the weights of {card.network}: {error}')
+        raise ModelError(reason) from error
     return network.eval()

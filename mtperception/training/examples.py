@@ -29,7 +29,7 @@ class Part:
 
     Raises:
         DatasetError: if the data set cannot be opened.
-        ConfigError: if its labels cannot be said in `space`, or it has no sample.
+        ConfigError: if its labels cannot be converted to `space`, or it has no sample.
     """
 
     def __init__(self, config: DataConfig, tasks: Sequence[str], space: LabelSpace) -> None:

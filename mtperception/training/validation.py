@@ -35,6 +35,7 @@ def draft_card(config: TrainConfig, name: str) -> ModelCard:
     return ModelCard(
         name=name,
         network=config.network.name,
+        network_options=dict(config.network.options),
         num_classes=len(config.space),
         tasks=tuple(config.tasks),
         label_space=config.space.name,
