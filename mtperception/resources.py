@@ -24,6 +24,9 @@ class ResourceNotFoundError(MTPerceptionError, FileNotFoundError):
 def find(kind: str, name: str | Path) -> Path:
     """Path of a resource given by path or by name.
 
+    A name alone finds in the working directory a folder that has a card, for a model, or a file with a suffix: what
+    else happens to be called so, such as a training run, does not hide what is installed. `./name` is a path.
+
     Looked for in this order: the path as given (a folder for a model, else a file), the source tree (plain checkout,
     `pip install -e`, colcon's symlink install), `<prefix>/share/mtperception` (`pip install`, `colcon build`), the
     prefixes of the ament index.
@@ -36,17 +39,22 @@ def find(kind: str, name: str | Path) -> Path:
         ResourceNotFoundError: if there is no such path and no such name.
     """
     given = Path(name).expanduser()
-    # A name alone must not meet anything of that name in the working directory: a folder `perception`, say.
-    is_path = given.name != str(name) or given.is_dir() == (kind == 'model')
-    if str(name) and given.exists() and is_path:
+    if str(name) and given.exists() and (given.name != str(name) or _is_meant(kind, given)):
         return given.resolve()
     names = (f'{name}', f'{name}.yaml') if str(name) else ()
     for candidate in (folder / entry for folder in _folders(kind) for entry in names):
         if candidate.exists():
             return candidate
+    if str(name) and given.exists() and given.is_dir() == (kind == 'model'):
+        return given.resolve()
     known = ', '.join(available(kind)) or 'none installed'
     kind = {'train': 'configuration', 'labels': 'label space'}.get(kind, kind)
     raise ResourceNotFoundError(f'no {kind} {str(name)!r}: expected an existing path or one of: {known}')
+
+
+def _is_meant(kind: str, given: Path) -> bool:
+    """Whether what has that name in the working directory is such a resource."""
+    return (given / 'card.yaml').is_file() if kind == 'model' else given.is_file() and bool(given.suffix)
 
 
 def available(kind: str) -> list[str]:

@@ -39,3 +39,37 @@ def test_a_prefix_of_the_ament_index_is_searched(tmp_path, monkeypatch):
     monkeypatch.setenv('AMENT_PREFIX_PATH', f'{Path("/nowhere")}:{tmp_path}')
     assert resources.find('model', 'elsewhere') == model
     assert 'elsewhere' in resources.available('model')
+
+
+class TestWhatIsCalledLikeAnInstalledResource:
+    """In the working directory, a name alone means what is installed unless such a resource is there."""
+
+    @pytest.fixture(autouse=True)
+    def in_a_folder(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+
+    def test_a_folder_without_a_card_does_not_hide_a_model(self, tmp_path):
+        (tmp_path / 'nyuv2_indoor').mkdir()
+        assert (resources.find('model', 'nyuv2_indoor') / 'card.yaml').is_file()
+        assert resources.find('model', './nyuv2_indoor') == tmp_path / 'nyuv2_indoor'
+
+    def test_a_folder_with_a_card_is_the_model(self, tmp_path):
+        (tmp_path / 'nyuv2_indoor').mkdir()
+        (tmp_path / 'nyuv2_indoor' / 'card.yaml').touch()
+        assert resources.find('model', 'nyuv2_indoor') == tmp_path / 'nyuv2_indoor'
+
+    def test_a_folder_of_no_installed_name_is_taken_and_can_be_complained_about(self, tmp_path):
+        (tmp_path / 'mine').mkdir()
+        assert resources.find('model', 'mine') == tmp_path / 'mine'
+
+    @pytest.mark.parametrize(
+        ('kind', 'name'), [('labels', 'kitti_6'), ('train', 'nyuv2_indoor'), ('config', 'perception')]
+    )
+    def test_neither_a_folder_nor_a_file_without_a_suffix_hides_a_configuration(self, kind, name, tmp_path):
+        (tmp_path / name).touch()
+        assert resources.find(kind, name).name == f'{name}.yaml'
+        (tmp_path / name).unlink()
+        (tmp_path / name).mkdir()
+        assert resources.find(kind, name).name == f'{name}.yaml'
+        (tmp_path / f'{name}.yaml').touch()
+        assert resources.find(kind, f'{name}.yaml') == tmp_path / f'{name}.yaml'
