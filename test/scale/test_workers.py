@@ -1,0 +1,108 @@
+"""Workers on a Ray of this machine: the same as in one process, whoever is killed."""
+
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny_job import BAD, ITEMS, run
+
+from mtperception.scale.workers import Workers
+
+TESTS = Path(__file__).resolve().parents[1]
+PATHS = os.pathsep.join(map(str, (TESTS.parent, TESTS)))
+
+
+def environment():
+    """Of now: a Ray that was started has put its token there."""
+    return {**os.environ, 'PYTHONPATH': PATHS}
+
+
+def parts(folder):
+    """Bytes of the finished parts, by name."""
+    return {path.name: path.read_bytes() for path in sorted((folder / 'parts').glob('part-*'))}
+
+
+def noted(folder, name):
+    path = folder / name
+    return path.read_text().split() if path.exists() else []
+
+
+@pytest.fixture(scope='module')
+def cluster():
+    """The address of a Ray that outlives its drivers."""
+    ray = pytest.importorskip('ray', reason='pip install "mtperception[ray]"')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('PYTHONPATH', PATHS)  # of the workers of all drivers
+        context = ray.init(
+            address='local',
+            num_cpus=4,
+            include_dashboard=False,
+            object_store_memory=100 * 2**20,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    yield context.address_info['gcs_address']
+    ray.shutdown()
+
+
+@pytest.fixture(scope='module')
+def expected(tmp_path_factory):
+    """What one process makes, without Ray."""
+    folder = tmp_path_factory.mktemp('one')
+    code = (
+        'import sys; sys.modules["ray"] = None; import tiny_job as t, pathlib; t.run(pathlib.Path(sys.argv[1]), None)'
+    )
+    subprocess.run([sys.executable, '-c', code, str(folder)], check=True, env=environment())
+    return parts(folder)
+
+
+def test_without_ray_one_worker_does_all(expected):
+    assert len(expected) == ITEMS - 1
+
+
+@pytest.mark.parametrize('count', [1, 2])
+def test_workers_make_the_same_bytes(tmp_path, cluster, expected, count):
+    outcomes = run(tmp_path, Workers(count))
+    assert parts(tmp_path) == expected
+    assert sorted(int(outcome.item) for outcome in outcomes) == list(range(ITEMS))
+    assert [(outcome.item, outcome.failed) for outcome in outcomes if outcome.failed] == [(BAD, 'seven is bad')]
+    assert len(set(noted(tmp_path, 'pids'))) == count
+    assert sorted(map(int, noted(tmp_path, 'done'))) == [item for item in range(ITEMS) if str(item) != BAD]
+
+
+def test_whoever_is_killed_at_random_moments_all_is_done_once(tmp_path, cluster, expected):
+    """Five times the driver, which is started again, and in its last life five times a worker."""
+    moments = random.Random(4)
+    command = [sys.executable, str(TESTS / 'tiny_job.py'), str(tmp_path), cluster]
+    for _ in range(5):
+        with subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL) as driver:
+            begun = len(noted(tmp_path, 'pids'))
+            wait_for(lambda begun=begun: len(noted(tmp_path, 'pids')) > begun or driver.poll() is not None)
+            time.sleep(moments.uniform(0, 0.15))
+            driver.kill()
+    with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) as driver:
+        killed = set(noted(tmp_path, 'pids'))
+        for _ in range(5):
+            wait_for(lambda: set(noted(tmp_path, 'pids')) - killed or driver.poll() is not None)
+            time.sleep(moments.uniform(0, 0.05))
+            for pid in set(noted(tmp_path, 'pids')) - killed:
+                killed.add(pid)
+                if driver.poll() is None:
+                    os.kill(int(pid), signal.SIGKILL)
+        assert driver.wait(timeout=120) == 0, driver.stderr.read().decode()
+    assert parts(tmp_path) == expected
+    done = noted(tmp_path, 'done')
+    assert len(done) == len(set(done))  # nothing was done twice
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
