@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from functools import cache
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -13,20 +14,30 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
-from mtperception.card import CARD, DEFAULT_MODEL, open_model, sha256
+from mtperception.card import DEFAULT_MODEL
 from mtperception.cli.failures import check_failures
 from mtperception.cli.folders import check_apart, make_folder, make_room_for, naming_option, write_json
 from mtperception.cli.options import BackendOption, DeviceOption, JsonOption, ModelOption, PrecisionOption
 from mtperception.cli.progress import progress
-from mtperception.cli.sharing import PartsOption, ShardOption
-from mtperception.data import DATASETS, Dataset, DatasetError, open_dataset
-from mtperception.data.fold import FOLDS, Subset, held_back
-from mtperception.errors import InputError, MissingPackageError
-from mtperception.evaluation.evaluate import NORMALS_WINDOW, Evaluation, Evaluator
-from mtperception.predictor import Predictor
-from mtperception.scale.part_folder import PartFolder, parts_of
-from mtperception.scale.shard import WHOLE
-from mtperception.scale.shared_evaluation import digest, merge_parts, score_parts, share_size
+from mtperception.cli.sharing import (
+    AddressOption,
+    DryRunOption,
+    GpusOption,
+    PartsOption,
+    ShardOption,
+    WorkersOption,
+    absolute_model,
+    rate_progress,
+    workers_of,
+)
+from mtperception.data import DATASETS
+from mtperception.data.fold import FOLDS
+from mtperception.errors import MissingPackageError
+from mtperception.evaluation.evaluate import NORMALS_WINDOW, Evaluation
+from mtperception.scale.part_folder import PartFolder, part_path
+from mtperception.scale.shard import WHOLE, Shard
+from mtperception.scale.shared_evaluation import EvaluationPlan, PartScorer, merge_parts, open_part_scorer
+from mtperception.scale.workers import Workers, distribute
 
 
 def evaluate(
@@ -46,6 +57,10 @@ def evaluate(
     ] = NORMALS_WINDOW,
     shard: ShardOption = WHOLE,
     parts: PartsOption = None,
+    workers: WorkersOption = 0,
+    address: AddressOption = '',
+    gpus: GpusOption = 0.0,
+    dry_run: DryRunOption = False,
     json_file: JsonOption = None,
     report: Annotated[
         Path | None, typer.Option(metavar='DIR', help='Write a page with plots and the worst images here.')
@@ -65,59 +80,58 @@ def evaluate(
     """
     if shard != WHOLE and not parts:
         raise typer.BadParameter('expected together with --parts', param_hint='--shard')
-    images, selection = _selected(dataset, root, split, fold)
+    pool = workers_of(workers, address, gpus)
+    plan = EvaluationPlan(
+        absolute_model(model), dataset, root.absolute(), split, fold, normals_window, backend, device, precision
+    )
     write_report = _prepare_report(report, root) if report else None
+    if dry_run:
+        _print_plan(plan, parts, shard, workers)
+        return
     if json_file:
         make_room_for(json_file, '--json')
-    record = {
-        'mtperception': __version__,
-        'command': 'evaluate',
-        'model': sha256(open_model(model).path / CARD),
-        **selection,
-        'ids': digest(images.ids),
-        'backend': backend,
-        'precision': precision,
-        'normals_window': normals_window,
-    }
     with ExitStack() as stack:
-
-        @cache
-        def evaluator() -> Evaluator:
-            predictor = stack.enter_context(closing(Predictor(model, backend, device, precision)))
-            return Evaluator(predictor, images, normals_window)
-
-        folder = parts or Path(stack.enter_context(TemporaryDirectory()))
-        job = stack.enter_context(PartFolder(folder, record, parts_of(len(images))))
-        with progress('evaluating', share_size(len(images), shard)) as move:
-            score_parts(job, evaluator, len(images), shard, move)
+        stack.enter_context(closing(plan))
+        folder = (parts or Path(stack.enter_context(TemporaryDirectory()))).absolute()
+        job = stack.enter_context(plan.open_folder(folder))
+        _score(plan, job, folder, shard, pool)
         stack.enter_context(job.merging())
         if missing := len(job.missing()):
             typer.echo(f'{parts}: {missing} parts are not finished yet: run the other shards', err=True)
             return
-        evaluation = merge_parts(job, selection)
+        evaluation = merge_parts(job, plan.selection)
         if json_file:
             write_json(json_file, as_json(evaluation), '--json')
         _print(evaluation)
         if write_report:
             with progress('drawing', None), naming_option('--report', report):
-                write_report(evaluation, evaluator().predictor, images, report)
+                write_report(evaluation, plan.evaluator.predictor, plan.images, report)
             typer.echo(f'{report / "index.html"}: written', err=True)
     check_failures(evaluation.failed, 'images', f'mend them or take their ids off the list of {split}')
 
 
-def _selected(dataset: str, root: Path, split: str, fold: int | None) -> tuple[Dataset, dict[str, Any]]:
-    """The images, and what the protocol says of where they are from."""
-    images = open_dataset(dataset, root, split)
-    selection = {'dataset': dataset, 'split': split}
-    if fold is not None:
-        part = held_back(len(images), fold)
-        if not part:
-            raise InputError(f'{root}: fold {fold} has none of the {len(images)} images of {split}: leave --fold out')
-        images = Subset(images, part)
-        selection['fold'] = f'{fold}: of every hundred ids the ten from {10 * fold} on'
-    if not len(images):
-        raise DatasetError(f'{root}: no images in {split}: expected at least one')
-    return images, {**selection, 'images': len(images)}
+def _score(plan: EvaluationPlan, job: PartFolder, folder: Path, shard: Shard, pool: Workers | None) -> None:
+    """Score what nobody has scored of a share, in this process or by workers."""
+    todo = [part for part in plan.share(shard) if not job.is_finished(part)]
+    sizes = {str(part): len(plan.part(part)) for part in plan.share(shard)}
+    done = sum(sizes.values()) - sum(sizes[str(part)] for part in todo)
+    with rate_progress('evaluating', sum(sizes.values())) as move:
+        move(done)
+        own = PartScorer(plan, job, lambda count: move(done + count))
+        there = partial(open_part_scorer, replace(plan), folder)  # a copy, without what is open here
+        worker = partial(distribute, there, pool) if pool else own
+        for outcome in worker([str(part) for part in todo]):
+            done += sizes[outcome.item]
+            move(done)
+
+
+def _print_plan(plan: EvaluationPlan, parts: Path | None, shard: Shard, workers: int) -> None:
+    share = plan.share(shard)
+    done = sum(part_path(parts, part).exists() for part in share) if parts else 0
+    images = sum(len(plan.part(part)) for part in share)
+    who = f'{workers} workers' if workers else 'this process'
+    left = len(share) - done
+    typer.echo(f'{images} images in {len(share)} parts: {done} parts are done, {left} would be done by {who}')
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:

@@ -21,6 +21,11 @@ def parts_of(items: int) -> int:
     return min(items, max(FEWEST_PARTS, -(-items // LARGEST_PART)))
 
 
+def part_path(folder: Path, position: int) -> Path:
+    """Where a finished part is kept."""
+    return folder / f'part-{position:06}.json'
+
+
 def stored_count(folder: Path) -> int | None:
     """How many parts the job in a folder has; None if there is no job yet."""
     try:
@@ -58,11 +63,11 @@ class PartFolder:
 
     def is_finished(self, position: int) -> bool:
         """Whether a part is there."""
-        return self._path(position).exists()
+        return part_path(self._folder, position).exists()
 
     def write(self, position: int, content: Mapping[str, Any]) -> None:
         """Keep what was made of a part; numbers that are no numbers (NaN) are kept, too."""
-        with atomic_file(self._path(position)) as path:
+        with atomic_file(part_path(self._folder, position)) as path:
             path.write_text(json.dumps(content), encoding='utf-8')
 
     def missing(self) -> list[int]:
@@ -76,7 +81,7 @@ class PartFolder:
     def contents(self) -> Iterator[dict[str, Any]]:
         """What was made of all parts, in their order."""
         for position in range(self.count):
-            yield json.loads(self._path(position).read_text(encoding='utf-8'))
+            yield json.loads(part_path(self._folder, position).read_text(encoding='utf-8'))
 
     def close(self) -> None:
         """Let go of what is claimed."""
@@ -91,6 +96,3 @@ class PartFolder:
     ) -> None:
         """Let go of what is claimed."""
         self.close()
-
-    def _path(self, position: int) -> Path:
-        return self._folder / f'part-{position:06}.json'

@@ -1,15 +1,24 @@
 """An evaluation that several processes divide: each scores parts of the data set, the last one merges them."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from mtperception import __version__
+from mtperception.card import CARD, open_model, sha256
+from mtperception.data import Dataset, DatasetError, open_dataset
+from mtperception.data.fold import Subset, held_back
+from mtperception.errors import InputError
 from mtperception.evaluation.evaluate import Evaluation, Evaluator, conclude
 from mtperception.evaluation.protocol import Setting
 from mtperception.evaluation.scores import Scores
+from mtperception.predictor import Predictor
 from mtperception.scale.part_folder import PartFolder, parts_of
-from mtperception.scale.shard import WHOLE, Shard
+from mtperception.scale.shard import Shard
+from mtperception.scale.workers import Outcome
 
 
 def digest(names: Iterable[str]) -> str:
@@ -17,47 +26,110 @@ def digest(names: Iterable[str]) -> str:
     return hashlib.sha256('\n'.join(names).encode()).hexdigest()
 
 
-def score_parts(
-    folder: PartFolder,
-    open_evaluator: Callable[[], Evaluator],
-    items: int,
-    shard: Shard = WHOLE,
-    on_image: Callable[[int], None] = lambda done: None,
-) -> None:
-    """Score the parts of a share that nobody has scored.
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """What is evaluated on what, in words that another process understands."""
+
+    model: str
+    dataset: str
+    root: Path
+    split: str
+    fold: int | None
+    normals_window: int
+    backend: str
+    device: str
+    precision: str
+
+    @cached_property
+    def images(self) -> Dataset:
+        """The samples.
+
+        Raises:
+            DatasetError: if the data set cannot be read, or there are none.
+            InputError: if there are none in the fold.
+        """
+        images = open_dataset(self.dataset, self.root, self.split)
+        if not len(images):
+            raise DatasetError(f'{self.root}: no images in {self.split}: expected at least one')
+        if self.fold is None:
+            return images
+        part = held_back(len(images), self.fold)
+        if not part:
+            raise InputError(
+                f'{self.root}: fold {self.fold} has none of the {len(images)} images of {self.split}: leave --fold out'
+            )
+        return Subset(images, part)
+
+    @property
+    def selection(self) -> dict[str, Any]:
+        """What the protocol says of where the images are from."""
+        on = 10 * (self.fold or 0)
+        fold = {} if self.fold is None else {'fold': f'{self.fold}: of every hundred ids the ten from {on} on'}
+        return {'dataset': self.dataset, 'split': self.split, **fold, 'images': len(self.images)}
+
+    def open_folder(self, folder: Path) -> PartFolder:
+        """The folder of its parts; raises as `PartFolder`."""
+        record = {
+            'mtperception': __version__,
+            'command': 'evaluate',
+            'model': sha256(open_model(self.model).path / CARD),
+            **self.selection,
+            'ids': digest(self.images.ids),
+            'backend': self.backend,
+            'precision': self.precision,
+            'normals_window': self.normals_window,
+        }
+        return PartFolder(folder, record, parts_of(len(self.images)))
+
+    def part(self, position: int) -> range:
+        """Positions of the samples of a part."""
+        return Shard(position + 1, parts_of(len(self.images))).positions(len(self.images))
+
+    def share(self, shard: Shard) -> range:
+        """Positions of the parts of a share."""
+        return shard.positions(parts_of(len(self.images)))
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """What scores; loaded when it is first asked for. Raises as `Predictor` and `Evaluator`."""
+        return Evaluator(
+            Predictor(self.model, self.backend, self.device, self.precision), self.images, self.normals_window
+        )
+
+    def close(self) -> None:
+        """Release the model, if it was loaded."""
+        if 'evaluator' in vars(self):
+            self.evaluator.predictor.close()
+
+
+class PartScorer:
+    """Scores parts that nobody has scored.
 
     Args:
-        folder: of `parts_of(items)` parts, where they are kept.
-        open_evaluator: gives what scores; called for every part, not if there is nothing to do.
-        items: samples of the data set.
-        shard: the share of the parts.
-        on_image: called with the number of samples of the share that are done, after each one.
+        plan: what to score.
+        folder: where the parts are kept.
+        on_image: called with the number of samples done of a part, after each one.
     """
-    share = shard.positions(parts_of(items))
-    done = sum(len(part_positions(part, items)) for part in share if folder.is_finished(part))
-    for part in folder.unfinished(share):
-        positions = part_positions(part, items)
-        content = score_part(open_evaluator(), positions, lambda count, before=done: on_image(before + count))
-        folder.write(part, content)
-        done += len(positions)
+
+    def __init__(
+        self, plan: EvaluationPlan, folder: PartFolder, on_image: Callable[[int], None] = lambda done: None
+    ) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._on_image = on_image
+
+    def __call__(self, parts: Sequence[str]) -> Iterator[Outcome]:
+        """Score parts, named by their positions; bad samples are noted in them."""
+        for part in self._folder.unfinished(map(int, parts)):
+            evaluator = self._plan.evaluator
+            scores = evaluator.scores(self._plan.part(part), skip_bad=True, on_image=self._on_image)
+            self._folder.write(part, {'setting': asdict(evaluator.setting), 'scores': scores.state()})
+            yield Outcome(str(part))
 
 
-def share_size(items: int, shard: Shard) -> int:
-    """How many samples a share has."""
-    return sum(len(part_positions(part, items)) for part in shard.positions(parts_of(items)))
-
-
-def part_positions(part: int, items: int) -> Sequence[int]:
-    """Positions of the samples of a part, of so many in the data set."""
-    return Shard(part + 1, parts_of(items)).positions(items)
-
-
-def score_part(
-    evaluator: Evaluator, positions: Sequence[int], on_image: Callable[[int], None] = lambda done: None
-) -> dict[str, Any]:
-    """What is kept of a part: scores, and the setting they came about in. Bad samples are noted."""
-    scores = evaluator.scores(positions, skip_bad=True, on_image=on_image)
-    return {'setting': asdict(evaluator.setting), 'scores': scores.state()}
+def open_part_scorer(plan: EvaluationPlan, folder: Path) -> PartScorer:
+    """A scorer with a model of its own, for another process, which ends with it."""
+    return PartScorer(plan, plan.open_folder(folder))
 
 
 def merge_parts(folder: PartFolder, selection: Mapping[str, Any]) -> Evaluation:

@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from rooms import rooms, write_rooms
 from tiny_job import BAD, ITEMS, run
 
+from mtperception import cli
 from mtperception.scale.workers import Workers
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -99,6 +101,39 @@ def test_whoever_is_killed_at_random_moments_all_is_done_once(tmp_path, cluster,
     assert parts(tmp_path) == expected
     done = noted(tmp_path, 'done')
     assert len(done) == len(set(done))  # nothing was done twice
+
+
+BACKEND = ('--model', 'nyuv2_indoor', '--backend', 'onnxruntime', '--device', 'cpu')
+
+
+def test_workers_label_to_the_same_bytes(tmp_path, cluster, capsys):
+    """A bad image costs itself only."""
+    source = write_rooms(tmp_path / 'source', rooms(5), depth=None)
+    (source / 'rgb' / '3.png').write_bytes(b'no picture')
+    for name, more in (('one', ()), ('many', ('--workers', '2'))):
+        out = ('--out', str(tmp_path / name), '--split', 'test', '--task', 'depth')
+        assert cli.main(['label', str(source), *BACKEND, *out, '--dry-run', *more]) == 0
+        assert not (tmp_path / name).exists()
+        assert cli.main(['label', str(source), *BACKEND, *out, *more]) == 1
+        said = capsys.readouterr()
+        assert said.out.startswith('5 images: 0 are labelled, 5 would get depth by')
+        assert '4 images labelled' in said.err
+        assert 'error: 1 images failed' in said.err
+    one, many = (
+        {path.name: path.read_bytes() for path in (tmp_path / x).rglob('*') if path.is_file()} for x in ('one', 'many')
+    )
+    assert one == many
+    assert len(one) == 5
+
+
+def test_workers_evaluate_to_the_same_bytes(tmp_path, cluster, capsys):
+    source = write_rooms(tmp_path / 'source', rooms(6))
+    options = ['evaluate', *BACKEND, '--dataset', 'folder', '--root', str(source), '--split', 'test']
+    assert cli.main([*options, '--workers', '2', '--dry-run']) == 0
+    assert capsys.readouterr().out == '6 images in 6 parts: 0 parts are done, 6 would be done by 2 workers\n'
+    assert cli.main([*options, '--json', str(tmp_path / 'one.json')]) == 0
+    assert cli.main([*options, '--json', str(tmp_path / 'many.json'), '--workers', '2']) == 0
+    assert (tmp_path / 'many.json').read_bytes() == (tmp_path / 'one.json').read_bytes()
 
 
 def wait_for(condition):
