@@ -19,10 +19,6 @@ METADATA = 'metadata.yaml'
 ROS1_SUFFIX, ROS1_START = '.bag', b'#ROSBAG'
 
 
-class NoBagError(SourceError):
-    """Files none of which a ROS 2 recorder writes."""
-
-
 @dataclass(frozen=True)
 class BagFiles:
     """The storage files of one recording, in their order."""
@@ -41,8 +37,8 @@ def is_storage(path: Path) -> bool:
 
 def is_bag(path: Path) -> bool:
     """Whether there is a storage file at a path, or a folder with some; a bag of ROS 1, too, which is refused later."""
-    if path.is_dir():
-        return any(is_bag(file) for file in path.iterdir() if file.is_file() and not file.name.startswith('.'))
+    if path.is_dir():  # by names alone: there may be many files
+        return any(is_storage(file) or file.suffix == ROS1_SUFFIX for file in _visible(path))
     return path.is_file() and (is_storage(path) or _is_ros1(path))
 
 
@@ -53,8 +49,7 @@ def files_of(path: Path) -> BagFiles:
     recorder that is killed does not list the last one.
 
     Raises:
-        SourceError: if there is nothing at the path, or a bag of ROS 1.
-        NoBagError: if there is no storage file.
+        SourceError: if there is nothing at the path, a bag of ROS 1, or no storage file.
     """
     if not path.exists():
         raise SourceError(f'{path}: no such file or folder: expected a ROS 2 bag')
@@ -67,7 +62,7 @@ def files_of(path: Path) -> BagFiles:
         for file in found:
             _check_version(file)
         names = ', '.join(file.name for file in found[:10]) or 'nothing'
-        raise NoBagError(f'{path}: not a ROS 2 bag: expected files that end in {" or ".join(SUFFIXES)}, found {names}')
+        raise SourceError(f'{path}: not a ROS 2 bag: expected files that end in {" or ".join(SUFFIXES)}, found {names}')
     return _listed(path, files)
 
 
@@ -75,7 +70,7 @@ def kind_of(path: Path) -> str:
     """`.mcap` or `.db3`, by the first bytes of a file, else by its name.
 
     Raises:
-        NoBagError: if neither says.
+        SourceError: if neither says.
     """
     starts = {MCAP_START: '.mcap', SQLITE_START: '.db3'}
     head = _start(path)
@@ -84,7 +79,7 @@ def kind_of(path: Path) -> str:
             return kind
     suffix = Path(path.name.removesuffix(COMPRESSED)).suffix
     if suffix not in SUFFIXES:
-        raise NoBagError(f'{path}: not a ROS 2 bag: expected an MCAP file or an SQLite database')
+        raise SourceError(f'{path}: not a ROS 2 bag: expected an MCAP file or an SQLite database')
     return suffix
 
 
@@ -113,7 +108,7 @@ def has_log(path: Path) -> bool:
 
 def _visible(folder: Path) -> Iterator[Path]:
     """Files but those that systems put beside them, such as macOS its `._` files."""
-    return (file for file in folder.iterdir() if file.is_file() and not file.name.startswith('.'))
+    return (file for file in folder.iterdir() if not file.name.startswith('.') and file.is_file())
 
 
 def _listed(folder: Path, files: list[Path]) -> BagFiles:

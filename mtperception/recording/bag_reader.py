@@ -1,7 +1,7 @@
 """One way to open a recording: a folder or a file, whole or broken, of either format, read without ROS."""
 
 import heapq
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
 LARGEST_MESSAGE = 2**30
 """Bytes: what says that it is larger, decompressed, is damaged."""
-
-
-class BrokenBagError(SourceError):
-    """A file of which nothing can be read."""
 
 
 class BagReader:
@@ -55,13 +51,8 @@ class BagReader:
             raise
         found = [connection for storage in self._storages.values() for connection in storage.connections]
         self._types = MessageTypes(found)
-        self._merged: dict[tuple[str, str, str], Connection] = {}
-        for connection in found:
-            key = _key(connection)
-            count = connection.count + (self._merged[key].count if key in self._merged else 0)
-            if any(storage.damage for storage in self._storages.values()):
-                count = max(count, files.stated.get(connection.topic, 0))
-            self._merged[key] = replace(self._merged.get(key, connection), count=count)
+        is_damaged = any(storage.damage for storage in self._storages.values())
+        self._merged = _merged(found, files.stated if is_damaged else {})
         self.connections = [x for x in self._merged.values() if not self._problem(x)]
         """The topics that can be read, each once, whatever the number of files."""
         problems = {x: self._problem(x) for x in self._merged.values()}
@@ -106,7 +97,7 @@ class BagReader:
             self._storages[path] = storage
             self._tell(path, storage)
         if not self._storages:
-            raise BrokenBagError(f'{self.path}: not a complete ROS 2 bag: {"; ".join(problems)}')
+            raise SourceError(f'{self.path}: not a complete ROS 2 bag: {"; ".join(problems)}')
         self.notes |= dict.fromkeys(problems)
 
     def _readable(self, path: Path) -> Path:
@@ -169,6 +160,16 @@ def _reading_errors() -> tuple[type[Exception], ...]:
     from mcap.exceptions import McapError
 
     return (sqlite3.Error, McapError, OSError, ValueError, struct.error, EOFError, IndexError, KeyError)
+
+
+def _merged(found: Iterable[Connection], stated: Mapping[str, int]) -> dict[tuple[str, str, str], Connection]:
+    """Each topic once, by its `_key`, with all the messages that its files have, or are stated to have."""
+    merged: dict[tuple[str, str, str], Connection] = {}
+    for connection in found:
+        before = merged.get(_key(connection))
+        count = connection.count + (before.count if before else 0)
+        merged[_key(connection)] = replace(before or connection, count=count)
+    return {key: replace(x, count=max(x.count, stated.get(x.topic, 0))) for key, x in merged.items()}
 
 
 def _key(connection: Connection) -> tuple[str, str, str]:

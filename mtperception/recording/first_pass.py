@@ -12,9 +12,10 @@ from mtperception.messages.message import CAMERA_INFO
 from mtperception.messages.stamps import nanoseconds, stamp_of
 from mtperception.recording.bag_reader import BagReader
 from mtperception.recording.image_topics import DECODERS
+from mtperception.recording.nearest_transforms import nearest_tree
 from mtperception.recording.storage import Connection, StoredMessage
-from mtperception.recording.topics import ODOMETRY, POSE, Topics
-from mtperception.recording.transform_tree import TransformTree, frame_name, nearest_tree
+from mtperception.recording.topics import ODOMETRY, POSE, Topics, topics_of
+from mtperception.recording.transform_tree import TransformTree, frame_name
 
 TF = 'tf2_msgs/msg/TFMessage'
 _USED = (*DECODERS, CAMERA_INFO, ODOMETRY, POSE)
@@ -77,7 +78,8 @@ def first_pass(reader: BagReader, topics: Topics, messages: Iterable[StoredMessa
             _add(found, connection.topic, reader.deserialized(data, connection.kind), received_ns)
         except RefusedMessageError as error:
             found.refused.setdefault(connection.topic, str(error))
-    found.tree, found.notes = nearest_tree(found.trees, topics.image)
+    others = [topic for topic in topics_of(reader, DECODERS) if topic not in topics.roles().values()]
+    found.tree, found.notes = nearest_tree(found.trees, topics.image, others)
     return found
 
 

@@ -3,7 +3,7 @@
 `T_a_b` is a float64 4,4 that turns coordinates in frame b into those in frame a.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtperception.messages.stamps import stamp_of
-from mtperception.recording.namespaces import distance, is_above, namespace
 
 if TYPE_CHECKING:
     from scipy.spatial.transform import Rotation
@@ -22,8 +21,6 @@ AT_REST = 1e-6
 """Metres, and parts of a unit quaternion: what differs by less does not move."""
 WORLD_FRAMES = ('earth', 'map', 'odom', 'world')
 """Of REP 105: what is at rest in them stands still; what is at rest in another frame is fixed to that."""
-_NAMED = 5
-"""Frames that a note names at most."""
 
 
 class Trajectory:
@@ -192,41 +189,6 @@ class TransformTree:
 
     def _newest_parent(self, frame: str) -> str | None:
         return self._static[frame][0] if frame in self._static else next(iter(self._parents(frame)), None)
-
-
-def nearest_tree(trees: Mapping[str, TransformTree], image_topic: str) -> tuple[TransformTree, list[str]]:
-    """The frames that concern the images of a topic, and what a user should know about the choice.
-
-    Robots use the same names of frames, each in its own namespace. The namespace that is nearest to the images goes
-    first, then those above it; what is known of a frame there hides what others say of it.
-
-    Args:
-        trees: by topic of transforms.
-        image_topic: where the images are.
-    """
-    spaces: dict[tuple[str, ...], TransformTree] = {}
-    for topic, tree in trees.items():
-        spaces.setdefault(namespace(topic), TransformTree()).extend(tree)
-    by_space = {namespace(topic): topic for topic in reversed(trees)}
-    ordered = sorted(spaces, key=lambda space: (distance(by_space[space], image_topic), space))
-    used = [space for space in ordered if space == ordered[0] or is_above(by_space[space], image_topic)]
-    if len(ordered) > 1 and not is_above(by_space[ordered[0]], image_topic):
-        near = distance(by_space[ordered[0]], image_topic)
-        alike = [by_space[space] for space in ordered if distance(by_space[space], image_topic) == near]
-        if len(alike) > 1:
-            return TransformTree(), [f'transforms: none of {", ".join(alike)} is nearer to {image_topic}: none is used']
-    chosen, notes = TransformTree(), []
-    for space in used:
-        chosen.take(spaces[space])
-    for space in ordered[1:]:
-        hidden = sorted(spaces[space].frames & spaces[ordered[0]].frames)
-        if hidden:
-            named = ', '.join(hidden[:_NAMED]) + (' and others' if len(hidden) > _NAMED else '')
-            notes.append(
-                f'transforms: {named} on {by_space[ordered[0]]} and on {by_space[space]}: the first, nearer to the '
-                'images, is used'
-            )
-    return chosen, notes
 
 
 def frame_name(frame: str) -> str:

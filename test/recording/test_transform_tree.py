@@ -5,7 +5,8 @@ pytest.importorskip('rosbags', reason='messages are made with the extra `bags`')
 
 from recordings import quaternion, transforms, translation
 
-from mtperception.recording.transform_tree import Trajectory, TransformTree, nearest_tree, pose_matrix
+from mtperception.recording.nearest_transforms import nearest_tree
+from mtperception.recording.transform_tree import Trajectory, TransformTree, pose_matrix
 from mtperception.synthetic import pose
 
 QUARTER = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
@@ -218,6 +219,13 @@ class TestSeveralRobots:
         x, (note,) = self.nearest(__robot3__tf_static=2, __robot2__tf_static=3)
         assert x is None
         assert '/robot3/tf_static' in note
+
+    def test_those_of_another_camera_are_not_borrowed(self):
+        other = TransformTree()
+        other.add(transforms(('base', 'camera', translation(x=1), 0)), static=True)
+        tree, (note,) = nearest_tree({'/robot2/tf_static': other}, self.IMAGES, ['/robot2/camera/image'])
+        assert tree.find('base', 'camera', None) is None
+        assert note == f'transforms: none of /robot2/tf_static belongs to {self.IMAGES}: none is used'
 
     def test_what_the_nearest_does_not_know_others_above_say(self):
         own, shared = TransformTree(), TransformTree()
