@@ -18,6 +18,7 @@ from mtperception.errors import InputError, SourceError
 from mtperception.messages.message import CAMERA_INFO
 from mtperception.recording.first_pass import raw_header
 from mtperception.recording.recording import Recording
+from mtperception.recording.storage import StoredMessage
 from mtperception.replay.live_answers import Answers, LiveRun, compared_outputs
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _run(recording: Recording, image: np.ndarray, plan: LivePlan, answers: Answe
 
 def check_stamps(recording: Recording) -> None:
     """Raise ValueError if two images have the same stamp, or one has none: answers are told apart by it."""
-    stamps = [raw_header(data)[0] for _, _, data in recording.messages([recording.topics.image])]
+    stamps = [raw_header(data)[0] for _, _, data in _messages(recording, recording.topics.image)]
     alike = len(stamps) - len({stamp for stamp in stamps if stamp})
     if alike:
         raise InputError(
@@ -97,6 +98,15 @@ def first_image(recording: Recording) -> np.ndarray:
     return frame.image
 
 
+def _messages(recording: Recording, *topics: str) -> Iterator[StoredMessage]:
+    """Messages of some topics, '' being none, without empty ones.
+
+    A reliable subscription of Fast DDS gets nothing any more after a sample of zero bytes, whatever node it belongs to.
+    """
+    stored = recording.messages([topic for topic in topics if topic])
+    return (message for message in stored if len(message[-1]))
+
+
 def _parameters(plan: LivePlan, transport: str) -> dict[str, str]:
     return {
         'model': str(plan.model.path),
@@ -109,8 +119,8 @@ def _parameters(plan: LivePlan, transport: str) -> dict[str, str]:
 
 def _try_out(session: Session, player: 'BagPlayer', image: np.ndarray, recording: Recording) -> None:
     """Send an image until it is answered: then all are connected, and the node is prepared for its size."""
-    infos = (data for _, _, data in recording.messages([recording.topics.camera_info]))
-    info = next(infos, None) if recording.topics.camera_info else None
+    infos = (data for _, _, data in _messages(recording, recording.topics.camera_info))
+    info = next(infos, None)
     session.monitor.wait_for(f'the node {session.node}', player.is_connected)
     if info is not None:
         player.publish_camera_info(info)
@@ -128,10 +138,9 @@ def _try_out(session: Session, player: 'BagPlayer', image: np.ndarray, recording
 
 
 def _play(session: Session, player: 'BagPlayer', recording: Recording, rate: float) -> None:
-    topics = {recording.topics.image, recording.topics.camera_info}
     start, first_ns, info = time.monotonic(), None, None
     with progress('playing', recording.count) as move:
-        for connection, _, data in recording.messages(topics):
+        for connection, _, data in _messages(recording, recording.topics.image, recording.topics.camera_info):
             if connection.kind == CAMERA_INFO:
                 info = data
                 continue

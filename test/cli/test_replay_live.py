@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -19,6 +21,17 @@ COUNT = 8
 @pytest.fixture(scope='module')
 def bag(tmp_path_factory):
     return write_recording(tmp_path_factory.mktemp('bags') / 'walk', room_messages(COUNT, 160, 120))
+
+
+def with_empty_messages(bag):
+    """A bag with a message of zero bytes before the others of each topic."""
+    (database,) = bag.glob('*.db3')
+    with closing(sqlite3.connect(database)) as connection, connection:
+        topics = [topic for (topic,) in connection.execute('SELECT id FROM topics')]
+        first = connection.execute('SELECT MIN(timestamp) FROM messages').fetchone()[0]
+        rows = [(topic, first - 1, b'') for topic in topics]
+        connection.executemany('INSERT INTO messages (topic_id, timestamp, data) VALUES (?, ?, ?)', rows)
+    return bag
 
 
 def start(bag, folder, *arguments):
@@ -62,6 +75,12 @@ def assert_consistent(result):
     latency = live['latency_ms']
     assert 0 < latency['inference']['p50'] <= latency['inference']['p99']
     assert 0 < latency['end_to_end']['p50'] <= latency['end_to_end']['p99']
+
+
+def test_empty_messages_do_not_deafen_the_node(tmp_path):
+    bag = with_empty_messages(write_recording(tmp_path / 'walk', room_messages(COUNT, 160, 120)))
+    result, _ = played(bag, tmp_path)
+    assert_consistent(result)
 
 
 def test_every_answer_is_what_is_predicted_offline(bag, tmp_path):
