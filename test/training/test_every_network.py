@@ -1,12 +1,12 @@
 """Every network of NETWORKS takes a step, is resumed, and is exported: what training needs of it, it says itself."""
 
+import inspect
+
 import pytest
 import torch
-from rooms import rooms
 from tiny_runs import tiny_config
 
 from mtperception.networks import NETWORKS, load_network, network_class
-from mtperception.pipeline import normalize
 from mtperception.training.checkpoint_export import export_checkpoint
 from mtperception.training.config import ChoiceConfig, OptimizerConfig
 from mtperception.training.trainer import LAST, Trainer
@@ -23,7 +23,7 @@ def test_a_step_a_resume_and_an_export(name, room_data, tmp_path):
     config = tiny_config(
         room_data,
         tasks,
-        network=ChoiceConfig(name),
+        network=ChoiceConfig(name, thin(name)),
         losses={output: ChoiceConfig(LOSSES[task]) for output, task in outputs.items()},
         # Plain SGD keeps the checkpoints of large networks small.
         optimizer=OptimizerConfig('sgd', {}, {'default': 1e-4}, clip_norm=1.0),
@@ -42,10 +42,13 @@ def test_a_step_a_resume_and_an_export(name, room_data, tmp_path):
     assert all(torch.equal(x, resumed.network.state_dict()[key]) for key, x in trainer.network.state_dict().items())
 
     export_checkpoint(tmp_path / 'run' / LAST, tmp_path / 'model')
-    image = normalize(torch.from_numpy(rooms(1)[0].image[None]))
-    with torch.inference_mode():
-        expected, found = (each.eval()(image) for each in (trainer.average.module, load_network(tmp_path / 'model')))
-    assert all(torch.equal(expected[task], found[task]) for task in tasks)
+    exported = load_network(tmp_path / 'model').state_dict()
+    assert all(torch.equal(x, exported[key]) for key, x in trainer.average.module.state_dict().items())
+
+
+def thin(name):
+    """Options that make a large network small, where it can be: the contract is the same."""
+    return {'width': 0.125} if 'width' in inspect.signature(NETWORKS[name]).parameters else {}
 
 
 def batches_of(trainer):
