@@ -29,7 +29,7 @@ def shallow(monkeypatch):
 def config_of(root, **changes):
     settings = {
         'tasks': ('depth', 'segmentation'),
-        'network': ChoiceConfig('shallow'),
+        'network': ChoiceConfig('shallow', {'width': 24}),
         'losses': {output: ChoiceConfig(name) for output, name in LOSSES.items()},
         'optimizer': OptimizerConfig(learning_rate={'trunk': 1e-3, 'early_depth': 1e-2, 'default': 1e-3}),
         'data': [data_of(root, split='first')],
@@ -62,6 +62,7 @@ def test_it_is_exported_and_runs_in_two_backends(run, tmp_path):
     trainer, _ = run
     export_checkpoint(trainer.out / LAST, tmp_path / 'model')
     network = load_network(tmp_path / 'model')
+    assert network.first[0].out_channels == 24  # an option of the configuration, by way of the card
     image = rooms(1)[0].image[None]
     model = open_model(tmp_path / 'model')
     maps = [open_backend(model, backend, 'cpu', 'fp32').run(image) for backend in ('onnxruntime', 'openvino')]
@@ -100,7 +101,7 @@ def test_parts_start_from_different_files(room_data, tmp_path):
     weights = {}
     for name in ('a', 'b'):
         torch.manual_seed(ord(name))
-        weights[name] = create_network('shallow', 40, ('depth', 'segmentation')).state_dict()
+        weights[name] = create_network('shallow', 40, ('depth', 'segmentation'), width=24).state_dict()
         Checkpoint({f'average/{key}': x for key, x in weights[name].items()}, {}).write(tmp_path / name)
     start = {'trunk': [str(tmp_path / 'a'), str(tmp_path / 'b')], 'depth': [str(tmp_path / 'b')]}
     network = build_network(config_of(room_data, start=start, depth_range=[0.5, 8.0])).state_dict()
