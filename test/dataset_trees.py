@@ -115,6 +115,55 @@ def camvid_segnet(root):
     return 'val'
 
 
+def cityscapes(root):
+    """Labels by official ids; disparities of 0 (unknown), 1 (infinitely far), 10 and 100 pixels."""
+    camera = {'extrinsic': {'baseline': 0.2}, 'intrinsic': {'fx': 2000.0, 'fy': 1990.0, 'u0': 1.5, 'v0': 0.5}}
+    for city, number in (('aachen', 19), ('ulm', 5)):
+        name = f'{city}_000000_{number:06d}'
+        write(root / 'leftImg8bit' / 'train' / city / f'{name}_leftImg8bit.png', picture(2, 4, number))
+        ids = np.array([[7, 33, 23, 1], [24, 31, 9, 255]], np.uint8)
+        write(root / 'gtFine' / 'train' / city / f'{name}_gtFine_labelIds.png', ids)
+        raw = np.array([[0, 1, 2561, 25601], [257, 0, 0, 0]], np.uint16)
+        write(root / 'disparity' / 'train' / city / f'{name}_disparity.png', raw)
+        path = root / 'camera' / 'train' / city / f'{name}_camera.json'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(camera), encoding='utf-8')
+    return 'train'
+
+
+SUNRGBD_FOLDERS = ('kv1/NYUdata/NYU0001', 'kv2/kinect2data/000002', 'xtion/sun3ddata/home/0003')
+
+
+def sunrgbd(root):
+    """Three images: NYU's and another one to train, one to test."""
+    toolbox = root / 'SUNRGBDtoolbox'
+    (toolbox / 'Metadata').mkdir(parents=True)
+    (toolbox / 'traintestSUNRGBD').mkdir()
+    official = '/n/fs/sun3d/data/SUNRGBD/'
+    fields = [('rgbpath', object), ('rgbname', object), ('depthname', object)]
+    records = np.zeros((1, 3), fields)
+    labels = np.zeros((4, 2), np.uint8)  # W,H: MATLAB's dimensions reversed
+    labels[3, 1], labels[0, 0] = 37, 1
+    with h5py.File(toolbox / 'Metadata' / 'SUNRGBD2Dseg.mat', 'w') as content:
+        references = content.create_dataset('SUNRGBD2Dseg/seglabel', (3, 1), h5py.ref_dtype)
+        for row, folder_ in enumerate(SUNRGBD_FOLDERS):
+            records[0, row] = (f'{official}{folder_}/image/a.jpg', 'a.jpg', 'b.png')
+            content[f'#refs#/{row}'] = labels
+            references[row, 0] = content[f'#refs#/{row}'].ref
+            here = root / 'SUNRGBD' / folder_
+            write(here / 'image' / 'a.jpg', picture(2, 4, row))
+            millimeters = np.array([[0, 1000, 2001, 7999], [8001, 65535, 1, 0]], np.uint16)
+            write(here / 'depth' / 'b.png', (millimeters << 3) | (millimeters >> 13))
+            (here / 'intrinsics.txt').write_text('500 0 2.5 0 510 1.5 0 0 1 \n', encoding='utf-8')
+    savemat(toolbox / 'Metadata' / 'SUNRGBDMeta.mat', {'SUNRGBDMeta': records})
+    split = {
+        'alltrain': np.array([[f'{official}{name}' for name in SUNRGBD_FOLDERS[:2]]], object),
+        'alltest': np.array([[f'{official}{SUNRGBD_FOLDERS[2]}/']], object),
+    }
+    savemat(toolbox / 'traintestSUNRGBD' / 'allsplit.mat', split)
+    return 'train'
+
+
 BUILDERS = {
     'folder': folder,
     'nyuv2': nyuv2,
@@ -125,5 +174,9 @@ BUILDERS = {
     'kitti_6': kitti_6,
     'camvid': camvid,
     'camvid_segnet': camvid_segnet,
+    'cityscapes': cityscapes,
+    'cityscapes_7': cityscapes,
+    'sunrgbd': sunrgbd,
+    'sunrgbd_without_nyuv2': sunrgbd,
 }
 """By data set, what writes it into an empty folder and returns a split that it has."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mtperception.data import camvid, kitti, kitti_labels, nyuv2
+from mtperception.data import camvid, cityscapes, kitti, kitti_labels, nyuv2, sunrgbd
 from mtperception.data.dataset import Dataset, DatasetError, DatasetFactory
 from mtperception.data.download import RemoteFile
 from mtperception.data.folder import Folder
@@ -20,6 +20,10 @@ DATASETS: dict[str, DatasetFactory] = {
     'kitti_6': kitti_labels.kitti_6,
     'camvid': camvid.camvid,
     'camvid_segnet': camvid.camvid_segnet,
+    'cityscapes': cityscapes.cityscapes,
+    'cityscapes_7': cityscapes.cityscapes_7,
+    'sunrgbd': sunrgbd.sunrgbd,
+    'sunrgbd_without_nyuv2': sunrgbd.sunrgbd_without_nyuv2,
 }
 """One line per data set; the documentation of its module says which files it reads."""
 
@@ -33,6 +37,10 @@ DOWNLOADS: dict[str, Callable[[Path, str], Sequence[RemoteFile]] | str] = {
     'kitti_6': kitti_labels.KITTI_6_EXPECTED,
     'camvid': camvid.remote_files,
     'camvid_segnet': camvid.SEGNET_EXPECTED,
+    'cityscapes': cityscapes.EXPECTED,
+    'cityscapes_7': cityscapes.EXPECTED,
+    'sunrgbd': sunrgbd.EXPECTED,
+    'sunrgbd_without_nyuv2': sunrgbd.EXPECTED,
 }
 """The files of each data set for its folder and split; or, where a command cannot fetch them, how to get them."""
 

@@ -9,7 +9,6 @@ included. Depth is registered to the image, in metres:
 - `nyuv2_13` has the measured depth, and the 13 classes of Couprie et al. (ICLR 2013).
 """
 
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ import numpy as np
 from mtperception.data.dataset import DatasetError
 from mtperception.data.download import RemoteFile
 from mtperception.data.files import check_folder, fit_camera, read_ids
-from mtperception.errors import MissingPackageError
+from mtperception.data.matlab import HDF5_FAULTS, load_matlab, open_hdf5
 from mtperception.labels import IGNORE_INDEX, load_label_space
 from mtperception.types import Intrinsics, Sample
 
@@ -54,10 +53,6 @@ FILES = (
         md5='e377c88729dd63af81205ac9a8634a19',
     ),
 )
-
-
-MATLAB_ERRORS = (ValueError, TypeError, OSError, NotImplementedError, IndexError, EOFError, MemoryError, zlib.error)
-"""What SciPy raises for files that are no MATLAB files, or not all of one, besides its own MatReadError."""
 
 
 def nyuv2(root: Path, split: str) -> 'Nyuv2':
@@ -116,7 +111,7 @@ class Nyuv2:
         """
         position = int(self.ids[index]) - 1
         # Opened anew each time: an open file must not be shared with the worker processes of a loader.
-        with _open(self._path) as content:
+        with open_hdf5(self._path, EXPECTED) as content:
             image, labels, depth = (_read(content, name, position) for name in ('images', 'labels', self._depth))
         if labels.max() >= len(self._table):
             raise DatasetError(f'{self._path}: class {labels.max()}: {CLASSES} knows 1..{len(self._table) - 1}')
@@ -130,7 +125,7 @@ class Nyuv2:
         )
 
     def _check_numbers(self, split: str) -> None:
-        with _open(self._path) as content:
+        with open_hdf5(self._path, EXPECTED) as content:
             count = len(_variable(content, 'images'))
         numbers = [int(name) for name in self.ids]
         if min(numbers) < 1 or max(numbers) > count:
@@ -143,7 +138,7 @@ class Nyuv2:
 def _numbers(root: Path, split: str) -> list[int]:
     """The 1-based numbers of the images of a split, in its order."""
     if split in INDICES:
-        return _load_matlab(root / SPLITS, INDICES[split]).ravel().astype(int).tolist()
+        return np.asarray(load_matlab(root / SPLITS, INDICES[split], EXPECTED)).ravel().astype(int).tolist()
     names = read_ids(root, split)
     try:
         return [int(name) for name in names]
@@ -153,45 +148,12 @@ def _numbers(root: Path, split: str) -> list[int]:
 
 def _class_table(path: Path, label_space: str) -> np.ndarray:
     """uint8: the index of each of the 894 classes, by their 1-based numbers; 0 is unlabelled."""
-    classes = _load_matlab(path, 'mapClass').ravel()
+    classes = np.asarray(load_matlab(path, 'mapClass', EXPECTED)).ravel()
     fine = load_label_space('nyuv2_40')
     if not len(classes) or classes.min() < 1 or classes.max() > len(fine):
         raise DatasetError(f'{path}: mapClass: expected the class 1..{len(fine)} of each of the 894 classes')
     table = np.concatenate([[IGNORE_INDEX], classes.astype(int) - 1]).astype(np.uint8)
     return fine.conversion(load_label_space(label_space))[table]
-
-
-def _load_matlab(path: Path, name: str) -> np.ndarray:
-    """A variable of a file in MATLAB's older format."""
-    try:
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
-    except ImportError as error:
-        raise MissingPackageError(f'NYUv2 needs SciPy: pip install "mtperception[train]" ({error})') from error
-    if not path.is_file():
-        raise DatasetError(f'{path}: no such file: {EXPECTED}')
-    try:
-        return np.asarray(loadmat(str(path), variable_names=[name])[name])
-    except KeyError as error:
-        raise DatasetError(f'{path}: has no variable {name}: {EXPECTED}') from error
-    except MATLAB_ERRORS as error:
-        raise DatasetError(f'{path}: not a complete MATLAB 5 file ({error}): {EXPECTED}') from error
-    except MatReadError as error:
-        raise DatasetError(f'{path}: not a complete MATLAB 5 file ({error}): {EXPECTED}') from error
-
-
-def _open(path: Path) -> 'h5py.File':
-    """A file in MATLAB's format 7.3, which is HDF5."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingPackageError(f'NYUv2 needs h5py: pip install "mtperception[train]" ({error})') from error
-    if not path.is_file():
-        raise DatasetError(f'{path}: no such file: {EXPECTED}')
-    try:
-        return h5py.File(path, 'r')
-    except (OSError, RuntimeError, KeyError) as error:
-        raise DatasetError(f'{path}: not a complete HDF5 file ({error}): {EXPECTED}') from error
 
 
 def _variable(content: 'h5py.File', name: str) -> 'h5py.Dataset':
@@ -204,5 +166,5 @@ def _read(content: 'h5py.File', name: str, position: int) -> np.ndarray:
     """One image's part of a variable: MATLAB's dimensions in reverse order, ...,W,H."""
     try:
         return _variable(content, name)[position]
-    except (OSError, RuntimeError, KeyError, IndexError) as error:
+    except HDF5_FAULTS as error:
         raise DatasetError(f'{content.filename}: {name} of image {position + 1} cannot be read: {error}') from error
