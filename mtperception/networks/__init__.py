@@ -11,7 +11,11 @@ from safetensors.torch import load_file
 
 from mtperception.bounded_read import shortened
 from mtperception.card import ModelError, open_model
+from mtperception.networks.hybridnet import HybridNet
 from mtperception.networks.joint_lw_refinenet import JointLWRefineNet
+from mtperception.networks.mt_unet import MTUNet
+from mtperception.networks.mtl import MTL, MTLWithSelectiveWeights
+from mtperception.networks.multitasknet import MultitaskNet
 from mtperception.networks.network import Network, NetworkError
 
 NETWORKS: dict[str, Callable[..., Network]] = {
@@ -19,6 +23,12 @@ NETWORKS: dict[str, Callable[..., Network]] = {
     # A teacher: twice the decoder's channels, and the full 1x1 convolutions at the finest resolution that the paper
     # gave up for speed.
     'joint_lw_refinenet_large': partial(JointLWRefineNet, channels=512, depthwise=False),
+    'multitasknet': MultitaskNet,
+    'hybridnet': HybridNet,
+    'mtl': MTL,
+    'mtl_spp': partial(MTL, subnetwork='se', head='pyramid'),
+    'mtl_ssw': partial(MTLWithSelectiveWeights, subnetwork='se', head='pyramid', selective_weights=True),
+    'mt_unet': MTUNet,
 }
 """A class, or one with some of its options chosen."""
 

@@ -7,15 +7,15 @@ they build on: DeepLab's VGG-16 and ASPP-L (Chen et al., TPAMI 2017, sections 3.
 fine networks (NIPS 2014, figure 1). Ours: convolutions of the global network are padded, so that no size leaves a rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from mtperception.errors import InputError
-from mtperception.networks.layers import upsample_like
-from mtperception.networks.vgg16 import CHANNELS, VGG16Encoder
+from mtperception.networks.layers import scaled, upsample_like
+from mtperception.networks.network import ENCODER, Network
+from mtperception.networks.vgg16 import VGG16Encoder
 
 ASPP_RATES = (6, 12, 18, 24)
 """Of ASPP-L."""
@@ -28,7 +28,7 @@ FINE_CHANNELS = 63
 """Of the refining network's first convolution: with the global depth map they are 64."""
 
 
-class HybridNet(nn.Module):
+class HybridNet(Network):
     """Shared VGG-16 features, ASPP for the labels, and a global depth map that is refined by the shared features.
 
     With 'segmentation' alone it is DeepLab-ASPP. With 'depth' alone and without shared features it is DepthNet, the
@@ -39,23 +39,33 @@ class HybridNet(nn.Module):
         tasks: 'segmentation' and 'depth', or one of them.
         shared_features: whether the refining network sees the features network's output.
 
+        width: factor on all channels but those of the refining network.
+
     Raises:
-        ValueError: for an unknown task.
+        NetworkError: for tasks that it has not.
     """
 
+    TASKS = ('segmentation', 'depth')
+
     def __init__(
-        self, num_classes: int, tasks: Sequence[str] = ('segmentation', 'depth'), shared_features: bool = True
+        self,
+        num_classes: int,
+        tasks: Sequence[str] = ('segmentation', 'depth'),
+        shared_features: bool = True,
+        width: float = 1.0,
     ) -> None:
-        super().__init__()
-        unknown = set(tasks) - {'segmentation', 'depth'}
-        if unknown or not tasks:
-            raise InputError(f'tasks {tuple(tasks)}: expected one or more of segmentation, depth')
-        self.tasks = tuple(tasks)
-        shared = CHANNELS[-1] if shared_features else 0
-        self.features = FeaturesNetwork() if 'segmentation' in tasks or shared_features else None
-        self.upsampling = UpsamplingNetwork(num_classes) if 'segmentation' in tasks else None
-        self.global_depth = GlobalDepthNetwork() if 'depth' in tasks else None
-        self.refining = RefiningNetwork(shared) if 'depth' in tasks else None
+        super().__init__(num_classes, tasks)
+        self.encoder = FeaturesNetwork(width) if 'segmentation' in tasks or shared_features else None
+        shared = self.encoder.channels if shared_features else 0
+        if 'segmentation' in tasks:
+            self.upsampling = UpsamplingNetwork(self.encoder.channels, num_classes, width)
+        if 'depth' in tasks:
+            self.global_depth = GlobalDepthNetwork(width)
+            self.refining = RefiningNetwork(shared)
+
+    def group_of(self, name: str) -> str:
+        """'encoder' is the features network, 'segmentation' the upsampling one, 'depth' the two depth networks."""
+        return _GROUPS[name.partition('.')[0]]
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         """Run the network.
@@ -66,7 +76,7 @@ class HybridNet(nn.Module):
         Returns:
             Raw outputs: `segmentation` N,C,H/8,W/8 logits; `depth` N,1,H/4,W/4 signed metres; all sizes rounded up.
         """
-        features = None if self.features is None else self.features(image)
+        features = None if self.encoder is None else self.encoder(image)
         parts = {
             'segmentation': lambda: self.upsampling(features),
             'depth': lambda: self.refining(image, self.global_depth(image), features),
@@ -74,45 +84,65 @@ class HybridNet(nn.Module):
         return {task: parts[task]() for task in self.tasks}
 
 
-class FeaturesNetwork(nn.Module):
-    """VGG-16 in DeepLab's form: 3x3 pooling, of stride 1 behind stages 4 and 5; stage 5 dilated by 2."""
+_GROUPS = {'encoder': ENCODER, 'upsampling': 'segmentation', 'global_depth': 'depth', 'refining': 'depth'}
 
-    def __init__(self) -> None:
+
+class FeaturesNetwork(nn.Module):
+    """VGG-16 in DeepLab's form: 3x3 pooling, of stride 1 behind stages 4 and 5; stage 5 dilated by 2.
+
+    Args:
+        width: factor on all channels.
+
+    Attributes:
+        channels: of the features, C.
+    """
+
+    IMAGENET = VGG16Encoder.IMAGENET
+
+    def __init__(self, width: float = 1.0) -> None:
         super().__init__()
-        self.vgg = VGG16Encoder(dilations=(1, 1, 1, 1, 2))
+        self.vgg = VGG16Encoder(dilations=(1, 1, 1, 1, 2), width=width)
+        self.channels = self.vgg.channels[-1]
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Map N,3,H,W to N,512,H/8,W/8."""
+        """Map N,3,H,W to N,C,H/8,W/8."""
         x = image
         for number, stage in enumerate(self.vgg.stages, start=1):
             x = functional.max_pool2d(stage(x), kernel_size=3, stride=2 if number <= 3 else 1, padding=1)
         return x
+
+    def load_torchvision(self, state_dict: Mapping[str, torch.Tensor]) -> None:
+        """Load ImageNet weights, as `VGG16Encoder` does; raises ValueError if they do not fit."""
+        self.vgg.load_torchvision(state_dict)
 
 
 class UpsamplingNetwork(nn.Module):
     """ASPP-L: four branches, each a dilated 3x3 and two 1x1 convolutions, whose class scores are summed.
 
     Args:
+        in_channels: of the features.
         num_classes: channels of the output.
+        width: factor on the channels between.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, in_channels: int, num_classes: int, width: float = 1.0) -> None:
         super().__init__()
+        (middle,) = scaled([ASPP_CHANNELS], width)
         self.branches = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(CHANNELS[-1], ASPP_CHANNELS, 3, padding=rate, dilation=rate),
+                nn.Conv2d(in_channels, middle, 3, padding=rate, dilation=rate),
                 nn.ReLU(inplace=True),
                 nn.Dropout(0.5),
-                nn.Conv2d(ASPP_CHANNELS, ASPP_CHANNELS, 1),
+                nn.Conv2d(middle, middle, 1),
                 nn.ReLU(inplace=True),
                 nn.Dropout(0.5),
-                nn.Conv2d(ASPP_CHANNELS, num_classes, 1),
+                nn.Conv2d(middle, num_classes, 1),
             )
             for rate in ASPP_RATES
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Map N,512,h,w to logits N,C,h,w."""
+        """Map N,C,h,w to logits N,C,h,w."""
         return sum(branch(features) for branch in self.branches)
 
 
@@ -120,26 +150,30 @@ class GlobalDepthNetwork(nn.Module):
     """Eigen et al.'s coarse network: AlexNet's convolutions, two fully connected layers, a coarse map of depth.
 
     The fully connected layers fix its input size: images are brought to `GLOBAL_SIZE`.
+
+    Args:
+        width: factor on all channels.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, width: float = 1.0) -> None:
         super().__init__()
+        c96, c256, c384, connected = scaled((96, 256, 384, 4096), width)
         self.convolutions = nn.Sequential(
-            *_convolution(3, 96, 11, stride=4),
+            *_convolution(3, c96, 11, stride=4),
             nn.MaxPool2d(2),
-            *_convolution(96, 256, 5),
+            *_convolution(c96, c256, 5),
             nn.MaxPool2d(2),
-            *_convolution(256, 384, 3),
-            *_convolution(384, 384, 3),
-            *_convolution(384, 256, 3),
+            *_convolution(c256, c384, 3),
+            *_convolution(c384, c384, 3),
+            *_convolution(c384, c256, 3),
             nn.MaxPool2d(2),
         )
         rows, columns = (-(-size // 4) // 8 for size in GLOBAL_SIZE)
         self.connected = nn.Sequential(
-            nn.Linear(256 * rows * columns, 4096),
+            nn.Linear(c256 * rows * columns, connected),
             nn.ReLU(inplace=True),
             nn.Dropout(0.5),
-            nn.Linear(4096, COARSE_SIZE[0] * COARSE_SIZE[1]),
+            nn.Linear(connected, COARSE_SIZE[0] * COARSE_SIZE[1]),
         )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """Building blocks shared by the networks."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -50,6 +52,11 @@ class CRPBlock(nn.Module):
             x = convolution(functional.max_pool2d(x, kernel_size=5, stride=1, padding=2))
             total = total + x
         return total
+
+
+def scaled(channels: Sequence[int], width: float) -> list[int]:
+    """Numbers of channels times a factor, 1 at least: how a network is made thinner than its paper has it."""
+    return [max(1, round(count * width)) for count in channels]
 
 
 def upsample_like(x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:

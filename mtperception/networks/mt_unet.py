@@ -8,12 +8,13 @@ doubles the size, as behind the bottleneck; dropout is 0.2, which it does not st
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
 
-from mtperception.errors import InputError
-from mtperception.networks.layers import pad_to_multiple
+from mtperception.networks.layers import pad_to_multiple, scaled
+from mtperception.networks.network import Network
 
 CHANNELS = (64, 128, 256, 512)
 """Of the encoder's blocks, finest first; the decoders have them in reverse."""
@@ -25,7 +26,7 @@ CROSS_TALK_BLOCK = 2
 """Index of the decoder block that also gets what the other decoder's block before it gave."""
 
 
-class MTUNet(nn.Module):
+class MTUNet(Network):
     """One dense encoder, and for each task a decoder of four blocks. With one task it is the paper's ST-UNet.
 
     Any input size works: the last rows and columns are repeated up to a multiple of 16 and cut off again.
@@ -36,9 +37,13 @@ class MTUNet(nn.Module):
         cross_talk: whether the second block of each decoder also feeds the third of the others (table 3).
         attention: whether each decoder block is weighted by a mask of its own.
 
+        width: factor on all channels.
+
     Raises:
-        ValueError: for an unknown task.
+        NetworkError: for tasks that it has not.
     """
+
+    TASKS = ('segmentation', 'depth')
 
     def __init__(
         self,
@@ -46,15 +51,15 @@ class MTUNet(nn.Module):
         tasks: Sequence[str] = ('segmentation', 'depth'),
         cross_talk: bool = True,
         attention: bool = True,
+        width: float = 1.0,
     ) -> None:
-        super().__init__()
-        out_channels = {'segmentation': num_classes, 'depth': 1}
-        unknown = set(tasks) - set(out_channels)
-        if unknown or not tasks:
-            raise InputError(f'tasks {tuple(tasks)}: expected one or more of {tuple(out_channels)}')
-        self.encoder = Encoder()
+        super().__init__(num_classes, tasks)
+        channels = scaled((*CHANNELS, BOTTLENECK_CHANNELS), width)
+        self.encoder = Encoder(channels)
         others = len(tasks) - 1 if cross_talk else 0
-        self.decoders = nn.ModuleDict({task: Decoder(out_channels[task], others, attention) for task in tasks})
+        self.decoders = nn.ModuleDict(
+            {task: Decoder(channels, self.out_channels(task), others, attention) for task in tasks}
+        )
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         """Run the network.
@@ -77,18 +82,21 @@ class MTUNet(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Four dense blocks, each followed by dropout and pooling, and the bottleneck, which ends at half its stride."""
+    """Four dense blocks, each followed by dropout and pooling, and the bottleneck, which ends at half its stride.
 
-    def __init__(self) -> None:
+    Args:
+        channels: of the blocks, finest first, and of the bottleneck.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(
-            DenseBlock(inputs, outputs) for inputs, outputs in zip((3, *CHANNELS[:-1]), CHANNELS, strict=True)
-        )
+        *widths, bottleneck = channels
+        self.blocks = nn.ModuleList(DenseBlock(*pair) for pair in pairwise((3, *widths)))
         self.reduce = nn.Sequential(nn.Dropout2d(DROPOUT), nn.MaxPool2d(2))
         self.bottleneck = nn.Sequential(
-            conv_relu_bn(CHANNELS[-1], BOTTLENECK_CHANNELS),
-            conv_relu_bn(BOTTLENECK_CHANNELS, BOTTLENECK_CHANNELS),
-            nn.ConvTranspose2d(BOTTLENECK_CHANNELS, BOTTLENECK_CHANNELS, 2, stride=2),
+            conv_relu_bn(widths[-1], bottleneck),
+            conv_relu_bn(bottleneck, bottleneck),
+            nn.ConvTranspose2d(bottleneck, bottleneck, 2, stride=2),
         )
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -123,15 +131,15 @@ class Decoder(nn.Module):
     """Four blocks from stride 8 to the input's size, and the output.
 
     Args:
+        channels: of the encoder's blocks, finest first, and of the bottleneck.
         out_channels: of the output.
         others: how many other decoders it hears.
         attention: whether its blocks have masks.
     """
 
-    def __init__(self, out_channels: int, others: int, attention: bool) -> None:
+    def __init__(self, channels: Sequence[int], out_channels: int, others: int, attention: bool) -> None:
         super().__init__()
-        widths = CHANNELS[::-1]
-        before = (BOTTLENECK_CHANNELS, *widths[:-1])
+        before, widths = channels[:0:-1], channels[-2::-1]
         heard = [before[index] * others if index == CROSS_TALK_BLOCK else 0 for index in range(len(widths))]
         self.blocks = nn.ModuleList(
             AttentionBlock(before[index] + heard[index] + width, width, attention) for index, width in enumerate(widths)

@@ -10,21 +10,21 @@ pooling head is 22.02. How the parts are joined is our reading; it gives every c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn import functional
-from torchvision.models.resnet import Bottleneck
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 from torchvision.ops import SqueezeExcitation
 
-from mtperception.errors import InputError
 from mtperception.networks.layers import upsample_like
-from mtperception.networks.resnet50 import CHANNELS, ResNet50Encoder
+from mtperception.networks.network import Network, NetworkError
+from mtperception.networks.resnet50 import STRIDES, ResNet50Encoder, bottleneck
 
 SE_REDUCTION = 16
 """Of squeeze-and-excitation (Hu et al., CVPR 2018, section 6.1)."""
+LEAST_SQUEEZED = 8
+"""Channels between: with one or two, a ReLU can cut a thin network off."""
 POOLED_SIZES = (1, 2, 3, 6)
 """Of the maps that pyramid pooling makes (Zhao et al., CVPR 2017, section 3.2)."""
 HEADS = ('aspp', 'pyramid')
@@ -52,7 +52,7 @@ VARIANTS = {
 """Rows of tables 3 and 4 by their names. STL_ASPP is MTL with a single task."""
 
 
-class MTL(nn.Module):
+class MTL(Network):
     """A shared ResNet-50 of stride 8, a sub-network and a head for each task.
 
     Args:
@@ -65,9 +65,13 @@ class MTL(nn.Module):
         selective_weights: whether the tasks' features are mixed at each stage (MTL_SSW); it needs both tasks.
         own_weight: how much of its own features a task starts with, 0..1; the rest is the other's (table 5).
 
+        width: factor on the channels of the backbone and of what follows them.
+
     Raises:
-        ValueError: for an option that there is not, or selective weights without both tasks and sub-networks.
+        NetworkError: for tasks or options that it has not, or selective weights without both tasks and sub-networks.
     """
+
+    TASKS = ('segmentation', 'depth')
 
     def __init__(
         self,
@@ -77,17 +81,20 @@ class MTL(nn.Module):
         head: str = 'pyramid',
         selective_weights: bool = False,
         own_weight: float = 0.9,
+        width: float = 1.0,
     ) -> None:
-        super().__init__()
-        out_channels = {'segmentation': num_classes, 'depth': 1}
-        _check(tasks, out_channels, subnetwork, head, selective_weights)
-        self.encoder = ResNet50Encoder()
-        self.subnetworks = nn.ModuleDict({task: TaskSubnetwork(subnetwork) for task in tasks if subnetwork != 'none'})
+        super().__init__(num_classes, tasks)
+        _check(tasks, subnetwork, head, selective_weights)
+        self.encoder = ResNet50Encoder(width)
+        channels = self.encoder.channels
+        self.subnetworks = nn.ModuleDict(
+            {task: TaskSubnetwork(subnetwork, channels) for task in tasks if subnetwork != 'none'}
+        )
         self.mixers = nn.ModuleList(
-            SelectiveWeights(channels, tuple(tasks), own_weight) for channels in CHANNELS if selective_weights
+            SelectiveWeights(count, tuple(tasks), own_weight) for count in channels if selective_weights
         )
         make = {'aspp': DeepLabHead, 'pyramid': PyramidPoolingHead}[head]
-        self.heads = nn.ModuleDict({task: make(CHANNELS[-1], out_channels[task]) for task in tasks})
+        self.heads = nn.ModuleDict({task: make(channels[-1], self.out_channels(task)) for task in tasks})
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         """Run the network.
@@ -106,7 +113,7 @@ class MTL(nn.Module):
         return {task: head(own[task]) for task, head in self.heads.items()}
 
     def _task_features(self, features: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-        """What each task has after the last stage, N,2048,h,w."""
+        """What each task has after the last stage, N,C,h,w."""
         carried: dict[str, torch.Tensor | None] = dict.fromkeys(self.subnetworks)
         for stage in range(len(features)):
             for task, subnetwork in self.subnetworks.items():
@@ -114,6 +121,12 @@ class MTL(nn.Module):
             if self.mixers:
                 carried = self.mixers[stage](carried)
         return carried
+
+
+class MTLWithSelectiveWeights(MTL):
+    """`MTL` for two tasks that cannot do without each other."""
+
+    TOGETHER = ('segmentation', 'depth')
 
 
 class TaskSubnetwork(nn.Module):
@@ -125,20 +138,22 @@ class TaskSubnetwork(nn.Module):
 
     Args:
         kind: 'se_last', 'se' or 'residual'.
+        channels: of the encoder's stages.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, channels: Sequence[int]) -> None:
         super().__init__()
-        self.first = len(CHANNELS) - 1 if kind == 'se_last' else 0
+        self.first = len(channels) - 1 if kind == 'se_last' else 0
         """The first stage that the task has features of its own at."""
         self.residual = kind == 'residual'
-        channels = CHANNELS[self.first :]
-        transitions = list(pairwise(CHANNELS)) if self.first == 0 else []
+        steps = [] if self.first else list(zip(channels, channels[1:], STRIDES[1:], strict=False))
         if self.residual:
-            self.views = nn.ModuleList(_bottleneck(*widths) for widths in transitions)
+            self.views = nn.ModuleList(bottleneck(*step) for step in steps)
         else:
-            self.views = nn.ModuleList(SqueezeExcitation(width, width // SE_REDUCTION) for width in channels)
-        self.carries = nn.ModuleList(_bottleneck(*widths) for widths in transitions)
+            self.views = nn.ModuleList(
+                SqueezeExcitation(count, max(LEAST_SQUEEZED, count // SE_REDUCTION)) for count in channels[self.first :]
+            )
+        self.carries = nn.ModuleList(bottleneck(*step) for step in steps)
 
     def forward(
         self, stage: int, features: Sequence[torch.Tensor], carried: torch.Tensor | None
@@ -249,23 +264,12 @@ def _cells(length: int, count: int, like: torch.Tensor) -> torch.Tensor:
     return inside / inside.sum(dim=1, keepdim=True)
 
 
-def _bottleneck(in_channels: int, out_channels: int) -> Bottleneck:
-    """ResNet's block from one stage's features to the next one's channels and size."""
-    stride = 2 if in_channels == CHANNELS[0] else 1
-    shortcut = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
-    return Bottleneck(in_channels, out_channels // Bottleneck.expansion, stride, shortcut)
-
-
-def _check(tasks: Sequence[str], known: Sequence[str], subnetwork: str, head: str, selective_weights: bool) -> None:
-    for what, found, expected in (
-        ('tasks', tasks, known),
-        ('subnetwork', [subnetwork], SUBNETWORKS),
-        ('head', [head], HEADS),
-    ):
-        if not found or set(found) - set(expected):
-            raise InputError(f'{what} {", ".join(found)}: expected of {", ".join(expected)}')
+def _check(tasks: Sequence[str], subnetwork: str, head: str, selective_weights: bool) -> None:
+    for what, found, expected in (('subnetwork', subnetwork, SUBNETWORKS), ('head', head, HEADS)):
+        if found not in expected:
+            raise NetworkError(f'{what} {found}: expected one of {", ".join(expected)}')
     if selective_weights and (len(tasks) != 2 or subnetwork not in ('se', 'residual')):
-        raise InputError(
+        raise NetworkError(
             f'selective_weights with tasks {", ".join(tasks)} and subnetwork {subnetwork}: '
             'expected both tasks, and subnetwork se or residual'
         )

@@ -10,7 +10,8 @@ from torch import nn
 
 from mtperception.errors import InputError
 from mtperception.networks.joint_lw_refinenet import PublishedLayout
-from mtperception.networks.layers import pad_to_multiple
+from mtperception.networks.layers import pad_to_multiple, scaled
+from mtperception.networks.network import Network
 from mtperception.networks.unpooling import pool_with_positions, unpool
 from mtperception.networks.vgg16 import VGG16Encoder
 
@@ -26,7 +27,7 @@ STRIDE = 32
 DROPOUT = 0.5
 
 
-class MultitaskNet(nn.Module):
+class MultitaskNet(Network):
     """VGG-16 with batch norm, and one decoder per task that unpools by the encoder's indices (experiment 2 to 4).
 
     Each 2x2 max-pool keeps where its maxima were; every decoder stage puts its input back there and concatenates the
@@ -41,19 +42,25 @@ class MultitaskNet(nn.Module):
         skip: whether decoder stages see the encoder's features (section 4.1.2); without them it is the network of
             experiment 1, in which decoder stages are half as wide at their inputs.
 
+        width: factor on all channels.
+
     Raises:
-        ValueError: for an unknown task.
+        NetworkError: for tasks that it has not.
     """
 
-    def __init__(self, num_classes: int, tasks: Sequence[str] = ('segmentation', 'depth'), skip: bool = True) -> None:
-        super().__init__()
-        out_channels = {'segmentation': num_classes, 'depth': 1}
-        unknown = set(tasks) - set(out_channels)
-        if unknown or not tasks:
-            raise InputError(f'tasks {tuple(tasks)}: expected one or more of {tuple(out_channels)}')
-        self.encoder = VGG16Encoder(batch_norm=True)
+    TASKS = ('segmentation', 'depth')
+
+    def __init__(
+        self,
+        num_classes: int,
+        tasks: Sequence[str] = ('segmentation', 'depth'),
+        skip: bool = True,
+        width: float = 1.0,
+    ) -> None:
+        super().__init__(num_classes, tasks)
+        self.encoder = VGG16Encoder(batch_norm=True, width=width)
         self.dropout = nn.Dropout(DROPOUT)
-        self.decoders = nn.ModuleDict({task: _Decoder(out_channels[task], skip) for task in tasks})
+        self.decoders = nn.ModuleDict({task: _Decoder(self.out_channels(task), skip, width) for task in tasks})
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         """Run the network.
@@ -81,16 +88,17 @@ class MultitaskNet(nn.Module):
 class _Decoder(nn.Module):
     """Five stages from stride 32 back to the input's size."""
 
-    def __init__(self, out_channels: int, skip: bool) -> None:
+    def __init__(self, out_channels: int, skip: bool, width: float) -> None:
         super().__init__()
         self.skip = skip
         self.stages = nn.ModuleList()
-        for number, (in_channels, widths) in enumerate(DECODER_STAGES):
-            channels = in_channels if skip else in_channels // 2
+        for number, (in_channels, out) in enumerate(DECODER_STAGES):
+            (half,) = scaled([in_channels // 2], width)
+            channels = 2 * half if skip else half
             stage = nn.Sequential()
-            for width in widths:
-                stage.extend([nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)])
-                channels = width
+            for count in scaled(out, width):
+                stage.extend([nn.Conv2d(channels, count, 3, padding=1), nn.BatchNorm2d(count), nn.ReLU(inplace=True)])
+                channels = count
             if number < 3:
                 stage.append(nn.Dropout(DROPOUT))
             self.stages.append(stage)
@@ -110,7 +118,7 @@ def read_published(state_dict: Mapping[str, torch.Tensor]) -> PublishedLayout:
     """Rename the tensors of the authors' checkpoint; the class count is read from the last convolution of the labels.
 
     Raises:
-        ValueError: for a key that the authors' network does not have, or without any decoder.
+        InputError: for a key that the authors' network does not have, or without any decoder.
     """
     renamed = {_renamed(key): value for key, value in state_dict.items()}
     tasks = tuple(task for task in ('segmentation', 'depth') if f'decoders.{task}.predict.weight' in renamed)
@@ -124,7 +132,7 @@ _PUBLISHED_DECODERS = {'Dec': 'segmentation', 'Depth_Dec': 'depth'}
 
 
 def _renamed(key: str) -> str:
-    """Our name of the authors' parameter `key`; raises ValueError for an unknown one."""
+    """Our name of the authors' parameter `key`; raises InputError for an unknown one."""
     match = re.fullmatch(r'CBR([1-5])_(RGB|Dec|Depth_Dec)\.(\d)\.(\w+)', key.removeprefix('module.'))
     if not match:
         raise InputError(f'unexpected key {key!r}: not a published MultitaskNet checkpoint')

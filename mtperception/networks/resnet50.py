@@ -1,30 +1,55 @@
-"""ResNet-50 as an encoder (He et al., CVPR 2016): torchvision's, dilated to stride 8 as in DeepLab v3."""
+"""ResNet-50 as an encoder (He et al., CVPR 2016), dilated to stride 8 as in DeepLab v3, of torchvision's blocks."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import nn
-from torchvision.models import resnet50
+from torchvision.models.resnet import Bottleneck
 
 from mtperception.errors import InputError
+from mtperception.networks.layers import scaled
 
-CHANNELS = (256, 512, 1024, 2048)
-"""Of the four stages."""
-STRIDE = 8
-"""Of the last three stages; the first has 4."""
+STEM_CHANNELS = 64
+PLANES = (64, 128, 256, 512)
+"""Of the 3x3 convolutions of each stage; its output has four times as many."""
+BLOCKS = (3, 4, 6, 3)
+STRIDES = (1, 2, 1, 1)
+DILATIONS = (1, 1, 2, 4)
+"""Of the stages: in the last two, dilation takes the place of stride (DeepLab v3, section 3.1)."""
 
 
 class ResNet50Encoder(nn.Module):
-    """The stem and the four stages; in the last two, dilation takes the place of stride (DeepLab v3, section 3.1)."""
+    """The stem and the four stages; strides are 4, then 8.
+
+    Args:
+        width: factor on all channels.
+
+    Attributes:
+        channels: of the output of each stage.
+    """
 
     IMAGENET = 'ResNet50_Weights.IMAGENET1K_V1'
     """torchvision's name of the weights that `load_torchvision` is for."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: float = 1.0) -> None:
         super().__init__()
-        network = resnet50(replace_stride_with_dilation=[False, True, True])
-        self.stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
-        self.stages = nn.ModuleList([network.layer1, network.layer2, network.layer3, network.layer4])
+        channels, *planes = scaled((STEM_CHANNELS, *PLANES), width)
+        self.channels = [Bottleneck.expansion * count for count in planes]
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, channels, 7, stride=2, padding=3, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2, padding=1),
+        )
+        self.stages = nn.ModuleList()
+        dilation_before = 1
+        for count, blocks, stride, dilation in zip(planes, BLOCKS, STRIDES, DILATIONS, strict=True):
+            # The first block of a dilated stage still sees the spacing of the stage before, as in torchvision.
+            stage = nn.Sequential(bottleneck(channels, Bottleneck.expansion * count, stride, dilation_before))
+            channels = Bottleneck.expansion * count
+            stage.extend(Bottleneck(channels, count, dilation=dilation) for _ in range(blocks - 1))
+            self.stages.append(stage)
+            dilation_before = dilation
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         """Map N,3,H,W to the outputs of the four stages, N,C,h,w, finest first."""
@@ -39,7 +64,7 @@ class ResNet50Encoder(nn.Module):
         """Load ImageNet weights in the layout of `torchvision.models.resnet50`.
 
         Raises:
-            ValueError: if a weight is missing from `state_dict` or has another shape.
+            InputError: if a weight is missing from `state_dict` or has another shape.
         """
         state = self.state_dict()
         for key, value in state.items():
@@ -56,3 +81,9 @@ def _torchvision_key(key: str) -> str:
     """Name in torchvision's layout of the encoder parameter `key`."""
     part, number, rest = key.split('.', 2)
     return f'{("conv1", "bn1")[int(number)]}.{rest}' if part == 'stem' else f'layer{int(number) + 1}.{rest}'
+
+
+def bottleneck(in_channels: int, out_channels: int, stride: int = 1, dilation: int = 1) -> Bottleneck:
+    """ResNet's block where channels or size change: the shortcut is a 1x1 convolution."""
+    shortcut = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
+    return Bottleneck(in_channels, out_channels // Bottleneck.expansion, stride, shortcut, dilation=dilation)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from mtperception.errors import InputError
+from mtperception.networks.layers import scaled
 
 CHANNELS = (64, 128, 256, 512, 512)
 """Of the five stages."""
@@ -19,16 +20,23 @@ class VGG16Encoder(nn.Module):
     Args:
         batch_norm: whether each convolution is followed by a batch norm.
         dilations: of the convolutions of each stage.
+        width: factor on all channels.
+
+    Attributes:
+        channels: of the output of each stage.
     """
 
     IMAGENET = 'VGG16_Weights.IMAGENET1K_V1'
     """torchvision's name of the weights that `load_torchvision` is for."""
 
-    def __init__(self, batch_norm: bool = False, dilations: Sequence[int] = (1, 1, 1, 1, 1)) -> None:
+    def __init__(
+        self, batch_norm: bool = False, dilations: Sequence[int] = (1, 1, 1, 1, 1), width: float = 1.0
+    ) -> None:
         super().__init__()
+        self.channels = scaled(CHANNELS, width)
         self.stages = nn.ModuleList()
         in_channels = 3
-        for channels, count, dilation in zip(CHANNELS, CONVOLUTIONS, dilations, strict=True):
+        for channels, count, dilation in zip(self.channels, CONVOLUTIONS, dilations, strict=True):
             stage = nn.Sequential()
             for _ in range(count):
                 stage.append(nn.Conv2d(in_channels, channels, 3, padding=dilation, dilation=dilation))
@@ -44,7 +52,7 @@ class VGG16Encoder(nn.Module):
         Batch norms, which those weights know nothing of, stay fresh.
 
         Raises:
-            ValueError: if a convolution is missing from `state_dict` or has another shape.
+            InputError: if a convolution is missing from `state_dict` or has another shape.
         """
         layers = [layer for layer in self.modules() if isinstance(layer, nn.Conv2d)]
         for index, layer in zip(_torchvision_indices(), layers, strict=True):

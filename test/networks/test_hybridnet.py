@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mtperception.networks.hybridnet import FeaturesNetwork, GlobalDepthNetwork, HybridNet
+from mtperception.networks.hybridnet import GlobalDepthNetwork, HybridNet
 
 
 @pytest.fixture(scope='module')
@@ -17,15 +17,15 @@ def parameters(part):
 
 
 def test_parts_by_their_published_widths(network):
-    assert parameters(network.features) == 14_714_688  # VGG-16's convolutions
+    assert parameters(network.encoder) == 14_714_688  # VGG-16's convolutions
     assert parameters(network.upsampling) == 4 * (512 * 9 * 1024 + 1024 + 1024 * 1024 + 1024 + 1024 * 5 + 5)
     assert parameters(network.refining) == (3 * 81 * 63 + 63) + ((63 + 1 + 512) * 25 * 64 + 64) + (64 * 25 + 1)
 
 
 def test_features_have_stride_8_and_see_as_far_as_deeplabs(network):
     with torch.inference_mode():
-        assert network.features(torch.zeros(1, 3, 97, 131)).shape == (1, 512, 13, 17)
-    assert {layer.dilation for layer in network.features.vgg.stages[4] if hasattr(layer, 'dilation')} == {(2, 2)}
+        assert network.encoder(torch.zeros(1, 3, 97, 131)).shape == (1, 512, 13, 17)
+    assert {layer.dilation for layer in network.encoder.vgg.stages[4] if hasattr(layer, 'dilation')} == {(2, 2)}
 
 
 @pytest.mark.parametrize('size', [(64, 64), (97, 131), (480, 640)])
@@ -47,8 +47,8 @@ def changed(network, part, task):
 
 
 def test_what_each_task_depends_on(network):
-    assert changed(network, 'features', 'depth')
-    assert changed(network, 'features', 'segmentation')
+    assert changed(network, 'encoder', 'depth')
+    assert changed(network, 'encoder', 'segmentation')
     assert changed(network, 'global_depth', 'depth')
     assert not changed(network, 'global_depth', 'segmentation')
     assert not changed(network, 'upsampling', 'depth')
@@ -56,6 +56,6 @@ def test_what_each_task_depends_on(network):
 
 def test_single_task_baselines():
     deeplab, depthnet = HybridNet(5, ('segmentation',)), HybridNet(5, ('depth',), shared_features=False)
-    assert (deeplab.global_depth, deeplab.refining) == (None, None)
-    assert (depthnet.features, depthnet.upsampling) == (None, None)
-    assert isinstance(HybridNet(5, ('depth',)).features, FeaturesNetwork)
+    assert set(deeplab.parameter_groups()) == {'encoder', 'segmentation'}
+    assert set(depthnet.parameter_groups()) == {'depth'}
+    assert set(HybridNet(5, ('depth',)).parameter_groups()) == {'encoder', 'depth'}

@@ -64,9 +64,10 @@ def test_each_task_learns_its_own_weights():
 
 def test_a_task_carries_what_it_has():
     """A change in what a task has after the first stage is seen after the last one."""
-    subnetwork = TaskSubnetwork('se').eval()
-    features = [torch.rand(1, width, 4, 4) for width in (256, 512, 1024, 2048)]
-    features[0] = torch.rand(1, 256, 8, 8)
+    channels = (16, 32, 64, 128)
+    subnetwork = TaskSubnetwork('se', channels).eval()
+    features = [torch.rand(1, width, 4, 4) for width in channels]
+    features[0] = torch.rand(1, 16, 8, 8)
 
     def after_the_last(first):
         carried = first

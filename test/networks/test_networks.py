@@ -9,6 +9,15 @@ from mtperception.networks import NETWORKS, create_network, network_class
 from mtperception.pipeline import Pipeline
 
 CLASSES = 7
+THIN = {
+    'multitasknet': {'width': 0.125},
+    'hybridnet': {'width': 0.125},
+    'mtl': {'width': 0.125, 'head': 'aspp'},
+    'mtl_spp': {'width': 0.125},
+    'mtl_ssw': {'width': 0.125},
+    'mt_unet': {'width': 0.125},
+}
+"""Options that make large networks small: the contract is the same."""
 
 
 @pytest.fixture(params=NETWORKS)
@@ -23,7 +32,7 @@ def tasks(name):
 
 
 def network_of(name, tasks):
-    return create_network(name, CLASSES if 'segmentation' in tasks else 0, tasks)
+    return create_network(name, CLASSES if 'segmentation' in tasks else 0, tasks, **THIN.get(name, {}))
 
 
 def channels_of(network):
