@@ -21,7 +21,7 @@ def train(
 ) -> None:
     """Train a network as a configuration says.
 
-    A run that was stopped goes on from its last checkpoint.
+    A run that was stopped resumes from its last checkpoint.
 
     Example: mtperception train nyuv2_indoor paths.nyuv2=/data/nyuv2 epochs=20
     """

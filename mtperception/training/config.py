@@ -165,7 +165,7 @@ class TrainConfig:
     checkpoint_minutes: float = 10.0
     """A checkpoint is written this often, and after each epoch."""
     select_by: str = 'miou'
-    """The metric of the best checkpoint; one of errors, such as rmse, is the better the smaller."""
+    """The metric of the best checkpoint; smaller is better for errors, such as rmse."""
     description: str = ''
     """What the run is for: goes into the card."""
     licence: str = ''

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 LAST, BEST = 'last.safetensors', 'best.safetensors'
 FREE = {'device', 'workers', 'checkpoint_minutes'}
-"""Keys of the configuration that may change when a run goes on."""
+"""Keys of the configuration that may change when a run resumes."""
 Report = Callable[[int, int, str], None]
 
 
@@ -46,7 +46,7 @@ class Trainer:
 
     Args:
         config: decides everything.
-        out: folder of the run; if it holds a checkpoint, the run goes on from there.
+        out: folder of the run; if it holds a checkpoint, the run resumes from there.
         device: to train on.
 
     Raises:
@@ -249,13 +249,14 @@ class Trainer:
         self.saved = self.steps
 
     def _resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint of the same configuration."""
+        """Resume from a checkpoint of the same configuration."""
         state = checkpoint.scalars
         config, earlier = (config_to_dict(each) for each in (self.config, config_from_dict(state['config'])))
         changed = [key for key in config if key not in FREE and config[key] != earlier[key]]
         if changed:
             raise CheckpointError(
-                f'{self.out / LAST} was made with another {", ".join(changed)}: choose another folder for this run'
+                f'{self.out / LAST} differs from this configuration in: {", ".join(changed)}. Restore it, or use a new '
+                '--out'
             )
         self.network.load_state_dict(checkpoint.group('network'))
         self.average.module.load_state_dict(checkpoint.group('average'))
@@ -267,7 +268,7 @@ class Trainer:
         self.epoch_losses = state['epoch_losses']
         self.metrics, self.protocol, self.best = state['metrics'], state['protocol'], state['best']
         set_generator_state(state['generator'])
-        logger.info('going on after %d of %d steps', self.steps, self.total_steps)
+        logger.info('resuming after %d of %d steps', self.steps, self.total_steps)
 
 
 def is_best(metric: str, value: float, best: float | None) -> bool:

@@ -1,4 +1,4 @@
-"""From gradients to steps: which part of the network takes one, and when."""
+"""From gradients to steps: which part of the network is updated, and when."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from mtperception.training.registry import create
 
 
 class Updates:
-    """Adds gradients up, and lets each part take its step when the regime says so.
+    """Adds gradients up, and steps the optimizer of each part when the regime says so.
 
     Args:
         network: what is trained of it; says what its parts are: one for each output that has a group of its own.
@@ -65,7 +65,7 @@ class Updates:
         return self.scaler.is_enabled() and self.scaler.get_scale() > 1
 
     def step(self, images: int, annotated: Mapping[str, int]) -> None:
-        """Let the parts that are due after a batch take their step, with the mean of the gradients that wait for it.
+        """Step the optimizers that are due after a batch, with the mean of the gradients that wait for it.
 
         Raises:
             DivergedError: if a gradient is not finite; but fp16 leaves such a step out. Nothing has changed then.

@@ -27,7 +27,7 @@ def test_a_run_says_where_its_result_is(config, tmp_path, capsys, caplog, monkey
     assert train(config) == 0
     again = capsys.readouterr()
     assert again.out == said.out
-    assert 'going on after 1 of 1 steps' in caplog.text
+    assert 'resuming after 1 of 1 steps' in caplog.text
     assert len(history(tmp_path / 'runs' / 'mine')) == 1
 
 
@@ -37,7 +37,7 @@ def test_changes_and_a_folder(config, tmp_path, capsys):
     said = capsys.readouterr().out
     assert said.startswith(f'{tmp_path / "out" / "best.safetensors"}: 1 steps, rmse ')
     assert train(config, '--out', tmp_path / 'out') == 1
-    assert 'was made with another tasks' in capsys.readouterr().err
+    assert 'differs from this configuration in: tasks' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -322,7 +322,7 @@ def test_without_validation_there_is_no_best(room_data, tmp_path):
 
 def test_a_folder_belongs_to_one_configuration(room_data, tmp_path):
     train(tiny_config(room_data, epochs=1), tmp_path)
-    with pytest.raises(CheckpointError, match='was made with another epochs, seed: choose another folder'):
+    with pytest.raises(CheckpointError, match='differs from this configuration in: epochs, seed'):
         Trainer(tiny_config(room_data, epochs=2, seed=1), tmp_path, CPU)
     again = train(tiny_config(room_data, epochs=1, workers=1, checkpoint_minutes=1.0), tmp_path)  # these are free
     assert again.steps == 4
