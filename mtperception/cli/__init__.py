@@ -37,6 +37,10 @@ COMMANDS = {
         'mtperception.cli.replay:replay',
         'Score a model on every image of a ROS 2 bag, in order.',
     ),
+    'replay-many': (
+        'mtperception.cli.replay_many:replay_many',
+        'Score a model on many ROS 2 bags, by bag, by group and over all.',
+    ),
     'benchmark': (
         'mtperception.cli.benchmark:benchmark',
         "Measure how fast a model is on this machine, beside the network as its authors' code runs it.",

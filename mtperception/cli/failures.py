@@ -21,7 +21,7 @@ def check_failures(failed: Mapping[str, str], what: str, advice: str) -> None:
     if not failed:
         return
     for name, reason in list(failed.items())[:LISTED]:
-        typer.echo(f'{name}: {reason}', err=True)
+        typer.echo(reason if reason.startswith(name) else f'{name}: {reason}', err=True)
     more = f' (the first {LISTED} are listed)' if len(failed) > LISTED else ''
     typer.echo(f'error: {len(failed)} {what} failed{more}: {advice}', err=True)
     raise typer.Exit(1)

@@ -140,6 +140,7 @@ TABLES = """\
 """With `tables`: title, columns, and rows that start with their name."""
 
 EVALUATION_PAGE = HEAD + TASKS + PROTOCOL + CLASSES + PICTURES + FOOT
+BAGS_PAGE = HEAD + NOTES + TASKS + TABLES + PROTOCOL + FOOT
 REPLAY_PAGE = HEAD + NOTES + TASKS + TABLES + CLASSES + PICTURES + PROTOCOL + FOOT
 
 

@@ -133,14 +133,7 @@ class Replay:
 
     def summary(self) -> dict[str, float]:
         """Metrics of the whole recording by name, as far as there is something to take them of."""
-        metrics = dict(self.segmentation)
-        if self.depth is not None:
-            metrics |= self.depth.compute()['raw'] | scale_metrics(self.column('scale'))
-        for name in ('label_flicker', 'depth_flicker', 'label_flicker_compensated', 'depth_flicker_compensated'):
-            known = _known(self.column(name))
-            if known.size:
-                metrics[name] = float(known.mean())
-        return metrics
+        return summary_of(self.segmentation, self.depth, {name: [self.column(name)] for name in SERIES})
 
     def speed(self) -> dict[str, float]:
         """Frames per second: of all together, and of reading and decoding the bag alone."""
@@ -151,14 +144,39 @@ class Replay:
         }
 
 
-def scale_metrics(scales: np.ndarray) -> dict[str, float]:
+SERIES = ('scale', 'label_flicker', 'depth_flicker', 'label_flicker_compensated', 'depth_flicker_compensated')
+"""Figures of frames that the summary of a recording is made of."""
+
+
+def summary_of(
+    segmentation: Mapping[str, float], depth: AlignedMetrics | None, series: Mapping[str, Sequence[np.ndarray]]
+) -> dict[str, float]:
+    """Metrics of one or several recordings by name, as far as there is something to take them of.
+
+    Args:
+        segmentation: metrics of all labels.
+        depth: of all frames.
+        series: by name (`SERIES`), for each recording: float N, a figure by frame, NaN where a frame does not have it.
+    """
+    metrics = dict(segmentation)
+    if depth is not None:
+        metrics |= depth.compute()['raw'] | scale_metrics(*series['scale'])
+    for name in SERIES[1:]:
+        known = _known(np.concatenate(series[name]))
+        if known.size:
+            metrics[name] = float(known.mean())
+    return metrics
+
+
+def scale_metrics(*scales: np.ndarray) -> dict[str, float]:
     """The scale over time and its jitter (`DEFINITIONS`).
 
     Args:
-        scales: float N, median of truth / prediction by frame, NaN of a frame without truth; at least one is known.
+        scales: for each recording: float N, median of truth / prediction by frame, NaN of a frame without truth; at
+            least one is known.
     """
-    known = _known(scales)
-    change = np.abs(np.diff(known))
+    known = _known(np.concatenate(scales))
+    change = np.concatenate([np.abs(np.diff(_known(recording))) for recording in scales])
     return {
         'scale': float(np.median(known)),
         'scale_std': float(known.std()),

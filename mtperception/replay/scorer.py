@@ -101,8 +101,12 @@ class Scorer:
     def merge(self, other: 'Scorer') -> None:
         """Add the frames of the part of the recording that follows."""
         self.frames += other.frames
-        for own, added in zip(self._sums().values(), other._sums().values(), strict=True):
-            own.merge(added)
+        self.merge_sums(other)
+
+    def merge_sums(self, other: 'Scorer') -> None:
+        """Add the sums of another recording, which may lack labels, without its frames."""
+        for name, added in other._sums().items():
+            self._sums()[name].merge(added)
 
     def state(self) -> dict[str, Any]:
         """All that was scored, for JSON."""
@@ -135,17 +139,16 @@ class Scorer:
             hardware: that it was measured on; by default this machine.
         """
         truths = [frame.truth for frame in self.frames if frame.truth is not None]
-        overall = self._depth.overall
-        known = overall.pixels > 0
+        depth = self.depth_metrics()
         return Replay(
             model=self._card.name,
             label_space=self._label_space,
             truth_space=self._truth_space,
             frames=tuple(self.frames),
-            depth=overall if known else None,
+            depth=depth,
             by_band={name: band for name, band in zip(band_names(), self._depth.by_band, strict=True) if band.pixels},
             by_class=self._by_class(),
-            depth_profile=self._profile if known else None,
+            depth_profile=self._profile if depth else None,
             segmentation=self._segmentation.compute() if self._segmentation else {},
             iou=dict(zip(self._truth_space.names, self._segmentation.iou.tolist(), strict=True))
             if self._segmentation
@@ -157,6 +160,15 @@ class Scorer:
             notes=(*notes, *truth_notes(truths, self._card.depth_range[1])),
             hardware=hardware or describe_hardware(),
         )
+
+    def depth_metrics(self) -> AlignedMetrics | None:
+        """Of all depth; None without any truth."""
+        return self._depth.overall if self._depth.overall.pixels else None
+
+    def segmentation_metrics(self) -> dict[str, float]:
+        """Of all labels, without those that are over nothing."""
+        metrics = self._segmentation.compute() if self._segmentation else {}
+        return {name: value for name, value in metrics.items() if not np.isnan(value)}
 
     def _sums(self) -> dict[str, DepthScores | DepthProfile | SegmentationMetrics]:
         sums = {'depth_scores': self._depth, 'depth_profile': self._profile}

@@ -1,0 +1,212 @@
+"""`mtperception replay-many`: how good a model is on the recordings of a fleet."""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mtperception import __version__
+from mtperception.card import DEFAULT_MODEL, open_model
+from mtperception.cli.failures import check_failures
+from mtperception.cli.folders import check_apart, make_folder, make_room_for, naming_option, write_json
+from mtperception.cli.options import (
+    BackendOption,
+    DeviceOption,
+    ImageTopicOption,
+    JsonOption,
+    ModelOption,
+    PrecisionOption,
+)
+from mtperception.cli.sharing import (
+    AddressOption,
+    DryRunOption,
+    GpusOption,
+    WorkersOption,
+    absolute_model,
+    rate_progress,
+    workers_of,
+)
+from mtperception.errors import MissingPackageError
+from mtperception.recording.recording import TOLERANCE
+from mtperception.recording.topics import TopicRequest
+from mtperception.scale.bag_scorer import BagPlan, BagScorer, open_bag_scorer
+from mtperception.scale.bag_table import BagTable, merge_bags
+from mtperception.scale.workers import Workers, distribute
+
+FOLDER = Path('replay-many.parts')
+
+
+def replay_many(
+    bags: Annotated[list[Path], typer.Argument(help='rosbag2 folders, or .mcap or .db3 files.')],
+    model: ModelOption = DEFAULT_MODEL,
+    image_topic: ImageTopicOption = '',
+    camera_info_topic: Annotated[str, typer.Option(help='Default: the one beside the images.')] = '',
+    depth_topic: Annotated[
+        str, typer.Option(help='Raw, or compressedDepth; default: the nearest 16UC1 or 32FC1.')
+    ] = '',
+    label_topic: Annotated[str, typer.Option(help='Recorded class ids, mono8 or PNG; default: none.')] = '',
+    pose_topic: Annotated[str, typer.Option(help='Odometry or PoseStamped; default: the nearest, or transforms.')] = '',
+    label_space: Annotated[str, typer.Option(help="Of the label topic; default: the model's.")] = '',
+    label_offset: Annotated[int, typer.Option(min=0, max=254, help='Id of the first class in the label topic.')] = 1,
+    tolerance: Annotated[
+        float, typer.Option(min=0, metavar='SECONDS', help='How far the stamps of a pair may be apart.')
+    ] = TOLERANCE,
+    depth_registered: Annotated[
+        bool, typer.Option('--depth-registered', help='Depth is registered to the image, whatever its frame_id says.')
+    ] = False,
+    group: Annotated[
+        str,
+        typer.Option(
+            metavar='REGEX', help=r"Also by robot or camera: what this finds in a bag's path, such as 'robot_(\d+)'."
+        ),
+    ] = '',
+    backend: BackendOption = 'auto',
+    device: DeviceOption = 'auto',
+    precision: PrecisionOption = 'auto',
+    parts: Annotated[
+        Path, typer.Option(metavar='DIR', help='Keep what is scored here; bags that are in it are not scored again.')
+    ] = FOLDER,
+    workers: WorkersOption = 0,
+    address: AddressOption = '',
+    gpus: GpusOption = 0.0,
+    dry_run: DryRunOption = False,
+    json_file: JsonOption = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar='DIR', help='Write a page, the worst bags first, here.')
+    ] = None,
+) -> None:
+    """Score a model on many ROS 2 bags, by bag, by group and over all.
+
+    Each bag is scored as `mtperception replay` does it. What is scored is kept: run it again after an interruption or
+    with more bags, and only what is missing is done, unless the model, the bag or an option has changed. A bag that
+    cannot be used is listed at the end.
+
+    Example: mtperception replay-many fleet/*/*.mcap --group 'fleet/(\\w+)/' --workers 2 --json fleet.json --report page
+    """
+    pool = workers_of(workers, address, gpus)
+    _check_pattern(group)
+    names = list(dict.fromkeys(str(bag.expanduser().absolute()) for bag in bags))
+    request = TopicRequest(image_topic, camera_info_topic, depth_topic, label_topic, pose_topic)
+    plan = BagPlan(
+        absolute_model(model),
+        parts.expanduser().absolute(),
+        request,
+        label_space,
+        label_offset,
+        tolerance,
+        depth_registered,
+        backend,
+        device,
+        precision,
+    )
+    if dry_run:
+        _print_plan(plan, names, workers)
+        return
+    write_page = _prepare_page(report, names) if report else None
+    if json_file:
+        make_room_for(json_file, '--json')
+    with naming_option('--parts', plan.folder):
+        failed = _score(plan, names, pool)
+    paths = {bag: plan.path(bag) for bag in names if bag not in failed}
+    table = merge_bags(paths, failed, open_model(model), plan.truth_space, group)
+    if json_file:
+        write_json(json_file, as_json(table), '--json')
+    _print(table)
+    if write_page:
+        with naming_option('--report', report):
+            write_page(table, report)
+        typer.echo(f'{report / "index.html"}: written', err=True)
+    check_failures(failed, 'bags', 'mend them or leave them out')
+
+
+def as_json(table: BagTable) -> dict[str, Any]:
+    """What `--json` writes; a metric over nothing is null."""
+    return {
+        'mtperception': __version__,
+        'command': 'replay-many',
+        'model': table.model,
+        'hardware': table.hardware,
+        'metrics': _null_for_nan(table.metrics),
+        'frames': table.frames,
+        'groups': {
+            name: {'bags': bags, 'frames': frames, 'metrics': _null_for_nan(metrics)}
+            for name, (bags, frames, metrics) in table.groups.items()
+        },
+        'bags': [{**vars(bag), 'metrics': _null_for_nan(bag.metrics)} for bag in table.bags],
+        'failed': dict(table.failed),
+        'protocol': dict(table.protocol),
+    }
+
+
+def _null_for_nan(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise typer.BadParameter(f'not a regular expression: {error}', param_hint='--group') from error
+
+
+def _score(plan: BagPlan, names: Sequence[str], pool: Workers | None) -> dict[str, str]:
+    """Score the bags that are not scored; why some could not be, in the order of the bags."""
+    todo = [bag for bag in names if not plan.is_done(bag)]
+    failed = {}
+    with rate_progress('replaying bags', len(names)) as move, closing(BagScorer(plan)) as own:
+        done = len(names) - len(todo)
+        move(done)
+        worker = partial(distribute, partial(open_bag_scorer, plan.copy()), pool) if pool else own
+        for count, outcome in enumerate(worker(todo), done + 1):
+            if outcome.failed:
+                failed[outcome.item] = outcome.failed
+            move(count)
+    return {bag: failed[bag] for bag in names if bag in failed}
+
+
+def _print_plan(plan: BagPlan, names: Sequence[str], workers: int) -> None:
+    todo = [bag for bag in names if not plan.is_done(bag)]
+    who = f'{workers} workers' if workers else 'this process'
+    typer.echo(f'{len(names)} bags: {len(names) - len(todo)} are scored, {len(todo)} would be scored by {who}')
+    for bag in todo:
+        typer.echo(bag)
+
+
+def _prepare_page(out: Path, bags: Sequence[str]) -> Callable[[BagTable, Path], None]:
+    """The function that writes the page. What it lacks is said before the bags are worked through, not after."""
+    try:
+        from mtperception.scale.bag_page import write_page
+    except ImportError as error:
+        raise MissingPackageError(f'--report needs jinja2 ({error}): pip install "mtperception[train]"') from error
+    check_apart(out, bags, '--report')
+    make_folder(out, '--report')
+    return write_page
+
+
+def _print(table: BagTable) -> None:
+    console = Console()
+    figures = Table('metric', 'value', title=f'{table.model}, {len(table.bags)} bags, {table.frames} images')
+    for name, value in table.metrics.items():
+        figures.add_row(name, f'{value:.4f}')
+    console.print(figures)
+    metrics = [name for name in ('rmse', 'miou', 'label_flicker') if name in table.metrics]
+    if table.groups:
+        groups = Table('group', 'bags', 'images', *metrics, title='by group')
+        for name, (bags, frames, values) in table.groups.items():
+            groups.add_row(name or 'none', str(bags), str(frames), *(_cell(values, metric) for metric in metrics))
+        console.print(groups)
+    by_bag = Table('bag', 'images', *metrics, title='by bag, the worst first')
+    for bag in table.bags:
+        by_bag.add_row(bag.bag, str(bag.frames), *(_cell(bag.metrics, metric) for metric in metrics))
+    console.print(by_bag)
+
+
+def _cell(metrics: Mapping[str, float], name: str) -> str:
+    return f'{metrics[name]:.4f}' if name in metrics else '-'

@@ -1,0 +1,150 @@
+"""Many recordings, each scored by a worker; what is scored of a bag is kept until model, bag or options change."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mtperception import __version__
+from mtperception.atomic_write import write_text_atomically
+from mtperception.card import CARD, open_model, sha256
+from mtperception.errors import SourceError
+from mtperception.labels import LabelSpace, load_label_space
+from mtperception.predictor import Predictor
+from mtperception.recording.recording import Recording
+from mtperception.recording.topics import TopicRequest
+from mtperception.replay.replay import score
+from mtperception.scale.job_file import JobFile
+from mtperception.scale.workers import Outcome
+
+RECORD = 'job.json'
+
+
+@dataclass(frozen=True)
+class BagPlan:
+    """How bags are scored, in words that another process understands."""
+
+    model: str
+    folder: Path
+    """Where the scores are kept."""
+    request: TopicRequest
+    label_space: str
+    """Of the label topic; empty: the model's."""
+    label_offset: int
+    tolerance: float
+    depth_registered: bool
+    backend: str
+    device: str
+    precision: str
+
+    @cached_property
+    def _record(self) -> dict[str, Any]:
+        """What scores depend on, but for the bag."""
+        options = {key: value for key, value in asdict(self).items() if key not in ('model', 'folder', 'device')}
+        return {'mtperception': __version__, 'model': sha256(open_model(self.model).path / CARD), **options}
+
+    @property
+    def truth_space(self) -> LabelSpace | None:
+        """Of the label topic, where one was asked for."""
+        return load_label_space(self.label_space) if self.label_space else None
+
+    def path(self, bag: str) -> Path:
+        """Where the scores of a bag are kept: the name changes with all that they depend on.
+
+        Raises:
+            SourceError: if there is no such bag.
+        """
+        content = json.dumps({**self._record, 'bag': bag, 'files': _state_of(Path(bag))}, sort_keys=True)
+        return self.folder / f'{Path(bag).stem}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.json'
+
+    def is_done(self, bag: str) -> bool:
+        """Whether a bag is scored as it is now."""
+        try:
+            return self.path(bag).exists()
+        except SourceError:
+            return False
+
+    def copy(self) -> 'BagPlan':
+        """The plan without what was worked out here."""
+        return replace(self)
+
+
+class BagScorer:
+    """Scores bags that nobody has scored; it loads the model once, when it is needed.
+
+    Args:
+        plan: how.
+        on_frame: called with the number of frames done of a bag and how many it has, after each one.
+    """
+
+    def __init__(self, plan: BagPlan, on_frame: Callable[[int, int], None] = lambda done, count: None) -> None:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        self._plan = plan
+        self._on_frame = on_frame
+        self._job = JobFile(plan.folder / RECORD, {'command': 'replay-many'})
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        plan = self._plan
+        return Predictor(plan.model, plan.backend, plan.device, plan.precision)
+
+    def __call__(self, bags: Sequence[str]) -> Iterator[Outcome]:
+        """Score bags, each after what another process is at. A bag that cannot be used costs itself only.
+
+        Raises:
+            WriteError: if scores cannot be kept.
+        """
+        for bag in self._job.divide(bags, self._plan.is_done):
+            if self._plan.is_done(bag):
+                yield Outcome(bag, kept=True)
+                continue
+            try:
+                content = self._score(bag)
+                path = self._plan.path(bag)
+            except (ValueError, OSError) as error:
+                yield Outcome(bag, failed=str(error))
+                continue
+            write_text_atomically(path, json.dumps(content))
+            yield Outcome(bag)
+
+    def close(self) -> None:
+        """Release the model, if it was loaded, and what is claimed."""
+        self._job.close()
+        if '_predictor' in vars(self):
+            self._predictor.close()
+
+    def _score(self, bag: str) -> Mapping[str, Any]:
+        plan = self._plan
+        with Recording(
+            Path(bag),
+            plan.request,
+            tolerance=plan.tolerance,
+            label_offset=plan.label_offset,
+            depth_registered=plan.depth_registered,
+        ) as recording:
+            part = score(
+                self._predictor,
+                recording,
+                range(recording.count),
+                truth_space=plan.truth_space,
+                on_frame=lambda done: self._on_frame(done, recording.count),
+            )
+            if not part.scorer.frames:
+                raise SourceError(f'{bag}: no image can be used: {"; ".join(recording.notes)}')
+            return {'bag': bag, 'topics': recording.topics.roles(), 'part': part.state()}
+
+
+def open_bag_scorer(plan: BagPlan) -> BagScorer:
+    """A scorer with a model of its own, for another process, which ends with it."""
+    return BagScorer(plan)
+
+
+def _state_of(bag: Path) -> list[list[Any]]:
+    """Name, size and time of change of the files of a bag."""
+    if not bag.exists():
+        raise SourceError(f'{bag}: no such file or folder: expected a rosbag2 folder, or an .mcap or .db3 file')
+    files = sorted(path for path in bag.iterdir() if path.is_file()) if bag.is_dir() else [bag]
+    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
