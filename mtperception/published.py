@@ -1,6 +1,8 @@
 """Import the checkpoints that the authors of the networks published."""
 
 import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -8,19 +10,49 @@ import torch
 from mtperception.card import ModelCard, TrainingCamera
 from mtperception.errors import CheckpointError, InputError
 from mtperception.export import Parity, export_model
+from mtperception.input_policy import InputPolicy
 from mtperception.labels import load_label_space
-from mtperception.networks import create_network, joint_lw_refinenet
+from mtperception.networks import create_network, joint_lw_refinenet, multitasknet
+from mtperception.networks.joint_lw_refinenet import PublishedLayout
 
-READERS = {'joint_lw_refinenet': joint_lw_refinenet.read_published}
 
-# What the published joint networks were trained on (Nekrasov et al., ICRA 2019, section IV): the colour camera of NYUv2
-# (Silberman et al., ECCV 2012) and, rounded, KITTI's left colour camera (Geiger et al., IJRR 2013).
-CAMERAS = {
-    'nyuv2_40': TrainingCamera(518.86, 640, 480),
-    'nyuv2_kitti_46': TrainingCamera(518.86, 640, 480),
-    'kitti_6': TrainingCamera(721.54, 1242, 375),
+@dataclass(frozen=True)
+class TrainedOn:
+    """What the images of a published network were."""
+
+    camera: TrainingCamera
+    depth_range: tuple[float, float]
+    """Smallest and largest depth, metres."""
+    input: InputPolicy | None = None
+    """How it saw them; None: as the camera took them."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A network whose authors published how their checkpoints are laid out."""
+
+    read: Callable[[Mapping[str, torch.Tensor]], PublishedLayout]
+    label_spaces: Mapping[str, TrainedOn]
+    """Those that its checkpoints were trained for."""
+
+
+# The colour camera of NYUv2 (Silberman et al., ECCV 2012) and, rounded, KITTI's left colour camera (Geiger et al., IJRR
+# 2013): Nekrasov et al., ICRA 2019, section IV. MultitaskNet saw SUN RGB-D, from four cameras of about NYUv2's field of
+# view, stretched to 224x224 (section 4.1).
+_ROOM = TrainingCamera(518.86, 640, 480)
+_SQUARE = TrainedOn(TrainingCamera(181.6, 224, 224, fy=242.4), (0.3, 10.0), InputPolicy('stretch', 224, 224))
+PUBLICATIONS = {
+    'joint_lw_refinenet': Publication(
+        joint_lw_refinenet.read_published,
+        {
+            'nyuv2_40': TrainedOn(_ROOM, (0.3, 10.0)),
+            'nyuv2_kitti_46': TrainedOn(_ROOM, (0.3, 80.0)),
+            'kitti_6': TrainedOn(TrainingCamera(721.54, 1242, 375), (1.0, 80.0)),
+        },
+    ),
+    'multitasknet': Publication(multitasknet.read_published, {'sunrgbd_37': _SQUARE, 'nyuv2_40': _SQUARE}),
 }
-DEPTH_RANGES = {'nyuv2_40': (0.3, 10.0), 'nyuv2_kitti_46': (0.3, 80.0), 'kitti_6': (1.0, 80.0)}
+"""By the network's name."""
 
 
 def import_checkpoint(
@@ -32,7 +64,7 @@ def import_checkpoint(
 
     Args:
         checkpoint: a file of `torch.save({'state_dict': ...})`; only tensors are loaded from it.
-        network: a key of `READERS`.
+        network: a key of `PUBLICATIONS`.
         label_space: the name of the label space that its segmentation head was trained for.
         out: the model directory to write.
         classes: first class and end of the slice of the label space to choose among; None is all of it.
@@ -42,10 +74,11 @@ def import_checkpoint(
         CheckpointError: if the file is not such a checkpoint, or its class count is another.
         ParityError: if the exported graph does not reproduce it.
     """
-    if network not in READERS:
-        raise InputError(f'no importer for network {network!r}: expected one of {", ".join(READERS)}')
-    if label_space not in CAMERAS:
-        raise InputError(f'no published checkpoint for {label_space!r}: expected one of {", ".join(CAMERAS)}')
+    if network not in PUBLICATIONS:
+        raise InputError(f'no importer for network {network!r}: expected one of {", ".join(PUBLICATIONS)}')
+    known = PUBLICATIONS[network].label_spaces
+    if label_space not in known:
+        raise InputError(f'no published checkpoint for {label_space!r}: expected one of {", ".join(known)}')
     published = _read(checkpoint, network)
     space = load_label_space(label_space)
     if published.num_classes not in (0, len(space)):
@@ -57,8 +90,9 @@ def import_checkpoint(
         tasks=published.tasks,
         label_space=label_space,
         classes=classes or (0, published.num_classes),
-        depth_range=DEPTH_RANGES[label_space],
-        camera=CAMERAS[label_space],
+        depth_range=known[label_space].depth_range,
+        camera=known[label_space].camera,
+        input=known[label_space].input,
         training={'source': f'imported from {checkpoint.name}', 'licence': 'as published with the checkpoint'},
     )
     built = create_network(network, published.num_classes, published.tasks)
@@ -69,12 +103,12 @@ def import_checkpoint(
     return export_model(built, card, out)
 
 
-def _read(checkpoint: Path, network: str) -> joint_lw_refinenet.PublishedLayout:
+def _read(checkpoint: Path, network: str) -> PublishedLayout:
     if not checkpoint.is_file():
         raise CheckpointError(f'no checkpoint {checkpoint}: expected the path of a published .ckpt file')
     try:
         content = torch.load(checkpoint, map_location='cpu', weights_only=True)
-        return READERS[network](content['state_dict'])
+        return PUBLICATIONS[network].read(content['state_dict'])
     except (RuntimeError, EOFError, KeyError, TypeError, AttributeError, ValueError, pickle.UnpicklingError) as error:
         # PyTorch's own reasons name options that are not ours, and advise to run what a stranger wrote.
         reason = f': {error}' if isinstance(error, ValueError) else ''

@@ -19,6 +19,7 @@ from mtperception.pipeline import Pipeline
 from mtperception.predictor import Predictor
 from mtperception.published import import_checkpoint
 
+DECODERS = {'segmentation': 'Dec', 'depth': 'Depth_Dec'}
 FIELDS = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
 BLOCKS = (1, 2, 3, 4, 3, 3, 1)
 
@@ -161,3 +162,33 @@ def test_unknown_words_list_the_known(checkpoint, tmp_path):
         import_checkpoint(checkpoint, 'refinenet', 'nyuv2_40', tmp_path / 'model')
     with pytest.raises(ValueError, match='expected one of nyuv2_40'):
         import_checkpoint(checkpoint, 'joint_lw_refinenet', 'ade20k', tmp_path / 'model')
+
+
+def test_a_checkpoint_of_multitasknet_is_read_and_its_images_are_stretched(tmp_path, monkeypatch):
+    """In the layout of the authors, at an eighth of the width."""
+    thin = {'width': 0.125}
+    network = create_network('multitasknet', 40, **thin)
+    monkeypatch.setattr('mtperception.published.create_network', lambda *arguments: create_network(*arguments, **thin))
+    path = tmp_path / 'multitasknet.ckpt'
+    torch.save({'state_dict': in_authors_layout(network.state_dict())}, path)
+    import_checkpoint(path, 'multitasknet', 'nyuv2_40', tmp_path / 'model')
+    card = open_model(tmp_path / 'model').card
+    assert (card.network, card.tasks, card.num_classes) == ('multitasknet', ('segmentation', 'depth'), 40)
+    assert (card.input.policy, card.input.width, card.input.height) == ('stretch', 224, 224)
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    assert Predictor(tmp_path / 'model', 'onnxruntime')(image).depth.shape == (60, 80)
+
+
+def in_authors_layout(state):
+    """MultitaskNet's tensors by the names that its authors' code gives them, written down from models/model.py."""
+    named = {}
+    for name, value in state.items():
+        part, _, rest = name.partition('.')
+        if part == 'encoder':
+            _, stage, layer, field = rest.split('.')
+            named[f'CBR{int(stage) + 1}_RGB.{layer}.{field}'] = value
+            continue
+        task, kind, *rest = rest.split('.')
+        stage, layer, field = ('4', '3', rest[0]) if kind == 'predict' else rest
+        named[f'CBR{5 - int(stage)}_{DECODERS[task]}.{layer}.{field}'] = value
+    return named
