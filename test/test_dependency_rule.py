@@ -35,6 +35,7 @@ LAYERS = (
     {'data', 'sources'},
     {
         'benchmark',
+        'doctor',
         'evaluation',
         'export',
         'mapping',

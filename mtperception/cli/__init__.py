@@ -50,6 +50,7 @@ COMMANDS = {
         'Measure what the node keeps up with: a camera, the node and a subscriber, as three processes of this machine.',
     ),
     'train': ('mtperception.cli.train:train', 'Train a network as a configuration says.'),
+    'doctor': ('mtperception.cli.doctor:doctor', 'Check what this machine can run, and what is missing.'),
     'download': ('mtperception.cli.download:download', 'Fetch the files of a data set.'),
     'export': ('mtperception.cli.export:export', 'Turn a checkpoint of a training run into a model directory.'),
     'import': ('mtperception.cli.import_:import_', 'Turn a published checkpoint into a model directory.'),

@@ -1,0 +1,123 @@
+"""`mtperception doctor`: what this machine can run, and what is missing."""
+
+import os
+from typing import Annotated, Any
+
+import typer
+
+from mtperception import __version__, resources
+from mtperception.card import DEFAULT_MODEL, ModelDirectory
+from mtperception.cli.folders import make_room_for, write_json
+from mtperception.cli.options import JsonOption, ModelOption
+from mtperception.cli.progress import progress
+from mtperception.doctor import NOTE, OK, PROBLEM, WARNING, Finding
+from mtperception.doctor.limits import check_fast_dds_profile, check_limits
+from mtperception.doctor.machine import INSTALL_ROS, check_cameras, check_message_packages, check_python
+from mtperception.doctor.models import (
+    BackendCheck,
+    backend_findings,
+    check_backends,
+    check_model,
+    check_other_models,
+)
+from mtperception.hardware import describe_hardware
+
+MARKS = {OK: 'ok  ', NOTE: 'note', WARNING: 'WARN', PROBLEM: 'FAIL'}
+
+
+def doctor(
+    model: ModelOption = DEFAULT_MODEL,
+    json_file: JsonOption = None,
+    topic: Annotated[
+        str, typer.Option(help='Also look at a live image topic, and say what the node will make of it.')
+    ] = '',
+    seconds: Annotated[float, typer.Option(min=0.5, max=60, help='How long to listen to --topic.')] = 3.0,
+) -> None:
+    """Check what this machine can run, and what is missing.
+
+    Looks at Python, ROS and its middleware, models and their self-tests, backends and their time per frame, the limits
+    at which images are lost, and cameras. Exit status 1: the node cannot run here, or cannot use the topic.
+
+    Example: mtperception doctor --topic /camera/image_raw
+    """
+    if json_file:
+        make_room_for(json_file, '--json')
+    findings = [*check_python(), *_check_ros(), *check_limits()]
+    chosen, directory = check_model(model, needed=True)
+    backends = _check_backends(directory)
+    works = next((check for check in backends if not check.reason), None)
+    findings += [chosen, *check_other_models(model, works), *(backend_findings(backends) if directory else [])]
+    findings += check_cameras()
+    if topic and not any(finding.section == 'ROS' and finding.state == PROBLEM for finding in findings):
+        findings += _check_topic(topic, seconds, directory, works)
+    ready = not any(finding.state == PROBLEM for finding in findings)
+    if json_file:
+        write_json(json_file, _as_json(model, findings, backends, ready), '--json')
+    _print(findings, ready)
+    if not ready:
+        raise typer.Exit(1)
+
+
+def _check_ros() -> list[Finding]:
+    """The ROS installation: a node is made with it."""
+    try:
+        from mtperception.ros.topic_inspection import describe_ros
+
+        described = describe_ros()
+    except Exception as error:  # noqa: BLE001 - a broken installation raises what it likes
+        reason = f'{type(error).__name__}: {error}'
+        return [Finding('ROS', 'rclpy', PROBLEM, f'a node cannot be made: {reason}', INSTALL_ROS)]
+    distribution = os.environ.get('ROS_DISTRO', 'not sourced (wheels of pip)')
+    found = [Finding('ROS', 'rclpy', OK, f'{distribution}; {described}'), *check_message_packages()]
+    if 'fastrtps' in described:
+        found.append(check_fast_dds_profile(os.environ, resources.find('config', 'fastdds.xml')))
+    return found
+
+
+def _check_backends(directory: ModelDirectory | None) -> list[BackendCheck]:
+    if directory is None:
+        return []
+    from mtperception.backends import AUTO_ORDER
+
+    with progress('trying the backends', len(AUTO_ORDER)) as move:
+        return check_backends(directory, move)
+
+
+def _check_topic(
+    topic: str, seconds: float, directory: ModelDirectory | None, works: BackendCheck | None
+) -> list[Finding]:
+    from mtperception.doctor.stream import judge
+    from mtperception.ros.topic_inspection import observe
+
+    if directory is None:
+        return []
+    with progress(f'listening to {topic}', None):
+        seen = observe(topic, seconds)
+    return judge(seen, directory.card.camera, works.median_ms if works else None)
+
+
+def _as_json(model: str, findings: list[Finding], backends: list[BackendCheck], ready: bool) -> dict[str, Any]:
+    """What `--json` writes."""
+    return {
+        'mtperception': __version__,
+        'command': 'doctor',
+        'model': model,
+        'hardware': describe_hardware(),
+        'ready': ready,
+        'backends': [vars(check) for check in backends],
+        'findings': [vars(finding) for finding in findings],
+    }
+
+
+def _print(findings: list[Finding], ready: bool) -> None:
+    typer.echo(f'mtperception {__version__} on {describe_hardware()}')
+    section = ''
+    for finding in findings:
+        if finding.section != section:
+            section = finding.section
+            typer.echo(f'\n{section}')
+        typer.echo(f'  {MARKS[finding.state]}  {finding.name}: {finding.found}')
+        if finding.advice:
+            typer.echo(f'          -> {finding.advice}')
+    failed = sum(finding.state == PROBLEM for finding in findings)
+    typer.echo(f'\n{"The node can run here." if ready else f"The node cannot run here: {failed} FAIL above."}')

@@ -1,0 +1,166 @@
+"""What the node will make of a live image topic: a judgement of what was observed, without ROS."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from mtperception.card import TrainingCamera
+from mtperception.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding
+from mtperception.messages import RefusedMessageError, compressed_to_rgb, image_to_rgb, intrinsics_from
+from mtperception.messages.message import COMPRESSED_IMAGE, IMAGE
+from mtperception.messages.stamps import stamp_of
+
+SECTION = 'topic'
+STALE_S = 10.0
+"""An older stamp is not of this machine's clock."""
+COMPRESSED = '/compressed'
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What came in on a topic and the camera_info beside it.
+
+    Attributes:
+        topic: its resolved name.
+        types: types of message that publishers offer there.
+        publishers: for each publisher, its node and what its QoS is.
+        images: the messages, in order of arrival.
+        arrivals_ns: when each arrived, nanoseconds of the system clock.
+        info_topic: where camera_info was looked for.
+        infos: the camera_info messages.
+        image_topics: topics with images that there are in this domain.
+    """
+
+    topic: str
+    types: Sequence[str] = ()
+    publishers: Sequence[str] = ()
+    images: Sequence[Any] = ()
+    arrivals_ns: Sequence[int] = ()
+    info_topic: str = ''
+    infos: Sequence[Any] = ()
+    image_topics: Sequence[str] = field(default_factory=tuple)
+
+
+def info_topic_of(topic: str) -> str:
+    """The camera_info beside an image topic, as the launch file takes it."""
+    return f'{topic.removesuffix(COMPRESSED).rpartition("/")[0]}/camera_info'
+
+
+def judge(seen: Observed, camera: TrainingCamera, frame_ms: float | None) -> list[Finding]:
+    """One finding for each property of the stream.
+
+    Args:
+        seen: what was observed.
+        camera: of the model.
+        frame_ms: how long the model takes for a frame here; None if unknown.
+    """
+    if not seen.publishers:
+        return [_absent(seen)]
+    if not set(seen.types) & {IMAGE, COMPRESSED_IMAGE}:
+        found = f'{seen.topic} is {", ".join(seen.types)}'
+        return [Finding(SECTION, 'type', PROBLEM, f'{found}, expected {IMAGE} or {COMPRESSED_IMAGE}', _others(seen))]
+    qos = Finding(SECTION, 'QoS', OK, f'{"; ".join(seen.publishers)}: the node (best effort) matches each')
+    if not seen.images:
+        text = f'{len(seen.publishers)} publisher(s) on {seen.topic}, but no image arrived'
+        advice = 'is the camera running? large images may be lost: see the limits above'
+        return [qos, Finding(SECTION, 'rate', PROBLEM, text, advice)]
+    return [qos, _rate(seen, frame_ms), *_encoding(seen), _stamps(seen), _camera_info(seen, camera)]
+
+
+def _absent(seen: Observed) -> Finding:
+    return Finding(SECTION, 'publishers', PROBLEM, f'no publisher on {seen.topic}', _others(seen))
+
+
+def _others(seen: Observed) -> str:
+    if not seen.image_topics:
+        return 'no other image topic either: same ROS_DOMAIN_ID and RMW as the camera?'
+    return f'topics with images: {", ".join(seen.image_topics)}'
+
+
+def _rate(seen: Observed, frame_ms: float | None) -> Finding:
+    gaps = [(after - before) / 1e9 for before, after in pairwise(seen.arrivals_ns)]
+    if not gaps:
+        return Finding(SECTION, 'rate', NOTE, 'a single image arrived')
+    rate = len(gaps) / max(sum(gaps), 1e-9)
+    text = f'{rate:.1f} images/s, longest gap {max(gaps):.2f} s'
+    values = {'rate': rate, 'longest_gap_s': max(gaps), 'images': len(seen.images)}
+    if frame_ms is None or rate * frame_ms <= 1000:
+        return Finding(SECTION, 'rate', OK, f'{text}: the node answers all', values=values)
+    answered = f'the node answers about {1000 / frame_ms:.0f} of them ({frame_ms:.0f} ms each) and drops the others'
+    return Finding(SECTION, 'rate', NOTE, f'{text}: {answered}', 'a smaller network_size, or precision bf16', values)
+
+
+def _encoding(seen: Observed) -> list[Finding]:
+    image = seen.images[-1]
+    is_compressed = not hasattr(image, 'encoding')
+    name = image.format if is_compressed else image.encoding
+    try:
+        rgb = compressed_to_rgb(image) if is_compressed else image_to_rgb(image)
+    except RefusedMessageError as error:
+        return [Finding(SECTION, 'encoding', PROBLEM, f'the node refuses these images: {error}')]
+    height, width = rgb.shape[:2]
+    launch = f'image:={seen.topic.removesuffix(COMPRESSED)}{" image_transport:=compressed" if is_compressed else ""}'
+    values = {'encoding': name, 'width': width, 'height': height}
+    return [
+        Finding(SECTION, 'encoding', OK, f'{name}, {width}x{height}', values=values),
+        Finding(SECTION, 'launch', OK, f'ros2 launch mtperception perception.launch.py {launch}'),
+    ]
+
+
+def _stamps(seen: Observed) -> Finding:
+    stamps = [stamp_of(image) for image in seen.images]
+    age_s = median((arrival - stamp) / 1e9 for arrival, stamp in zip(seen.arrivals_ns, stamps, strict=True))
+    values = {'age_s': age_s, 'frame_id': seen.images[-1].header.frame_id}
+    problem, advice = _problem_with_stamps(stamps, age_s)
+    if not problem and not values['frame_id']:
+        problem, advice = 'no frame_id: tf cannot place depth and points', "set the driver's frame_id"
+    if problem:
+        return Finding(SECTION, 'stamps', WARNING, problem, advice, values)
+    text = f'{age_s * 1e3:.0f} ms old on arrival, frame_id {values["frame_id"]}'
+    return Finding(SECTION, 'stamps', OK, text, values=values)
+
+
+def _problem_with_stamps(stamps: Sequence[int], age_s: float) -> tuple[str, str]:
+    if not any(stamps):
+        return 'all 0: consumers cannot pair depth with anything', 'let the driver stamp its images'
+    if any(after < before for before, after in pairwise(stamps)):
+        return 'time runs backwards: do several cameras publish on this topic?', 'give each camera its own topic'
+    if any(after == before for before, after in pairwise(stamps)):
+        return 'several images have one stamp: consumers cannot tell their depth apart', 'correct the driver'
+    if age_s > STALE_S:
+        return (
+            f'{age_s:.0f} s old: a recording, or another clock',
+            'play with --clock; launch with use_sim_time:=true',
+        )
+    if age_s < -1.0:
+        return f'{-age_s:.0f} s in the future: clocks differ', 'synchronise the clocks of the machines (chrony)'
+    return '', ''
+
+
+def _camera_info(seen: Observed, camera: TrainingCamera) -> Finding:
+    consequence = 'depth is not scaled to the camera; points and */camera_info are not published'
+    if not seen.infos:
+        return Finding(
+            SECTION,
+            'camera_info',
+            WARNING,
+            f'none on {seen.info_topic}: {consequence}',
+            'launch with camera_info:=TOPIC, or calibrate the camera',
+        )
+    info, image = seen.infos[-1], seen.images[-1]
+    width, height = (image.width, image.height) if hasattr(image, 'encoding') else compressed_to_rgb(image).shape[1::-1]
+    try:
+        intrinsics = intrinsics_from(info, width, height)
+    except RefusedMessageError as error:
+        return Finding(SECTION, 'camera_info', WARNING, f'{error}: {consequence}', 'calibrate the camera')
+    scale = (intrinsics.fx / width) / (camera.fx / camera.width)
+    values = {'fx': intrinsics.fx, 'fy': intrinsics.fy, 'depth_factor': scale, 'distorted': bool(any(info.d))}
+    text = f'fx {intrinsics.fx:.1f} px at {width} px: depth is scaled by about {scale:.2f} against the training camera'
+    if values['distorted']:
+        text += '; lens distortion is not removed'
+        return Finding(
+            SECTION, 'camera_info', NOTE, text, 'where geometry matters, feed image_rect (image_proc)', values
+        )
+    return Finding(SECTION, 'camera_info', OK, text, values=values)
