@@ -15,14 +15,14 @@ NAME = 'dataset.json'
 ID = '{id}'
 CAMERA = ('fx', 'fy', 'cx', 'cy', 'width', 'height')
 KEYS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(('rgb', 'labels', 'depth', 'label_space'), (str,)),
+    **dict.fromkeys(('rgb', 'labels', 'depth', 'pose', 'label_space'), (str,)),
     **dict.fromkeys(('depth_scale', 'depth_offset', 'fx', 'fy', 'cx', 'cy'), (int, float)),
     **dict.fromkeys(('width', 'height'), (int,)),
     'ignore_index': (int, type(None)),
     'depth_invalid': (int, float, type(None)),
 }
 """What is read from the file, and the types that it may have."""
-PATTERNS = ('rgb', 'labels', 'depth')
+PATTERNS = ('rgb', 'labels', 'depth', 'pose')
 NEEDS = {'labels': ('label_space',), 'depth': ('depth_scale',), **dict.fromkeys(('fx', 'fy', 'cx', 'cy'), CAMERA)}
 """Keys without which a key means nothing."""
 CLOSE = 0.8

@@ -79,6 +79,32 @@ def focal_scale(fx: float, image_width: int, network_width: int, training_fx: fl
     return fx * network_width / image_width / training_fx
 
 
+def depth_edges(depth: np.ndarray, threshold: float) -> np.ndarray:
+    """Pixels at a step of depth, where a network's or a sensor's value lies between two surfaces, on neither.
+
+    Args:
+        depth: float32 H,W, metres along the optical axis; what is not `is_valid` makes no edge.
+        threshold: a pixel is at a step if the farthest of the 3 x 3 pixels around it is more than (1 + threshold)
+            times as far as the nearest; 0: none is.
+
+    Returns:
+        bool H,W.
+
+    Raises:
+        ValueError: for a negative threshold.
+    """
+    if threshold < 0:
+        raise InputError(f'depth edge threshold {threshold}: expected 0 (off) or more')
+    if threshold == 0:
+        return np.zeros(depth.shape, bool)
+    valid = is_valid(depth)
+    window = np.ones((3, 3), np.uint8)
+    # Outside of the image OpenCV takes what changes nothing: the largest value to erode, the smallest to dilate.
+    nearest = cv2.erode(np.where(valid, depth, np.float32(np.inf)), window)
+    farthest = cv2.dilate(np.where(valid, depth, np.float32(0)), window)
+    return valid & (farthest > nearest * np.float32(1 + threshold))
+
+
 def tilt_normals(normals: np.ndarray, x: float, y: float) -> np.ndarray:
     """Normals of learnt planes as another camera has them, not yet of unit length.
 

@@ -3,6 +3,7 @@ import pytest
 
 from mtperception.geometry import (
     back_project,
+    depth_edges,
     depth_in_millimeters,
     depth_in_units,
     focal_scale,
@@ -172,3 +173,18 @@ def test_depth_in_integers(per_meter, expected):
     assert units[0].tolist() == expected
     if per_meter == 1000:
         np.testing.assert_array_equal(depth_in_millimeters(depth), units)
+
+
+def test_depth_edges_by_hand():
+    depth = np.array([[1.0, 1.04, 1.2, 1.25, 0.0, 5.0, 5.0]], np.float32)
+    # 1.2 is more than 10 % beyond 1.04, and so a neighbour of each is at the step; what is invalid makes none.
+    np.testing.assert_array_equal(depth_edges(depth, 0.1), [[False, True, True, False, False, False, False]])
+    assert not depth_edges(depth, 0).any()
+
+
+def test_a_slanted_floor_has_no_depth_edges():
+    rows = np.arange(60, 240, dtype=np.float32)
+    floor = np.repeat((1.4 * 250 / (rows - 40))[:, None], 320, axis=1)  # from 17 m down to 1.75 m
+    assert depth_edges(floor, 0.11).mean() == 0
+    with pytest.raises(ValueError, match='expected 0'):
+        depth_edges(floor, -1)

@@ -33,6 +33,10 @@ COMMANDS = {
         'mtperception.cli.export_sequence:export_sequence',
         "Write a recording with the model's depth, or a table of its classes, as mapping systems read them.",
     ),
+    'map': (
+        'mtperception.cli.map:map_',
+        'Fuse depth and labels of a recording with known poses into a map with a class for each vertex.',
+    ),
     'replay': (
         'mtperception.cli.replay:replay',
         'Score a model on every image of a ROS 2 bag, in order.',

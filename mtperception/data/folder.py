@@ -6,9 +6,10 @@
 - `labels`, `label_space`, `ignore_index` (default 255): 8- or 16-bit PNGs of class indices, and what is unlabelled;
 - `depth`, `depth_scale`, `depth_offset` (default 0), `depth_invalid` (default null, no such value): PNGs;
   metres = raw value x scale + offset, but missing where the raw value is `depth_invalid`;
-- `fx`, `fy`, `cx`, `cy`, `width`, `height`: the camera, in pixels of images of that size.
+- `fx`, `fy`, `cx`, `cy`, `width`, `height`: the camera, in pixels of images of that size;
+- `pose`: text files of 4 x 4 numbers, the pose of the camera's optical frame in the world (mapping).
 
-Only `rgb` is required: what has no key is not annotated. Keys that are none of these are for other programs (`pose`).
+Only `rgb` is required: what has no key is not annotated. Keys that are none of these are for other programs.
 `<split>.txt` lists the ids of a split, one per line.
 """
 
@@ -22,7 +23,9 @@ import numpy as np
 from mtperception.data.dataset import DatasetError
 from mtperception.data.files import check_folder, check_sizes, class_indices, fit_camera, read_ids, read_image, read_map
 from mtperception.dataset_json import NAME, DatasetJsonError, FolderDescription, read_dataset_json
+from mtperception.errors import SourceError
 from mtperception.labels import IGNORE_INDEX, load_label_space
+from mtperception.sources.images import named_images
 from mtperception.types import Sample
 
 
@@ -51,13 +54,13 @@ class Folder:
 
     Args:
         root: the folder.
-        split: the name of its list of ids, or the path of one.
+        split: the name of its list of ids, or the path of one; None: all images that `rgb` names, in their order.
 
     Raises:
         DatasetError: if `dataset.json` or the list is missing or wrong.
     """
 
-    def __init__(self, root: Path, split: str) -> None:
+    def __init__(self, root: Path, split: str | None) -> None:
         check_folder(root, 'expected a folder with dataset.json and a list of ids, train.txt for example')
         description = read_description(root)
         layout = description.keys
@@ -66,7 +69,8 @@ class Folder:
         self._labels = _labels(description.path, layout)
         self._depth = _depth(layout)
         self._camera = description.camera
-        self.ids = read_ids(root, split)
+        self.pose_pattern: str = layout.get('pose', '')
+        self.ids = _all_ids(root, self._image_pattern) if split is None else read_ids(root, split)
         self.label_space = self._labels.space if self._labels else ''
 
     def __len__(self) -> int:
@@ -121,6 +125,13 @@ def read_description(root: Path) -> FolderDescription:
     except DatasetJsonError as error:
         raise DatasetError(str(error)) from error
     return description
+
+
+def _all_ids(root: Path, pattern: str) -> list[str]:
+    try:
+        return [name for name, _ in named_images(root, pattern)]
+    except SourceError as error:
+        raise DatasetError(str(error)) from error
 
 
 def _labels(path: Path, layout: Mapping[str, Any]) -> Labels | None:

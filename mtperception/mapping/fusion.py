@@ -71,6 +71,7 @@ RULES: dict[str, FusionRule] = {
     'confidence': FusionRule(_confident_winner, _share),
 }
 """By name."""
+DEFAULT_RULE = 'bayes'
 
 
 def spread(labels: np.ndarray, confidence: np.ndarray, num_classes: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from mtperception.errors import InputError, MissingPackageError, MTPerceptionError
 from mtperception.labels import IGNORE_INDEX
 from mtperception.mapping.frame import MapFrame
-from mtperception.mapping.fusion import ClassEvidence, spread
+from mtperception.mapping.fusion import DEFAULT_RULE, ClassEvidence, spread
 from mtperception.types import Intrinsics
 
 try:
@@ -73,7 +73,7 @@ class SemanticVolume:
         self,
         voxel_size: float,
         num_classes: int,
-        fusion: str = 'bayes',
+        fusion: str = DEFAULT_RULE,
         kept_classes: int = 4,
         max_depth: float = 5.0,
         memory_mb: float = 500.0,
@@ -173,15 +173,15 @@ class SemanticVolume:
         self._grid.hashmap().erase(tensor)
         self.dropped_blocks += int(found.numpy().sum())
 
-    def surface(self, min_weight: float = 1.0) -> Surface:
+    def surface(self, min_views: int = 2) -> Surface:
         """The mesh where the distance is 0.
 
         Args:
-            min_weight: views that must have seen a voxel.
+            min_views: that must have seen a voxel.
         """
         if not self.blocks:
             return _EMPTY
-        mesh = self._grid.extract_triangle_mesh(min_weight)
+        mesh = self._grid.extract_triangle_mesh(min_views - 0.5)
         if not mesh.vertex.positions.shape[0]:
             return _EMPTY
         vertices = mesh.vertex.positions.numpy()

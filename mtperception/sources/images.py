@@ -62,7 +62,7 @@ class ImageFolder:
         description = _read_description(self._folder)
         self._camera = description and description.camera
         self._camera_fits = True
-        self._images = _named_images(self._folder, description.keys.get('rgb', ID) if description else ID)
+        self._images = named_images(self._folder, description.keys.get('rgb', ID) if description else ID)
         self._unreadable: list[str] = []
         self.rate = options.rate or RATE
         self.count = len(self._images)
@@ -173,8 +173,16 @@ def _read_description(folder: Path) -> FolderDescription | None:
         raise SourceError(str(error)) from error
 
 
-def _named_images(folder: Path, pattern: str) -> list[tuple[str, Path]]:
-    """The names of the images, which are their ids, and their files, in order."""
+def named_images(folder: Path, pattern: str) -> list[tuple[str, Path]]:
+    """The names of the images of a folder, which are their ids, and their files, in order: numbers by value.
+
+    Args:
+        folder: what a relative pattern is relative to.
+        pattern: a path with `{id}`.
+
+    Raises:
+        SourceError: if there are none.
+    """
     found = list_images(folder, pattern)
     if not found:
         raise SourceError(

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip('mtperception.mapping.volume', reason='needs Open3D', exc_type=ImportError)
+
+import mapped_rooms
 
 from mtperception.labels import IGNORE_INDEX
 from mtperception.mapping.frame import MapFrame
@@ -43,24 +44,7 @@ def surface(volume):
 
 
 def seen_from(surface, seconds):
-    """Of the vertices that a camera sees: error of their depth in metres, label, true label, far from a border."""
-    sample = ROOM.frame(seconds)
-    T_camera_world = np.linalg.inv(pose(seconds))
-    points = surface.vertices @ T_camera_world[:3, :3].T + T_camera_world[:3, 3]
-    camera = ROOM.intrinsics
-    in_front = points[:, 2] > 0.1
-    z = np.where(in_front, points[:, 2], 1)
-    column = np.rint(points[:, 0] / z * camera.fx + camera.cx).astype(int)
-    row = np.rint(points[:, 1] / z * camera.fy + camera.cy).astype(int)
-    inside = in_front & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    row, column, z, labels = row[inside], column[inside], z[inside], surface.labels[inside]
-    error = np.abs(sample.depth[row, column] - z)
-    visible = error < VOXEL
-    # A pixel with other classes within a voxel's size may belong to either.
-    window = np.ones((7, 7), np.uint8)
-    uniform = cv2.erode(sample.labels, window) == cv2.dilate(sample.labels, window)
-    truth = sample.labels[row, column]
-    return error[visible], labels[visible], truth[visible], uniform[row, column][visible]
+    return mapped_rooms.seen_from(surface.vertices, surface.labels, seconds, VOXEL, ROOM)
 
 
 def test_geometry_is_within_half_a_voxel(surface):

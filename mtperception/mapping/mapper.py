@@ -1,0 +1,174 @@
+"""From frames to a map: predict, leave out what is no lasting surface, fuse."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mtperception.errors import InputError
+from mtperception.labels import DEFAULT_INVALID_DEPTH_CLASSES, LabelSpace
+from mtperception.mapping.filtering import DEFAULT_DEPTH_EDGE_THRESHOLD, DEFAULT_DYNAMIC_CLASSES, DepthFilter
+from mtperception.mapping.frame import MapFrame
+from mtperception.mapping.fusion import DEFAULT_RULE
+from mtperception.mapping.scale import FloorScale
+from mtperception.mapping.volume import SemanticVolume
+from mtperception.types import Frame, Intrinsics, Prediction
+
+Predict = Callable[[np.ndarray, Intrinsics | None], Prediction]
+MODEL, SENSOR, RECORDED = 'model', 'sensor', 'recorded'
+DEPTHS, LABELS = (MODEL, SENSOR), (MODEL, RECORDED)
+"""Where depth and labels may come from."""
+SURE = 255
+"""Confidence of recorded labels."""
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """What a map is made of and how."""
+
+    depth: str = MODEL
+    """One of `DEPTHS`."""
+    labels: str = MODEL
+    """One of `LABELS`."""
+    voxel_size: float = 0.05
+    """Metres."""
+    max_depth: float = 5.0
+    """Metres: what is farther is left out."""
+    fusion: str = DEFAULT_RULE
+    """A key of `fusion.RULES`."""
+    kept_classes: int = 4
+    """That a voxel remembers; 0: all."""
+    memory_mb: float = 500.0
+    """That the map takes at most."""
+    min_views: int = 2
+    """That must have seen a voxel before it shows."""
+    dynamic_classes: tuple[str, ...] = DEFAULT_DYNAMIC_CLASSES
+    invalid_depth_classes: tuple[str, ...] = DEFAULT_INVALID_DEPTH_CLASSES
+    depth_edge_threshold: float = DEFAULT_DEPTH_EDGE_THRESHOLD
+    """See `geometry.depth_edges`; 0: off."""
+    camera_height: float = 0.0
+    """Metres above the floor, which then sets the scale of depth; 0: not known."""
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether anything comes from a model."""
+        return MODEL in (self.depth, self.labels)
+
+
+@dataclass
+class MapStatistics:
+    """What became of the frames."""
+
+    used: int = 0
+    left_out_frames: Counter[str] = field(default_factory=Counter)
+    """By reason."""
+    pixels: int = 0
+    """Of the frames that were used or held nothing to fuse."""
+    left_out_pixels: Counter[str] = field(default_factory=Counter)
+    """By reason, see `filtering.REASONS`."""
+    ms: list[float] = field(default_factory=list)
+    """Of fusing each used frame, without the prediction."""
+    prediction_ms: list[float] = field(default_factory=list)
+    memory_mb: list[float] = field(default_factory=list)
+    """After each used frame."""
+    median_depths: list[float] = field(default_factory=list)
+    """Metres: of the valid depth of each frame, before anything is left out."""
+    poses: list[np.ndarray] = field(default_factory=list)
+    """float64 4,4 each, of the used frames."""
+    intrinsics: Intrinsics | None = None
+    """Of the newest used frame."""
+    scales: list[float] = field(default_factory=list)
+    """Factors on depth by the height of the camera."""
+
+
+class Mapper:
+    """Adds frames to a map.
+
+    Args:
+        space: of the labels.
+        options: how.
+        predict: the model; None if nothing comes from one.
+
+    Raises:
+        ValueError: for options that cannot be.
+    """
+
+    def __init__(self, space: LabelSpace, options: MapOptions, predict: Predict | None = None) -> None:
+        for value, allowed, name in ((options.depth, DEPTHS, 'depth'), (options.labels, LABELS, 'labels')):
+            if value not in allowed:
+                raise InputError(f'{name} {value!r}: expected one of {", ".join(allowed)}')
+        if options.needs_model and predict is None:
+            raise InputError('depth or labels of a model: expected one')
+        self.space, self.options = space, options
+        self.statistics = MapStatistics()
+        self.volume = SemanticVolume(
+            options.voxel_size, len(space), options.fusion, options.kept_classes, options.max_depth, options.memory_mb
+        )
+        self._predict = predict
+        self._filter = DepthFilter(
+            space,
+            options.max_depth,
+            options.dynamic_classes,
+            options.invalid_depth_classes,
+            options.depth_edge_threshold,
+        )
+        self._scale = FloorScale(space, options.camera_height) if options.camera_height else None
+
+    def add(self, frame: Frame) -> None:
+        """Fuse a frame, or count why not.
+
+        Raises:
+            MapFullError: if it alone needs more memory than the map may take.
+        """
+        reason = self._why_not(frame)
+        if reason:
+            self.statistics.left_out_frames[reason] += 1
+            return
+        start = time.perf_counter()
+        prediction = self._predict(frame.image, frame.intrinsics) if self.options.needs_model else Prediction()
+        predicted = time.perf_counter()
+        self._fuse(frame, *self._maps(frame, prediction))
+        done = time.perf_counter()
+        self.statistics.prediction_ms.append((predicted - start) * 1e3)
+        self.statistics.ms.append((done - predicted) * 1e3)
+
+    def _why_not(self, frame: Frame) -> str:
+        """Why a frame cannot be used; empty if it can."""
+        if frame.T_world_camera is None:
+            return 'no pose'
+        if frame.intrinsics is None:
+            return 'no camera'
+        if self.options.depth == SENSOR and frame.depth is None:
+            return 'no sensor depth'
+        if self.options.labels == RECORDED and frame.labels is None:
+            return 'no recorded labels'
+        return ''
+
+    def _maps(self, frame: Frame, prediction: Prediction) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Depth, labels and confidence."""
+        depth = frame.depth if self.options.depth == SENSOR else prediction.measured_depth
+        if self.options.labels == RECORDED:
+            return depth, frame.labels, np.full(frame.labels.shape, SURE, np.uint8)
+        return depth, prediction.labels, prediction.confidence
+
+    def _fuse(self, frame: Frame, depth: np.ndarray, labels: np.ndarray, confidence: np.ndarray) -> None:
+        statistics = self.statistics
+        if self._scale:
+            factor = self._scale.update(depth, labels, frame.intrinsics)
+            statistics.scales.append(factor)
+            depth = depth * np.float32(factor)
+        valid = depth[depth > 0]
+        if valid.size:
+            statistics.median_depths.append(float(np.median(valid)))
+        filtered = self._filter(depth, labels)
+        statistics.pixels += depth.size
+        statistics.left_out_pixels.update(filtered.left_out)
+        self.volume.integrate(
+            MapFrame(frame.T_world_camera, frame.intrinsics, filtered.depth, labels, confidence, frame.image)
+        )
+        statistics.used += 1
+        statistics.memory_mb.append(self.volume.memory_mb)
+        statistics.poses.append(frame.T_world_camera)
+        statistics.intrinsics = frame.intrinsics

@@ -1,0 +1,87 @@
+"""What is wrong with a map that is empty, or looks wrong, in words."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mtperception.mapping.filtering import DYNAMIC, EDGE, FAR, INVALID, SURFACELESS
+from mtperception.mapping.mapper import MapOptions, MapStatistics
+
+FAR_TOO_LARGE, FAR_TOO_SMALL = 100.0, 0.02
+"""Metres: medians of depth beyond these are of another unit."""
+LARGEST_STEP = 5.0
+"""Metres between neighbouring poses, at the median."""
+MOSTLY = 0.9
+"""Share of the pixels that are left out, from which to say so."""
+REMEDIES = {
+    INVALID: 'the depth itself is invalid there: is it the right topic or file?',
+    SURFACELESS: 'see invalid_depth_classes',
+    DYNAMIC: 'see dynamic_classes',
+    FAR: 'use a larger max_depth',
+    EDGE: 'use a larger depth_edge_threshold, or 0',
+}
+
+
+def frames_left_out(statistics: MapStatistics, poses: str) -> str:
+    """Why frames were left out, in one line; empty if none was.
+
+    Args:
+        statistics: of the map.
+        poses: how poses are known, or why not.
+    """
+    reasons = [f'{count} {reason}' for reason, count in statistics.left_out_frames.most_common()]
+    if not reasons:
+        return ''
+    because = f' (poses: {poses})' if 'no pose' in statistics.left_out_frames else ''
+    total = sum(statistics.left_out_frames.values())
+    return f'{total} of {total + statistics.used} frames left out: {", ".join(reasons)}{because}'
+
+
+def problems(statistics: MapStatistics, options: MapOptions, poses: str) -> Iterator[str]:
+    """What makes a map empty or implausible, one line each, with what to do."""
+    left_out = frames_left_out(statistics, poses)
+    if left_out and not statistics.used:
+        yield left_out
+    yield from _unit_of_depth(statistics, options)
+    yield from _unit_of_poses(statistics)
+    if not statistics.pixels:
+        return
+    reason, count = statistics.left_out_pixels.most_common(1)[0]
+    if sum(statistics.left_out_pixels.values()) >= MOSTLY * statistics.pixels:
+        median = np.median(statistics.median_depths) if statistics.median_depths else 0.0
+        share = 100 * count / statistics.pixels
+        yield (
+            f'{share:.0f} % of the pixels left out: {reason} (median depth {median:.3g} m, max_depth '
+            f'{options.max_depth:g} m): {REMEDIES[reason]}'
+        )
+
+
+def _unit_of_depth(statistics: MapStatistics, options: MapOptions) -> Iterator[str]:
+    if not statistics.median_depths:
+        return
+    median = float(np.median(statistics.median_depths))
+    if median > FAR_TOO_LARGE:
+        yield (
+            f'median depth {median:.0f} m: these look like millimetres taken for metres: correct depth_scale (in '
+            'dataset.json) or the encoding of the depth topic'
+        )
+    elif median < FAR_TOO_SMALL:
+        yield (
+            f'median depth {median:.2g} m: these look like metres divided by 1000: correct depth_scale (in '
+            'dataset.json) or the encoding of the depth topic'
+        )
+
+
+def _unit_of_poses(statistics: MapStatistics) -> Iterator[str]:
+    if len(statistics.poses) < 2:
+        return
+    positions = np.array([pose[:3, 3] for pose in statistics.poses])
+    steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+    if np.median(steps) > LARGEST_STEP:
+        yield (
+            f'neighbouring poses are {np.median(steps):.0f} m apart: are positions in millimetres, or in the order of '
+            'the images?'
+        )
+    turned = np.array([pose[:3, :3] for pose in statistics.poses])
+    if not steps.any() and np.abs(turned - turned[0]).max() < 1e-6:
+        yield f'all {len(positions)} poses are the same: the map is a single view'

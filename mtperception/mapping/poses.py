@@ -1,0 +1,102 @@
+"""Camera poses that come in files of their own."""
+
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+import numpy as np
+
+from mtperception.errors import SourceError
+from mtperception.recording.transform_tree import Trajectory
+
+COLUMNS = 8
+"""Of a line: stamp in seconds, position, quaternion."""
+RIGID = 1e-2
+"""How much a rotation matrix may differ from an orthonormal one: files have few digits."""
+
+
+class PoseFile:
+    """Poses in the format of the TUM RGB-D benchmark: lines of `stamp x y z qx qy qz qw`, `#` begins a comment.
+
+    Args:
+        path: the file. Stamps are in seconds, positions in metres; the pose is that of the camera's optical frame.
+        tolerance: seconds between a stamp and the nearest pose where none can be interpolated.
+
+    Raises:
+        SourceError: if it cannot be read, or a line is not as expected.
+    """
+
+    def __init__(self, path: Path, tolerance: float) -> None:
+        stamps, poses = _read(path.expanduser())
+        self._path, self._tolerance_ns = path, round(tolerance * 1e9)
+        self._stamps = np.sort(np.array(stamps, np.int64))
+        self._trajectory = Trajectory(stamps, np.array(poses))
+
+    def at(self, stamp_ns: int) -> np.ndarray | None:
+        """`T_world_camera`, float64 4,4: interpolated, else the nearest within the tolerance; None without either."""
+        pose = self._trajectory.at(stamp_ns)
+        if pose is not None:
+            return pose
+        nearest = int(self._stamps[np.abs(self._stamps - stamp_ns).argmin()])
+        return self._trajectory.at(nearest) if abs(nearest - stamp_ns) <= self._tolerance_ns else None
+
+    @property
+    def description(self) -> str:
+        """How many poses there are, and of when."""
+        first, last = self._stamps[0] / 1e9, self._stamps[-1] / 1e9
+        return f'{self._path}: {len(self._stamps)} poses from {first:.3f} to {last:.3f} s'
+
+
+def read_matrix(path: Path) -> np.ndarray | None:
+    """A pose as a text file of 4 x 4 numbers, as 7-Scenes and ScanNet have them.
+
+    Returns:
+        float64 4,4; None where the tracking was lost (values that are not finite) or there is no file.
+
+    Raises:
+        SourceError: if the file holds something else.
+    """
+    try:
+        matrix = np.loadtxt(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise SourceError(f'{path}: not a pose: {error}: expected 4 lines of 4 numbers') from error
+    if matrix.shape != (4, 4):
+        raise SourceError(f'{path}: found numbers of shape {matrix.shape}: expected 4 lines of 4 numbers')
+    if not np.isfinite(matrix).all():
+        return None
+    rotation = matrix[:3, :3]
+    off = np.abs(rotation @ rotation.T - np.eye(3)).max()
+    if off > RIGID or np.linalg.det(rotation) < 0:
+        raise SourceError(f'{path}: its upper left 3 x 3 numbers are no rotation (off by {off:.2g}): expected a pose')
+    return matrix
+
+
+def _read(path: Path) -> tuple[list[int], list[np.ndarray]]:
+    try:
+        lines = path.read_text(encoding='utf-8').splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f'{path}: not readable as poses: {error}') from error
+    stamps, poses = [], []
+    for number, line in enumerate(lines, 1):
+        values = line.split('#')[0].replace(',', ' ').split()
+        if values:
+            stamp_ns, pose = _parsed(path, number, values)
+            stamps.append(stamp_ns)
+            poses.append(pose)
+    if not poses:
+        raise SourceError(f'{path}: no poses: expected lines of stamp x y z qx qy qz qw')
+    return stamps, poses
+
+
+def _parsed(path: Path, number: int, values: list[str]) -> tuple[int, np.ndarray]:
+    try:
+        stamp_ns = round(Decimal(values[0]) * 10**9)  # a float would lose nanoseconds
+        pose = np.array([float(value) for value in values[1:]])
+    except (InvalidOperation, ValueError, OverflowError) as error:
+        raise SourceError(f'{path}, line {number}: not numbers: expected stamp x y z qx qy qz qw') from error
+    if len(values) != COLUMNS or not np.isfinite(pose).all() or not pose[3:].any():
+        raise SourceError(
+            f'{path}, line {number}: found {" ".join(values)}: expected stamp x y z qx qy qz qw, a quaternion not 0'
+        )
+    return stamp_ns, pose
