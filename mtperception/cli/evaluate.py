@@ -81,6 +81,10 @@ def evaluate(
     if shard != WHOLE and not parts:
         raise typer.BadParameter('expected together with --parts', param_hint='--shard')
     pool = workers_of(workers, address, gpus)
+    if address and not parts:
+        raise typer.BadParameter(
+            'expected together with --parts, a folder that all machines see', param_hint='--address'
+        )
     plan = EvaluationPlan(
         absolute_model(model), dataset, root.absolute(), split, fold, normals_window, backend, device, precision
     )

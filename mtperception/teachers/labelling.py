@@ -186,14 +186,17 @@ def label_images(
     """
     names = [images.ids[position] for position in shard.positions(len(images.ids))]
     with Labeller(images, expert, out, request) as labeller:
-        outcomes = {}
-        for outcome in (worker or labeller)(names):
-            outcomes[outcome.item] = outcome
-            report(len(outcomes))
+        todo = [name for name in names if not labeller.is_done(name)]
+        labelled, kept, failed = 0, len(names) - len(todo), {}
+        report(kept)
+        for count, outcome in enumerate((worker or labeller)(todo), kept + 1):
+            kept += outcome.kept
+            if outcome.failed:
+                failed[outcome.item] = outcome.failed
+            labelled = count - kept - len(failed)
+            report(count)
         missing = labeller.complete()
-    failed = {name: outcomes[name].failed for name in names if name in outcomes and outcomes[name].failed}
-    kept = sum(outcome.kept for outcome in outcomes.values())
-    return Done(len(outcomes) - kept - len(failed), kept, failed, missing)
+    return Done(labelled, kept, {name: failed[name] for name in names if name in failed}, missing)
 
 
 def _annotations(images: ImageSet, expert: Teacher, request: Request) -> list[Annotation]:

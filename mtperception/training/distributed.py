@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import distributed
 
-from mtperception.errors import InputError
+from mtperception.errors import InputError, RunError
 
 BACKENDS = {'cuda': 'nccl', 'cpu': 'gloo'}
 
@@ -57,6 +57,7 @@ def process_group(device: str) -> Iterator[torch.device]:
 
     Raises:
         ValueError: if a CUDA device is asked for and there is none.
+        RunError: if another process has ended, so that nothing can be exchanged with it.
     """
     if device == 'auto':
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -72,5 +73,17 @@ def process_group(device: str) -> Iterator[torch.device]:
     distributed.init_process_group(BACKENDS[chosen.type])
     try:
         yield chosen
+    except RuntimeError as error:
+        if not _is_of_another_process(error):
+            raise
+        raise RunError(
+            f'another process of the training has ended or cannot be reached, found by process {rank()} ({error}): see '
+            'what that one said, then start all of them again: the run resumes from its last checkpoint'
+        ) from error
     finally:
         distributed.destroy_process_group()
+
+
+def _is_of_another_process(error: RuntimeError) -> bool:
+    """Whether an exchange failed: Gloo has no error class of its own, but names its file."""
+    return isinstance(error, distributed.DistError) or '/gloo/' in str(error)

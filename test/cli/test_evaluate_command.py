@@ -194,6 +194,8 @@ def test_parts_of_something_else_are_refused(folder, tmp_path, capsys):
 def test_a_shard_needs_a_folder_for_its_parts(folder, capsys):
     assert run(folder, '--shard', '1/2') == 2
     assert 'expected together with --parts' in capsys.readouterr().err
+    assert run(folder, '--workers', 2, '--address', 'auto') == 2
+    assert '--parts' in capsys.readouterr().err
 
 
 def test_bad_images_are_listed_and_the_rest_is_measured(samples, tmp_path, capsys):

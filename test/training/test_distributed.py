@@ -1,9 +1,12 @@
 """Several processes learn what one learns."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -72,6 +75,56 @@ def test_two_processes_equal_one(config, tmp_path):
     assert len(history(two)) == 4
     for first, second in zip(history(one), history(two), strict=True):
         assert second['losses'] == pytest.approx(first['losses'], rel=1e-4)
+
+
+def start_hosts(file, out):
+    """Two launchers of one worker each, which know each other by address only: as on two machines."""
+    with socket.socket() as found:
+        found.bind(('127.0.0.1', 0))
+        port = str(found.getsockname()[1])
+    hosts = []
+    for host in range(2):
+        options = ['--nnodes', '2', '--node-rank', str(host), '--nproc-per-node', '1', '--max-restarts', '0']
+        place = ['--master-addr', '127.0.0.1', '--master-port', port, '--local-addr', f'127.0.0.{host + 1}']
+        launcher = [sys.executable, '-m', 'torch.distributed.run', *options, *place]
+        command = [*launcher, '-m', 'mtperception', 'train', str(file), '--out', str(out)]
+        environment = os.environ | {'OMP_NUM_THREADS': '1'}
+        hosts.append(
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        )
+    return hosts
+
+
+def worker_of(launcher):
+    """The process that a launcher has started."""
+    (child,) = Path(f'/proc/{launcher.pid}/task/{launcher.pid}/children').read_text().split()
+    return int(child)
+
+
+def test_a_worker_on_one_of_two_hosts_is_killed(config, tmp_path):
+    """The run says so on both and ends; started again, it resumes and ends where it would have ended, bit by bit."""
+    config.checkpoint_minutes = 1e-9
+    file, killed, whole = write_config(tmp_path / 'tiny.yaml', config), tmp_path / 'killed', tmp_path / 'whole'
+    hosts = start_hosts(file, killed)
+    steps = 0
+    while steps < 3:
+        assert all(host.poll() is None for host in hosts), hosts[0].stdout.read()
+        steps = Checkpoint.read(killed / LAST).scalars['steps'] if (killed / LAST).exists() else 0
+        time.sleep(0.01)
+    os.kill(worker_of(hosts[1]), signal.SIGKILL)
+    said = [host.communicate(timeout=120)[0] for host in hosts]
+    assert [host.returncode for host in hosts] == [1, 1], said
+    assert 'Signal 9 (SIGKILL)' in said[1]
+    assert 'error: another process of the training has ended or cannot be reached, found by process 0' in said[0]
+    assert 'a fault of mtperception' not in said[0]
+    assert 3 <= Checkpoint.read(killed / LAST).scalars['steps'] < 20
+    for out in (killed, whole):
+        hosts = start_hosts(file, out)
+        said = [host.communicate(timeout=300)[0] for host in hosts]
+        assert [host.returncode for host in hosts] == [0, 0], said
+    first, second = Checkpoint.read(killed / LAST), Checkpoint.read(whole / LAST)
+    assert first.scalars == second.scalars
+    assert [name for name, x in first.tensors.items() if not torch.equal(x, second.tensors[name])] == []
 
 
 def test_every_loss_is_that_of_the_whole_batch_in_each_process():
