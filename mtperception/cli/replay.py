@@ -40,7 +40,7 @@ from mtperception.replay.replay import conclude
 from mtperception.replay.replay import replay as replay_recording
 from mtperception.replay.result import Replay
 from mtperception.scale.part_folder import PartFolder, stored_count
-from mtperception.scale.shard import WHOLE
+from mtperception.scale.shard import WHOLE, Shard
 from mtperception.scale.shared_evaluation import digest
 from mtperception.scale.shared_replay import merge_shares, score_shares
 
@@ -129,12 +129,7 @@ def replay(
 
         topics, live_figures = recording.topics.roles(), {}
         if parts:
-            record = {
-                'mtperception': __version__,
-                'command': 'replay',
-                'model': sha256(open_model(model).path / CARD),
-                'topics': topics,
-                'images': digest(map(str, recording.stamps_ns)),
+            options = {
                 'label_space': label_space,
                 'label_offset': label_offset,
                 'tolerance': tolerance,
@@ -143,14 +138,11 @@ def replay(
                 'precision': precision,
             }
             count = shard.count if shard != WHOLE else stored_count(parts) or 1
-            job = stack.enter_context(PartFolder(parts, record, count))
-            with progress('replaying', len(shard.positions(recording.count))) as move:
-                score_shares(job, predictor, recording, shard, truth_space, move)
-            stack.enter_context(job.merging())
-            if missing := len(job.missing()):
-                typer.echo(f'{parts}: {missing} of {count} parts are not finished yet: run the other shards', err=True)
+            folder = stack.enter_context(PartFolder(parts, _record(model, recording, options), count))
+            result = _shared(folder, model, predictor, recording, shard, truth_space)
+            if result is None:
                 return
-            result = conclude(merge_shares(job, open_model(model), recording, truth_space))
+            stack.enter_context(folder.merging())
         else:
             run = stack.enter_context(_live_run(recording, plan))
             result, live_figures = _scored(recording, predictor(), truth_space, out_bag, run)
@@ -164,6 +156,35 @@ def replay(
             with progress('drawing', None), naming_option('--report', report):
                 write_report(result, topics, predictor(), recording, report)
             typer.echo(f'{report / "index.html"}: written', err=True)
+
+
+def _record(model: str, recording: Recording, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the parts of a recording depend on."""
+    return {
+        'mtperception': __version__,
+        'command': 'replay',
+        'model': sha256(open_model(model).path / CARD),
+        'topics': recording.topics.roles(),
+        'images': digest(map(str, recording.stamps_ns)),
+        **options,
+    }
+
+
+def _shared(
+    folder: PartFolder,
+    model: str,
+    open_predictor: Callable[[], Predictor],
+    recording: Recording,
+    shard: Shard,
+    truth_space: LabelSpace | None,
+) -> Replay | None:
+    """The scores of all parts, after those of this share are made; None while others are missing."""
+    with progress('replaying', len(shard.positions(recording.count))) as move:
+        score_shares(folder, open_predictor, recording, shard, truth_space, move)
+    if missing := len(folder.missing()):
+        typer.echo(f'{missing} of {folder.count} parts are not finished yet: run the other shards', err=True)
+        return None
+    return conclude(merge_shares(folder, open_model(model), recording, truth_space))
 
 
 def as_json(result: Replay, topics: Mapping[str, str]) -> dict[str, Any]:
