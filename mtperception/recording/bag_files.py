@@ -13,10 +13,13 @@ from mtperception.media import by_number
 from mtperception.recording.storage import MCAP_START, SQLITE_LOGS, SQLITE_START, ZSTD_START
 
 SUFFIXES = ('.mcap', '.db3')
-COMPRESSED = '.zstd'
-"""Behind them, of a file that `ros2 bag record --compression-mode file` compressed."""
+COMPRESSED = ('.zstd', '.zst')
+"""Behind them, of a file that `ros2 bag record --compression-mode file`, or `zstd`, compressed."""
 METADATA = 'metadata.yaml'
 ROS1_SUFFIX, ROS1_START = '.bag', b'#ROSBAG'
+_STARTS = {MCAP_START: '.mcap', SQLITE_START: '.db3'}
+_READ_AT_ONCE = 2**20
+"""Bytes of a compressed file."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,14 @@ class BagFiles:
 
 def is_storage(path: Path) -> bool:
     """Whether a file is called as those in which recorders keep messages, compressed as a whole or not."""
-    return not path.name.startswith('.') and Path(path.name.removesuffix(COMPRESSED)).suffix in SUFFIXES
+    return not path.name.startswith('.') and _named_kind(path) in SUFFIXES
 
 
 def is_bag(path: Path) -> bool:
     """Whether there is a storage file at a path, or a folder with some; a bag of ROS 1, too, which is refused later."""
-    if path.is_dir():  # by names alone: there may be many files
-        return any(is_storage(file) or file.suffix == ROS1_SUFFIX for file in _visible(path))
-    return path.is_file() and (is_storage(path) or _is_ros1(path))
+    if path.is_dir():
+        return bool(_storage_in(path)) or any(file.suffix == ROS1_SUFFIX for file in _visible(path))
+    return path.is_file() and (is_storage(path) or _starts_as_storage(path) or _is_ros1(path))
 
 
 def files_of(path: Path) -> BagFiles:
@@ -56,9 +59,9 @@ def files_of(path: Path) -> BagFiles:
     if path.is_file():
         _check_version(path)
         return BagFiles((path,))
-    found = sorted(_visible(path), key=lambda file: by_number(file.name))
-    files = [file for file in found if is_storage(file)]
+    files = sorted(_storage_in(path), key=lambda file: by_number(file.name))
     if not files:
+        found = sorted(_visible(path))
         for file in found:
             _check_version(file)
         names = ', '.join(file.name for file in found[:10]) or 'nothing'
@@ -72,15 +75,14 @@ def kind_of(path: Path) -> str:
     Raises:
         SourceError: if neither says.
     """
-    starts = {MCAP_START: '.mcap', SQLITE_START: '.db3'}
     head = _start(path)
-    for start, kind in starts.items():
+    for start, kind in _STARTS.items():
         if head.startswith(start):
             return kind
-    suffix = Path(path.name.removesuffix(COMPRESSED)).suffix
-    if suffix not in SUFFIXES:
+    kind = _named_kind(path)
+    if kind not in SUFFIXES:
         raise SourceError(f'{path}: not a ROS 2 bag: expected an MCAP file or an SQLite database')
-    return suffix
+    return kind
 
 
 def needs_copy(path: Path) -> bool:
@@ -88,16 +90,18 @@ def needs_copy(path: Path) -> bool:
     return _start(path).startswith(ZSTD_START) or (kind_of(path) == '.db3' and has_log(path))
 
 
-def readable_copy(path: Path, folder: Path) -> Path:
-    """A copy, in a folder, of a file that `needs_copy`.
+def readable_copy(path: Path, folder: Path) -> tuple[Path, str]:
+    """A copy, in a folder, of a file that `needs_copy`, and what is wrong with the file; empty if nothing is.
+
+    Of what is damaged, the copy has what comes before that.
 
     Raises:
-        SourceError: if it cannot be decompressed.
         OSError: if there is no room for the copy.
     """
     if _start(path).startswith(ZSTD_START):
-        return _decompressed(path, folder / path.name.removesuffix(COMPRESSED))
-    return _with_log(path, folder / path.name)
+        copy = folder / _decompressed_name(path.name)
+        return copy, _decompress(path, copy)
+    return _with_log(path, folder / path.name), ''
 
 
 def has_log(path: Path) -> bool:
@@ -111,16 +115,30 @@ def _visible(folder: Path) -> Iterator[Path]:
     return (file for file in folder.iterdir() if not file.name.startswith('.') and file.is_file())
 
 
-def _listed(folder: Path, files: list[Path]) -> BagFiles:
+def _storage_in(folder: Path) -> list[Path]:
+    """The files that are called like storage; if a recorder's metadata are beside others, those that begin like it."""
+    files = list(_visible(folder))
+    named = [file for file in files if is_storage(file)]
+    if named or not (folder / METADATA).is_file():
+        return named
+    return [file for file in files if _starts_as_storage(file)]
+
+
+def _listed(folder: Path, found: list[Path]) -> BagFiles:
     metadata = _metadata(folder / METADATA)
     names, stated = _names(metadata), _stated(metadata)
-    listed = [name for name in names if folder / name in files]
+    files = [file for file in found if not _has_plain(file, found)]
+    notes = [
+        f'{file.name}: passed over for the file that it was decompressed to' for file in found if file not in files
+    ]
+    plain = {_decompressed_name(file.name): file.name for file in files}
+    listed = [plain[_decompressed_name(name)] for name in names if _decompressed_name(name) in plain]
     if not listed:
-        wrong = (f'{METADATA} lists {", ".join(names)}, found others: all are used',) if names else ()
-        return BagFiles(tuple(files), wrong, stated)
+        notes += [f'{METADATA} lists {", ".join(names)}, found others: all are used'] if names else []
+        return BagFiles(tuple(files), tuple(notes), stated)
     series = {_series(name) for name in listed}
     used = [file for file in files if file.name in listed or _series(file.name) in series]
-    notes = [f'{name}: listed in {METADATA}, but not there' for name in names if name not in listed]
+    notes += [f'{name}: listed in {METADATA}, but not there' for name in names if _decompressed_name(name) not in plain]
     notes += [
         f'{file.name}: not listed in {METADATA}, but a part of this recording: used'
         for file in used
@@ -156,9 +174,33 @@ def _stated(metadata: Mapping[str, Any]) -> dict[str, int]:
 
 def _series(name: str) -> tuple[str, str]:
     """What the parts of one recording have in common: they are called NAME_0.db3, NAME_1.db3, ..."""
-    path = Path(name.removesuffix(COMPRESSED))
+    path = Path(_decompressed_name(name))
     stem, _, number = path.stem.rpartition('_')
     return (stem, path.suffix) if stem and number.isdecimal() else (path.stem, path.suffix)
+
+
+def _decompressed_name(name: str) -> str:
+    """The name of a file before it was compressed."""
+    path = Path(name)
+    return path.stem if path.suffix.lower() in COMPRESSED else name
+
+
+def _named_kind(path: Path) -> str:
+    """What a file is by its name, compressed or not: one of the `SUFFIXES`, or another."""
+    return Path(_decompressed_name(path.name)).suffix.lower()
+
+
+def _has_plain(file: Path, files: list[Path]) -> bool:
+    """Whether a file was decompressed beside itself, which gives all that is in it."""
+    plain = file.with_name(_decompressed_name(file.name))
+    return plain != file and plain in files
+
+
+def _starts_as_storage(path: Path) -> bool:
+    try:
+        return _start(path).startswith(tuple(_STARTS))
+    except SourceError:
+        return False
 
 
 def _check_version(path: Path) -> None:
@@ -180,15 +222,21 @@ def _start(path: Path) -> bytes:
         raise SourceError(f'{path}: cannot be read: {error.strerror or error}') from error
 
 
-def _decompressed(path: Path, copy: Path) -> Path:
+def _decompress(path: Path, copy: Path) -> str:
+    """Decompress a file as far as it is whole, and say what is wrong with it; it may have several zstd frames."""
     from zstandard import ZstdDecompressor, ZstdError
 
     with path.open('rb') as compressed, copy.open('wb') as whole:
+        frame = ZstdDecompressor().decompressobj()
         try:
-            ZstdDecompressor().copy_stream(compressed, whole)
+            while data := compressed.read(_READ_AT_ONCE):
+                while data:
+                    frame = ZstdDecompressor().decompressobj() if frame.eof else frame
+                    whole.write(frame.decompress(data))
+                    data = frame.unused_data
         except ZstdError as error:
-            raise SourceError(f'{path}: cannot be decompressed: {error}: `zstd -d` may say more') from error
-    return copy
+            return f'cannot be decompressed: {error}: `zstd -d` may say more'
+    return '' if frame.eof else 'cannot be decompressed to its end, it is cut off'
 
 
 def _with_log(path: Path, copy: Path) -> Path:

@@ -88,22 +88,24 @@ class BagReader:
     def _open(self, paths: Collection[Path], openers: Mapping[str, Callable[[Path], Storage]]) -> None:
         problems = []
         for path in paths:
-            file = self._readable(path)
+            file, problem = self._readable(path)
             try:
                 storage = openers[kind_of(file)](file)
             except _reading_errors() as error:
-                problems.append(f'{path.name}: nothing can be read: {str(error) or type(error).__name__}')
+                problems.append(f'{path.name}: {problem or _why_nothing(file, error)}')
                 continue
+            if problem:
+                self.notes[f'{path.name}: {problem}. What comes before is used'] = None
             self._storages[path] = storage
             self._tell(path, storage)
         if not self._storages:
             raise SourceError(f'{self.path}: not a complete ROS 2 bag: {"; ".join(problems)}')
         self.notes |= dict.fromkeys(problems)
 
-    def _readable(self, path: Path) -> Path:
-        """The file, or a copy of it that can be read."""
+    def _readable(self, path: Path) -> tuple[Path, str]:
+        """The file, or a copy of it that can be read, and what is wrong with it."""
         if not needs_copy(path):
-            return path
+            return path, ''
         try:
             self._folder = self._folder or TemporaryDirectory(prefix='mtperception_')
             folder = Path(self._folder.name, str(len(self._storages)))
@@ -160,6 +162,12 @@ def _reading_errors() -> tuple[type[Exception], ...]:
     from mcap.exceptions import McapError
 
     return (sqlite3.Error, McapError, OSError, ValueError, struct.error, EOFError, IndexError, KeyError)
+
+
+def _why_nothing(file: Path, error: Exception) -> str:
+    if not file.stat().st_size:
+        return 'nothing can be read: the file is empty'
+    return f'nothing can be read: {str(error) or type(error).__name__}'
 
 
 def _merged(found: Iterable[Connection], stated: Mapping[str, int]) -> dict[tuple[str, str, str], Connection]:

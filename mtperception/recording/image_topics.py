@@ -21,7 +21,7 @@ ENCODINGS: dict[str, Callable[[Any], str]] = {
 """What a message says of its pixels."""
 COLOR, GREY, DEPTH, UNUSABLE = 'colour', 'grey', 'depth', 'unusable'
 LOOKED_AT = 100
-"""Messages: the first ones of a camera that starts can be damaged. More is not looked at."""
+"""Messages: the first ones of a camera that starts can be damaged. More is looked at only if no other topic will do."""
 GREY_LOOKED_AT = 10
 """Images: a camera of colours may see none at first, behind a lid or in the dark."""
 OF_NO_USE = 3
@@ -41,11 +41,17 @@ class ImageTopic:
     """Why its first refused message was refused; empty if none was."""
 
 
-def look_at(reader: BagReader, topic: str) -> ImageTopic:
-    """Look at messages of a topic until it is clear what they are; those that are damaged are passed over."""
+def look_at(reader: BagReader, topic: str, *, to_the_end: bool = False) -> ImageTopic:
+    """Look at messages of a topic until it is clear what they are; those that are damaged are passed over.
+
+    Args:
+        reader: of the recording.
+        topic: its name.
+        to_the_end: whether to look for a usable image however many before it are not, which can take long.
+    """
     connections = [x for x in reader.connections if x.topic == topic and x.kind in DECODERS]
     frame_id, encoding, refusal, greys, of_no_use = '', '', '', 0, 0
-    for connection, _, data in islice(reader.messages(connections), LOOKED_AT):
+    for connection, _, data in islice(reader.messages(connections), None if to_the_end else LOOKED_AT):
         try:
             message = reader.deserialized(data, connection.kind)
             encoding = ENCODINGS[connection.kind](message)
@@ -58,7 +64,7 @@ def look_at(reader: BagReader, topic: str) -> ImageTopic:
         except RefusedMessageError as error:
             refusal = refusal or str(error)
             of_no_use += error.kind == 'encoding'
-        if greys == GREY_LOOKED_AT or of_no_use == OF_NO_USE:
+        if greys == GREY_LOOKED_AT or (of_no_use == OF_NO_USE and not to_the_end):
             break
     if greys:
         return ImageTopic(topic, GREY, frame_id, encoding, refusal)

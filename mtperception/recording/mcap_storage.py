@@ -60,7 +60,7 @@ class McapStorage:
         self._counts: Counter[int] = Counter()
         with path.open('rb') as stream:
             if stream.read(len(MCAP_START)) != MCAP_START:
-                raise InputError(f'not an MCAP file: expected one that starts with {MCAP_START!r}')
+                raise InputError('not an MCAP file: it does not begin like one')
             summary = _summary(stream)
             if summary is None:
                 self._go_through(stream)

@@ -125,8 +125,10 @@ class _Choice:
         )
 
     def _asked_for(self, role: str, kinds: Collection[str]) -> str:
-        topic = getattr(self._request, role)
-        if topic and topic not in topics_of(self._reader, kinds):
+        topic, known = getattr(self._request, role), topics_of(self._reader, kinds)
+        if f'/{topic}' in known:  # as it is typed; recorded names are absolute
+            return f'/{topic}'
+        if topic and topic not in known:
             found = describe_topics(self._reader)
             raise SourceError(f'no topic {topic!r} of type {" or ".join(kinds)}: the bag has {found}')
         return topic
@@ -136,11 +138,17 @@ class _Choice:
             self._seen[topic] = look_at(self._reader, topic)
         return self._seen[topic]
 
+    def _look_to_the_end(self, each: ImageTopic) -> ImageTopic:
+        self._seen[each.topic] = look_at(self._reader, each.topic, to_the_end=True)
+        return self._seen[each.topic]
+
     def _candidates(self) -> list[ImageTopic]:
         return [self._look_at(topic) for topic in topics_of(self._reader, DECODERS) if topic not in self._own]
 
     def _image(self) -> str:
         found = self._candidates()
+        if all(each.content != COLOR for each in found):
+            found = [self._look_to_the_end(each) if each.content == UNUSABLE else each for each in found]
         usable = [each for each in found if each.content in (COLOR, GREY)]
         unusable = {each.topic: each.refusal for each in found if each.content == UNUSABLE}
         if not usable:

@@ -102,7 +102,7 @@ class TestCutOff:
 
     def test_an_empty_file_is_an_error_that_says_so(self, bag):
         storage(bag).write_bytes(b'')
-        with pytest.raises(SourceError, match=f'{storage(bag).name}: nothing can be read'):
+        with pytest.raises(SourceError, match=f'{storage(bag).name}: nothing can be read: the file is empty'):
             read(bag)
 
     def test_a_part_that_is_lost_takes_no_other_along(self, tmp_path, plugin):
@@ -134,6 +134,23 @@ class TestNames:
         assert read(moved) == (ALL[:5], [])
         (bag / 'metadata.yaml').unlink()
         assert read(bag) == (ALL[:5], [])
+
+    @pytest.mark.parametrize('name', ['RUN{}', 'run{}.bak', 'run', 'run.mp4'])
+    def test_a_file_is_a_bag_whatever_it_is_called(self, tmp_path, plugin, name):
+        bag = write_bag(tmp_path / 'walk', small_images(), plugin)
+        suffix = storage(bag).suffix.upper()
+        file = storage(bag).rename(tmp_path / name.format(suffix))
+        assert is_bag(file)
+        assert read(file) == (ALL[:5], [])
+
+    @pytest.mark.parametrize(('name', 'with_metadata'), [('RUN{}', False), ('run{}.active', True), ('run', True)])
+    def test_and_in_a_folder(self, tmp_path, plugin, name, with_metadata):
+        bag = write_bag(tmp_path / 'walk', small_images(), plugin)
+        storage(bag).rename(bag / name.format(storage(bag).suffix.upper()))
+        if not with_metadata:
+            (bag / 'metadata.yaml').unlink()
+        assert is_bag(bag)
+        assert read(bag)[0] == ALL[:5]
 
     def test_what_a_file_is_its_first_bytes_say(self, tmp_path):
         bag = write_bag(tmp_path / 'walk', small_images(), StoragePlugin.MCAP)
@@ -216,6 +233,52 @@ class TestCompression:
             (bag / 'metadata.yaml').unlink()
         assert read(bag) == (ALL[:5], [])
         assert read(storage(bag)) == (ALL[:5], [])
+
+    def compressed(self, bag, frames=1, keeps=False):
+        """The storage file of a bag compressed beside it, in several frames as parallel compressors do."""
+        file = storage(bag)
+        data, size = file.read_bytes(), -(-file.stat().st_size // frames)
+        pieces = [zstandard.compress(data[at : at + size]) for at in range(0, len(data), size)]
+        made = file.with_name(f'{file.name}.zst')
+        made.write_bytes(b''.join(pieces))
+        if not keeps:
+            file.unlink()
+        return made
+
+    @pytest.mark.parametrize('frames', [1, 3])
+    def test_by_a_user(self, tmp_path, plugin, frames):
+        bag = write_bag(tmp_path / 'walk', small_images(), plugin)
+        made = self.compressed(bag, frames)
+        assert is_bag(bag)
+        assert is_bag(made)
+        assert read(bag) == (ALL[:5], [])
+        assert read(made) == (ALL[:5], [])
+
+    def test_a_file_that_is_there_both_ways_is_read_once(self, tmp_path, plugin):
+        bag = write_bag(tmp_path / 'walk', small_images(), plugin)
+        file = storage(bag)
+        made = self.compressed(bag, keeps=True)
+        assert read(bag) == (ALL[:5], [f'{made.name}: passed over for the file that it was decompressed to'])
+        assert file.exists()
+
+    def test_of_a_file_that_is_cut_off_what_comes_before_is_used(self, tmp_path, plugin):
+        bag = write_bag(tmp_path / 'walk', images(), plugin)
+        made = self.compressed(bag, frames=20)
+        made.write_bytes(made.read_bytes()[: made.stat().st_size * 4 // 5])
+        stamps, notes = read(bag)
+        assert 50 <= len(stamps) < COUNT
+        assert stamps == ALL[: len(stamps)]
+        cut_off = 'cannot be decompressed to its end, it is cut off. What comes before is used'
+        assert notes[0] == f'{made.name}: {cut_off}'
+
+    def test_a_part_that_is_no_longer_zstd_takes_no_other_along(self, tmp_path, plugin):
+        bag = write_bag(tmp_path / 'walk_0', small_images(), plugin)
+        made = self.compressed(bag)
+        damaged = made.with_name(made.name.replace('walk_0', 'walk_1'))
+        damaged.write_bytes(b'\x28\xb5\x2f\xfd nothing of the kind')
+        stamps, notes = read(bag)
+        assert stamps == ALL[:5]
+        assert any(note.startswith(f'{damaged.name}: cannot be decompressed: ') for note in notes)
 
     def test_a_file_that_is_cut_off_is_an_error_that_names_it(self, tmp_path, plugin):
         bag = write_bag(tmp_path / 'walk', images(), plugin, CompressionMode.FILE)

@@ -121,6 +121,11 @@ def test_one_that_is_not_there_is_an_error_that_lists_what_is(chosen, role):
         chosen(('/image', image(COLOR, 0)), **{role: '/nope'})
 
 
+def test_a_name_may_lack_the_slash_that_all_have(chosen):
+    messages = [('/a/image', image(COLOR, 0)), ('/b/image', image(COLOR, 0))]
+    assert chosen(*messages, image='b/image').image == '/b/image'
+
+
 def test_a_topic_of_another_type_is_an_error(chosen):
     with pytest.raises(SourceError, match=r"no topic '/image' of type sensor_msgs/msg/CameraInfo"):
         chosen(('/image', image(COLOR, 0)), camera_info='/image')
@@ -192,6 +197,18 @@ class TestDamage:
     def test_of_the_first_images_does_not_hide_the_topic(self, chosen):
         damaged = [('/c/compressed', compressed(self.CUT, index, 'png')) for index in range(40)]
         assert chosen(*damaged, ('/c/compressed', compressed(png_bytes(COLOR), 50, 'png'))).image == '/c/compressed'
+
+    @pytest.mark.parametrize('count', [4, 130])
+    @pytest.mark.parametrize('kind', ['damaged', 'unknown'])
+    def test_however_much_there_is_of_it_a_colour_camera_goes_before_others(self, chosen, count, kind):
+        odd = image(COLOR, 0)
+        if kind == 'damaged':
+            odd.step = 1
+        else:
+            odd.encoding = 'abc9'
+        messages = [('/odd/image', odd)] * count
+        topics = chosen(*messages, ('/odd/image', image(COLOR, 1)), ('/a/grey', image(GREY, 0, 'mono8')))
+        assert topics.image == '/odd/image'
 
     def test_of_all_images_is_the_reason(self, chosen):
         with pytest.raises(SourceError, match=r'no topic with colour or grey images: /c/compressed: .*OpenCV'):
