@@ -62,20 +62,30 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """A running sum that computes some of a task's metrics."""
+
+    accumulator: str
+    """A key of `evaluation.metrics.METRICS`."""
+    outputs: tuple[str, ...]
+    """The maps of a prediction that it compares with the target, in the order of its `update`."""
+    metrics: Mapping[str, str]
+    """By name LARGER or SMALLER, whichever is better."""
+
+
+@dataclass(frozen=True)
 class Task:
     """All that there is to know of a task."""
 
     name: str
     """The key of the network's raw output, of the target and of the loss."""
     outputs: tuple[GraphOutput, ...]
-    """What the graph gives for it, in order. The first is what metrics compare with the target."""
+    """What the graph gives for it, in order. The first is what the target is the truth of."""
     finish: str
     """A key of `pipeline.FINISHES`: how the raw output becomes the graph's outputs."""
     target: Target
-    accumulator: str
-    """A key of `evaluation.metrics.METRICS`: the running sum that computes its metrics."""
-    metrics: Mapping[str, str]
-    """By name LARGER or SMALLER, whichever is better; the first is the one to choose models by."""
+    measures: tuple[Measure, ...]
+    """What it is measured by; the first metric of the first is the one to choose models by."""
     loss: str
     """A key of `training.losses.LOSSES`: the one to take where none is named."""
     raw_channels: int | None
@@ -85,6 +95,11 @@ class Task:
     def has_classes(self) -> bool:
         """Whether it chooses among the classes of a label space, rather than measuring something."""
         return self.raw_channels is None
+
+    @property
+    def metrics(self) -> Mapping[str, str]:
+        """Its metrics: by name LARGER or SMALLER, whichever is better."""
+        return {name: better for measure in self.measures for name, better in measure.metrics.items()}
 
     @property
     def main_metric(self) -> str:
@@ -115,8 +130,10 @@ SEGMENTATION = Task(
     outputs=(GraphOutput('labels', 'uint8', 1, CLASSES), GraphOutput('confidence', 'uint8', 1, SHARES)),
     finish='classes',
     target=Target(('labels',), _labels, IGNORE_INDEX, 'uint8', 1),
-    accumulator='classes',
-    metrics=dict.fromkeys(('miou', 'pixel_accuracy', 'mean_accuracy'), LARGER),
+    measures=(
+        Measure('classes', ('labels',), dict.fromkeys(('miou', 'pixel_accuracy', 'mean_accuracy'), LARGER)),
+        Measure('calibration', ('labels', 'confidence'), {'ece': SMALLER}),
+    ),
     loss='cross_entropy',
     raw_channels=None,
 )
@@ -126,10 +143,16 @@ DEPTH = Task(
     outputs=(GraphOutput('depth', 'float32', 1, METRES),),
     finish='metres',
     target=Target(('depth',), _depth, 0, 'float32', 1),
-    accumulator='metres',
-    metrics=dict.fromkeys(('rmse', 'rmse_per_image', 'rmse_log', 'abs_rel', 'sq_rel'), SMALLER)
-    | dict.fromkeys(('delta1', 'delta2', 'delta3'), LARGER)
-    | {'silog': SMALLER},
+    measures=(
+        Measure(
+            'metres',
+            ('depth',),
+            dict.fromkeys(('rmse', 'rmse_per_image', 'rmse_log', 'abs_rel', 'sq_rel'), SMALLER)
+            | dict.fromkeys(('delta1', 'delta2', 'delta3'), LARGER)
+            | {'silog': SMALLER},
+        ),
+        Measure('edges', ('depth',), dict.fromkeys(('rmse_edges', 'dbe_acc', 'dbe_comp'), SMALLER)),
+    ),
     loss='berhu',
     raw_channels=1,
 )
@@ -139,9 +162,14 @@ NORMALS = Task(
     outputs=(GraphOutput('normals', 'float32', 3, DIRECTIONS),),
     finish='directions',
     target=Target(('depth', 'intrinsics'), _normals, 0, 'float32', 3, mirror=(-1.0, 1.0, 1.0)),
-    accumulator='directions',
-    metrics=dict.fromkeys(('angle_mean', 'angle_median'), SMALLER)
-    | dict.fromkeys(('within_11_25', 'within_22_5', 'within_30'), LARGER),
+    measures=(
+        Measure(
+            'directions',
+            ('normals',),
+            dict.fromkeys(('angle_mean', 'angle_median'), SMALLER)
+            | dict.fromkeys(('within_11_25', 'within_22_5', 'within_30'), LARGER),
+        ),
+    ),
     loss='dot_product',
     raw_channels=3,
 )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mtperception.evaluation.comparison import Comparison, LabelMapping
 from mtperception.evaluation.metrics import METRICS
 from mtperception.geometry import normals_from_depth
 from mtperception.networks import create_network
@@ -36,24 +37,40 @@ def test_a_network_gives_the_raw_output_and_the_pipeline_the_maps_that_the_recor
 
 @EVERY_TASK
 def test_metrics_are_those_that_its_running_sum_computes(task):
-    assert list(METRICS[task.accumulator](6).compute()) == list(task.metrics)
+    for measure in task.measures:
+        assert list(METRICS[measure.accumulator](6).compute()) == list(measure.metrics)
+        assert set(measure.outputs) <= {output.name for output in task.outputs}
+
+
+def prediction_of(task, map_):
+    """One that is sure of its first map."""
+    sure = {output.name: np.full(map_.shape, 255, np.uint8) for output in task.outputs[1:]}
+    return Prediction(**{task.outputs[0].name: map_}, **sure)
 
 
 @EVERY_TASK
 def test_a_perfect_prediction_scores_best_by_each_metric(task):
     rng = np.random.default_rng(1)
+    depth = rng.uniform(1, 1.2, (24, 32)).astype(np.float32)
+    depth[:10] += 2  # an edge that is not where that of the image upside down is
     sample = Sample(
         np.zeros((24, 32, 3), np.uint8),
         rng.integers(0, 6, (24, 32)).astype(np.uint8),
-        rng.uniform(1, 3, (24, 32)).astype(np.float32),
+        depth,
         Intrinsics(30, 30, 15.5, 11.5, 32, 24),
     )
     truth = task.target.read(sample, NO_ZOOM, 3)
-    perfect, wrong = METRICS[task.accumulator](6), METRICS[task.accumulator](6)
-    perfect.update(truth, truth)
-    wrong.update(truth[::-1].copy(), truth)
-    for metric, value in perfect.compute().items():
-        assert (value > wrong.compute()[metric]) == larger_is_better(metric), metric
+    comparison = Comparison((task.name,), LabelMapping(np.arange(256, dtype=np.uint8), ''), 6, 3)
+    perfect, wrong = (
+        {name: value for metrics in sums.values() for name, value in metrics.compute().items()}
+        for sums in (
+            comparison.score(task.name, prediction_of(task, map_), sample) for map_ in (truth, truth[::-1].copy())
+        )
+    )
+    assert list(perfect) == list(task.metrics)
+    for metric, value in perfect.items():
+        assert value != wrong[metric]
+        assert (value > wrong[metric]) == larger_is_better(metric), metric
 
 
 @EVERY_TASK

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtperception.errors import InputError
-from mtperception.evaluation.metrics import METRICS, DepthMetrics, NormalMetrics, SegmentationMetrics
+from mtperception.evaluation.metrics import METRICS
+from mtperception.evaluation.running_sum import RunningSum
 from mtperception.labels import LabelSpace
 from mtperception.tasks import NO_ZOOM, TASKS, in_order
 from mtperception.types import Prediction, Sample
-
-Metrics = SegmentationMetrics | DepthMetrics | NormalMetrics
 
 
 @dataclass(frozen=True)
@@ -75,16 +74,20 @@ class Comparison:
             if task.target.is_in(sample) and (self.mapping is not None or not task.has_classes)
         ]
 
-    def score(self, task: str, prediction: Prediction, sample: Sample) -> Metrics:
-        """Metrics of one image for one of the tasks `in_common`.
+    def score(self, task: str, prediction: Prediction, sample: Sample) -> dict[str, RunningSum]:
+        """The sums over one image, by accumulator, for one of the tasks `in_common`.
 
         Raises:
             ValueError: if the maps of prediction and truth differ in size, or are not what they should be.
         """
         record = TASKS[task]
-        predicted = getattr(prediction, record.outputs[0].name)
+        truth = record.target.read(sample, NO_ZOOM, self.normals_window)
+        maps = {output.name: getattr(prediction, output.name) for output in record.outputs}
         if record.has_classes:
-            predicted = self.mapping.table[predicted]
-        metrics = METRICS[record.accumulator](self.num_classes)
-        metrics.update(predicted, record.target.read(sample, NO_ZOOM, self.normals_window))
-        return metrics
+            labels = record.outputs[0].name
+            maps[labels] = self.mapping.table[maps[labels]]
+        sums = {}
+        for measure in record.measures:
+            sums[measure.accumulator] = METRICS[measure.accumulator](self.num_classes)
+            sums[measure.accumulator].update(*(maps[name] for name in measure.outputs), truth)
+        return sums

@@ -15,7 +15,6 @@ from mtperception.evaluation.protocol import Setting, protocol_of, setting_of
 from mtperception.evaluation.scores import ImageScore, Scores
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import BackendPredictor
-from mtperception.tasks import in_order
 
 NORMALS_WINDOW = 9
 """Pixels: default of the windows that true normals are fitted over."""
@@ -122,10 +121,10 @@ class Evaluator:
             return
         prediction = self.predictor(sample.image, sample.intrinsics)
         try:
-            by_task = {task: self._comparison.score(task, prediction, sample) for task in tasks}
+            sums = [self._comparison.score(task, prediction, sample) for task in tasks]
         except ValueError as error:
             raise InputError(f'sample {name}: {error}') from error
-        scores.add(index, name, sample, prediction, by_task)
+        scores.add(index, name, sample, prediction, {key: value for task in sums for key, value in task.items()})
 
 
 def evaluate(
@@ -175,16 +174,16 @@ def conclude(setting: Setting, scores: Scores, selection: Mapping[str, Any]) -> 
             f'nothing to compare: no sample of the {selection["images"]} has a truth for a task of {setting.model} '
             f'({tasks}){bad}'
         )
-    segmentation = scores.totals.get('segmentation')
+    segmentation = scores.totals.get('classes')
     space = load_label_space(setting.label_space) if segmentation else None
     return Evaluation(
         model=setting.model,
         frames=len(scores.images),
-        metrics={task.name: scores.totals[task.name].compute() for task in in_order(scores.totals)},
+        metrics=scores.metrics(),
         label_space=space,
         confusion=segmentation.confusion if segmentation else None,
         iou=dict(zip(space.names, segmentation.iou.tolist(), strict=True)) if segmentation else {},
-        depth_profile=scores.depth_profile if 'depth' in scores.totals else None,
+        depth_profile=scores.depth_profile if 'metres' in scores.totals else None,
         images=tuple(sorted(scores.images, key=lambda image: image.index)),
         failed=scores.failed,
         protocol={**selection, **protocol_of(setting, scores)},

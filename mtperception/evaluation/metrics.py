@@ -11,7 +11,9 @@ from collections.abc import Callable
 import numpy as np
 
 from mtperception.errors import InputError
-from mtperception.evaluation.running_sum import ExactSum, RunningSum
+from mtperception.evaluation.calibration import CalibrationMetrics
+from mtperception.evaluation.depth_edges import DepthEdgeMetrics
+from mtperception.evaluation.running_sum import ExactSum, RunningSum, check_same_shape, quotient
 from mtperception.geometry import is_valid
 from mtperception.labels import IGNORE_INDEX
 
@@ -67,7 +69,7 @@ class SegmentationMetrics(RunningSum):
         Raises:
             ValueError: if the arrays differ in shape or are of another type, or the truth has a class too many.
         """
-        _check_same_shape(labels, truth)
+        check_same_shape(labels, truth)
         if labels.dtype != np.uint8 or truth.dtype != np.uint8:
             raise InputError(f'labels {labels.dtype} and truth {truth.dtype}: expected uint8')
         known = truth != IGNORE_INDEX
@@ -91,7 +93,7 @@ class SegmentationMetrics(RunningSum):
         correct, total = np.diagonal(self._counts), self._counts.sum(axis=1)
         return {
             'miou': _mean_of_known(self.iou),
-            'pixel_accuracy': _quotient(correct.sum(), total.sum()),
+            'pixel_accuracy': quotient(correct.sum(), total.sum()),
             'mean_accuracy': _mean_of_known(_ratio(correct, total)),
         }
 
@@ -151,7 +153,7 @@ class DepthMetrics(RunningSum):
         Raises:
             ValueError: if the arrays differ in shape, or a prediction that counts is not finite.
         """
-        _check_same_shape(depth, truth)
+        check_same_shape(depth, truth)
         counted = is_valid(truth) if valid is None else is_valid(truth) & valid
         self.add(depth_terms(depth[counted], truth[counted]).sum(axis=1), int(np.count_nonzero(counted)))
 
@@ -190,9 +192,9 @@ class DepthMetrics(RunningSum):
                 no scale of an image's depth changes it.
         """
         totals = zip(DEPTH_TERMS, self._sums['terms'].value, strict=True)
-        means = {name: _quotient(total, self.pixels) for name, total in totals}
+        means = {name: quotient(total, self.pixels) for name, total in totals}
         del means['log']
-        rmse_per_image, silog = (_quotient(total, self._sums['images']) for total in self._sums['image_terms'].value)
+        rmse_per_image, silog = (quotient(total, self._sums['images']) for total in self._sums['image_terms'].value)
         return {
             'rmse': math.sqrt(means.pop('squared')),
             'rmse_per_image': rmse_per_image,
@@ -223,7 +225,7 @@ class NormalMetrics(RunningSum):
         Raises:
             ValueError: if the arrays differ in shape, or a prediction that counts is not finite.
         """
-        _check_same_shape(normals, truth)
+        check_same_shape(normals, truth)
         counted = truth.any(axis=-1)
         if valid is not None:
             counted &= valid
@@ -243,10 +245,10 @@ class NormalMetrics(RunningSum):
             within_11_25, within_22_5, within_30: share of the pixels that are off by less than so many degrees.
         """
         count = int(self._sums['histogram'].sum())
-        shares = (_quotient(within, count) for within in self._sums['within'])
+        shares = (quotient(within, count) for within in self._sums['within'])
         names = (f'within_{bound:g}'.replace('.', '_') for bound in ANGLES)
         return {
-            'angle_mean': _quotient(self._sums['angles'].value, count),
+            'angle_mean': quotient(self._sums['angles'].value, count),
             'angle_median': self._median(count),
             **dict(zip(names, shares, strict=True)),
         }
@@ -261,10 +263,12 @@ class NormalMetrics(RunningSum):
 
 METRICS: dict[str, Callable[[int], RunningSum]] = {
     'classes': SegmentationMetrics,
+    'calibration': lambda num_classes: CalibrationMetrics(),
     'metres': lambda num_classes: DepthMetrics(),
+    'edges': lambda num_classes: DepthEdgeMetrics(),
     'directions': lambda num_classes: NormalMetrics(),
 }
-"""Running sums by `tasks.Task.accumulator`, made for the number of classes of the data set."""
+"""Running sums by `tasks.Measure.accumulator`, made for the number of classes of the data set."""
 
 
 def _angles(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -274,15 +278,6 @@ def _angles(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """
     difference, total = np.linalg.norm(first - second, axis=1), np.linalg.norm(first + second, axis=1)
     return np.degrees(2 * np.arctan2(difference, total))
-
-
-def _check_same_shape(predicted: np.ndarray, truth: np.ndarray) -> None:
-    if predicted.shape != truth.shape:
-        raise InputError(f'prediction of shape {predicted.shape}, truth of shape {truth.shape}: expected the same')
-
-
-def _quotient(total: float, count: int) -> float:
-    return float(total / count) if count else math.nan
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

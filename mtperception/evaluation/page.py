@@ -8,8 +8,17 @@ from jinja2 import Environment, StrictUndefined
 from mtperception import __version__
 from mtperception.labels import LabelSpace
 
-UNITS = {'rmse': ' m', 'rmse_per_image': ' m', 'sq_rel': ' m', 'angle_mean': '°', 'angle_median': '°'}
-PERCENT = ('miou', 'pixel_accuracy', 'mean_accuracy')
+UNITS = {
+    'rmse': ' m',
+    'rmse_per_image': ' m',
+    'sq_rel': ' m',
+    'rmse_edges': ' m',
+    'dbe_acc': ' px',
+    'dbe_comp': ' px',
+    'angle_mean': '°',
+    'angle_median': '°',
+}
+PERCENT = ('miou', 'pixel_accuracy', 'mean_accuracy', 'ece')
 PERCENT_PREFIXES = ('delta', 'within_', 'label_flicker', 'depth_flicker')
 
 HEAD = """\

@@ -9,7 +9,6 @@ from mtperception.evaluation.scores import Scores
 from mtperception.hardware import describe_hardware
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import BackendPredictor
-from mtperception.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -71,9 +70,7 @@ def setting_of(predictor: BackendPredictor, space: LabelSpace | None, comparison
 def protocol_of(setting: Setting, scores: Scores) -> dict[str, Any]:
     """How it was measured."""
     facts = {'resolution': [f'{width}x{height}' for width, height in sorted(scores.sizes)], **setting.facts['']}
-    for task in TASKS:
-        if task not in scores.totals:
-            continue
+    for task in scores.metrics():
         if task == 'depth':
             known, pixels = scores.depth_pixels.tolist()
             facts['depth'] = (

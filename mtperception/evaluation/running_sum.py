@@ -110,3 +110,14 @@ class RunningSum:
 def _check_shape(found: tuple[int, ...], expected: tuple[int, ...]) -> None:
     if found != expected:
         raise InputError(f'sums of shape {found}: expected {expected}')
+
+
+def check_same_shape(predicted: np.ndarray, truth: np.ndarray) -> None:
+    """Check that a prediction can be compared with a truth; raises ValueError."""
+    if predicted.shape != truth.shape:
+        raise InputError(f'prediction of shape {predicted.shape}, truth of shape {truth.shape}: expected the same')
+
+
+def quotient(total: float, count: int) -> float:
+    """A mean; NaN over nothing."""
+    return float(total / count) if count else math.nan

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from mtperception.evaluation.comparison import Metrics
 from mtperception.evaluation.depth_profile import DepthProfile
 from mtperception.evaluation.metrics import METRICS
-from mtperception.tasks import TASKS
+from mtperception.evaluation.running_sum import RunningSum
+from mtperception.tasks import TASKS, in_order
 from mtperception.types import Prediction, Sample
 
 
@@ -34,8 +34,8 @@ class Scores:
 
     def __init__(self, num_classes: int, furthest: float) -> None:
         self._num_classes = num_classes
-        self.totals: dict[str, Metrics] = {}
-        """By task; only those that something was compared for."""
+        self.totals: dict[str, RunningSum] = {}
+        """By accumulator (`tasks.Measure`); only those of tasks that something was compared for."""
         self.images: list[ImageScore] = []
         """In the order in which they were added."""
         self.failed: dict[str, str] = {}
@@ -48,7 +48,9 @@ class Scores:
         self.depth_pixels = np.zeros(2, np.int64)
         """int64 2: pixels with a true depth, and all pixels of the images that have one."""
 
-    def add(self, index: int, name: str, sample: Sample, prediction: Prediction, scores: Mapping[str, Metrics]) -> None:
+    def add(
+        self, index: int, name: str, sample: Sample, prediction: Prediction, sums: Mapping[str, RunningSum]
+    ) -> None:
         """Add an image.
 
         Args:
@@ -56,14 +58,14 @@ class Scores:
             name: its id.
             sample: image and truth.
             prediction: of the model.
-            scores: of this image alone, by task; at least one.
+            sums: over this image alone, by accumulator; at least one.
         """
-        values = {key: value for metrics in scores.values() for key, value in metrics.compute().items()}
+        values = {key: value for metrics in sums.values() for key, value in metrics.compute().items()}
         self.images.append(ImageScore(index, name, values))
-        self._merge_totals(scores)
+        self._merge_totals(sums)
         self.sizes.add(sample.image.shape[1::-1])
         self.with_camera += sample.intrinsics is not None
-        if 'depth' in scores:
+        if 'metres' in sums:
             self.depth_profile.update(prediction.depth, sample.depth)
             self.depth_pixels += np.count_nonzero(sample.valid_mask), sample.depth.size
 
@@ -77,10 +79,22 @@ class Scores:
         self.with_camera += other.with_camera
         self.depth_pixels += other.depth_pixels
 
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """By task, in the table's order, then by name; only tasks that something was compared for."""
+        return {
+            task.name: {
+                name: value
+                for measure in task.measures
+                for name, value in self.totals[measure.accumulator].compute().items()
+            }
+            for task in in_order(TASKS)
+            if task.measures[0].accumulator in self.totals
+        }
+
     def state(self) -> dict[str, Any]:
         """All of it, for JSON."""
         return {
-            'totals': {task: metrics.state() for task, metrics in self.totals.items()},
+            'totals': {name: metrics.state() for name, metrics in self.totals.items()},
             'images': [[image.index, image.id, dict(image.metrics)] for image in self.images],
             'failed': self.failed,
             'depth_profile': self.depth_profile.state(),
@@ -95,9 +109,9 @@ class Scores:
         Raises:
             ValueError, KeyError: if it is of something else.
         """
-        for task, sums in state['totals'].items():
-            self.totals[task] = self._nothing(task)
-            self.totals[task].restore(sums)
+        for name, sums in state['totals'].items():
+            self.totals[name] = METRICS[name](self._num_classes)
+            self.totals[name].restore(sums)
         self.images = [ImageScore(*image) for image in state['images']]
         self.failed = dict(state['failed'])
         self.depth_profile.restore(state['depth_profile'])
@@ -105,9 +119,6 @@ class Scores:
         self.with_camera = state['with_camera']
         self.depth_pixels[:] = state['depth_pixels']
 
-    def _merge_totals(self, totals: Mapping[str, Metrics]) -> None:
-        for task, metrics in totals.items():
-            self.totals.setdefault(task, self._nothing(task)).merge(metrics)
-
-    def _nothing(self, task: str) -> Metrics:
-        return METRICS[TASKS[task].accumulator](self._num_classes)
+    def _merge_totals(self, totals: Mapping[str, RunningSum]) -> None:
+        for name, metrics in totals.items():
+            self.totals.setdefault(name, METRICS[name](self._num_classes)).merge(metrics)

@@ -1,5 +1,6 @@
 """From a checkpoint to a model directory."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def export_checkpoint(checkpoint: Path, out: Path, classes: tuple[int, int] | No
     except DivergedError as error:
         raise DivergedError(f'{checkpoint}: {error}: export an earlier checkpoint') from error
     card = draft_card(config, out.name)
-    metrics = {name: round(value, 4) for name, value in state.scalars['metrics'].items()}
+    metrics = {name: round(value, 4) for name, value in state.scalars['metrics'].items() if not math.isnan(value)}
     card = replace(
         card,
         classes=classes or card.classes,

@@ -1,6 +1,7 @@
 """What stays of a run besides its checkpoints: configuration, versions, losses, metrics and pictures."""
 
 import json
+import math
 import platform
 import subprocess
 import time
@@ -70,7 +71,8 @@ class Record:
         for name, value in metrics.items():
             self._writer.add_scalar(f'validation/{name}', value, steps)
         seconds = (time.monotonic() - began) / max(steps - first, 1)
-        line = {'epoch': epoch, 'steps': steps, 'seconds_per_step': seconds, 'losses': losses, 'metrics': metrics}
+        line = {'epoch': epoch, 'steps': steps, 'seconds_per_step': seconds, 'losses': losses}
+        line['metrics'] = {name: None if math.isnan(value) else value for name, value in metrics.items()}
         with write_errors(self._history), self._history.open('a', encoding='utf-8') as file:
             file.write(json.dumps(line) + '\n')
 

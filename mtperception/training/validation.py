@@ -117,7 +117,7 @@ class Validator:
         for result in results.values():
             for name, value in result.summary().items():
                 values.setdefault(name, []).append(value)
-        metrics = {name: float(np.mean(found)) for name, found in values.items()}
+        metrics = {name: _mean(found) for name, found in values.items()}
         return metrics, {name: dict(result.protocol) for name, result in results.items()}
 
     def pictures(self, network: nn.Module) -> list[np.ndarray]:
@@ -139,6 +139,12 @@ class Validator:
 
     def _predictor(self, network: nn.Module) -> BackendPredictor:
         return BackendPredictor(self._card, self._space, NetworkBackend(network, self._card, self._device))
+
+
+def _mean(values: list[float]) -> float:
+    """Of those that are known: a metric over nothing is NaN."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float('nan')
 
 
 def _selection(data: DataConfig) -> dict[str, Any]:

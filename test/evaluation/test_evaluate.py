@@ -161,7 +161,7 @@ def test_a_class_that_the_finer_truth_does_not_have_is_an_error(fine_samples):
 )
 def test_a_task_without_truth_is_left_out(missing, space, task, empty, predictor, samples, evaluation):
     result = evaluate(predictor, Samples(without(samples, missing), space))
-    assert result.metrics == {task: evaluation.metrics[task]}
+    assert repr(result.metrics) == repr({task: evaluation.metrics[task]})  # as text NaN equals NaN
     assert getattr(result, empty) is None
 
 
