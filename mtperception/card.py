@@ -20,6 +20,7 @@ from mtperception.bounded_read import check_regular, read_yaml, shortened
 from mtperception.errors import InputError, MTPerceptionError
 from mtperception.input_policy import InputPolicy, TrainingCamera
 from mtperception.labels import NO_CLASSES, LabelSpace, load_label_space
+from mtperception.model_terms import note_terms
 from mtperception.tasks import TASKS
 from mtperception.types import MAX_IMAGE_SIDE, MAX_PIXELS
 
@@ -27,6 +28,7 @@ CARD = 'card.yaml'
 WEIGHTS = 'weights.safetensors'
 GRAPH = 'model.onnx'
 SELF_TEST = 'selftest.npz'
+FILES_OF_A_MODEL = (CARD, WEIGHTS, GRAPH, SELF_TEST)
 DEFAULT_MODEL = 'nyuv2_indoor'
 MAX_BYTES = 2 * 2**30
 """Of the weights, and of the graph."""
@@ -246,6 +248,7 @@ def open_model(model: str | Path) -> ModelDirectory:
             raise ModelError(f'{path / name}: {error}') from error
         if sha256(path / name) != card.sha256.get(name):
             raise ModelError(f'{path / name}: not the file that the card names (sha256 differs): damaged or replaced')
+    note_terms(card.name, card.training)
     directory = ModelDirectory(path, card)
     if 'segmentation' in card.tasks and len(directory.label_space) != card.num_classes:
         raise ModelError(

@@ -56,7 +56,12 @@ PUBLICATIONS = {
 
 
 def import_checkpoint(
-    checkpoint: Path, network: str, label_space: str, out: Path, classes: tuple[int, int] | None = None
+    checkpoint: Path,
+    network: str,
+    label_space: str,
+    out: Path,
+    classes: tuple[int, int] | None = None,
+    training: Mapping[str, str] | None = None,
 ) -> Parity:
     """Turn a published checkpoint into a model directory.
 
@@ -68,6 +73,7 @@ def import_checkpoint(
         label_space: the name of the label space that its segmentation head was trained for.
         out: the model directory to write.
         classes: first class and end of the slice of the label space to choose among; None is all of it.
+        training: data and licence, for the card; None: as the file's name tells.
 
     Raises:
         ValueError: for a network or label space that there is no published checkpoint of, or a slice outside it.
@@ -93,7 +99,7 @@ def import_checkpoint(
         depth_range=known[label_space].depth_range,
         camera=known[label_space].camera,
         input=known[label_space].input,
-        training={'source': f'imported from {checkpoint.name}', 'licence': 'as published with the checkpoint'},
+        training=training or {'source': f'imported from {checkpoint.name}', 'licence': 'as published with it'},
     )
     built = create_network(network, published.num_classes, published.tasks)
     try:

@@ -29,7 +29,7 @@ def find(kind: str, name: str | Path) -> Path:
 
     Looked for in this order: the path as given (a folder for a model, else a file), the source tree (plain checkout,
     `pip install -e`, colcon's symlink install), `<prefix>/share/mtperception` (`pip install`, `colcon build`), the
-    prefixes of the ament index.
+    prefixes of the ament index, the user's data folder (`user_folder`).
 
     Args:
         kind: one of `FOLDERS`.
@@ -69,6 +69,15 @@ def _folders(kind: str) -> list[Path]:
     return [root / FOLDERS[kind] for root in _roots()]
 
 
+def user_folder(kind: str) -> Path:
+    """Where what the user downloads is kept, by the XDG base directory specification; it need not exist."""
+    return _user_root() / FOLDERS[kind]
+
+
+def _user_root() -> Path:
+    return Path(os.environ.get('XDG_DATA_HOME') or Path.home() / '.local' / 'share') / PACKAGE
+
+
 def _roots() -> Iterator[Path]:
     """Folders that may hold `models/`, `config/` and `launch/`."""
     package = Path(__file__).parent
@@ -79,3 +88,4 @@ def _roots() -> Iterator[Path]:
         yield parent / 'share' / PACKAGE
     for prefix in filter(None, os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)):
         yield Path(prefix) / 'share' / PACKAGE
+    yield _user_root()

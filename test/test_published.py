@@ -4,45 +4,21 @@ import json
 import os
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
-from itertools import product
 
 import numpy as np
 import pytest
 import torch
+from published_layout import in_published_layout
 
 from mtperception.card import open_model
 from mtperception.cli import main
 from mtperception.errors import CheckpointError
 from mtperception.networks import create_network
-from mtperception.networks.joint_lw_refinenet import read_published
 from mtperception.pipeline import Pipeline
 from mtperception.predictor import Predictor
 from mtperception.published import import_checkpoint
 
 DECODERS = {'segmentation': 'Dec', 'depth': 'Depth_Dec'}
-FIELDS = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
-BLOCKS = (1, 2, 3, 4, 3, 3, 1)
-
-
-def published_keys(tasks):
-    """All keys of the published layout, written down from its own naming."""
-    layers = [f'layer1.{part}' for part in (0, 1)]
-    for layer, blocks in enumerate(BLOCKS, start=2):
-        layers += [f'layer{layer}.{b}.output.{i}.{j}' for b, i, j in product(range(blocks), range(3), (0, 1))]
-    layers += [f'conv{i}' for i in range(3, 9)] + [f'conv_adapt{i}' for i in (2, 3, 4)]
-    layers += [f'crp{i}.0.{j}_outvar_dimred' for i, j in product(range(1, 5), repeat=2)]
-    layers += [f'{prefix}{task}' for prefix, task in product(('pre_', ''), tasks)]
-    normed = [layer for layer in layers if layer.startswith('layer') and layer.endswith('.1')]
-    keys = [f'{layer}.weight' for layer in layers] + [f'{layer}.{field}' for layer in normed for field in FIELDS[1:]]
-    return keys + [f'{task}.bias' for task in tasks]
-
-
-def in_published_layout(network, tasks):
-    keys = published_keys(tasks)
-    ours = read_published(dict.fromkeys(keys, torch.zeros(1))).state_dict
-    assert set(ours) == set(network.state_dict())
-    state = network.state_dict()
-    return {key: state[name] for key, name in zip(keys, ours, strict=True)}
 
 
 @pytest.fixture(scope='module')

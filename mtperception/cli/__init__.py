@@ -55,7 +55,7 @@ COMMANDS = {
     ),
     'train': ('mtperception.cli.train:train', 'Train a network as a configuration says.'),
     'doctor': ('mtperception.cli.doctor:doctor', 'Check what this machine can run, and what is missing.'),
-    'download': ('mtperception.cli.download:download', 'Fetch the files of a data set.'),
+    'download': ('mtperception.cli.download:download', 'Fetch the files of a data set, or a model.'),
     'export': ('mtperception.cli.export:export', 'Turn a checkpoint of a training run into a model directory.'),
     'import': ('mtperception.cli.import_:import_', 'Turn a published checkpoint into a model directory.'),
 }

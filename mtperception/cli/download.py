@@ -1,30 +1,93 @@
-"""`mtperception download`: the files of a data set, from where their authors keep them."""
+"""`mtperception download`: data sets and models, from where their authors keep them."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mtperception import resources
+from mtperception.card import CARD
 from mtperception.cli.folders import make_folder
 from mtperception.cli.progress import progress
 from mtperception.data import DATASETS, remote_files
 from mtperception.data.download import fetch
+from mtperception.errors import InputError, MissingPackageError
+from mtperception.model_archive import install_model, remote_model
+from mtperception.published_weights import PUBLISHED, REPOSITORY, remote_checkpoint
+
+MODEL, CHECKPOINT = 'model:', 'published:'
 
 
 def download(
-    dataset: Annotated[str, typer.Argument(help=f'One of {", ".join(DATASETS)}.')],
-    root: Annotated[Path, typer.Option(help='Folder of the data set; made if need be.')],
+    what: Annotated[
+        str,
+        typer.Argument(
+            help=f'A data set ({", ".join(DATASETS)}), {CHECKPOINT}NAME ({", ".join(PUBLISHED)}), or '
+            f'{MODEL}NAME or {MODEL}URL#sha256=HEX.'
+        ),
+    ],
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of the data set, or of models: by default the user's data folder.")
+    ] = None,
     split: Annotated[str, typer.Option(help='For kitti: the list of images whose drives to fetch.')] = 'train',
 ) -> None:
-    """Fetch the files of a data set.
+    """Fetch the files of a data set, or a model.
 
-    Run it again to go on after an interruption. The terms are those of the authors (docs/datasets.md).
+    Run it again to resume after an interruption. The terms are those of the authors (docs/datasets.md). A model is
+    verified, and --model NAME finds it then.
 
     Example: mtperception download nyuv2 --root data/nyuv2_official
+
+    Example: mtperception download published:ExpNYUD_joint
     """
-    root = root.expanduser()
+    if what.startswith((MODEL, CHECKPOINT)):
+        folder = resources.user_folder('model') if root is None else root.expanduser()
+        make_folder(folder, '--root')
+        get = _model if what.startswith(MODEL) else _published
+        get(what.partition(':')[2], folder)
+    elif root is None:
+        raise typer.BadParameter(f'{what} is a data set: expected --root with the folder for it')
+    else:
+        _dataset(what, root.expanduser(), split)
+
+
+def _dataset(name: str, root: Path, split: str) -> None:
     make_folder(root, '--root')
-    for file in remote_files(dataset, root, split):
+    for file in remote_files(name, root, split):
         is_new = fetch(file, root, progress)
-        typer.echo(f'{file.name}: {"fetched" if is_new else "there already"}', err=True)
-    typer.echo(f'{root}: all files of {dataset} are there', err=True)
+        typer.echo(f'{file.name}: {"fetched" if is_new else "already exists"}', err=True)
+    typer.echo(f'{root}: has all files of {name}', err=True)
+
+
+def _model(what: str, folder: Path) -> None:
+    place, is_new = install_model(remote_model(what), folder, progress)
+    typer.echo(f'{place}: {"installed" if is_new else "already exists"}; use it with --model {_name(place)}', err=True)
+
+
+def _published(name: str, folder: Path) -> None:
+    if name not in PUBLISHED:
+        raise InputError(f'unknown checkpoint {name!r}: expected one of {", ".join(PUBLISHED)}')
+    place = folder / name
+    if (place / CARD).is_file():
+        typer.echo(f'{place}: already exists; use it with --model {_name(place)}', err=True)
+        return
+    try:
+        from mtperception.published import import_checkpoint
+    except ImportError as error:
+        raise MissingPackageError(f'import needs PyTorch ({error}): pip install "mtperception[torch]"') from error
+    published, file = PUBLISHED[name], remote_checkpoint(name)
+    typer.echo(f'{name}: {published.what}; from github.com/{REPOSITORY}', err=True)
+    typer.echo(f'licence: {published.training["licence"]}', err=True)
+    fetch(file, folder, progress)
+    checkpoint = folder / file.name
+    with progress('importing, exporting and comparing', None):
+        parity = import_checkpoint(
+            checkpoint, 'joint_lw_refinenet', published.label_space, place, training=published.training
+        )
+    checkpoint.unlink()
+    typer.echo(f'{place}: {parity}; use it with --model {_name(place)}', err=True)
+
+
+def _name(place: Path) -> str:
+    """How `--model` names it: alone where it is in the user's data folder."""
+    return place.name if place.parent == resources.user_folder('model') else str(place)

@@ -39,6 +39,9 @@ class RemoteFile:
     """Bytes, where known."""
     md5: str = ''
     """Where one is published. A zip file has checksums of its members in itself."""
+    sha256: str = ''
+    git_blob: str = ''
+    """The id that git gives the content: the SHA-1 of `blob <bytes>`, a zero byte and the content."""
     members: tuple[str, ...] = ()
     """Patterns of what to unpack from a zip file, which is not kept; none for a file that stays as it is."""
 
@@ -55,7 +58,7 @@ def no_progress(description: str, total: float | None) -> Iterator[Callable[[flo
 
 
 def fetch(file: RemoteFile, root: Path, progress: Progress = no_progress) -> bool:
-    """Bring a file into a data set's folder. What was interrupted goes on where it stopped.
+    """Bring a file into a data set's folder. What was interrupted resumes where it stopped.
 
     Args:
         file: what to fetch.
@@ -63,7 +66,7 @@ def fetch(file: RemoteFile, root: Path, progress: Progress = no_progress) -> boo
         progress: shows the transfer and the unpacking.
 
     Returns:
-        False if it was there already.
+        False if it already exists.
 
     Raises:
         DatasetError: if the server fails, the connection breaks, or what came is not what was expected.
@@ -106,7 +109,7 @@ def _transfer(file: RemoteFile, part: Path, progress: Progress) -> None:
             return  # there is nothing after what we have
         raise DatasetError(f'{file.url}: the server answers {error.code} {error.reason}') from error
     except (OSError, http.client.HTTPException) as error:
-        raise DatasetError(f'{file.url}: {error}; run the command again to go on from there') from error
+        raise DatasetError(f'{file.url}: {error}; run the command again to resume') from error
 
 
 def _receive(file: RemoteFile, response: http.client.HTTPResponse, part: Path, offset: int, progress: Progress) -> None:
@@ -121,7 +124,7 @@ def _receive(file: RemoteFile, response: http.client.HTTPResponse, part: Path, o
             show(done)
     if total is not None and done < total:
         raise DatasetError(
-            f'{file.url}: the connection broke after {done} of {total} bytes; run the command again to go on from there'
+            f'{file.url}: the connection broke after {done} of {total} bytes; run the command again to resume'
         )
 
 
@@ -129,8 +132,7 @@ def _check(file: RemoteFile, part: Path) -> None:
     """Check what was transferred; what is wrong is removed."""
     try:
         _check_size(file, part)
-        if file.md5 and (found := _md5(part)) != file.md5:
-            raise DatasetError(f'{file.url}: MD5 {found}: expected {file.md5}; run the command again to fetch it anew')
+        check_digests(file, part)
     except DatasetError:
         part.unlink()
         raise
@@ -143,8 +145,25 @@ def _check_size(file: RemoteFile, path: Path) -> None:
         )
 
 
-def _md5(path: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
+def check_digests(file: RemoteFile, path: Path) -> None:
+    """Check that a file's content is what the digests of `file` say.
+
+    Raises:
+        DatasetError: if not.
+    """
+    for name, expected, start in (
+        ('MD5', file.md5, hashlib.md5(usedforsecurity=False)),
+        ('SHA-256', file.sha256, hashlib.sha256()),
+        ('git blob', file.git_blob, hashlib.sha1(b'blob %d\0' % path.stat().st_size, usedforsecurity=False)),
+    ):
+        if expected and (found := _digest(path, start)) != expected.lower():
+            raise DatasetError(
+                f'{file.url}: {name} {found}: expected {expected}: damaged or replaced; run the command again to fetch '
+                'it anew'
+            )
+
+
+def _digest(path: Path, digest: 'hashlib._Hash') -> str:
     with path.open('rb') as content:
         while block := content.read(CHUNK):
             digest.update(block)

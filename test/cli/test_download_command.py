@@ -36,7 +36,7 @@ def test_files_arrive_and_nothing_goes_to_standard_output(site, tmp_path, monkey
     said = capsys.readouterr()
     assert (said.out, 'splits.mat: fetched' in said.err) == ('', True)
     assert main(arguments) == 0
-    assert 'splits.mat: there already' in capsys.readouterr().err
+    assert 'splits.mat: already exists' in capsys.readouterr().err
 
 
 def test_a_failure_is_one_line(site, tmp_path, monkeypatch, capsys):
@@ -46,6 +46,10 @@ def test_a_failure_is_one_line(site, tmp_path, monkeypatch, capsys):
     assert said.startswith('error: ')
     assert 'the server answers 404' in said
     assert said.count('\n') == 1
+
+
+def test_a_data_set_needs_a_folder():
+    assert main(['download', 'nyuv2']) == 2
 
 
 @pytest.mark.parametrize(

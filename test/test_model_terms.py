@@ -1,0 +1,35 @@
+"""What is said of a model whose training data rule out commercial use."""
+
+import logging
+
+import pytest
+
+from mtperception import model_terms
+from mtperception.card import open_model
+
+
+@pytest.mark.parametrize(
+    ('training', 'expected'),
+    [
+        ({'data': 'frames of one drive of KITTI'}, True),
+        ({'data': 'ADE20K'}, True),
+        ({'licence': 'the data are CC BY-NC-SA 3.0'}, True),
+        ({'licence': 'noncommercial use'}, True),
+        ({'licence': 'for academic usage'}, True),
+        ({'data': 'NYU Depth v2', 'licence': 'weights: Apache-2.0; the data are for research'}, False),
+        ({'data': 'CamVid', 'licence': 'CC BY 4.0, encoder of a company INC.'}, False),
+        ({}, False),
+    ],
+)
+def test_which_cards_are_non_commercial(training, expected):
+    assert model_terms.is_non_commercial(training) is expected
+
+
+def test_it_is_said_once(caplog):
+    model_terms._note.cache_clear()
+    with caplog.at_level(logging.WARNING, 'mtperception'):
+        open_model('street')
+        open_model('street')
+        open_model('nyuv2_indoor')
+    (record,) = caplog.records
+    assert 'street was trained on data for non-commercial use' in record.getMessage()
