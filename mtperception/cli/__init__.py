@@ -8,6 +8,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -67,7 +68,7 @@ DEBUG = '--debug'
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line on `arguments`, by default the process's own, and return its exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    arguments = [argument for argument in given if argument != DEBUG]
+    arguments = [_with_home(argument) for argument in given if argument != DEBUG]
     logging.basicConfig(format='%(message)s')
     logging.getLogger('mtperception').setLevel(logging.INFO)
     try:
@@ -81,6 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f'error: {explain(error, given)}', file=sys.stderr)
         return 1
     return 0
+
+
+def _with_home(argument: str) -> str:
+    """An argument whose path starts at the home folder: a shell leaves the ~ in `--out=~/maps` and in quotes."""
+    option, equals, value = argument.partition('=') if argument.startswith('--') else ('', '', argument)
+    is_home = value == '~' or value.startswith('~/')
+    return option + equals + str(Path(value).expanduser()) if is_home else argument
 
 
 def _build_app(arguments: Sequence[str]) -> typer.Typer:

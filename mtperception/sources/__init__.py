@@ -29,6 +29,6 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
         SourceError: if there is no such thing, or if no image can be read from it.
     """
     for kind in SOURCES.values():
-        if kind.accepts(spec):
+        if spec and kind.accepts(spec):  # an empty path would be the current folder
             return kind(spec, options or SourceOptions())
     raise SourceError(f'no source {spec!r}: {EXPECTED}')

@@ -118,7 +118,8 @@ def read_rgb(path: Path) -> np.ndarray:
         data = completed(path.read_bytes())
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
         if image is None:
-            raise SourceError(f'{path}: not an image that OpenCV can read: expected a complete {", ".join(SUFFIXES)}')
+            problem = 'OpenCV cannot decode it: damaged, cut off, or no image' if data else 'the file is empty'
+            raise SourceError(f'{path}: {problem}: expected a complete image file, such as a JPEG or PNG')
         check_size(image.shape[1], image.shape[0])
     except (RefusedImageError, cv2.error) as error:
         raise SourceError(f'{path}: {error}') from error

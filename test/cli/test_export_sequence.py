@@ -142,7 +142,7 @@ def test_a_damaged_image_costs_itself_only(folder, tmp_path, capsys):
     assert run('tum', tmp_path / 'out', folder, *BACKEND) == 0
     said = capsys.readouterr().err
     assert 'note: 1 of 3 images cannot be read, the first: ' in said
-    assert '1.png: not an image that OpenCV can read' in said
+    assert '1.png: OpenCV cannot decode it' in said
     stamps = [line.split()[0] for line in (tmp_path / 'out' / 'associations.txt').read_text().splitlines()]
     assert stamps == ['0.000000', '0.200000']
 

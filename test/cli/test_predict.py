@@ -128,13 +128,26 @@ def test_inputs_are_not_overwritten(out, tmp_path, capsys):
     assert written(tmp_path) == ['images', 'room.png']
 
 
+@pytest.mark.parametrize('form', [['--out=~/images'], ['--out', '~/images']])
+def test_the_home_folder_is_what_a_tilde_says(form, tmp_path, monkeypatch, capsys):
+    """A shell leaves it in `--out=~/images`. The check for inputs in the folder sees through it, too."""
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    png(tmp_path / 'images' / 'room.png')
+    assert run('~/images/room.png', *form) == 1
+    assert 'could be overwritten' in capsys.readouterr().err
+    assert run('~/images/room.png', *(text.replace('images', 'predictions') for text in form)) == 0
+    assert written(tmp_path / 'predictions') == [f'room_{kind}.png' for kind in KINDS]
+    assert '~' not in written(tmp_path)
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
         (['missing.png'], "no source 'missing.png'"),
         (['room.png', '--model', 'nonesuch'], "no model 'nonesuch'"),
         (['room.png', '--backend', 'abacus'], "unknown backend 'abacus'"),
-        (['broken.png'], 'broken.png: not an image that OpenCV can read'),
+        (['broken.png'], 'broken.png: OpenCV cannot decode it'),
     ],
 )
 def test_what_cannot_be_is_one_clear_line(arguments, message, tmp_path, capsys, monkeypatch):

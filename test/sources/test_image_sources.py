@@ -46,8 +46,20 @@ class TestImageFile:
 
     def test_a_damaged_file_is_named(self, tmp_path):
         (tmp_path / 'broken.jpg').write_bytes(b'no jpeg')
-        with pytest.raises(SourceError, match=r'broken\.jpg: not an image that OpenCV can read'):
+        with pytest.raises(SourceError, match=r'broken\.jpg: OpenCV cannot decode it'):
             list(open_source(str(tmp_path / 'broken.jpg')))
+
+    def test_an_empty_file_is_said_to_be_empty(self, tmp_path):
+        (tmp_path / 'a.png').touch()
+        with pytest.raises(SourceError, match=r'a\.png: the file is empty: expected a complete image file'):
+            list(open_source(str(tmp_path / 'a.png')))
+
+    def test_an_empty_path_is_not_the_current_folder(self, tmp_path, monkeypatch):
+        """As of a variable of the shell that is not set."""
+        write_image(tmp_path / 'a.png', size=(8, 6))
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SourceError, match=r"no source '': expected"):
+            open_source('')
 
     @pytest.mark.parametrize('suffix', ['.jfif', '.jpe', '.JPG', '.pgm', '.pnm', '.webp', '.jp2', '.dib', '.dat', ''])
     def test_of_every_format(self, tmp_path, suffix):
