@@ -15,7 +15,7 @@ from mtperception.errors import InputError
 from mtperception.geometry import tilt_normals, unit_vectors
 from mtperception.input_policy import Layout, depth_ratio, focal_ratios
 from mtperception.labels import DEFAULT_INVALID_DEPTH_CLASSES, LabelSpace, invalid_depth_table
-from mtperception.resized_prediction import VALID, ResizedPrediction
+from mtperception.resized_prediction import ResizedPrediction
 from mtperception.types import DEPTH_SCALE_MODES, OUTPUT_SIZES, Intrinsics, Prediction
 
 _ROUNDING = {'fp32': 2**-20, 'fp16': 2**-11, 'bf16': 2**-8}
@@ -95,7 +95,7 @@ class BackendPredictor:
 
     @invalid_depth_classes.setter
     def invalid_depth_classes(self, names: Sequence[str]) -> None:
-        self._invalid_depth_table = invalid_depth_table(self.label_space, names)
+        self._has_depth = invalid_depth_table(self.label_space, names) == 0
         self._invalid_depth_classes = tuple(names)
 
     def working_size(self, width: int, height: int) -> tuple[int, int]:
@@ -213,12 +213,10 @@ class BackendPredictor:
         """The maps at the size that is wanted."""
         if self.output_size == 'input' and layout.plane != layout.image:
             return ResizedPrediction.of(maps, layout.image, latency_ms)
-        if 'valid_mask' in maps:
-            maps['valid_mask'] = maps['valid_mask'] == VALID
         return Prediction(**maps, latency_ms=latency_ms)
 
     def _valid(self, depth: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        """uint8 h,w: `VALID` where the graph's depth is inside the card's range and the class may have depth, else 0.
+        """bool h,w: where the graph's depth is inside the card's range and the class may have depth.
 
         At an end of the range the graph has clamped: what is there is nearer or farther, nobody knows how much.
         """
@@ -226,9 +224,9 @@ class BackendPredictor:
         near, far = self.card.depth_range
         lowest = np.nextafter(np.float32(near * (1 + rounding)), np.float32(np.inf))
         highest = np.nextafter(np.float32(far * (1 - rounding)), np.float32(0))
-        valid = cv2.inRange(depth, float(lowest), float(highest))
-        if labels is not None and self._invalid_depth_table.any():
-            valid[cv2.LUT(labels, self._invalid_depth_table) > 0] = 0
+        valid = (depth >= lowest) & (depth <= highest)  # half the time of OpenCV's inRange
+        if labels is not None and not self._has_depth.all():
+            valid &= cv2.LUT(labels, self._has_depth.view(np.uint8)).view(bool)
         return valid
 
     def warm_up(self, iterations: int) -> None:

@@ -10,8 +10,8 @@ from mtperception.geometry import unit_vectors
 from mtperception.tasks import CLASSES, DIRECTIONS, SHARES, graph_output
 from mtperception.types import Prediction
 
-VALID = 255
-"""In masks that are interpolated: less is partly invalid."""
+_VALID = 255
+"""In masks while they are interpolated: less is partly invalid."""
 
 
 class ResizedPrediction(Prediction):
@@ -30,7 +30,7 @@ class ResizedPrediction(Prediction):
         """Maps to be shown at another width and height.
 
         Args:
-            maps: by field of a `Prediction`; `valid_mask` uint8 h,w: `VALID` or 0.
+            maps: by field of a `Prediction`.
             size: width and height.
             latency_ms: of the prediction.
         """
@@ -75,7 +75,8 @@ class ResizedPrediction(Prediction):
             return None
         if mask.all():
             return np.ones(self.shape, bool)
-        return cv2.resize(mask, self._size, interpolation=cv2.INTER_LINEAR) == VALID
+        levels = mask * np.uint8(_VALID)
+        return cv2.resize(levels, self._size, interpolation=cv2.INTER_LINEAR) == _VALID
 
     def _resized(self, name: str) -> np.ndarray | None:
         """Classes and shares by nearest neighbour, measures bilinearly."""

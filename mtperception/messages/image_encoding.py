@@ -36,7 +36,7 @@ def depth_image_32fc1(depth: np.ndarray) -> Message:
     if depth.min() > 0:
         return _image(depth, '32FC1')
     published = np.full_like(depth, np.nan)
-    cv2.copyTo(depth, cv2.inRange(depth, SMALLEST_DEPTH, np.inf), published)
+    cv2.copyTo(depth, (depth >= SMALLEST_DEPTH).view(np.uint8), published)
     return _image(published, '32FC1')
 
 
