@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import cv2
-import numpy as np
 
 from mtperception import visualization
 from mtperception.messages.camera_info import camera_info
@@ -76,9 +75,10 @@ def _normals(products: Products) -> Message:
 
 
 def _points(products: Products) -> Message:
-    stride = products.presentation.settings.point_stride
-    kept = np.s_[::stride, ::stride]
-    return point_cloud(products.points, products.image[kept], products.ids[kept], products.prediction.confidence[kept])
+    presentation = products.presentation
+    kept = (slice(None, None, presentation.settings.point_stride),) * 2
+    ids = cv2.LUT(products.labels[kept], presentation.id_table)  # of these pixels alone
+    return point_cloud(products.points, products.image[kept], ids, products.prediction.confidence[kept])
 
 
 OUTPUTS = (

@@ -70,12 +70,14 @@ class Presentation:
         """The id of unknown pixels."""
         return int(self.id_table[IGNORE_INDEX])
 
-    def labels(self, labels: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    def labels(self, prediction: Prediction) -> np.ndarray:
         """uint8 H,W of indices in `space`, 255 = unknown, from the model's labels and confidence."""
+        labels = prediction.labels
         grouped = labels if self.group_table is None else cv2.LUT(labels, self.group_table)
-        if self.min_confidence:
-            grouped = np.where(confidence < self.min_confidence, np.uint8(IGNORE_INDEX), grouped)
-        return grouped
+        if not self.min_confidence:
+            return grouped  # without reading the confidence, which would be resized for nothing
+        unknown = cv2.inRange(prediction.confidence, 0, self.min_confidence - 1)  # 255 there, 0 elsewhere
+        return np.maximum(grouped, unknown)
 
     def valid_depth(self, prediction: Prediction) -> np.ndarray:
         """float32 H,W metres, 0 where depth is no measurement or outside `depth_limits`."""
@@ -83,7 +85,7 @@ class Presentation:
         near, far = (float(np.float32(limit)) for limit in self.depth_limits)
         if (near, far) == (0, np.inf):
             return depth
-        return cv2.copyTo(depth, cv2.inRange(depth, near, far))
+        return cv2.copyTo(depth, ((depth >= near) & (depth <= far)).view(np.uint8))
 
     def id_names(self) -> dict[int, str]:
         """Every published id and its name, the unknown ones too."""

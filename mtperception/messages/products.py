@@ -50,7 +50,7 @@ class Products:
     @cached_property
     def labels(self) -> np.ndarray:
         """uint8 h,w: index in the published label space, 255 = unknown."""
-        return self.presentation.labels(self.prediction.labels, self.prediction.confidence)
+        return self.presentation.labels(self.prediction)
 
     @cached_property
     def ids(self) -> np.ndarray:

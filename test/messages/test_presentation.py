@@ -10,6 +10,7 @@ from mtperception.card import open_model
 from mtperception.labels import load_label_space
 from mtperception.messages.parameters import default_settings
 from mtperception.messages.presentation import Presentation
+from mtperception.resized_prediction import ResizedPrediction
 from mtperception.types import Prediction
 
 DEFAULTS = default_settings()
@@ -20,26 +21,34 @@ def build(space='nyuv2_40', **changes):
 
 
 LABELS = np.array([[0, 3, 39, 255]], np.uint8)
-CONFIDENCE = np.array([[255, 127, 128, 0]], np.uint8)
+PREDICTION = Prediction(labels=LABELS, confidence=np.array([[255, 127, 128, 0]], np.uint8))
 
 
 @pytest.mark.parametrize(('offset', 'ids'), [(1, [1, 4, 40, 0]), (0, [0, 3, 39, 255]), (100, [100, 103, 139, 0])])
 def test_ids(offset, ids):
     presentation = build(label_offset=offset)
-    assert presentation.id_table[presentation.labels(LABELS, CONFIDENCE)].tolist() == [ids]
+    assert presentation.id_table[presentation.labels(PREDICTION)].tolist() == [ids]
 
 
 def test_low_confidence_is_unknown():
-    assert build(confidence_threshold=0.5).labels(LABELS, CONFIDENCE).tolist() == [[0, 255, 39, 255]]
-    assert build(confidence_threshold=0.0).labels(LABELS, CONFIDENCE).tolist() == LABELS.tolist()
+    assert build(confidence_threshold=0.5).labels(PREDICTION).tolist() == [[0, 255, 39, 255]]
+    assert build(confidence_threshold=0.0).labels(PREDICTION).tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize(('threshold', 'resized'), [(0.0, False), (0.5, True)])
+def test_confidence_is_resized_only_where_a_threshold_asks_for_it(threshold, resized):
+    maps = {'labels': LABELS, 'confidence': PREDICTION.confidence}
+    prediction = ResizedPrediction.of(maps, (8, 2), {})
+    assert build(confidence_threshold=threshold).labels(prediction).shape == (2, 8)
+    assert ('confidence' in vars(prediction)) == resized
 
 
 def test_grouping_maps_the_winning_class():
     presentation = build(label_space='nyuv2_13')
-    names = [load_label_space('nyuv2_13').names[i] for i in presentation.labels(LABELS, CONFIDENCE)[0, :3]]
+    names = [load_label_space('nyuv2_13').names[i] for i in presentation.labels(PREDICTION)[0, :3]]
     assert names == ['wall', 'bed', 'objects']
-    assert presentation.labels(LABELS, CONFIDENCE)[0, 3] == 255
-    assert np.array_equal(build(label_space='nyuv2_40').labels(LABELS, CONFIDENCE), LABELS)
+    assert presentation.labels(PREDICTION)[0, 3] == 255
+    assert np.array_equal(build(label_space='nyuv2_40').labels(PREDICTION), LABELS)
 
 
 def test_the_mask_is_by_the_models_own_classes():
