@@ -50,6 +50,8 @@ TORCH = ['torch>=2.4', 'torchvision>=0.19', 'safetensors>=0.4', 'onnx>=1.16', 'o
 def ros_wheels(distribution: str) -> list[str]:
     """The wheels that stand in for a ROS 2 installation; they are for machines without one."""
     packages = ('rclpy', 'sensor-msgs', 'std-msgs', 'diagnostic-msgs')
+    # Of the mapping node:
+    packages += ('geometry-msgs', 'nav-msgs', 'visualization-msgs', 'std-srvs')
     return ['ros-rclpy[fastrtps]', 'ros-lifecycle-msgs', *(f'ros-{distribution}-{package}' for package in packages)]
 
 
@@ -103,6 +105,7 @@ setup(
         'console_scripts': [
             'mtperception = mtperception.cli:main',
             'perception_node = mtperception.ros.perception_node:main',
+            'mapping_node = mtperception.ros.mapping_node:main',
             'camera_player = mtperception.ros.camera_player:main',
         ]
     },

@@ -1,9 +1,9 @@
 """From frames to a map: predict, leave out what is no lasting surface, fuse."""
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -59,28 +59,32 @@ class MapOptions:
 
 @dataclass
 class MapStatistics:
-    """What became of the frames."""
+    """What became of the frames. Series have a value for each used frame, as many as are kept."""
 
+    ms: deque[float] = field(default_factory=deque)
+    """Of fusing, without the prediction."""
+    prediction_ms: deque[float] = field(default_factory=deque)
+    memory_mb: deque[float] = field(default_factory=deque)
+    """After the frame."""
+    median_depths: deque[float] = field(default_factory=deque)
+    """Metres: of the valid depth, before anything is left out; none of a frame without any."""
+    poses: deque[np.ndarray] = field(default_factory=deque)
+    """float64 4,4 each."""
+    scales: deque[float] = field(default_factory=deque)
+    """Factors on depth by the height of the camera."""
     used: int = 0
     left_out_frames: Counter[str] = field(default_factory=Counter)
     """By reason."""
     pixels: int = 0
-    """Of the frames that were used or held nothing to fuse."""
+    """Of the used frames."""
     left_out_pixels: Counter[str] = field(default_factory=Counter)
     """By reason, see `filtering.REASONS`."""
-    ms: list[float] = field(default_factory=list)
-    """Of fusing each used frame, without the prediction."""
-    prediction_ms: list[float] = field(default_factory=list)
-    memory_mb: list[float] = field(default_factory=list)
-    """After each used frame."""
-    median_depths: list[float] = field(default_factory=list)
-    """Metres: of the valid depth of each frame, before anything is left out."""
-    poses: list[np.ndarray] = field(default_factory=list)
-    """float64 4,4 each, of the used frames."""
     intrinsics: Intrinsics | None = None
     """Of the newest used frame."""
-    scales: list[float] = field(default_factory=list)
-    """Factors on depth by the height of the camera."""
+
+
+SERIES = ('ms', 'prediction_ms', 'memory_mb', 'median_depths', 'poses', 'scales')
+"""Those of `MapStatistics`, in its order."""
 
 
 class Mapper:
@@ -90,19 +94,22 @@ class Mapper:
         space: of the labels.
         options: how.
         predict: the model; None if nothing comes from one.
+        history: frames whose figures are kept; None: all.
 
     Raises:
         ValueError: for options that cannot be.
     """
 
-    def __init__(self, space: LabelSpace, options: MapOptions, predict: Predict | None = None) -> None:
+    def __init__(
+        self, space: LabelSpace, options: MapOptions, predict: Predict | None = None, history: int | None = None
+    ) -> None:
         for value, allowed, name in ((options.depth, DEPTHS, 'depth'), (options.labels, LABELS, 'labels')):
             if value not in allowed:
                 raise InputError(f'{name} {value!r}: expected one of {", ".join(allowed)}')
         if options.needs_model and predict is None:
             raise InputError('depth or labels of a model: expected one')
         self.space, self.options = space, options
-        self.statistics = MapStatistics()
+        self.statistics = MapStatistics(*(deque(maxlen=history) for _ in SERIES))
         self.volume = SemanticVolume(
             options.voxel_size, len(space), options.fusion, options.kept_classes, options.max_depth, options.memory_mb
         )
@@ -117,7 +124,7 @@ class Mapper:
         self._scale = FloorScale(space, options.camera_height) if options.camera_height else None
 
     def add(self, frame: Frame) -> None:
-        """Fuse a frame, or count why not.
+        """Predict for a frame and fuse it, or count why not.
 
         Raises:
             MapFullError: if it alone needs more memory than the map may take.
@@ -128,11 +135,31 @@ class Mapper:
             return
         start = time.perf_counter()
         prediction = self._predict(frame.image, frame.intrinsics) if self.options.needs_model else Prediction()
-        predicted = time.perf_counter()
-        self._fuse(frame, *self._maps(frame, prediction))
-        done = time.perf_counter()
-        self.statistics.prediction_ms.append((predicted - start) * 1e3)
-        self.statistics.ms.append((done - predicted) * 1e3)
+        self.statistics.prediction_ms.append((time.perf_counter() - start) * 1e3)
+        self.fuse(MapFrame(frame.T_world_camera, frame.intrinsics, *self._maps(frame, prediction), frame.image))
+
+    def fuse(self, view: MapFrame) -> None:
+        """Scale the depth of a view, leave out what is no lasting surface, and fuse the rest.
+
+        Raises:
+            MapFullError: if it alone needs more memory than the map may take.
+        """
+        start, statistics, depth = time.perf_counter(), self.statistics, view.depth
+        if self._scale:
+            statistics.scales.append(self._scale.update(depth, view.labels, view.intrinsics))
+            depth = depth * np.float32(statistics.scales[-1])
+        valid = depth[depth > 0]
+        if valid.size:
+            statistics.median_depths.append(float(np.median(valid)))
+        filtered = self._filter(depth, view.labels)
+        statistics.pixels += depth.size
+        statistics.left_out_pixels.update(filtered.left_out)
+        self.volume.integrate(replace(view, depth=filtered.depth))
+        statistics.used += 1
+        statistics.memory_mb.append(self.volume.memory_mb)
+        statistics.poses.append(view.T_world_camera)
+        statistics.intrinsics = view.intrinsics
+        statistics.ms.append((time.perf_counter() - start) * 1e3)
 
     def _why_not(self, frame: Frame) -> str:
         """Why a frame cannot be used; empty if it can."""
@@ -152,23 +179,3 @@ class Mapper:
         if self.options.labels == RECORDED:
             return depth, frame.labels, np.full(frame.labels.shape, SURE, np.uint8)
         return depth, prediction.labels, prediction.confidence
-
-    def _fuse(self, frame: Frame, depth: np.ndarray, labels: np.ndarray, confidence: np.ndarray) -> None:
-        statistics = self.statistics
-        if self._scale:
-            factor = self._scale.update(depth, labels, frame.intrinsics)
-            statistics.scales.append(factor)
-            depth = depth * np.float32(factor)
-        valid = depth[depth > 0]
-        if valid.size:
-            statistics.median_depths.append(float(np.median(valid)))
-        filtered = self._filter(depth, labels)
-        statistics.pixels += depth.size
-        statistics.left_out_pixels.update(filtered.left_out)
-        self.volume.integrate(
-            MapFrame(frame.T_world_camera, frame.intrinsics, filtered.depth, labels, confidence, frame.image)
-        )
-        statistics.used += 1
-        statistics.memory_mb.append(self.volume.memory_mb)
-        statistics.poses.append(frame.T_world_camera)
-        statistics.intrinsics = frame.intrinsics

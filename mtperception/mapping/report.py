@@ -1,6 +1,6 @@
 """A folder with a page about a map: what views see of it, the floor plan, time and memory. It needs nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ def _plots(mapper: Mapper, out: Path) -> list[dict[str, str]]:
     return [save_plot(out, name, title, _over_frames(values, unit)) for name, (title, unit, values) in series.items()]
 
 
-def _over_frames(values: list[float], unit: str) -> Figure:
+def _over_frames(values: Sequence[float], unit: str) -> Figure:
     figure = plot_over_time(np.arange(len(values), dtype=float), {unit: np.array(values)}, unit)
     figure.axes[0].set_xlabel('frame')
     return figure

@@ -1,5 +1,6 @@
 """What a map came to, as the JSON that commands write."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,5 +63,5 @@ def area(surface: Surface) -> float:
     return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
 
 
-def _median(values: list[float]) -> float | None:
+def _median(values: Sequence[float]) -> float | None:
     return float(np.median(values)) if values else None

@@ -223,6 +223,15 @@ class SemanticVolume:
         total[seen] /= weights[seen, None]
         return total, seen
 
+    def last_seen(self, points: np.ndarray) -> np.ndarray:
+        """int64 N: the number of the view that last touched the block around each point; -1 where there is none.
+
+        Args:
+            points: float32 N,3, metres.
+        """
+        voxels, found = self._voxels(np.floor(points / self.voxel_size).astype(np.int64))
+        return np.where(found, self._seen[voxels // VOXELS], -1)
+
     def known_voxels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All voxels that know a class.
 
@@ -291,6 +300,8 @@ class SemanticVolume:
 
     def _voxels(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Flat indices of voxels (int64 N,3, in units of voxels), and whether there are such (bool N)."""
+        if not len(indices):  # which Open3D refuses
+            return np.zeros(0, np.int64), np.zeros(0, bool)
         blocks, inside = np.divmod(indices, BLOCK)
         # As one number each: sorting rows takes many times as long.
         packed = (blocks + 2**20) @ np.array([2**42, 2**21, 1])

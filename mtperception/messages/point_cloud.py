@@ -66,6 +66,8 @@ def _filled(points: np.ndarray, rgb: np.ndarray, labels: np.ndarray, confidence:
 
 def _packed(rgb: np.ndarray) -> np.ndarray:
     """uint32 H,W: 0x00RRGGBB."""
+    if not rgb.size:  # which OpenCV refuses
+        return np.zeros(rgb.shape[:2], '<u4')
     if not rgb.flags.c_contiguous:  # every n-th pixel: three strided copies of bytes are faster than one of triples
         rgb = np.dstack([rgb[..., channel] for channel in range(3)])
     bgra = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGRA)

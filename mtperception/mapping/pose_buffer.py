@@ -1,0 +1,56 @@
+"""The newest poses of a stream."""
+
+from bisect import bisect_left
+from collections import deque
+
+import numpy as np
+
+from mtperception.recording.transform_tree import Trajectory
+
+KEPT = 1000
+"""Poses."""
+
+
+class PoseBuffer:
+    """Poses of the last seconds, by stamp.
+
+    Args:
+        tolerance: seconds between a stamp and the nearest pose where none can be interpolated.
+    """
+
+    def __init__(self, tolerance: float) -> None:
+        self.tolerance = tolerance
+        self._stamps: deque[int] = deque(maxlen=KEPT)
+        self._poses: deque[np.ndarray] = deque(maxlen=KEPT)
+
+    @property
+    def newest_ns(self) -> int | None:
+        """The newest stamp; None without any."""
+        return self._stamps[-1] if self._stamps else None
+
+    def add(self, stamp_ns: int, pose: np.ndarray) -> None:
+        """Add a pose: float64 7, x y z in metres and a quaternion x y z w. After a jump back in time the old ones go.
+
+        Poses that are no poses (not finite, or a quaternion of 0) are passed over.
+        """
+        if not np.isfinite(pose).all() or not pose[3:].any():
+            return
+        if self._stamps and stamp_ns < self._stamps[-1]:
+            self._stamps.clear()
+            self._poses.clear()
+        self._stamps.append(stamp_ns)
+        self._poses.append(pose)
+
+    def at(self, stamp_ns: int) -> np.ndarray | None:
+        """The pose at a time, float64 4,4: interpolated, else the nearest within the tolerance; else None."""
+        if not self._stamps:
+            return None
+        after = bisect_left(self._stamps, stamp_ns)
+        near = range(max(after - 1, 0), min(after + 1, len(self._stamps)))
+        stamps = [self._stamps[index] for index in near]
+        trajectory = Trajectory(stamps, np.array([self._poses[index] for index in near]))
+        pose = trajectory.at(stamp_ns)
+        if pose is not None:
+            return pose
+        nearest = min(stamps, key=lambda stamp: abs(stamp - stamp_ns))
+        return trajectory.at(nearest) if abs(nearest - stamp_ns) <= self.tolerance * 1e9 else None

@@ -1,0 +1,91 @@
+"""How good a map is: the metrics of `docs/mapping_quality.md`."""
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from mtperception.labels import IGNORE_INDEX
+
+
+def surface_scores(found: np.ndarray, truth: np.ndarray, threshold: float) -> dict[str, float]:
+    """How near two clouds are to each other (Knapitsch et al., Tanks and Temples, SIGGRAPH 2017, section 5).
+
+    Args:
+        found: float32 N,3, metres: of the map.
+        truth: float32 M,3.
+        threshold: metres.
+
+    Returns:
+        `accuracy` and `completeness` (metres, mean distance from found to truth and back), `precision`, `recall` and
+        `f_score` at the threshold; all NaN if one is empty.
+    """
+    if not len(found) or not len(truth):
+        return dict.fromkeys(('accuracy', 'completeness', 'precision', 'recall', 'f_score'), float('nan'))
+    to_truth, to_found = cKDTree(truth).query(found)[0], cKDTree(found).query(truth)[0]
+    precision, recall = float((to_truth <= threshold).mean()), float((to_found <= threshold).mean())
+    total = precision + recall
+    return {
+        'accuracy': float(to_truth.mean()),
+        'completeness': float(to_found.mean()),
+        'precision': precision,
+        'recall': recall,
+        'f_score': 2 * precision * recall / total if total else 0.0,
+    }
+
+
+def calibration_error(confidence: np.ndarray, is_right: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error (Guo et al., ICML 2017, equation 3): the mean gap of confidence and share of right.
+
+    Args:
+        confidence: float N, 0..1.
+        is_right: bool N.
+        bins: of equal width.
+    """
+    if not len(confidence):
+        return float('nan')
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    confidences = np.bincount(bin_of, confidence, bins)
+    rights = np.bincount(bin_of, is_right, bins)
+    return float(np.abs(confidences - rights).sum() / len(confidence))
+
+
+def label_changes(labels: np.ndarray, next_labels: np.ndarray) -> tuple[int, int]:
+    """Pixels whose class differs between two label images of the same view, and pixels with a class in both."""
+    both = (labels != IGNORE_INDEX) & (next_labels != IGNORE_INDEX)
+    return int((labels != next_labels)[both].sum()), int(both.sum())
+
+
+def class_scores(confusion: np.ndarray) -> dict[str, float]:
+    """`accuracy`, and `miou` over the classes that occur in the truth.
+
+    Args:
+        confusion: int C,C: true class by found class.
+    """
+    right, true, found = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    there = true > 0
+    if not there.any():
+        return {'accuracy': float('nan'), 'miou': float('nan')}
+    iou = right[there] / (true + found - right)[there]
+    return {'accuracy': float(right.sum() / true.sum()), 'miou': float(iou.mean())}
+
+
+def confusion_of(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
+    """int64 C,C+1: true class by found class; in the last column are pixels where no class is found."""
+    known = truth != IGNORE_INDEX
+    columns = np.where(found[known] < classes, found[known], classes).astype(np.int64)
+    cells = truth[known].astype(np.int64) * (classes + 1) + columns
+    return np.bincount(cells, minlength=classes * (classes + 1)).reshape(classes, classes + 1)
+
+
+def flicker(labels: list[np.ndarray], warps: list[np.ndarray]) -> float:
+    """Share of pixels whose class differs from that of the view before, where both see the same surface.
+
+    Args:
+        labels: uint8 H,W of each view, 255 = unknown.
+        warps: of each view but the first, int32 H,W: the flat index of the pixel of the view before, -1 = not seen.
+    """
+    changed = total = 0
+    for before, now, source in zip(labels, labels[1:], warps, strict=False):
+        moved = np.where(source >= 0, before.reshape(-1)[source], np.uint8(IGNORE_INDEX))
+        different, both = label_changes(moved, now)
+        changed, total = changed + different, total + both
+    return changed / total if total else float('nan')

@@ -1,0 +1,64 @@
+"""The status of a map on /diagnostics."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from mtperception.mapping.mapper import Mapper
+from mtperception.mapping.plausibility import problems
+
+
+@dataclass(frozen=True)
+class MapStatus:
+    """How a map was after a frame: made in the thread that changes it."""
+
+    used: int
+    values: Mapping[str, str]
+    problems: tuple[str, ...]
+
+    @classmethod
+    def of(cls, mapper: Mapper) -> 'MapStatus':
+        """Of the map as it is now."""
+        statistics, volume = mapper.statistics, mapper.volume
+        values = {
+            'frames fused': str(statistics.used),
+            'fusion p50 [ms]': f'{np.median(statistics.ms):.1f}' if statistics.ms else 'n/a',
+            'fusion max [ms]': f'{max(statistics.ms):.1f}' if statistics.ms else 'n/a',
+            'memory [MB]': f'{volume.memory_mb:.1f}',
+            'blocks': str(volume.blocks),
+            'dropped blocks': str(volume.dropped_blocks),
+            'depth scale factor': f'{statistics.scales[-1]:.3f}' if statistics.scales else 'off',
+        }
+        return cls(statistics.used, values, tuple(problems(statistics, mapper.options, '')))
+
+
+def map_diagnostics(
+    node_name: str, status: MapStatus, dropped: Mapping[str, int], last_reason: str, now_ns: int
+) -> DiagnosticArray:
+    """One status `map`: OK; WARN if nothing is fused though frames come, or the map is implausible.
+
+    Args:
+        node_name: fully qualified.
+        status: of the map.
+        dropped: frames by reason.
+        last_reason: of the newest one that was dropped.
+        now_ns: the node's clock.
+    """
+    values = {
+        **status.values,
+        'frames dropped': str(sum(dropped.values())),
+        **{f'dropped {reason}': str(count) for reason, count in sorted(dropped.items()) if count},
+        'last reason': last_reason,
+    }
+    level, text = DiagnosticStatus.OK, 'mapping' if status.used else 'waiting for frames'
+    if status.problems:
+        level, text = DiagnosticStatus.WARN, status.problems[0]
+    elif not status.used and last_reason:
+        level, text = DiagnosticStatus.WARN, f'nothing fused: {last_reason}'
+    message = DiagnosticArray()
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(now_ns, 10**9)
+    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    message.status = [DiagnosticStatus(level=level, name=f'{node_name}: map', message=text, values=pairs)]
+    return message

@@ -1,0 +1,51 @@
+"""The metrics of maps, by hand."""
+
+import numpy as np
+import pytest
+
+from mtperception.mapping.quality import (
+    calibration_error,
+    class_scores,
+    confusion_of,
+    flicker,
+    label_changes,
+    surface_scores,
+)
+
+
+def test_surface_scores():
+    found = np.array([[0, 0, 0], [1, 0, 0], [5, 0, 0]], np.float32)
+    truth = np.array([[0, 0, 0.04], [1, 0, 0]], np.float32)
+    scores = surface_scores(found, truth, 0.05)
+    assert scores['accuracy'] == pytest.approx((0.04 + 0 + 4) / 3)
+    assert scores['completeness'] == pytest.approx(0.02)
+    assert (scores['precision'], scores['recall']) == (pytest.approx(2 / 3), 1)
+    assert scores['f_score'] == pytest.approx(2 * (2 / 3) / (2 / 3 + 1))
+    assert np.isnan(surface_scores(found[:0], truth, 0.05)['f_score'])
+
+
+def test_calibration_error():
+    # A bin of two at 0.9 of which one is right, and one of two at 0.1 of which none is: (2 x 0.4 + 2 x 0.1) / 4
+    confidence = np.array([0.9, 0.9, 0.1, 0.1])
+    assert calibration_error(confidence, np.array([True, False, False, False]), 10) == pytest.approx(0.25)
+    assert calibration_error(np.ones(3), np.ones(3, bool)) == 0
+
+
+def test_scores_by_class():
+    truth = np.array([[0, 0, 1, 1, 255]], np.uint8)
+    found = np.array([[0, 1, 1, 255, 0]], np.uint8)
+    confusion = confusion_of(truth, found, 3)
+    np.testing.assert_array_equal(confusion, [[1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0]])
+    scores = class_scores(confusion[:, :3])
+    assert scores['accuracy'] == pytest.approx(2 / 3)
+    assert scores['miou'] == pytest.approx((1 / 2 + 1 / 2) / 2)
+
+
+def test_flicker_follows_the_motion():
+    """The second view is the first one, moved by a pixel, with one class changed."""
+    first = np.array([[1, 2, 3, 255]], np.uint8)
+    second = np.array([[2, 4, 3, 7]], np.uint8)
+    source = np.array([[1, 2, 3, -1]])
+    assert label_changes(first, second) == (2, 3)
+    assert flicker([first, second], [source]) == pytest.approx(1 / 2)
+    assert np.isnan(flicker([first], []))
