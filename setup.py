@@ -1,6 +1,7 @@
 """One tree, three ways in: `pip install .`, `pip install -e .` and `colcon build`."""
 
 import re
+import sys
 from itertools import groupby
 from pathlib import Path
 
@@ -74,6 +75,7 @@ EXTRAS = {
     'ros-kilted': ros_wheels('kilted'),
     'bags': ['rosbags>=0.11', 'mcap>=1.2', 'scipy>=1.11'],
     'ray': ['ray[data]>=2.40'],
+    'test': ['pytest>=8', 'hypothesis>=6.100'],  # what `colcon test` runs: setup.cfg
     'lint': ['ruff~=0.17.5'],  # each minor release changes rules and format
     'dev': [
         'pytest>=8',
@@ -85,6 +87,19 @@ EXTRAS = {
         'setuptools>=77,<80',  # newer ones lack the `develop` options of colcon's --symlink-install
     ],
 }
+
+NODES = ('perception_node', 'mapping_node', 'camera_player')
+
+
+def console_scripts() -> list[str]:
+    """The command and, where ROS looks for them, the nodes.
+
+    colcon and the build farm run `install` or `develop`, which put scripts into lib/mtperception (setup.cfg). pip
+    builds a wheel, whose scripts go to its common bin.
+    """
+    nodes = NODES if {'install', 'develop'} & set(sys.argv) else ()
+    return ['mtperception = mtperception.cli:main', *(f'{node} = mtperception.ros.{node}:main' for node in nodes)]
+
 
 setup(
     name=PACKAGE,
@@ -101,13 +116,6 @@ setup(
     python_requires='>=3.10',
     install_requires=BASE,
     extras_require=EXTRAS,
-    entry_points={
-        'console_scripts': [
-            'mtperception = mtperception.cli:main',
-            'perception_node = mtperception.ros.perception_node:main',
-            'mapping_node = mtperception.ros.mapping_node:main',
-            'camera_player = mtperception.ros.camera_player:main',
-        ]
-    },
+    entry_points={'console_scripts': console_scripts()},
     zip_safe=False,
 )

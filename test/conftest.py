@@ -33,6 +33,25 @@ FAST_DDS = 'FASTRTPS' if any(rclpy.version.startswith('7.') for rclpy in distrib
 """The prefix of its environment variables: Jazzy's, or that of Kilted, which warns about Jazzy's."""
 
 
+QUICK = (
+    'messages',
+    'ros/test_config_files.py',
+    'ros/test_conversions_images_in.py',
+    'ros/test_node.py',
+    'test_card.py',
+)
+"""What `colcon test` runs: quick, and without PyTorch. `make test`, which installs what they need, runs all."""
+
+
+def pytest_ignore_collect(collection_path):
+    """Under colcon, all but `QUICK`."""
+    tests = ROOT / 'test'
+    if 'COLCON' not in os.environ or tests not in collection_path.parents:
+        return None
+    path = f'{collection_path.relative_to(tests).as_posix()}/'
+    return not any(path.startswith(f'{quick}/') or quick.startswith(path) for quick in QUICK) or None
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """The hook by which pytest-xdist, where it is installed, asks for a scheduler."""

@@ -15,7 +15,7 @@ from mtperception.messages.message import IMAGE
 from mtperception.messages.outputs import CLASSES, FRAME_DEPTH, LATCHED_DEPTH, camera_topic, classes, outputs_for
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
-from mtperception.ros import label_info
+from mtperception.ros import label_info, labelspace
 from mtperception.ros.conversions import MESSAGE_TYPES, ros_message, serialized_image
 from mtperception.ros.qos import OVERRIDES, QosWarnings
 
@@ -42,7 +42,7 @@ class OutputPublishers:
         self._camera = camera
         self._qos_warnings = qos_warnings
         self._said: tuple[str, float] | None = None
-        self._classes = self._label_info = None
+        self._classes = self._label_info = self._labelspace = None
         self._destroyed = False
         with ExitStack() as self._undo:
             self._outputs = [
@@ -52,6 +52,8 @@ class OutputPublishers:
                 self._classes = self._create(String, CLASSES, LATCHED_QOS)
                 if label_info.LabelInfo is not None:
                     self._label_info = self._create(label_info.LabelInfo, 'semantic/label_info', LATCHED_QOS)
+                if labelspace.Labelspace is not None:
+                    self._labelspace = self._create(labelspace.Labelspace, 'semantic/labelspace', LATCHED_QOS)
             self._undo = self._undo.pop_all()
 
     def has_subscribers(self) -> bool:
@@ -86,6 +88,8 @@ class OutputPublishers:
         self._classes.publish(ros_message(message))
         if self._label_info is not None:
             self._label_info.publish(label_info.label_info(presentation))
+        if self._labelspace is not None:
+            self._labelspace.publish(labelspace.labelspace(presentation))
 
     def destroy(self) -> None:
         """Take all of them off the graph."""

@@ -1,11 +1,14 @@
 """The files in `config` say what the node says."""
 
+import json
+
 import pytest
 import yaml
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 
 from mtperception import resources
+from mtperception.labels import load_label_space
 from mtperception.messages.outputs import OUTPUTS
 from mtperception.messages.parameters import PARAMETERS
 from mtperception.ros import conversions
@@ -61,3 +64,46 @@ def test_every_display_matches_an_endpoint_of_the_node(display):
 def test_the_fixed_frame_is_the_one_of_the_camera_player():
     (frame_id,) = (spec.default for spec in PLAYER_PARAMETERS if spec.name == 'frame_id')
     assert rviz()['Global Options']['Fixed Frame'] == frame_id
+
+
+class TestNav2:
+    """What Nav2's semantic segmentation layer reads (its README and sources)."""
+
+    def layer(self):
+        costmap = load('config', 'nav2_semantic')['local_costmap']['local_costmap']['ros__parameters']
+        assert 'semantic_segmentation_layer' in costmap['plugins']
+        return costmap['semantic_segmentation_layer']
+
+    def test_its_topics_are_ours(self):
+        camera = self.layer()['camera']
+        offered = {f'/{output.topic}' for output in OUTPUTS} | {'/semantic/label_info'}
+        assert {camera[f'{kind}_topic'] for kind in ('segmentation', 'confidence', 'pointcloud', 'labels')} <= offered
+
+    def test_its_classes_are_those_of_the_default_model_each_once(self):
+        camera = self.layer()['camera']
+        named = [name for kind in camera['class_types'] for name in camera[kind]['classes']]
+        assert sorted(named) == sorted(set(load_label_space('nyuv2_40').names) - {'ceiling'})
+        assert [camera[kind]['max_cost'] for kind in camera['class_types']] == [0, 254]
+
+    def test_the_parameters_of_our_node_exist_and_the_bond_is_off(self):
+        content = load('config', 'nav2_semantic')
+        ours = content['/**']['perception']['ros__parameters']
+        assert set(ours) <= {spec.name for spec in PARAMETERS}
+        assert (ours['autostart'], ours['point_stride']) == (False, 1)
+        manager = content['lifecycle_manager_perception']['ros__parameters']
+        assert (manager['node_names'], manager['bond_timeout']) == (['perception'], 0.0)
+
+
+def test_foxglove_shows_topics_of_the_node():
+    text = (resources.find('config', 'perception').parent / 'foxglove' / 'perception.json').read_text(encoding='utf-8')
+    layout = json.loads(text)
+    panels = layout['configById']
+    images = {panel['imageMode']['imageTopic'] for panel in panels.values() if 'imageMode' in panel}
+    offered = {f'/{output.topic}' for output in OUTPUTS} | {'/image'}
+    assert images <= offered
+    assert set(panels['3D!points']['topics']) <= offered
+
+    def placed(node):
+        return {node} if isinstance(node, str) else placed(node['first']) | placed(node['second'])
+
+    assert placed(layout['layout']) == set(panels)

@@ -1,0 +1,5 @@
+#!/bin/bash
+# Launch the node with the arguments of `docker run`.
+set -e
+source /ws/install/setup.bash
+exec ros2 launch mtperception perception.launch.py "$@"
