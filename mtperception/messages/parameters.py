@@ -84,6 +84,13 @@ _SPECS = (
         live=True,
     ),
     ParameterSpec(
+        'depth_edge_threshold',
+        0.0,
+        'Pixels at steps of depth by more than this share are invalid; 0: off.',
+        limits=(0, 10),
+        live=True,
+    ),
+    ParameterSpec(
         'label_offset',
         DEFAULT_LABEL_OFFSET,
         'Published id = class index + this; unknown is 0, or 255 with offset 0.',
@@ -144,6 +151,7 @@ class Settings:
     depth_scale: float
     depth_scale_mode: str
     invalid_depth_classes: tuple[str, ...]
+    depth_edge_threshold: float
     label_offset: int
     label_space: str
     mask_classes: tuple[str, ...]

@@ -8,6 +8,7 @@ import numpy as np
 
 from mtperception.card import ModelCard
 from mtperception.errors import InputError
+from mtperception.geometry import depth_edges
 from mtperception.labels import IGNORE_INDEX, LabelSpace, invalid_depth_table, load_label_space
 from mtperception.messages.parameters import DEFAULT_MASK_CLASSES, Settings
 from mtperception.types import Prediction
@@ -80,8 +81,10 @@ class Presentation:
         return np.maximum(grouped, unknown)
 
     def valid_depth(self, prediction: Prediction) -> np.ndarray:
-        """float32 H,W metres, 0 where depth is no measurement or outside `depth_limits`."""
+        """float32 H,W metres, 0 where depth is no measurement, at a step, or outside `depth_limits`."""
         depth = prediction.measured_depth
+        if self.settings.depth_edge_threshold:
+            depth = np.where(depth_edges(depth, self.settings.depth_edge_threshold), np.float32(0), depth)
         near, far = (float(np.float32(limit)) for limit in self.depth_limits)
         if (near, far) == (0, np.inf):
             return depth

@@ -73,6 +73,15 @@ def test_without_limits_only_what_the_predictor_calls_invalid_is_left_out():
     assert prediction.depth[0, 3] == 20  # what is scored is left as it was
 
 
+def test_depth_between_two_surfaces_is_invalid_if_so_asked():
+    """From 2 m to 3 m over a pixel that lies on neither; all that touches the step goes."""
+    depth = np.array([[2.0, 2.0, 2.0, 2.5, 3.0, 3.0, 3.0]], np.float32)
+    prediction = Prediction(depth=depth)
+    assert build(depth_edge_threshold=0.05).valid_depth(prediction)[0].tolist() == [2, 2, 0, 0, 0, 3, 3]
+    assert build(depth_edge_threshold=0.3).valid_depth(prediction)[0].tolist() == [2, 2, 2, 0, 3, 3, 3]
+    assert build().valid_depth(prediction)[0].tolist() == depth[0].tolist()
+
+
 @pytest.mark.parametrize('limit', [0.7, 1.1, 2.3, 9.9])
 def test_the_limits_themselves_are_valid(limit):
     """Float32 rounds them to either side."""
