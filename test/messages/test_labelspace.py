@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mtperception.card import open_model
@@ -60,3 +61,18 @@ def test_outdoors():
     names = load_label_space('kitti_6').names
     assert [names[id_ - 1] for id_ in metadata['dynamic_labels']] == ['car']
     assert [names[id_ - 1] for id_ in metadata['surface_places_labels']] == ['road', 'sidewalk']
+
+
+def test_the_message_of_semantic_inference_takes_the_fields():
+    """Serialised by a class that is generated from the fields of its .msg file, which no wheel brings."""
+    typesys = pytest.importorskip('rosbags.typesys')
+    definition = 'string[] names\nint32[] invalid\nstring metadata\n'
+    name = 'semantic_inference_msgs/msg/Labelspace'
+    store = typesys.get_typestore(typesys.Stores.ROS2_JAZZY)
+    store.register(typesys.get_types_from_msg(definition, name))
+    filled = labelspace_fields(
+        Presentation.build(default_settings(), open_model('nyuv2_indoor').card, load_label_space('nyuv2_40'))
+    )
+    message = store.types[name](**{**filled, 'invalid': np.array(filled['invalid'], np.int32)})
+    read = store.deserialize_cdr(store.serialize_cdr(message, name), name)
+    assert (read.names, read.invalid.tolist(), read.metadata) == tuple(filled.values())
