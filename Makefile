@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Everything happens in .venv, which is made on first use and kept until setup.py changes.
 #   make demo [ARGS='--rate 15']     the node on a stream, without ROS or PyTorch on this machine
 #   make test [ARGS='-k geometry']   lint and all tests

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One tree, three ways in: `pip install .`, `pip install -e .` and `colcon build`."""
 
 import re

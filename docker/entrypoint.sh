@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Launch the node with the arguments of `docker run`.
 set -e
 source /ws/install/setup.bash

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The perception node on a camera: `ros2 launch mtperception perception.launch.py image:=/camera/image_raw`.
 
 On several, in one node: `cameras:='[front, rear]' image:=image_raw` takes front/image_raw and rear/image_raw.

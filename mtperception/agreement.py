@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far the maps of one way to run a model are from those of another: the one comparison that all proofs use.
 
 A value that is not finite equals nothing, itself included.

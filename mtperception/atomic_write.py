@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files and folders that are there completely or not at all.
 
 They are written beside their place, under a hidden name, and renamed when they are complete. What a killed process left

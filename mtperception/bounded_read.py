@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files of others, read so that none can take the memory, the time or the terminal of who opens it.
 
 Messages leave it to the caller to name the file.

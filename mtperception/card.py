@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The model directory and its card: the one place where training and the node meet.
 
 models/<name>/card.yaml            what the model is (below)

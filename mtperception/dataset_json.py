@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`dataset.json`: what a folder of images says about itself. Its keys are described in `mtperception.data.folder`."""
 
 import difflib

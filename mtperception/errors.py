@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What this package raises for faults of what it was given. Anything else that is raised is a fault of the package."""
 
 

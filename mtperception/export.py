@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write a model directory: weights, ONNX graph, self-test and card, with proof that the graph equals PyTorch."""
 
 import logging

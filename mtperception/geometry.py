@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pinhole geometry: depth to points, depth to normals, and the scale that a change of camera puts on a learnt depth."""
 
 from functools import lru_cache

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What this machine is, in one line, to go with every figure that was measured on it."""
 
 import os

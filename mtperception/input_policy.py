@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a model sees images: reduced with the aspect kept, stretched to a fixed size, or cut into tiles of a fixed size.
 
 The card names the policy. Predictor, evaluation, node and training views all take sizes and focal lengths from here.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Label spaces: the one place for class names, colours and groupings."""
 
 from collections.abc import Mapping, Sequence

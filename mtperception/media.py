@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pictures and videos: the order of their files, and writing them."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A model directory that is fetched as an archive (.zip, .tar, .tar.gz) and installed for the user."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a model's training data allow: said once, when it is opened."""
 
 import logging

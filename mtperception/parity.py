@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Does an exported graph compute what the network computes? Judged by what single precision costs the network itself.
 
 The reference is PyTorch in double precision. PyTorch in single precision differs from it by the network's own rounding,

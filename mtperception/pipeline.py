@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a network to the graph that is exported: RGB bytes in, finished maps of the same size out.
 
 Everything between the bytes of an image and the maps that a robot uses is here and nowhere else, so that every backend,

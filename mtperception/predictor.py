@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From images to Predictions: a model, a backend, and what only run time knows (image size and camera)."""
 
 import time

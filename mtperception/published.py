@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Import the checkpoints that the authors of the networks published."""
 
 import pickle

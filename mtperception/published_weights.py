@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The checkpoints that the authors of the network published, where they are and what they may be used for."""
 
 from dataclasses import dataclass

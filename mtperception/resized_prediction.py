@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Maps of the network's size, shown at the image's: each is resized when it is first read, and only then."""
 
 from collections.abc import Mapping

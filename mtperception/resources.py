@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where models, label spaces, configurations and launch files are, however the package was installed."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The self-test of a model: does this backend, on this machine, give what PyTorch gave when the model was exported?"""
 
 import io

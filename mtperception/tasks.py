@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tasks: one record for each, which holds all that the package has to know of it.
 
 Card, graph, self-test, training views, losses, evaluation and comparison read this table. Losses, metrics and the last

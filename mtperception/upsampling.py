@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bilinear upsampling with half-pixel centres, and the largest class after it without the upsampled class maps.
 
 As `torch.nn.functional.interpolate(..., mode='bilinear', align_corners=False)`, up to rounding, in operations that are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pictures for people: depth and labels as colours."""
 
 from functools import lru_cache

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """For tests: writes bags of small messages, without ROS."""
 
 import cv2

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What all tests share: a ROS domain of their own, and the package built by colcon."""
 
 import fcntl

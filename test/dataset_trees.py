@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tiny data sets in the official formats, one builder for each entry of DATASETS."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every loss, with a batch that it can be called with."""
 
 import torch

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """For tests of mapping: the rendered room as a folder with poses, and how right a map of it is."""
 
 import cv2

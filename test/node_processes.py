@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """For tests of commands that start nodes: which of their processes still run."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A stand-in for a perfect network: it knows the exact answer, as its training camera would have it.
 
 The Predictor around it is the real one, so what is wrong in its answers is the Predictor's doing.

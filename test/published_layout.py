@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The layout of the checkpoints that the authors of the network published."""
 
 from itertools import product

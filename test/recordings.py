@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """For tests: bags of a camera with depth, labels and motion, from the synthetic room or from any frames."""
 
 import json

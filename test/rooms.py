@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The synthetic room as a data set: in memory, and as a folder."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which test runs on which worker of pytest-xdist."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A network of one file: what somebody writes who adds one. It is no good, but it has an output for training alone."""
 
 from collections.abc import Sequence

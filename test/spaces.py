@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A small label space of one's own."""
 
 from mtperception.labels import load_label_space

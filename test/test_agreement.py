@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Worst of the images, not their mean."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exports are there completely or not at all."""
 
 import os

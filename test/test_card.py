@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Model directories: what is checked before anything runs."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whoever raises an error on purpose says so: else the command line takes it for a fault of the package."""
 
 import ast

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exported models: parity with PyTorch is proved, not assumed."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Model directories and label spaces of strangers: refused in a moment, in a short message, with nothing executed."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How images are seen: under each policy a perfect network around which the real Predictor stands stays perfect."""
 
 import numpy as np

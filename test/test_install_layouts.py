@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`pip install .`, `pip install -e .` and `colcon build` install the same package, and each finds its own files."""
 
 import importlib.metadata

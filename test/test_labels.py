@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Label spaces."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The proof that a graph computes what the network computes: sound graphs pass, broken ones of each kind do not."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The exported graph's arithmetic, with a network whose outputs are known."""
 
 import numpy as np

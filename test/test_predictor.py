@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Predictor: working size, focal scale, and what comes back."""
 
 from dataclasses import replace

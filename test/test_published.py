@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Importing published checkpoints: from the file to a model that predicts."""
 
 import json

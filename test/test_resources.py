@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Resources by path and by name, from the source tree and from a prefix of the ament index."""
 
 from pathlib import Path

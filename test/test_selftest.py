@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The self-test's arithmetic; with real models and real damage it is tested in backends/test_selection.py."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table of tasks: what it says is what networks, graphs, losses and metrics do."""
 
 import numpy as np

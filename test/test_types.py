@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """By which cameras images are taken."""
 
 import pytest

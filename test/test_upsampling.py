@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The fast upsampling equals the plain one: every class map upsampled, then the argmax."""
 
 import cv2

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What of depth is a measurement, and depth and normals under other cameras: a perfect network must stay perfect."""
 
 from dataclasses import replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A job of small items, whose workers and driver can be killed. As a script it is the driver."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training runs of seconds: views of 64x64 pixels of the synthetic room."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes a network for LiteRT by hand: one ArgMax over the channels. Its labels are the brightest channel's index."""
 
 import flatbuffers

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """For tests: what is in a video file, by OpenCV alone."""
 
 import struct

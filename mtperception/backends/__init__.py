@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Backends run the exported graph: one file per library, listed in `registry`, chosen by `open_backend`."""
 
 from mtperception.backends.backend import PRECISIONS, Backend, BackendUnavailableError, PreparationError

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a backend is: shapes that are prepared and kept within a budget of memory, and a graph that runs on them."""
 
 import threading

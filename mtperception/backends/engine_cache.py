@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where built engines are kept, so that only the first start with a model waits for them."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ONNX Runtime: the CPU, CUDA and TensorRT execution providers."""
 
 import io

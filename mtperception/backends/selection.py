@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Choose a backend: by name, or the first in a fixed order that is installed and passes the model's self-test."""
 
 import ctypes

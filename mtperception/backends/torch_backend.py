@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PyTorch, on the CPU or a CUDA device."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The benchmark: each way to run a model, at each size, beside the baseline."""
 
 import importlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What there is to measure: every backend on every device in every precision, less what nobody asked for."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Peak memory of a piece of work: of this process, or of a CUDA device."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What comes out when images are played to the perception node at some rate."""
 
 from collections.abc import Mapping

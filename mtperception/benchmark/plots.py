@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How cost grows, drawn without a screen. Needs matplotlib."""
 
 from collections import defaultdict

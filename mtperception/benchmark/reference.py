@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same network in PyTorch: the baseline to beat, the outputs to reproduce, and the network alone. Imports torch."""
 
 from collections.abc import Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Times of functions that take turns, so that whatever else the machine does disturbs all of them alike."""
 
 import time

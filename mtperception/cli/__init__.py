@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command line: results go to standard output, messages and errors to standard error.
 
 Exit status: 0, 1 (failed: one line says what and what to do), 2 (usage), 130 (interrupted), 128 + N (by signal N).

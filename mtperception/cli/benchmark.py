@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception benchmark`: how fast a model is on this machine."""
 
 from collections.abc import Callable, Sequence

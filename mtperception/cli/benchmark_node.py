@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception benchmark-node`: what the node keeps up with when camera, node and subscriber share this machine."""
 
 import os

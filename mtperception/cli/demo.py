@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception demo`: the package at work, the node and a camera as processes of their own."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception doctor`: what this machine can run, and what is missing."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception download`: data sets and models, from where their authors keep them."""
 
 from pathlib import Path

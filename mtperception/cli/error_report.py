@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a command ends that does not come to its end: by a fault of what it was given, by one of ours, by a signal."""
 
 import os

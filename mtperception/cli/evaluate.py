@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception evaluate`: how good a model is on a data set."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception export`: a checkpoint becomes a model directory."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception export-sequence`: recordings and classes for mapping systems."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Items that could not be used, while the others were done."""
 
 from collections.abc import Mapping

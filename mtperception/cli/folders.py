@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where commands write to: checked before the work, not when it is done and would be lost."""
 
 import json

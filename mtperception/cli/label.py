@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception label`: what a data set has no ground truth for, annotated by an expert."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception replay --live`: a recording played to the node, over DDS."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception map`: a recording becomes a dense map that knows what it is made of."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processes that a command starts and that do not outlive it."""
 
 import json

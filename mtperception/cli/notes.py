@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What commands say about what they read, on standard error."""
 
 from collections.abc import Iterable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception predict`: depth and labels of images, folders, videos and bags, without ROS."""
 
 import time

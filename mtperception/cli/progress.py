@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A progress bar on standard error; nothing where that is not a terminal."""
 
 from collections.abc import Callable, Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception replay`: how good a model is on a recording of one's own robot."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception replay-many`: how good a model is on the recordings of a fleet."""
 
 import math

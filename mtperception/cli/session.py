@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A managed node as a command needs it: started, made active, observed, and ended with all that goes with it."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Options of commands whose work can be divided, and how far it is."""
 
 from collections.abc import Callable, Iterator

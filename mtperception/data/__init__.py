@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Data sets: one file each, all giving Samples."""
 
 from collections.abc import Callable, Sequence

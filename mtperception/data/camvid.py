@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CamVid: 701 street images from a car (Brostow et al., Pattern Recognition Letters 2009), in the classes of KITTI-6.
 
 `camvid`, the official files, 960x720, labels in the colours of 32 classes. The split `all` has all images; others are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cityscapes: 5000 street images with fine labels and stereo depth (Cordts et al., CVPR 2016).
 
     leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Things of one image pasted into another: rare ones are seen more often (Ghiasi et al., CVPR 2021).
 
 Both images are of one data set, so of one camera: a thing stays where it was in its image, at its own distance, and is

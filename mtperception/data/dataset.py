@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every data set is: a sequence of Samples under fixed ids."""
 
 from collections.abc import Callable, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Downloading the files of a data set: resumed where it stopped, checked, and put in place only when complete."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading the files of a data set, with errors that say which file and what is wrong with it."""
 
 import logging

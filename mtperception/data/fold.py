@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parts of a data set: what is trained on, and what is held back to choose by."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The generic data set: a folder with a `dataset.json` that says where its images and annotations are.
 
 `dataset.json` holds

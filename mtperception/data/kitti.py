@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """KITTI: raw street images with the official annotated depth (Geiger et al., IJRR 2013; Uhrig et al., 3DV 2017).
 
     raw/<date>/calib_cam_to_cam.txt

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """KITTI's two sets of labelled street images, in the six classes of KITTI-6.
 
 `kitti_semantics`: the 200 training images of the semantics benchmark (Alhaija et al., IJCV 2018), labelled by the ids

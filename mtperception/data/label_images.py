@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Data sets of images with label images beside them, and the ways in which labels are stored in these."""
 
 from collections.abc import Callable, Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MATLAB files, of version 5 and of version 7.3 (HDF5), with errors that say which file and what is wrong with it."""
 
 import zlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """NYU Depth v2, the labelled set: 1449 indoor images with depth and labels (Silberman et al., ECCV 2012).
 
 The files are the official `nyu_depth_v2_labeled.mat` and `splits.mat`, and `classMapping40.mat`, the mapping of the 894

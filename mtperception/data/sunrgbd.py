@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SUN RGB-D: 10,335 indoor images of four sensors with depth and labels (Song et al., CVPR 2015).
 
     SUNRGBD/kv1/NYUdata/NYU0001/{image/*.jpg, depth/*.png, intrinsics.txt}   and likewise kv1, kv2, realsense, xtion

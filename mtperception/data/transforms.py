@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random views of a sample for training: scale, crop, mirror and light, the same for the image and all its maps."""
 
 from dataclasses import dataclass, field

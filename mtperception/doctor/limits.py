@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Limits of the operating system at which images between processes are lost."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The interpreter, the packages that it sees, and the cameras of the machine."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Models and backends: which of them work here, and how long a frame takes."""
 
 import logging

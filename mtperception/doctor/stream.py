@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the node will make of a live image topic: a judgement of what was observed, without ROS."""
 
 from collections.abc import Sequence

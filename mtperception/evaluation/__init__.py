@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Evaluation: how good a model is, measured the same way for every model, data set and backend."""

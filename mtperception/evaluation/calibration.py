@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether the confidence of labels is what it claims to be: the share of them that is right."""
 
 import numpy as np

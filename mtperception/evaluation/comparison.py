@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What of a prediction and of the truth can be compared, and how."""
 
 from collections.abc import Sequence

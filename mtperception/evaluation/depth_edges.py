@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How sharp depth is: errors near the true depth edges, and how far predicted edges are from true ones.
 
 Source: T. Koch, L. Liebel, F. Fraundorfer, M. Koerner, Evaluation of CNN-based Single-Image Depth Estimation Methods,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the error of depth is spread: over distance, and around zero."""
 
 import numpy as np

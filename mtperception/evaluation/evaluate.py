@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run a model over a data set and say how good it is, with the protocol that it was measured by."""
 
 from collections.abc import Callable, Iterable, Mapping

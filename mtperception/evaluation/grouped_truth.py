@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Truth in finer classes than the model's: the one place where its labels become classes of the model."""
 
 from dataclasses import replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Metrics by their usual names, summed over a set of images.
 
 Each class is a running sum: `update` with one image after the other, or `merge` with the sum over other images, then

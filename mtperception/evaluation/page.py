@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pages of reports, as Jinja templates put together of the parts they share."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plots of an evaluation, drawn without a screen."""
 
 from collections.abc import Mapping, Sequence

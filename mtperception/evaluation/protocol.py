@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a model was measured, for whoever reads the figures."""
 
 from collections.abc import Mapping, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A folder with a page about an evaluation: figures, protocol, plots and the worst images. It needs nothing else.
 
 index.html          the page; its pictures by relative paths, no scripts

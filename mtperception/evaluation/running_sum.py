@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sums that can be split over processes: in whatever order and grouping they are added, the result is the same."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is known of a model from the images that it was compared on so far."""
 
 from collections.abc import Mapping

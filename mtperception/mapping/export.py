@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A map as files.
 
 mesh.ply        triangles; per vertex x y z, normal nx ny nz, red green blue (colour of its class), label (class index,

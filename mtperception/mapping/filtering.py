@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which depth enters a map, and what is left out and why."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a map is made of."""
 
 from dataclasses import dataclass

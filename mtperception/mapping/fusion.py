@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How what many views say of a voxel becomes one distribution over classes.
 
 Every rule adds evidence: 0 or more for each class and observation, so that voxels may forget all but their strongest

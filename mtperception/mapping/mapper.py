@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From frames to a map: predict, leave out what is no lasting surface, fuse."""
 
 import time

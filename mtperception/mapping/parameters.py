@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The parameters of the mapping node."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is wrong with a map that is empty, or looks wrong, in words."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PLY files, binary, little-endian (Turk, The PLY Polygon File Format, 1994)."""
 
 from collections.abc import Mapping

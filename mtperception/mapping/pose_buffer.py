@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The newest poses of a stream."""
 
 from bisect import bisect_left

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Camera poses that come in files of their own."""
 
 from decimal import Decimal, InvalidOperation

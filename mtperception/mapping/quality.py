@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How good a map is: the metrics of `docs/mapping_quality.md`."""
 
 import numpy as np

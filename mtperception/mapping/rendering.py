@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What cameras see of a map."""
 
 from dataclasses import dataclass

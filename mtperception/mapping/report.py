@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A folder with a page about a map: what views see of it, the floor plan, time and memory. It needs nothing else."""
 
 from collections.abc import Mapping, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The scale of depth from a known height of the camera: the floor's plane is that far below it."""
 
 import numpy as np

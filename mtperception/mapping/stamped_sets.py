@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Messages of several topics that belong together because their stamps are equal."""
 
 from collections.abc import Collection

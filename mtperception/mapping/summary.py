@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a map came to, as the JSON that commands write."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the views of a map come from: a recording, or a folder with poses."""
 
 from collections.abc import Iterator

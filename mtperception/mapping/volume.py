@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The map: a truncated signed distance in sparse blocks of voxels, by Open3D, and class evidence beside it."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the nodes speak, without ROS: from messages to arrays, and from predictions to what messages hold.
 
 Only fields are read, so messages may be rclpy's or a bag reader's. Each one is checked and, if need be, refused with a

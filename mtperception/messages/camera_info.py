@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Intrinsics as sensor_msgs/CameraInfo."""
 
 from dataclasses import astuple

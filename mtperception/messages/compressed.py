@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sensor_msgs/CompressedImage to RGB, by its fields."""
 
 import re

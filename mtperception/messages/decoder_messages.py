@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What libjpeg, libpng and OpenCV print to stderr about damaged images is logged instead: each kind once in a while."""
 
 import logging

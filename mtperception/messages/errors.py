@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Why a message is refused."""
 
 from mtperception.errors import MTPerceptionError

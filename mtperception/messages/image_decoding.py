@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sensor_msgs/Image to RGB, by its fields."""
 
 from collections.abc import Callable

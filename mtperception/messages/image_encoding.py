@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arrays as sensor_msgs/Image and CompressedImage. Data are little-endian and rows unpadded."""
 
 import cv2

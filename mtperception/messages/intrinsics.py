@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sensor_msgs/CameraInfo to Intrinsics, by its fields."""
 
 import math

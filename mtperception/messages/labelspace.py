@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Hydra wants to know of the published ids: semantic_inference_msgs/Labelspace, by its fields."""
 
 import json

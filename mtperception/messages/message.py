@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A message that belongs to no library."""
 
 from collections.abc import Mapping

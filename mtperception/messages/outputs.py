@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The node's outputs: one table, with what each makes of a frame."""
 
 from collections.abc import Callable, Iterable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The parameters of a node as a table: what each is, what it may be, and all of them together as settings."""
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The parameters of the perception node: one table, which it declares and whose defaults hold without a node too."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arrays as sensor_msgs/PointCloud2."""
 
 import cv2

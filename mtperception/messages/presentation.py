@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How predictions appear on topics: ids, groupings, masks, valid depth; as tables, made once per change of settings."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What can be shown of a frame."""
 
 from functools import cached_property

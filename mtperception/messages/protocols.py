@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The fields of messages that decoding reads, whichever library made the messages."""
 
 from array import array

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """RVL, the lossless compression of depth of A. D. Wilson, Fast Lossless Depth Image Compression (ISS 2017).
 
 A row-major image of 16 bits is runs of pixels without depth and runs of pixels with depth. For each pair of runs there

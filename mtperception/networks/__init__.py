@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The networks: one file per encoder, one per paper. Importing this package imports torch."""
 
 import inspect

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """HybridNet (Sánchez-Escobedo, Lin, Casas and Pardàs, 'HybridNet for Depth Estimation and Semantic Segmentation'),
 section 3 and figure 1; the same group draws the blocks in Lin et al., Sensors 19(8):1795, 2019.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same function in operations that runtimes do faster: what an exported graph is made of, and PyTorch runs."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Multi-Task Light-Weight RefineNet (Nekrasov et al., 'Real-Time Joint Semantic Segmentation and Depth Estimation Using
 Asymmetric Annotations', ICRA 2019), section III: the network the node runs."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Building blocks shared by the networks."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MobileNet-v2 as an encoder (Sandler et al., CVPR 2018)."""
 
 from collections.abc import Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MT-UNet ('End-to-End Multi-Task Learning Driven by a Novel Task-Specific Feature Learning'), 'Network architecture'
 and figure 2: a densely connected U-Net encoder, and one decoder per task with attention and cross-talk.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MTL_SPP and MTL_SSW (Luo and Ye, 'Study of Multi-task Learning with Joint Semantic Segmentation and Depth
 Estimation'), with every row of their tables 3 to 5 as options of one network.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MultitaskNet (Rajvanshi and Kumar, 'MultitaskNet: Joint Depth Estimation and Semantic Segmentation using Deep
 Convolutional Network'), section 3.1 and figure 1, in the form of the authors' code (github.com/imvinod/MultitaskNet).
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a network says of itself: all that training, export and the contract tests ask of one."""
 
 from collections.abc import Mapping, Sequence

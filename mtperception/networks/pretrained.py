@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weights that others published, in torchvision's layouts."""
 
 from pathlib import Path

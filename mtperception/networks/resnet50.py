@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ResNet-50 as an encoder (He et al., CVPR 2016), dilated to stride 8 as in DeepLab v3, of torchvision's blocks."""
 
 from collections.abc import Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Max-pooling that remembers where each maximum was, and its reverse, in operations that every runtime has.
 
 `torch.nn.functional.max_unpool2d` exports to an operator that OpenVINO lacks, and runtimes differ in which of several

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """VGG-16 as an encoder (Simonyan and Zisserman, ICLR 2015, configuration D), without its fully connected layers."""
 
 from collections.abc import Mapping, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Messages of several topics, joined to frames while they are read."""
 
 from collections import Counter, deque

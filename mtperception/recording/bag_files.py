@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which files a recording is made of, and what each of them is."""
 
 import shutil

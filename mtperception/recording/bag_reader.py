@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One way to open a recording: a folder or a file, whole or broken, of either format, read without ROS."""
 
 import heapq

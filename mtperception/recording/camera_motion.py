@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the camera of a recording moves, by the best that is known of it."""
 
 from collections.abc import Callable, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The first pass over a recording: when everything was recorded, and how the cameras are placed and move."""
 
 import struct

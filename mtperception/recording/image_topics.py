@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is on a topic of images, by its first usable messages."""
 
 from collections.abc import Callable

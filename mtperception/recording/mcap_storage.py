@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recordings in MCAP files, the whole ones and those that were cut off."""
 
 import heapq

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From the bytes of messages to their fields, by the definitions in a recording or those of ROS 2."""
 
 from collections.abc import Iterable

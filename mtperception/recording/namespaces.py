@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which topics are of the same robot: those whose namespaces have the most in common."""
 
 from collections.abc import Iterable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which transforms concern the images, where several robots publish theirs."""
 
 from collections.abc import Collection, Mapping, Sequence

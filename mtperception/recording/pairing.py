@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which messages of two topics belong together."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A bag as a sequence of frames, each with what the bag knows about it."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Depth as the colour camera would have measured it."""
 
 from collections.abc import Callable

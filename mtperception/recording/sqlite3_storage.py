@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recordings in SQLite databases (.db3), the whole ones and those that were cut off."""
 
 import sqlite3

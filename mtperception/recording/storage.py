@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the files of a recording have in common, whatever their format."""
 
 from collections.abc import Collection, Iterator

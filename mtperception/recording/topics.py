@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which topics of a recording are used: those asked for, else those whose types, contents and names fit."""
 
 from collections.abc import Collection, Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Poses over time and the tree of coordinate frames, as tf2 keeps them.
 
 `T_a_b` is a float64 4,4 that turns coordinates in frame b into those in frame a.

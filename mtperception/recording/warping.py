@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One camera's depth as another camera sees it."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Taking a wrong scale out of a depth, to see what is left: is the scale wrong, or the shape?"""
 
 from collections.abc import Callable

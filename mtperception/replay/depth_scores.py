@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Predicted against measured depth, before and after alignment: over all, by distance and by class."""
 
 from collections.abc import Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How much of the measured depth can be compared at all."""
 
 from collections.abc import Iterator, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How restless predictions are from one frame to the next, with the camera's own motion taken out where it is known."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a node answered when a recording was played to it, and how far that is from what is predicted offline."""
 
 from collections.abc import Collection, Mapping

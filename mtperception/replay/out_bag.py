@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A bag with what was replayed and all that the node would have published of it, written without ROS."""
 
 import sqlite3

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run a model over a recording, every frame in order, and score it against what the recording knows."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a model achieved on a recording."""
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scores the frames of a recording one after the other."""
 
 from collections.abc import Mapping, Sequence

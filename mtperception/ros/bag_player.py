@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A node that plays serialised images to the perception node and collects what that answers."""
 
 import time

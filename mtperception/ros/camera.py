@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One camera of the node: its topics, and what is counted of its stream."""
 
 from collections.abc import Iterable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A node that plays a source of images as a camera would: `image` and `camera_info` with the same stamp."""
 
 import sys

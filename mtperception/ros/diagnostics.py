@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The statuses on /diagnostics: input and processing of each camera, and the model."""
 
 from collections.abc import Sequence

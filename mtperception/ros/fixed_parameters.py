@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parameters of the small nodes: read once, when the process starts."""
 
 from collections.abc import Sequence

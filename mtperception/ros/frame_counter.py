@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A count that others can read: on /diagnostics, where the parts of a robot say how they are."""
 
 import time

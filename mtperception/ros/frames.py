@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The life of frames in the node: messages in, predictions, messages out."""
 
 import time

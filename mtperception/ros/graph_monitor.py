@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A command's view of the graph: takes managed nodes through their life cycles and reads what the processes count."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The subscriptions for one camera: its image, raw or compressed, and its camera_info."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """semantic/label_info, where vision_msgs is installed (pip has none; ROS does)."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """semantic/labelspace for Hydra, where semantic_inference_msgs is installed."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A node that takes the three maps of each answered image, and notes when the last of them was there."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Forward the core's `logging` to the loggers of the nodes it works for, and so to /rosout."""
 
 import logging

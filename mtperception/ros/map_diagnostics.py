@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The status of a map on /diagnostics."""
 
 from collections.abc import Mapping

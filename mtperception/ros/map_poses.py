@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the camera is when a frame was taken: by tf, or by a topic of poses."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the mapping node has from configure to cleanup: the map, the topics, and the worker between them."""
 
 import threading

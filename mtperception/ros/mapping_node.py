@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The mapping node: depth, labels and poses in; a dense semantic map out. A managed (lifecycle) node."""
 
 from collections.abc import Sequence

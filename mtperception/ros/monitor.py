@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the node counts and times. Thread-safe: frames arrive in one thread and are answered in another."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the managed (lifecycle) nodes of this package share, whatever they do."""
 
 import gc

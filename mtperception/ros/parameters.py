@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Declaring, checking and reading parameters in a node."""
 
 import difflib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the perception node has from configure to cleanup: the model, the cameras, and the worker between them."""
 
 import gc

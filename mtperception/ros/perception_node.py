@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The perception node: camera streams in; depth, labels and overlay out. A managed (lifecycle) node."""
 
 from collections.abc import Sequence

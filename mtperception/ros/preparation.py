@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """New image sizes are prepared in a thread of their own, while frames of other sizes are answered."""
 
 import contextvars

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A node as a process that ends in order, whatever ends it."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The publishers for one camera: frames to whoever subscribes, and the latched description of the classes."""
 
 from collections.abc import Iterable

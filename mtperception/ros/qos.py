@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A peer whose QoS does not match gets no data and no error: say so, once, with what to change."""
 
 from collections.abc import Callable

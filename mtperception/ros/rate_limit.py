@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Let at most so many frames per second pass."""
 
 

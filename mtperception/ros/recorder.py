@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A node that records `overlay/image` and `depth/color` side by side: a video, and a picture from time to time."""
 
 import sys

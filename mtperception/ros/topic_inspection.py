@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Listen to a live image topic for a while and note what comes."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One thread, one slot for each sender: of each the newest wins."""
 
 import contextvars

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A page about many bags: figures of all, a table by group, and one by bag with the worst first."""
 
 from collections.abc import Iterator, Mapping, Sequence

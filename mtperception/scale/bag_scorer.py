@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many recordings, each scored by a worker; what is scored of a bag is kept until model, bag or options change."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scores of many bags, put together: by bag, by group and over all."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The file by which processes that write to the same folder agree on what they make and divide it."""
 
 import fcntl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A folder of finished parts: what processes have made of their shares, until it is merged."""
 
 import json

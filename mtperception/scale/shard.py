@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A share of a sequence of items: one of several processes works on it."""
 
 import re

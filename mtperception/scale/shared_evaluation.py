@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An evaluation that several processes divide: each scores parts of the data set, the last one merges them."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A replay that several processes divide: each scores a run of frames of the recording, the last one merges them."""
 
 from collections.abc import Callable

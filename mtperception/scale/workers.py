@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Workers that do the items of a job: in this process, or many of them on the machines of a Ray cluster.
 
 Ray (https://www.ray.io, extra `ray`) starts the workers, feeds them and starts those again that die. What they make is

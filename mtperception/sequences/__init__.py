@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What mapping systems read: recordings with the depth that a model sees in them, and tables of its classes."""
 
 from mtperception.sequences.hydra import write_hydra

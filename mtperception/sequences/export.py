@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a recording and a model to what a mapping system reads."""
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table of classes that Kimera-Semantics and Hydra read: name, colour and id of each."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ElasticFusion's log: one file with all frames.
 
 Little-endian: int32 number of frames; of each frame int64 stamp in microseconds, int32 size of the depth data, int32

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A picture that says which colour is which class."""
 
 from pathlib import Path

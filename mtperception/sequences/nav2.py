@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parameters of Nav2's semantic segmentation layer: which classes cost what in a costmap."""
 
 from pathlib import Path

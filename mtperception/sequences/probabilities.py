@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How probable each class is, of which the exported graph tells only the largest. Needs the extra `torch`."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A folder as SemanticFusion (McCormac et al., ICRA 2017) reads recordings from image files.
 
     sequence.txt                  a line for each frame: stamp in milliseconds, depth file, colour file, and the ids of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A folder like those of the TUM RGB-D benchmark (Sturm et al., IROS 2012), which most RGB-D SLAM systems read.
 
 rgb/000000.png      8-bit RGB

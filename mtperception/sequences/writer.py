@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every format offers, and the frames that it gets."""
 
 from collections.abc import Callable

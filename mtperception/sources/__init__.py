@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where images come from: a rendered scene, files, folders, videos, ROS bags and cameras, all read the same way."""
 
 from mtperception.errors import SourceError

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A ROS 2 bag, read without ROS."""
 
 import weakref

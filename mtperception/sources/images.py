@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One image file, or a folder of them."""
 
 import glob

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Images that are there before they are asked for."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every kind of source offers."""
 
 from collections.abc import Iterator

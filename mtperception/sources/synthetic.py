@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The scene that the package renders itself."""
 
 from collections.abc import Iterator

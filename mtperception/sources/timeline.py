@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When each frame of a source is due."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A video file or a camera at this computer, through OpenCV."""
 
 import logging

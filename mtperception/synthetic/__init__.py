@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A scene that the package renders itself: images with exact depth and labels.
 
 For plumbing, timing and geometry; it says nothing about accuracy, and no model is trained or tuned on it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All faces of the scene painted, lit and packed into one picture with its reductions, for `cv2.remap` to draw from."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Light on the faces, computed once: a bright ceiling, a window, and what comes back from everywhere."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Draws faces with a depth buffer.
 
 Seen by a pinhole camera, the inverse depth of a plane is linear in the pixel's coordinates, and so is inverse depth

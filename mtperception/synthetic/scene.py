@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A furnished room, made of boxes.
 
 World frame: metres, x to the east, y to the north, z up, the origin in the south-west corner of the floor.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Procedural materials.
 
 A painter makes the colours of one rectangle, as they are in full light: float32 h,w,3, RGB, 0..1 and above 1 for what

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A walk around the dining table, for ever."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Experts: networks that annotate what a data set has no ground truth for."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The annotations that an expert can add to a data set: how they are stored in the `folder` layout."""
 
 from collections.abc import Callable, Mapping

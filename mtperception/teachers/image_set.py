@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Images to be labelled, with what is already known about them."""
 
 import os

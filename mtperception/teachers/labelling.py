@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Expert labelling: what a data set has no ground truth for is annotated by a network that knows it.
 
 After V. Nekrasov et al., Real-Time Joint Semantic Segmentation and Depth Estimation Using Asymmetric Annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A segmentation network for LiteRT (TensorFlow Lite) as an expert."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A model of this package as an expert."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Labelling an image of any shape by a network that takes squares."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checkpoints: all that a run needs to go on, in one file that is either the old or the new one.
 
 A safetensors file: tensors by name, and in its header, as JSON, scalars, the configuration and generator states. No

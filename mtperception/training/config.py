@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The configuration of a training run: a YAML file, checked against these dataclasses, and `key.subkey=value`."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Learning from what other networks say of an image: soft labels, depth and normals, everywhere in every image."""
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One process or several: sums and maxima over all of them. Without torch.distributed there is one.
 
 Losses are written as if one process saw the whole batch: sums are divided by counts of the global batch. Each process

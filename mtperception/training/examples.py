@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a run learns from: parts of data sets, seen in random views, in an order that seed and epoch decide alone."""
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Losses of logarithms of depth: N,1,h,w (signed, metres; its absolute value counts) against N,h,w (0 is left out)."""
 
 import torch

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a loss is, and the means over the batch of all processes that losses are made of."""
 
 from abc import ABC, abstractmethod

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Losses by task: means over the valid pixels of the batch of all processes, 0 where there is none.
 
 Each is called with a head's raw output, N,C,h,w, and a target of the same height and width, and gives a scalar that can

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is minimised: a loss for each output of a network, at every n-th pixel, and what teachers add to it."""
 
 from collections.abc import Callable, Mapping, Sequence

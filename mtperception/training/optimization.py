@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Groups of a network's parameters, their optimizers, and the schedule of the learning rate."""
 
 import math

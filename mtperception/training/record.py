@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What stays of a run besides its checkpoints: configuration, versions, losses, metrics and pictures."""
 
 import json

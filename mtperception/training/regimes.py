@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When to update which part of the network, where annotations are uneven: the regimes of the paper's Table III.
 
 A network has the part `shared`, and one part for each output, its head.

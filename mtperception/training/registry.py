@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Picks what the configuration names."""
 
 from collections.abc import Callable, Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The training loop: read it from `Trainer.fit` on."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From gradients to steps: which part of the network is updated, and when."""
 
 import math

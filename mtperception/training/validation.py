@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How good the network in training is: measured by `mtperception.evaluation`, as a model would be."""
 
 from dataclasses import replace

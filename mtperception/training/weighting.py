@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the losses of several outputs become one."""
 
 import math

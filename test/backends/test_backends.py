@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The contract that every backend of BACKENDS keeps, on the model that comes with the package."""
 
 import subprocess

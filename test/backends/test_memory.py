@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a process has and can take, as the kernel says it."""
 
 import numpy as np

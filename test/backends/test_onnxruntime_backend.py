@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ONNX Runtime's buffers are the caller's arrays, and engines are kept by all that they depend on."""
 
 import shutil

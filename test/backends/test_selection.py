@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which backend is taken, and what is said of those that cannot be had."""
 
 import logging

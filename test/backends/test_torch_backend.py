@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the torch backend says where it cannot run."""
 
 import pytest

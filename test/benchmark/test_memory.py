@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a piece of work takes is seen after it has given it back."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The figures of a run of the node, from what was counted."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Functions take turns, and each is known by its own times."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each column of the benchmark is the time of what it says, and what cannot be measured ends nothing."""
 
 import numpy as np

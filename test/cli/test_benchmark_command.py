@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception benchmark`: a table for people, JSON for programs, one line for what cannot be had."""
 
 import json

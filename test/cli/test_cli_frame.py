@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The frame of the command line: what is imported when, exit status, and what goes to which stream."""
 
 import errno

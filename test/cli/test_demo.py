@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception demo` as a user runs it: a process that starts three more, over DDS."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception download`, as a user runs it."""
 
 import http.server

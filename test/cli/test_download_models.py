@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception download` of models and published checkpoints, from a server on this machine."""
 
 import hashlib

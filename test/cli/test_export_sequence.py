@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception export-sequence`: recordings and tables for mapping systems, one clear line for what cannot be."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where commands write to: what cannot be written is said before the work, and nothing that is there is touched."""
 
 import pytest

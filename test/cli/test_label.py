@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception label`: arguments, messages and exit statuses."""
 
 import numpy as np

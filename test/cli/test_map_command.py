@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception map`: what it writes is the room that was recorded, and it says why a map comes to nothing."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception predict` writes what `Predictor` says, and never one result over another."""
 
 import json

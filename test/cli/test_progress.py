@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Progress is for people at a terminal."""
 
 import os

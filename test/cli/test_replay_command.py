@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception replay`: a table for people, JSON for programs, one clear line for what cannot be."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception replay-many`: one table over all bags, done once, whoever does it."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a command waits for when it has started the node."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception train`: arguments, messages and exit statuses."""
 
 import pytest

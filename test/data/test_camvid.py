@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CamVid as KITTI-6."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pasted things keep image, labels and depth together, and hide only what is behind them."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every data set promises, checked for each entry of DATASETS on a tiny tree in its official format."""
 
 import copy

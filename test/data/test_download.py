@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Downloading, from a real server on this machine."""
 
 import hashlib

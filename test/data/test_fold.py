@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is held back never trains, and neighbours stay on one side."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The generic folder data set."""
 
 import json

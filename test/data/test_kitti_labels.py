@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """KITTI's labelled images as KITTI-6."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """NYU Depth v2 from its official files."""
 
 import h5py

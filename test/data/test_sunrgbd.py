@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SUN RGB-D by its official files."""
 
 import numpy as np

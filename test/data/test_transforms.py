@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random views: image and maps stay together, and depth and normals stay those of one camera."""
 
 import dataclasses

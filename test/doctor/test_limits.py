@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Limits at which images are lost, on trees of files as the kernel shows them."""
 
 import pytest

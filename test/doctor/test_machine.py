@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packages and cameras."""
 
 from mtperception.doctor.machine import check_cameras, check_message_packages

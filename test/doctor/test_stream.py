@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is said of an image topic, for each kind of fault of a driver."""
 
 from dataclasses import replace

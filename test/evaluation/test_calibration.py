@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The expected calibration error against numbers worked out by hand, and against its definition on random pixels."""
 
 import itertools

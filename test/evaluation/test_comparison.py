@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which label spaces can be compared, and how."""
 
 import numpy as np

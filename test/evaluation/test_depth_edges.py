@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Edge metrics of depth on steps whose places and errors are known."""
 
 import itertools

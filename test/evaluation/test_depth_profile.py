@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where depth is wrong, worked by hand."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Evaluating a real model on rendered rooms gives what its predictions, compared by other means, give."""
 
 import dataclasses

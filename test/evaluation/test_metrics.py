@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The metrics, worked by hand on a few pixels and against torchmetrics on many."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A report is a folder that can be read anywhere: every link leads to a file in it."""
 
 from html.parser import HTMLParser

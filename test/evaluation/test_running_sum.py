@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sums that do not depend on the order, against exact fractions."""
 
 import json

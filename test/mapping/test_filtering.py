@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What stays out of a map, pixel by pixel."""
 
 import numpy as np

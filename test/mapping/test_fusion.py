@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each fusion rule gives what its formula says, worked out by hand."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The floor that is a known height below the camera sets the scale of depth."""
 
 import numpy as np

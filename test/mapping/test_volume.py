@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The map of the rendered room is where the room is, and of what the room is made."""
 
 from dataclasses import replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Damaged images do not flood stderr, and nobody else's words are lost for it."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small files that take seconds to decode are refused before, or decoded without what takes the time."""
 
 import re

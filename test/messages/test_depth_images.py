@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Depth as sensors send it: millimetres, metres, and compressed_depth_image_transport's two kinds of PNG."""
 
 import struct

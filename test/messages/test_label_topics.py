@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recorded class ids become class indices."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hydra's label space, by ids as they are published."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Values of the node's parameters that cannot be."""
 
 import pytest

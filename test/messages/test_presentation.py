@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ids, groupings, masks and valid depth."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The encoders compute what torchvision's networks compute, and take their weights."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """HybridNet: its four parts, and that each is connected as figure 1 has it."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The forms in which a network is exported and run compute what the network does."""
 
 import pytest

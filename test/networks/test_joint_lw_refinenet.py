@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The joint Light-Weight RefineNet is the published one, to the parameter and to the bit pattern of its outputs."""
 
 import importlib.util

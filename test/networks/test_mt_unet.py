@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MT-UNet: the connections of figure 2, each shown by what its absence changes."""
 
 import pytest

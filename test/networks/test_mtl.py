@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MTL_SPP and MTL_SSW: every row of the paper's tables by its parameter count, and what the modules do, by hand."""
 
 from dataclasses import asdict

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MultitaskNet is the authors' network: to the parameter, and to the outputs of their code."""
 
 import importlib.util

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The contract that every network of NETWORKS keeps, for what it says that it can do. Training: test/training."""
 
 from itertools import pairwise

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pooling that remembers, and its reverse, are PyTorch's own, and exported graphs agree on ties."""
 
 import numpy as np

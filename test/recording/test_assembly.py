@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from mtperception.recording.assembly import Assembly
 
 

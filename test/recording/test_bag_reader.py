@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recordings are opened in one way: whatever can be read of them is, whatever is beside it, and what is not is told."""
 
 import shutil

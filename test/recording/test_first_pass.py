@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the first pass over a bag finds: stamps without decoding, and how the camera moves."""
 
 import numpy as np

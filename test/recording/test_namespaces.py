@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whose topics these are is told by their names."""
 
 import pytest

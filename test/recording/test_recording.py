@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bags as frames: everything in order, nothing dropped, and what is wrong is said."""
 
 import sqlite3

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When depth is taken as it is, when it is reprojected, and what is said when it cannot be used."""
 
 import numpy as np

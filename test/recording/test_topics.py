@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Topics that are not named are found by what they carry."""
 
 import numpy as np

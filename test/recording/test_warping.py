@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A plane that faces the camera moves in the image by focal length times shift over distance."""
 
 import numpy as np

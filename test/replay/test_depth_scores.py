@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Depth of hand-made frames: totals, bands and classes, before and after alignment."""
 
 import numpy as np

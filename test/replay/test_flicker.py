@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What changes from frame to frame, and what only moves."""
 
 import numpy as np

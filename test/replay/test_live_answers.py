@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Figures of a run with the node, by hand; the run itself is in test_replay_live.py."""
 
 from types import SimpleNamespace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A recorded bag, read back with rosbags and with the mcap library."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real model on recordings of the synthetic room, and on the kitchen where it is there."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The page about a replay: complete in itself, with what there is to show and nothing else."""
 
 from html.parser import HTMLParser

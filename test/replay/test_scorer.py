@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the score of a frame is made of."""
 
 from types import SimpleNamespace

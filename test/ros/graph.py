@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """For tests over DDS: a node of the test's own, and nodes of the package as processes."""
 
 import json

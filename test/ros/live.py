@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A perception node in a process of its own, and a peer that talks to it over DDS."""
 
 import uuid

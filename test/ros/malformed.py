@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hypothesis strategies for messages as broken senders make them.
 
 Each starts from a sound message and breaks some of its fields, so that every check is reached; now and then a message

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The perception node with a backend that takes its time for one image size, as libraries that build engines do."""
 
 import time

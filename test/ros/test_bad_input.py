@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bad input over DDS: refused, counted, said once, and the next good frame is answered."""
 
 from itertools import pairwise

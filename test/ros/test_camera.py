@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A camera's images before they reach the worker: which are taken, and what is remarked, by a clock that tests set."""
 
 import pytest

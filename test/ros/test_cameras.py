@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One node for several cameras, over real DDS."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The files in `config` say what the node says."""
 
 import json

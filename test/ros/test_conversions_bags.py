@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is recorded without ROS is, field by field, what the node publishes."""
 
 import numpy as np

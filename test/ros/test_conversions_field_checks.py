@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """rclpy can check every field that is assigned; whoever switches that on gets the same messages."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whatever arrives, a conversion gives what it promises or the one error it states."""
 
 from collections import Counter

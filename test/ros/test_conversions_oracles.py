@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Our messages read back by the libraries that most consumers use; skipped where they cannot be imported."""
 
 import cv2

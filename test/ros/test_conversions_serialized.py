@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Images laid out by us are what rclpy would have sent."""
 
 import numpy as np

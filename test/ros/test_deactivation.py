@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A node that is told to stop while its backend prepares for seconds: it answers at once, and what follows is right."""
 
 import threading

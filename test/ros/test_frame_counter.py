@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is counted, and how fast."""
 
 from types import SimpleNamespace

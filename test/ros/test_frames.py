@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Frames in the worker: which run together, and where it goes wrong."""
 
 import array

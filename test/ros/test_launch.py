@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The installed package under the real launch system, and its executable by itself: processes, seen over DDS."""
 
 import os

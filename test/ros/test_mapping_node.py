@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The mapping node over DDS: what it publishes and saves is the room whose depth, labels and poses it was given."""
 
 import json

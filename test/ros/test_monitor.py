@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the diagnostics say, by a clock that the tests set."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What managed nodes share: parameters, transitions, diagnostics and logs of each, with a node that is none of ours."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The node over real DDS: what its topics carry, and how it is managed."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The life of the node over real DDS: parameters at its start, transitions, overload, and how it ends."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """max_rate by the numbers."""
 
 from itertools import pairwise

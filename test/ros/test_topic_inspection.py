@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A live camera over DDS, as `mtperception doctor --topic` sees it."""
 
 from graph import node_process, observing

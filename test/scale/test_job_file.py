@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Claims: nobody holds what another one holds, and the dead hold nothing."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A folder of parts: each there whole or not at all, done once, of one job."""
 
 import json

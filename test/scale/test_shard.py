@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Shards are all items, each once, in order."""
 
 from itertools import chain

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Workers on a Ray of this machine: the same as in one process, whoever is killed."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table of classes, as Kimera-Semantics and Hydra read it."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ElasticFusion's log, byte by byte and as ElasticFusion reads it."""
 
 import struct

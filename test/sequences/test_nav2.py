@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The parameters of Nav2's semantic segmentation layer, as the layer reads them."""
 
 import pytest

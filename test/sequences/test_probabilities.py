@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Class probabilities, against the labels and the confidence of the exported graph."""
 
 from dataclasses import replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SemanticFusion's list of image files, as its reader reads it."""
 
 from contextlib import closing

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a recording and a model to files; every format keeps the same promises."""
 
 import itertools

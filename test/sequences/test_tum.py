@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The folder of the TUM benchmark, as its readers read it."""
 
 from contextlib import closing

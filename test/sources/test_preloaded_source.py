@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Images kept in memory."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every kind of source in SOURCES keeps; one that is listed has to say here how to make one."""
 
 import os

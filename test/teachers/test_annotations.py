@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How an expert's answers are stored."""
 
 from types import SimpleNamespace

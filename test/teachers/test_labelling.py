@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Expert labelling by a real model: what is written, what is kept, and what is refused."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks for LiteRT as experts: a hand-made one, and the Cityscapes teacher where it is at hand."""
 
 import subprocess

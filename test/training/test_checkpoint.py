@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checkpoints: what is written comes back, what is none is refused, and the old one stays until there is a new one."""
 
 import ast

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Configurations: those of the package are right, and what is wrong in one is said with its key."""
 
 from pathlib import Path

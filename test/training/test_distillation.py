@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What teachers say is learnt: by numbers worked by hand, and on images without annotations."""
 
 import math

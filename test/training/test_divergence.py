@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A run whose numbers are no longer any stops, says where and what to try, and keeps its last good checkpoint."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every network of NETWORKS takes a step, is resumed, and is exported: what training needs of it, it says itself."""
 
 import inspect

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a run sees, and in which order: seed and epoch decide alone."""
 
 from dataclasses import replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Losses: numbers worked by hand, and what all of them promise."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Schedules, learning rates by part, and what freezing leaves as it was."""
 
 import itertools

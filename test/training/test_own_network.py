@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A network is added by one file (`shallow_network.py`) and one line in NETWORKS: nothing else knows of it."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The configurations of the papers' experiments can be run: they load, and their networks and learning rates exist."""
 
 from pathlib import Path

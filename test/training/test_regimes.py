@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Regimes: sequences of batches worked by hand, and what all of them promise."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A run that is killed and started again ends where it would have ended: bit by bit."""
 
 import os

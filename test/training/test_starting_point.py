@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a run begins with, and what is said where that is not to be had."""
 
 import urllib.request

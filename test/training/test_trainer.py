@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The trainer, on a room that it can learn by heart: it learns, validates, keeps the best and says what it did."""
 
 import copy

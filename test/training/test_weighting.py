@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weightings: numbers worked by hand, and what all of them promise."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Maps of full size straight from the raw outputs of a network, as Triton kernels. Importing this needs Triton.
 
 A program makes a piece of one row of a map. What the maps mean is said in `mtperception.pipeline`; here the same is

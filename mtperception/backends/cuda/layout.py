@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All maps in one flat buffer, so that one copy moves them."""
 
 from collections.abc import Mapping

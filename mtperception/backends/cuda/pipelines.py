@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtperception.pipeline.Pipeline` in operations that a CUDA graph can hold, with Triton's kernels where they run."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run a pipeline on a CUDA device for one shape of images: one upload, one CUDA graph, one download, one wait."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Messages to arrays and back: pure functions, no node.
 
 `mtperception.messages` decodes what comes in and makes what goes out: bags are read and written there as well, without

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Messages of rclpy from those of `mtperception.messages`."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Images serialised as they go over the wire: CDR, little-endian.
 
 rclpy publishes bytes as they are. A message object costs two more copies of the pixels: into its own array, and from

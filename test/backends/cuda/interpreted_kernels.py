@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs the Triton kernels on the CPU: `TRITON_INTERPRET=1 python interpreted_kernels.py IN.npz OUT.npz`.
 
 A process of its own, because Triton decides whether to interpret when it is imported.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a CUDA graph records, run on the CPU: the same maps, by operations that can be recorded."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The torch backend on a GPU against itself on the CPU. Skipped without a CUDA device."""
 
 import gc

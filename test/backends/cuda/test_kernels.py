@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Triton's kernels give the maps of `Pipeline`, by Triton's interpreter, and compile for GPUs that are not here."""
 
 import os

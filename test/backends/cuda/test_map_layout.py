@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All maps share one buffer: where they lie in it, and that the arrays of a caller are views of it."""
 
 import numpy as np
