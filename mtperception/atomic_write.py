@@ -1,22 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files and folders that are there completely or not at all.
 
-They are written beside their place, under a hidden name, and renamed when they are complete. What a killed process left
-there is removed by the next one that writes the same file.
+They are written beside their place, under a hidden name of their process, and renamed when they are complete: of two
+processes that write the same file, the last one's is there, whole. What a killed process left there is removed by the
+next one that writes the same file.
 """
 
 import errno
 import json
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from mtperception.errors import InputError, MTPerceptionError, WriteError
 
 INTERRUPTIONS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+LISTED_AGAIN = 10.0
+"""Seconds after which a folder is searched again for what killed processes left."""
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 """Of writing to a file that is open: such errors name no file."""
 
@@ -160,12 +166,13 @@ def write_errors(path: Path, written: Path | None = None) -> Iterator[None]:
 @contextmanager
 def _written_beside(out: Path, keep_interrupted: bool = False) -> Iterator[Path]:
     """A free path beside `out`; what is there when the block ends is renamed."""
-    part = out.with_name(f'.{out.stem}.part{out.suffix}')  # some writers go by the suffix
+    part = out.with_name(f'.{out.stem}.part{os.getpid()}{out.suffix}')  # some writers go by the suffix
     with write_errors(out, out.parent):
         out.parent.mkdir(parents=True, exist_ok=True)
     with write_errors(out, part):
         try:
-            remove(part)
+            for left in (part, *_left_by_killed(out)):
+                remove(left)
             yield part
             _put_in_place(part, out)
         except INTERRUPTIONS:
@@ -175,6 +182,34 @@ def _written_beside(out: Path, keep_interrupted: bool = False) -> Iterator[Path]
         finally:
             with suppress(OSError):
                 remove(part)
+
+
+def _left_by_killed(out: Path) -> Iterator[Path]:
+    """Parts of a file or folder whose process has ended; those of a process that runs are its own."""
+    yield out.with_name(f'.{out.stem}.part{out.suffix}')  # of earlier versions
+    for name in _parts_in(out.parent, int(time.monotonic() / LISTED_AGAIN)):
+        found = re.fullmatch(rf'{re.escape(f".{out.stem}.part")}([1-9]\d*){re.escape(out.suffix)}', name)
+        if found and not _is_running(int(found[1])):
+            yield out.with_name(name)
+
+
+@lru_cache(maxsize=16)
+def _parts_in(folder: Path, period: int) -> tuple[str, ...]:
+    """Names of parts in a folder, which is listed once in a period only: it can hold results by the ten thousand."""
+    try:
+        return tuple(path.name for path in folder.iterdir() if path.name.startswith('.') and '.part' in path.name)
+    except PermissionError:  # a folder that can be written to need not be readable
+        return ()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _put_in_place(part: Path, out: Path) -> None:

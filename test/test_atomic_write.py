@@ -2,6 +2,8 @@
 """Exports are there completely or not at all."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,11 +59,22 @@ def test_what_was_killed_half_way_is_no_obstacle(tmp_path):
     (tmp_path / '.out.part').mkdir()
     (tmp_path / '.out.part' / 'b').write_text('half')
     (tmp_path / '.x.part').write_text('half')
+    ended = subprocess.Popen(['true'])
+    ended.wait()
+    (tmp_path / f'.x.part{ended.pid}').write_text('half')
     write_folder(tmp_path / 'out', 'new')
     with atomic_file(tmp_path / 'x') as part:
         part.write_text('new')
     assert names(tmp_path) == ['out', 'x']
     assert names(tmp_path / 'out') == ['a']
+
+
+def test_what_is_only_called_like_it_stays(tmp_path):
+    for name in ('.x.partial', '.x.part1.bak', '.xy.part1', f'.x.part{os.getppid()}'):
+        (tmp_path / name).write_text('of somebody')
+    before = names(tmp_path)
+    write_text_atomically(tmp_path / 'x', 'new')
+    assert names(tmp_path) == [*before, 'x']
 
 
 def test_a_file_that_is_not_written_leaves_the_old_one(tmp_path):
@@ -152,3 +165,29 @@ def test_a_name_relative_to_the_working_folder(tmp_path, monkeypatch):
     with atomic_file(tmp_path.joinpath('sub', '..', 'x')) as part:
         part.write_text('new')
     assert names(tmp_path) == ['x']
+
+
+@pytest.mark.parametrize('kind', ['file', 'folder'])
+def test_of_two_processes_that_write_the_same_the_last_one_is_there_whole(tmp_path, kind):
+    """Each begins while the other is at work."""
+    code = (
+        'import sys; from pathlib import Path; from mtperception.atomic_write import atomic_file, atomic_folder\n'
+        'out, name = Path(sys.argv[1]), sys.argv[2]\n'
+        'with (atomic_file(out) if sys.argv[3] == "file" else atomic_folder(out, ["a", "b"])) as part:\n'
+        '    first, second = (part, part) if sys.argv[3] == "file" else (part / "a", part / "b")\n'
+        '    first.write_text(name); print(flush=True); input()\n'
+        '    second.open("a").write(name)\n'
+    )
+    pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'text': True}
+    out = tmp_path / 'out'
+    started = [subprocess.Popen([sys.executable, '-c', code, out, name, kind], **pipes) for name in ('one', 'two')]
+    for process in started:
+        process.stdout.readline()
+    for process, name in zip(started, ('one', 'two'), strict=True):
+        process.communicate('\n', timeout=60)
+        assert process.returncode == 0
+        if kind == 'file':
+            assert out.read_text() == name * 2
+        else:
+            assert {path.name: path.read_text() for path in out.iterdir()} == {'a': name, 'b': name}
+    assert [path.name for path in tmp_path.iterdir()] == ['out']

@@ -75,7 +75,7 @@ def remove_partial(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-_PARTIAL = (r'\.(.+)\.safetensors\.partial', r'\.(.+)\.part\.safetensors', r'\.tmp\w{6}')
+_PARTIAL = (r'\.(.+)\.safetensors\.partial', r'\.(.+)\.part\d*\.safetensors', r'\.tmp\w{6}')
 """Of our own writing, of earlier versions too, and of the safetensors library."""
 
 

@@ -270,7 +270,7 @@ class TestWhatIsLeft:
         until = time.monotonic() + 60
         while not (out.is_dir() and written(out)) and time.monotonic() < until:
             time.sleep(0.05)
-        assert written(out) == ['.walk_overlay_depth.part.mp4']
+        assert written(out) == [f'.walk_overlay_depth.part{process.pid}.mp4']
         process.send_signal(number)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 128 + number
