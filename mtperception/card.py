@@ -38,6 +38,7 @@ MAX_WORD = 200
 MAX_CLASSES = 254
 MAX_FOCAL_LENGTH = 1e6
 MAX_DEPTH = 1e5
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
 SIZES = f'a size of 1 to {MAX_IMAGE_SIDE} a side and up to {MAX_PIXELS} pixels'
 
 
@@ -64,6 +65,8 @@ class ModelCard:
     camera: TrainingCamera
     input: InputPolicy | None = None
     """How it sees images; None, as in cards that do not say, becomes keep_aspect at the camera's size."""
+    temperature: float = 1.0
+    """What the graph divides logits by before the softmax that confidence is taken of; see `Pipeline`."""
     network_options: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the network besides classes and tasks."""
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -96,6 +99,8 @@ class ModelCard:
             value = getattr(self, key)
             if len(value) != 2 or not all(_is_number(item, whole=whole) for item in value):
                 raise ValueError(f'{key} {value}: expected two {"whole " if whole else ""}numbers')
+        if not _is_number(self.temperature):
+            raise ValueError(f'temperature {self.temperature!r}: expected a number above 0, such as 1.0')
         camera = self.camera
         if not _is_number(camera.fx) or not (camera.fy is None or _is_number(camera.fy)):
             raise ValueError(f'camera {camera}: expected focal lengths in pixels')
@@ -116,6 +121,10 @@ class ModelCard:
                 f'tasks {self.tasks}: expected some of {", ".join(TASKS)}',
             ),
             (len(set(self.tasks)) != len(self.tasks), f'tasks {self.tasks}: expected each once'),
+            (
+                not MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE,
+                f'temperature {self.temperature}: expected {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}',
+            ),
             (not 0 <= self.num_classes <= MAX_CLASSES, f'num_classes {self.num_classes}: expected 0 to {MAX_CLASSES}'),
             (not 0 < near < far <= MAX_DEPTH, f'depth_range {self.depth_range}: expected 0 < near < far, in metres'),
             (

@@ -55,7 +55,7 @@ def export_model(network: nn.Module, card: ModelCard, out: Path, images: Iterabl
 
 
 def _write(network: nn.Module, card: ModelCard, folder: Path, images: Iterable[np.ndarray]) -> Parity:
-    pipeline = Pipeline(network.float().cpu(), card.depth_range, card.classes).eval()
+    pipeline = Pipeline(network.float().cpu(), card.depth_range, card.classes, card.temperature).eval()
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
     (folder / WEIGHTS).write_bytes(save(weights))
     export_graph(pipeline, card.tasks, folder / GRAPH)
@@ -74,7 +74,7 @@ def export_graph(pipeline: Pipeline, tasks: Sequence[str], path: Path) -> None:
     Its outputs are in the order of the table of tasks, whatever that of `tasks` is.
     """
     names = [output.name for output in graph_outputs(tasks)]
-    fast = Pipeline(for_export(pipeline.network), pipeline.depth_range, pipeline.classes).eval()
+    fast = pipeline.around(for_export(pipeline.network))
     _export(fast, names, path)
 
 
@@ -150,7 +150,7 @@ def check_parity(pipeline: Pipeline, model: ModelDirectory, images: Iterable[np.
         ParityError: if it differs by more than the rounding of the network explains.
     """
     backend = OnnxRuntimeBackend(model, 'cpu', 'fp32')
-    double = Pipeline(deepcopy(pipeline.network).double(), pipeline.depth_range, pipeline.classes).eval()
+    double = pipeline.around(deepcopy(pipeline.network).double())
     parity = Parity()
     images = list(images)
     pairs = [np.stack(pair) for pair in pairwise(images) if pair[0].shape == pair[1].shape][:1]

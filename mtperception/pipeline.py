@@ -48,15 +48,27 @@ class Pipeline(nn.Module):
         depth_range: smallest and largest depth in metres; outputs are clamped to it.
         classes: first class and end of the slice of the network's classes among which labels are chosen; an end of None
             is the last class.
+        temperature: logits are divided by it before the softmax that the confidence is taken of (temperature scaling:
+            C. Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2). Labels do not depend
+            on it.
     """
 
     def __init__(
-        self, network: nn.Module, depth_range: tuple[float, float], classes: tuple[int, int | None] = (0, None)
+        self,
+        network: nn.Module,
+        depth_range: tuple[float, float],
+        classes: tuple[int, int | None] = (0, None),
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         self.network = network
         self.depth_range = depth_range
         self.classes = classes
+        self.temperature = temperature
+
+    def around(self, network: nn.Module) -> 'Pipeline':
+        """The same steps around another form of the network, in evaluation mode."""
+        return Pipeline(network, self.depth_range, self.classes, self.temperature).eval()
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         """Map uint8 N,H,W,3 (RGB, any H and W) to the maps of the tasks that the network has, in the table's order.
@@ -86,8 +98,10 @@ class Pipeline(nn.Module):
         logits = logits.float()
         labels = self.argmax(logits, size) + self.classes[0]
         # The largest of a softmax is one over the sum of these: no map of probabilities is made for each class.
-        exponentials = (logits - logits.amax(dim=1, keepdim=True)).exp()
-        largest = 1 / exponentials.sum(dim=1)
+        below_largest = logits - logits.amax(dim=1, keepdim=True)
+        if self.temperature != 1:  # a graph without it is the one that models had before there was one
+            below_largest = below_largest / self.temperature
+        largest = 1 / below_largest.exp().sum(dim=1)
         confidence = self.upsample(largest[:, None], size)[:, 0]
         # TensorRT converts uint8 only from and to floats; both are.
         return labels.to(torch.uint8), (confidence * 255).round().to(torch.uint8)

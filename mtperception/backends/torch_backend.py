@@ -45,11 +45,11 @@ class NetworkBackend(Backend):
         network = for_device(network, torch.device(device), precision)
         self._queue: CudaQueue | None = None
         if device == 'cpu':
-            self._pipeline = Pipeline(network, card.depth_range, card.classes).eval()
+            self._pipeline = Pipeline(network, card.depth_range, card.classes, card.temperature).eval()
         else:
             self._queue = CudaQueue(torch.device(device))
             with self._queue.exclusive():
-                self._pipeline = fastest_pipeline(network, card.depth_range, card.classes)
+                self._pipeline = fastest_pipeline(network, card.depth_range, card.classes, card.temperature)
 
     def _compile(self, batch: int, height: int, width: int) -> Runner:
         if self._queue:

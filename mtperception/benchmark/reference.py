@@ -80,7 +80,8 @@ def forward(model: ModelDirectory, device: str, precision: str, images: np.ndarr
 
 def reference_maps(model: ModelDirectory, images: np.ndarray) -> Mapping[str, np.ndarray]:
     """The maps of the model by PyTorch on the CPU in fp32, which every way to run it has to give."""
-    pipeline = Pipeline(load_network(model.path), model.card.depth_range, model.card.classes).eval()
+    card = model.card
+    pipeline = Pipeline(load_network(model.path), card.depth_range, card.classes, card.temperature).eval()
     return run_pytorch(pipeline, images)
 
 

@@ -17,10 +17,15 @@ def export(
     classes: Annotated[
         str | None, typer.Option(help='Slice of the classes to choose among; all by default.', metavar='FIRST:END')
     ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option('--calibrate', help='Fit the temperature of the confidence on the validation images of the run.'),
+    ] = False,
 ) -> None:
     """Turn a checkpoint of a training run into a model directory.
 
-    Its graph is compared with PyTorch before anything is written.
+    Its graph is compared with PyTorch before anything is written. With --calibrate, confidence becomes what it claims:
+    the temperature that makes labels of the validation images most likely goes into card and graph. Labels stay.
 
     Example: mtperception export runs/nyuv2_indoor/best.safetensors --out models/mine
     """
@@ -30,5 +35,5 @@ def export(
             from mtperception.training.checkpoint_export import export_checkpoint
         except ImportError as error:
             raise MissingPackageError(f'export needs PyTorch ({error}): pip install "mtperception[train]"') from error
-        parity = export_checkpoint(checkpoint, out, chosen)
+        parity = export_checkpoint(checkpoint, out, chosen, calibrate=calibrate)
     typer.echo(f'{out}: {parity}')

@@ -40,5 +40,5 @@ class Probabilities:
         logits = self._network(normalize(torch.from_numpy(np.ascontiguousarray(reduced))[None]))['segmentation'][0]
         first, end = self._predictor.card.classes
         probabilities = torch.zeros_like(logits)
-        probabilities[first:end] = logits[first:end].softmax(dim=0)
+        probabilities[first:end] = (logits[first:end] / self._predictor.card.temperature).softmax(dim=0)
         return probabilities.to(torch.float16).numpy()

@@ -5,25 +5,32 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+from mtperception.card import ModelCard
 from mtperception.export import Parity, export_model
-from mtperception.networks.network import ENCODER
+from mtperception.networks.network import ENCODER, Network
 from mtperception.tasks import TASKS
 from mtperception.training.checkpoint import Checkpoint
 from mtperception.training.config import WHOLE, ChoiceConfig, ConfigError, TrainConfig, config_from_dict
 from mtperception.training.divergence import DivergedError, check_weights
 from mtperception.training.starting_point import new_network
-from mtperception.training.validation import draft_card
+from mtperception.training.temperature import CalibrationError, fit_temperature
+from mtperception.training.validation import Truth, draft_card
 
 
-def export_checkpoint(checkpoint: Path, out: Path, classes: tuple[int, int] | None = None) -> Parity:
+def export_checkpoint(
+    checkpoint: Path, out: Path, classes: tuple[int, int] | None = None, *, calibrate: bool = False
+) -> Parity:
     """Write the averaged weights of a checkpoint as a model directory.
 
     Args:
         checkpoint: a file that training wrote.
         out: the model directory to write.
         classes: first class and end of the slice of the label space to choose among; None is all of it.
+        calibrate: fit the temperature of the confidence on the images that the run was validated on.
 
     Raises:
+        ConfigError: with `calibrate`, if there are none, or they have no labels that a temperature can be fitted to.
+        DatasetError: with `calibrate`, if they cannot be read.
         CheckpointError: if the file is not a checkpoint.
         DivergedError: if its weights are not finite.
         ModelError: for a slice outside of the label space.
@@ -53,7 +60,19 @@ def export_checkpoint(checkpoint: Path, out: Path, classes: tuple[int, int] | No
         },
         metrics=metrics | ({'protocol': state.scalars['protocol']} if metrics else {}),
     )
+    if calibrate:
+        card = replace(card, temperature=_temperature(network, card, config))
     return export_model(network, card, out)
+
+
+def _temperature(network: Network, card: ModelCard, config: TrainConfig) -> float:
+    """Fitted on the validation images of a configuration; raises as `export_checkpoint`."""
+    if not config.validation:
+        raise ConfigError('--calibrate: the run was validated on no images: name some under validation and train again')
+    try:
+        return fit_temperature(network, card, [Truth(data, config) for data in config.validation])
+    except CalibrationError as error:
+        raise ConfigError(f'--calibrate: {error}') from error
 
 
 def _procedure(config: TrainConfig, epochs: int) -> str:

@@ -94,3 +94,31 @@ def test_what_cannot_be_is_one_clear_line(options, message, trainer, tmp_path, c
 
 def test_a_slice_that_is_none(tmp_path):
     assert export('x.safetensors', '--out', tmp_path / 'out', '--classes', '10') == 2
+
+
+def test_the_confidence_is_calibrated_on_the_validation_images(trainer, tmp_path):
+    """The temperature is in the card and in the graph: confidence is that of the divided logits, labels stay."""
+    assert export(trainer.out / BEST, '--out', tmp_path / 'room', '--calibrate') == 0
+    temperature = open_model(tmp_path / 'room').card.temperature
+    assert temperature != pytest.approx(1, abs=0.01)
+    image = rooms(1)[0].image
+    prediction = Predictor(tmp_path / 'room', 'onnxruntime', 'cpu')(image)
+    network = copy.deepcopy(trainer.average.module).eval()
+    with torch.inference_mode():
+        plain, scaled = (
+            Pipeline(network, (0.3, 10.0), (0, 40), value)(torch.from_numpy(image)[None])
+            for value in (1.0, temperature)
+        )
+    assert (prediction.labels == plain['labels'][0].numpy()).mean() >= 0.999
+    expected = scaled['confidence'][0].numpy().astype(int)
+    assert np.abs(prediction.confidence - expected).max() <= 1
+    assert np.abs(plain['confidence'][0].numpy() - expected).max() > 1
+
+
+def test_without_validation_images_nothing_can_be_calibrated(tmp_path, capsys):
+    data = write_rooms(tmp_path / 'data', rooms(2))
+    run = Trainer(tiny_config(data, epochs=1, validation=[]), tmp_path / 'run', torch.device('cpu'))
+    run.fit()
+    assert export(run.out / 'last.safetensors', '--out', tmp_path / 'out', '--calibrate') == 1
+    assert 'the run was validated on no images' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()

@@ -20,7 +20,7 @@ PROBABILITY_BLOCK = 32
 
 
 def labels_and_confidence(
-    logits: torch.Tensor, size: tuple[int, int], first_class: int
+    logits: torch.Tensor, size: tuple[int, int], first_class: int, temperature: float = 1.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The class of the largest upsampled logit, and the largest probability, upsampled.
 
@@ -28,6 +28,7 @@ def labels_and_confidence(
         logits: N,C,h,w, of any floating type and memory layout; channels last is the fast one.
         size: height and width of the maps.
         first_class: the class of the first logit, added to the labels.
+        temperature: of the softmax that probabilities are taken of.
 
     Returns:
         Labels and confidence (0..255, half a step is rounded up), uint8 N,H,W each. The first class wins a tie.
@@ -40,6 +41,7 @@ def labels_and_confidence(
         largest.numel(),
         *source,
         *logits.stride(),
+        1.0 / temperature,
         classes=classes,
         padded_classes=triton.next_power_of_2(classes),
         block=PROBABILITY_BLOCK,
@@ -94,11 +96,12 @@ def _largest_probability(
     class_stride,
     row_stride,
     column_stride,
+    sharpness,
     classes: tl.constexpr,
     padded_classes: tl.constexpr,
     block: tl.constexpr,
 ):
-    """Softmax's largest value for each pixel of logits, into `largest`, float32, contiguous."""
+    """Largest value of the softmax of logits x sharpness, for each pixel, into `largest`, float32, contiguous."""
     pixel = tl.program_id(0) * block + tl.arange(0, block)
     # Beyond the last pixel, that one again: a result that is not stored, of logits that are there.
     within = tl.minimum(pixel, pixels - 1)
@@ -111,7 +114,7 @@ def _largest_probability(
         logits + place[:, None] + index[None, :] * class_stride, mask=(index < classes)[None, :], other=float('-inf')
     ).to(tl.float32)
     # The largest one's exponential is 1.
-    total = tl.sum(tl.exp(values - tl.max(values, axis=1)[:, None]), axis=1)
+    total = tl.sum(tl.exp((values - tl.max(values, axis=1)[:, None]) * sharpness), axis=1)
     tl.store(largest + pixel, 1.0 / total, mask=pixel < pixels)
 
 

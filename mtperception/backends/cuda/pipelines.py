@@ -21,12 +21,17 @@ class CapturablePipeline(Pipeline):
         network: on the device where the images will be.
         depth_range: as `Pipeline` has it.
         classes: as `Pipeline` has it.
+        temperature: as `Pipeline` has it.
     """
 
     def __init__(
-        self, network: nn.Module, depth_range: tuple[float, float], classes: tuple[int, int | None] = (0, None)
+        self,
+        network: nn.Module,
+        depth_range: tuple[float, float],
+        classes: tuple[int, int | None] = (0, None),
+        temperature: float = 1.0,
     ) -> None:
-        super().__init__(network, depth_range, classes)
+        super().__init__(network, depth_range, classes, temperature)
         self._statistics = byte_statistics(next(network.parameters()).device)
 
     def normalize(self, image: torch.Tensor) -> torch.Tensor:
@@ -50,16 +55,20 @@ class FusedPipeline(CapturablePipeline):
     """
 
     def __init__(
-        self, network: nn.Module, depth_range: tuple[float, float], classes: tuple[int, int | None] = (0, None)
+        self,
+        network: nn.Module,
+        depth_range: tuple[float, float],
+        classes: tuple[int, int | None] = (0, None),
+        temperature: float = 1.0,
     ) -> None:
         from mtperception.backends.cuda import kernels
 
-        super().__init__(network, depth_range, classes)
+        super().__init__(network, depth_range, classes, temperature)
         self._kernels = kernels
 
     def make_labels(self, logits: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Map the logits N,C,h,w of the classes to choose from to labels and confidence, uint8 N,H,W each."""
-        return self._kernels.labels_and_confidence(logits, size, self.classes[0])
+        return self._kernels.labels_and_confidence(logits, size, self.classes[0], self.temperature)
 
     def make_depth(self, raw: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Map the raw output N,1,h,w to metres, float32 N,H,W."""
@@ -67,7 +76,7 @@ class FusedPipeline(CapturablePipeline):
 
 
 def fastest_pipeline(
-    network: nn.Module, depth_range: tuple[float, float], classes: tuple[int, int | None]
+    network: nn.Module, depth_range: tuple[float, float], classes: tuple[int, int | None], temperature: float = 1.0
 ) -> CapturablePipeline:
     """The fused pipeline where Triton is installed and can compile for the network's device; else the plain one.
 
@@ -82,7 +91,7 @@ def fastest_pipeline(
         _log.warning('maps are made without Triton on %s, which is slower: %s', weight.device, error)
     else:
         pipeline = FusedPipeline
-    return pipeline(network, depth_range, classes).eval()
+    return pipeline(network, depth_range, classes, temperature).eval()
 
 
 class KernelsUnavailableError(MTPerceptionError, RuntimeError):

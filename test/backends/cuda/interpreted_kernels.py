@@ -20,7 +20,9 @@ for name in {key.partition('.')[0] for key in given if key.endswith('.logits')}:
     first, end = given[f'{name}.classes'].tolist()
     size = tuple(given[f'{name}.size'].tolist())
     labels, confidence = kernels.labels_and_confidence(logits[:, first:end], size, first)
+    _, softer = kernels.labels_and_confidence(logits[:, first:end], size, first, 2.5)
     metres = kernels.depth(torch.tensor(given[f'{name}.raw']), size, (0.5, 2.0))
+    results[f'{name}.softer'] = softer
     results |= {f'{name}.labels': labels, f'{name}.confidence': confidence, f'{name}.depth': metres}
 
 with torch.inference_mode():

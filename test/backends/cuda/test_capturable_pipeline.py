@@ -177,7 +177,7 @@ def test_without_triton_the_log_says_what_to_install(three_task_network, caplog,
 def test_the_kernel_is_told_the_first_class():
     pytest.importorskip('triton')
     pipeline = FusedPipeline(nn.Linear(1, 1), (0.3, 10.0), (6, 46))
-    pipeline._kernels = SimpleNamespace(labels_and_confidence=lambda logits, size, first_class: first_class)
+    pipeline._kernels = SimpleNamespace(labels_and_confidence=lambda logits, size, first, temperature: first)
     assert pipeline.make_labels(None, None) == 6
 
 

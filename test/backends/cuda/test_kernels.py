@@ -127,13 +127,14 @@ def test_the_first_class_wins_a_tie(found):
     assert np.array_equal(found[f'{WHOLE_NUMBERS}.labels'], first)
 
 
+@pytest.mark.parametrize(('output', 'temperature'), [('confidence', 1.0), ('softer', 2.5)])
 @pytest.mark.parametrize('name', NAMES)
-def test_confidence(found, name):
+def test_confidence(found, name, output, temperature):
     logits, size, classes = case(name)
-    chosen = torch.tensor(logits[:, slice(*classes)]).double()
+    chosen = torch.tensor(logits[:, slice(*classes)]).double() / temperature
     largest = chosen.softmax(dim=1).amax(dim=1, keepdim=True)
     expected = 255 * functional.interpolate(largest, size=size, mode='bilinear', align_corners=False)[:, 0]
-    confidence = found[f'{name}.confidence']
+    confidence = found[f'{name}.{output}']
     assert confidence.dtype == np.uint8
     # A rounded number is within half a step of what it was.
     assert np.abs(confidence - expected.numpy()).max() <= 0.5 + 1e-3
@@ -158,7 +159,7 @@ def test_a_pipeline(found, image):
 
 
 POINTERS = {'largest': '*fp32', 'metres': '*fp32', 'labels': '*u8', 'confidence': '*u8'}
-NUMBERS = ('row_scale', 'column_scale', 'nearest', 'farthest')
+NUMBERS = ('row_scale', 'column_scale', 'nearest', 'farthest', 'sharpness')
 CONSTANTS = {'classes': 40, 'padded_classes': 64, 'block': 128}
 ONE_LINE = ('source_height', 'row_stride', 'column_stride', 'height')
 
