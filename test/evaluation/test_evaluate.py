@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from perfect_network import Room, coordinates, perfect_predictor, pinhole
 from rooms import Samples, rooms, write_rooms
 
 from mtperception.data import DatasetError, open_dataset
@@ -14,9 +15,10 @@ from mtperception.data.fold import Subset
 from mtperception.evaluation.evaluate import Evaluator, conclude, evaluate
 from mtperception.evaluation.report import write_report
 from mtperception.geometry import normals_from_depth
+from mtperception.input_policy import InputPolicy, TrainingCamera
 from mtperception.labels import load_label_space
 from mtperception.predictor import Predictor
-from mtperception.types import Intrinsics
+from mtperception.types import Intrinsics, Sample
 from mtperception.visualization import colorize_labels
 
 
@@ -245,3 +247,18 @@ def test_a_damaged_file_is_named(predictor, samples, tmp_path):
     (folder / 'depth' / '1.png').write_bytes(b'no picture')
     with pytest.raises(DatasetError, match=r'sample 1: .*depth/1\.png: .* take its id off the list'):
         evaluate(predictor, open_dataset('folder', folder, 'test'))
+
+
+def test_a_model_that_sees_tiles_is_scored_on_the_image_put_together():
+    """HybridNet's protocol, 18 tiles: what is perfect in each tile is perfect in the image, at its full resolution."""
+    camera = pinhole(100.0, 180, 90)
+    policy = InputPolicy('tiles', 30, 30)
+    assert policy.layout(180, 90).count == 18
+    tiled = perfect_predictor(Room(), camera, training=TrainingCamera(100.0, 180, 90), input=policy)
+    truth = Room().maps(camera)
+    sample = Sample(coordinates(180, 90), truth['labels'], truth['depth'].astype(np.float32), camera)
+    result = evaluate(tiled, Samples([sample]))
+    assert result.summary()['pixel_accuracy'] == 1
+    assert result.summary()['rmse'] == pytest.approx(0, abs=1e-5)
+    assert (result.confusion.sum(), result.protocol['resolution']) == (180 * 90, ['180x90'])
+    assert result.protocol['input'] == 'tiles: images cut into tiles of 30x30'
