@@ -72,7 +72,7 @@ RULES: dict[str, FusionRule] = {
     'confidence': FusionRule(_confident_winner, _share),
 }
 """By name."""
-DEFAULT_RULE = 'bayes'
+DEFAULT_RULE = 'average'
 
 
 def spread(labels: np.ndarray, confidence: np.ndarray, num_classes: int) -> np.ndarray:
