@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Temperature scaling: one number that makes the confidence of a trained network what it claims to be.
 
 Source: C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, On Calibration of Modern Neural Networks, ICML 2017, section 4.2.

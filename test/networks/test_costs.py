@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table of costs in docs/systems.md is that of the networks."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Temperature scaling: a known factor on the logits is found again, and confidence becomes what it claims to be."""
 
 from dataclasses import replace
