@@ -219,7 +219,7 @@ class BackendPredictor:
     def _valid(self, depth: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         """bool h,w: where the graph's depth is inside the card's range and the class may have depth.
 
-        At an end of the range the graph has clamped: what is there is nearer or farther, nobody knows how much.
+        At an end of the range the graph has clamped: what is there is nearer or farther, by an unknown amount.
         """
         rounding = _ROUNDING[self.backend.precision]
         near, far = self.card.depth_range
@@ -261,7 +261,7 @@ class Predictor(BackendPredictor):
 
     Raises:
         ResourceNotFoundError, ModelError: no such model, or one that is not complete.
-        BackendUnavailableError: what is asked for cannot be had; the message says what to install.
+        BackendUnavailableError: what is asked for is unavailable; the message says what to install.
         SelfTestError: the backend does not reproduce the model's outputs.
         ValueError: an argument is not one of those above.
     """

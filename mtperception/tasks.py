@@ -205,7 +205,7 @@ def metrics_of(tasks: Sequence[str]) -> list[str]:
 
 
 def larger_is_better(metric: str) -> bool:
-    """Whether a metric is a score, such as an accuracy; an error, such as a distance, is the better the smaller.
+    """Whether a metric is a score, such as an accuracy; smaller is better for an error, such as a distance.
 
     Raises:
         KeyError: if no task is measured by it.

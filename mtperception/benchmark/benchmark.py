@@ -81,7 +81,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Unavailable:
-    """A way to run the model that cannot be had here."""
+    """A way to run the model that is unavailable here."""
 
     candidate: Candidate
     reason: str
@@ -112,7 +112,7 @@ def benchmark(
 
     Args:
         model: a model directory, or the name of an installed one.
-        candidates: ways to run it; what cannot be had is named with the reason.
+        candidates: ways to run it; what is unavailable is named with the reason.
         shapes: sizes and batches.
         budget: how long each candidate is measured at each shape.
         photographs: uint8 H,W,3 images of any size to run on, instead of those that the package renders.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What there is to measure: every backend on every device in every precision, less what nobody asked for."""
+"""What there is to measure: every backend on every device in every precision, less what options rule out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Candidate:
 def list_candidates(
     backends: Sequence[str] = (), devices: Sequence[str] = (), precisions: Sequence[str] = ()
 ) -> list[Candidate]:
-    """Combinations of what is asked for, whether they can be had or not; nothing asked for means all.
+    """Combinations of what is asked for, available or not; nothing asked for means all.
 
     Args:
         backends: keys of `BACKENDS`.

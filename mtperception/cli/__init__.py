@@ -37,7 +37,7 @@ COMMANDS = {
     ),
     'map': (
         'mtperception.cli.map:map_',
-        'Fuse depth and labels of a recording with known poses into a map with a class for each vertex.',
+        'Fuse depth and labels under known poses into one mesh with a class for each vertex.',
     ),
     'replay': (
         'mtperception.cli.replay:replay',
@@ -49,7 +49,7 @@ COMMANDS = {
     ),
     'benchmark': (
         'mtperception.cli.benchmark:benchmark',
-        "Measure how fast a model is on this machine, beside the network as its authors' code runs it.",
+        'Measure how fast a model is on this machine, compared with plain eager PyTorch.',
     ),
     'benchmark-node': (
         'mtperception.cli.benchmark_node:benchmark_node',

@@ -58,11 +58,11 @@ def benchmark(
         Path | None, typer.Option(metavar='FILE', help='Draw latency against pixels and batch (png, svg, pdf).')
     ] = None,
 ) -> None:
-    """Measure how fast a model is on this machine, beside the network as its authors' code runs it.
+    """Measure how fast a model is on this machine, compared with plain eager PyTorch.
 
     All backends, devices and precisions that no option rules out are measured, from the bytes of an image to finished
     maps. Each takes turns with the baseline, the same network in eager PyTorch, fp32, forward pass only, so that other
-    work on the machine disturbs both alike. What cannot be had here is named, with the reason.
+    work on the machine disturbs both alike. What is unavailable here is listed, with the reason.
 
     Example: mtperception benchmark --backend openvino --backend onnxruntime --device cpu --size 640x480 --size 320x240
     """
@@ -147,7 +147,7 @@ _COSTS: _Columns = (
     ('memory_mib', 'MiB', '.0f'),
     ('prepare_s', 'prepare s', '.2f'),
     ('label_agreement', 'labels equal', '.2%'),
-    ('depth_difference', 'depth off', '.2%'),
+    ('depth_difference', 'median depth error', '.2%'),
 )
 
 

@@ -116,7 +116,7 @@ def evaluate(
 
 
 def _score(plan: EvaluationPlan, job: PartFolder, folder: Path, shard: Shard, pool: Workers | None) -> None:
-    """Score what nobody has scored of a share, in this process or by workers."""
+    """Score what is not yet scored of a share, in this process or by workers."""
     todo = [part for part in plan.share(shard) if not job.is_finished(part)]
     sizes = {str(part): len(plan.part(part)) for part in plan.share(shard)}
     done = sum(sizes.values()) - sum(sizes[str(part)] for part in todo)

@@ -53,7 +53,7 @@ def make_folder(path: Path, option: str) -> None:
 
 
 def make_room_for(path: Path, option: str) -> None:
-    """Make the folders above a file and check that it can be written. What is there already stays as it is.
+    """Make the folders above a file and check that it can be written. An existing file stays as it is.
 
     Args:
         path: the file.
@@ -75,7 +75,7 @@ def make_room_for(path: Path, option: str) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any], option: str) -> None:
-    """Write a JSON file, or leave what was there; nothing is written where this is there already.
+    """Write a JSON file, or leave what was there; nothing is written if the file has this content.
 
     Raises:
         WriteError: if it cannot be written; the message names the option.

@@ -85,7 +85,7 @@ def label(
             worker = partial(distribute, opener, pool)
         with rate_progress('labelling', len(shard.positions(len(image_set.ids)))) as move, naming_option('--out'):
             done = label_images(image_set, expert, out, wanted, move, shard, worker)
-    kept = f', {done.kept} were there already' if done.kept else ''
+    kept = f', {done.kept} already existed' if done.kept else ''
     typer.echo(f'{out}: {done.labelled} images labelled in {time.monotonic() - start:.1f} s{kept}', err=True)
     check_failures(done.failed, 'images', f'mend them or take them out of {split}, then run it again')
     if done.missing:

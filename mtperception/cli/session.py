@@ -179,7 +179,7 @@ def log_folder(command: str) -> Iterator[Path]:
 
 @contextmanager
 def ros_session(logs: Path) -> Iterator[Session]:
-    """A ROS domain that nobody else is in. Whatever ends this context, no process outlives it.
+    """A ROS domain that no other process uses. Whatever ends this context, no process outlives it.
 
     Args:
         logs: folder for what the processes say.

@@ -79,5 +79,5 @@ class ParameterTable(Generic[Settings]):
         )
 
     def defaults(self) -> Settings:
-        """What the node has when nobody sets anything."""
+        """The defaults of the node."""
         return self.settings_from({spec.name: spec.default for spec in self.specs})

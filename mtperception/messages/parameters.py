@@ -173,5 +173,5 @@ PARAMETERS = ParameterTable(_SPECS, Settings)
 
 
 def default_settings() -> Settings:
-    """What the node has when nobody sets anything."""
+    """The defaults of the node."""
     return PARAMETERS.defaults()

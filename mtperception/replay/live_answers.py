@@ -84,7 +84,7 @@ class LiveRun:
         return [stamp_ns for stamp_ns in self.published if stamp_ns in complete]
 
     def summary(self) -> dict[str, Any]:
-        """Frames, rates in Hz and latencies in milliseconds; None for what cannot be said of so few frames."""
+        """Frames, rates in Hz and latencies in milliseconds; None where there are too few frames."""
         answered = self.answered()
         arrivals = sorted(map(self.answers.arrival, answered))
         delays_ms = [(self.answers.arrival(stamp_ns) - self.published[stamp_ns]) * 1e3 for stamp_ns in answered]

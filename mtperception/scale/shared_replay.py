@@ -20,7 +20,7 @@ def score_shares(
     truth_space: LabelSpace | None = None,
     on_frame: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Score the frames of a share, a part of the folder, that nobody has scored; without a shard all parts.
+    """Score the frames of a share, a part of the folder, that are not scored yet; without a shard all parts.
 
     Args:
         folder: has as many parts as there are shards.

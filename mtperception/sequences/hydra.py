@@ -26,7 +26,7 @@ def write_hydra(path: Path, space: LabelSpace, offset: int) -> None:
         raise InputError(f'label offset {offset}: expected 1 or more: Kimera-Semantics takes id 0 for unknown')
     for name in space.names:
         if set(name) & set(',\r\n'):
-            raise InputError(f'class {name!r} of {space.name}: a comma or a line break cannot be told in this CSV')
+            raise InputError(f'class {name!r} of {space.name}: a comma or a line break is not allowed in this CSV')
     ids = space.id_table(offset)
     rows = [('unknown', UNKNOWN_COLOR, ids[IGNORE_INDEX])]
     rows += zip(space.names, space.palette.tolist(), ids.tolist(), strict=False)

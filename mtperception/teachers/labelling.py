@@ -9,7 +9,7 @@ The result is a data set in the `folder` layout whose images and known annotatio
 out/dataset.json      the layout of the source, its paths leading there, and what was added
     <split>.txt       the ids; written last: a folder that has it is complete
     labels/{id}.png   and depth/{id}.png: what was added
-    expert.json       who made it, of what: nobody else may go on with it
+    expert.json       who made it, of what: no other expert may continue it
 
 Any number of processes may write to one folder: who annotates an image has claimed it in `expert.json` (`JobFile`).
 """
@@ -56,7 +56,7 @@ class Done:
     labelled: int
     """Images that the expert looked at."""
     kept: int
-    """Images of its share whose files were there already, or were made by another process meanwhile."""
+    """Images of its share whose files already existed, or were made by another process meanwhile."""
     failed: Mapping[str, str]
     """Why an image could not be annotated, by id."""
     missing: int
@@ -100,7 +100,7 @@ class Labeller:
         return self
 
     def __call__(self, names: Sequence[str]) -> Iterator[Outcome]:
-        """Annotate those images that nobody has annotated, each after what another process is at.
+        """Annotate the images that are not annotated yet, each after what another process is at.
 
         Raises:
             OSError: if a file cannot be written.
@@ -167,7 +167,7 @@ def label_images(
     shard: Shard = WHOLE,
     worker: Worker | None = None,
 ) -> Done:
-    """Annotate images. A run that was interrupted goes on where it stopped.
+    """Annotate images. A run that was interrupted resumes where it stopped.
 
     Several runs may share a folder, be it with a shard each or all with the whole: no image is annotated twice. A run
     ends when its share is done, whoever did it; the last one completes the folder.

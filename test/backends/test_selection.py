@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which backend is taken, and what is said of those that cannot be had."""
+"""Which backend is taken, and what is said of those that are unavailable."""
 
 import logging
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mtperception benchmark`: a table for people, JSON for programs, one line for what cannot be had."""
+"""`mtperception benchmark`: a table for people, JSON for programs, one line for what is unavailable."""
 
 import json
 import subprocess

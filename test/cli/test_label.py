@@ -36,7 +36,7 @@ def test_a_model_labels_and_says_how_much(images, tmp_path, capsys):
     assert sample.depth is not None
     assert run(images, *MODEL, '--out', tmp_path / 'out', '--split', 'street') == 0
     assert '0 images labelled in' in (again := capsys.readouterr().err)
-    assert again.rstrip().endswith(', 2 were there already')
+    assert again.rstrip().endswith(', 2 already existed')
 
 
 def test_options_reach_the_labels(images, tmp_path):
