@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 from mtperception.errors import SourceError
-from mtperception.sources.images import SUFFIXES
 from mtperception.sources.source import Frame, SourceOptions
 
 WHOLE = 0.95
@@ -22,7 +21,11 @@ RATE = 30.0
 TIME_BASE = 1000.0
 """What is said to be so many frames per second or more is the clock of the file, not its rate."""
 _log = logging.getLogger(__name__)
-NO_VIDEO = f'not a video that OpenCV can read, nor called like an image ({", ".join(SUFFIXES)}) or a bag (.mcap, .db3)'
+NO_VIDEO = (
+    'not a video that OpenCV can read: is it cut off, or of another kind? Expected a video, an image (such as '
+    '.jpg, .png) or a ROS 2 bag (.mcap, .db3)'
+)
+EMPTY = 'the file is empty: expected a video, an image or a ROS 2 bag'
 
 
 class VideoFile:
@@ -33,6 +36,8 @@ class VideoFile:
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
         self._path = Path(spec).expanduser()
+        if not self._path.stat().st_size:
+            raise SourceError(f'{self._path}: {EMPTY}')
         with _captured(_file(self._path), f'{self._path}: {NO_VIDEO}') as capture:
             rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.rate = rate if 0 < rate < TIME_BASE else RATE

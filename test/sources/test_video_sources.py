@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from videos import with_durations
+from videos import turned_right, with_durations
 
 from mtperception.errors import SourceError
 from mtperception.media import VideoWriter
@@ -84,8 +84,27 @@ def test_a_video_that_is_cut_off_is_told(tmp_path, caplog):
 def test_a_file_that_is_no_video_is_an_error_that_names_it(tmp_path):
     path = tmp_path / 'notes.mp4'
     path.write_bytes(b'not a video')
-    with pytest.raises(SourceError, match=r'notes\.mp4: not a video that OpenCV can read, nor .*\.png.*\.mcap'):
+    with pytest.raises(SourceError, match=r'notes\.mp4: not a video.*cut off.*\.png.*\.mcap'):
         open_source(str(path))
+
+
+def test_an_empty_file_is_said_to_be_empty(tmp_path):
+    (tmp_path / 'walk.mp4').touch()
+    with pytest.raises(SourceError, match=r'walk\.mp4: the file is empty: expected a video'):
+        open_source(str(tmp_path / 'walk.mp4'))
+
+
+def test_a_phone_that_was_held_upright_gives_upright_images(tmp_path):
+    """It says how the images are to be turned; what is wide in the file is high then, with red at the top."""
+    wide = np.zeros((48, 96, 3), np.uint8)
+    wide[:, :48], wide[:, 48:] = (200, 0, 0), (0, 0, 200)
+    with VideoWriter(tmp_path / 'wide.mp4', 10) as writer:
+        writer.write(wide)
+    (tmp_path / 'walk.mp4').write_bytes(turned_right((tmp_path / 'wide.mp4').read_bytes(), 48))
+    (frame,) = open_source(str(tmp_path / 'walk.mp4'))
+    assert frame.image.shape == (96, 48, 3)
+    np.testing.assert_allclose(frame.image[10, 24], (200, 0, 0), atol=15)
+    np.testing.assert_allclose(frame.image[-10, 24], (0, 0, 200), atol=15)
 
 
 def test_a_video_that_disappears_is_an_error(video):
