@@ -87,30 +87,30 @@ class ModelCard:
             object.__setattr__(self, 'input', InputPolicy('keep_aspect', self.camera.width, self.camera.height))
 
     def _check_types(self) -> None:
-        """Check what each field holds; raises ValueError."""
+        """Check what each field holds; raises InputError."""
         for key in ('name', 'network', 'label_space'):
             value = getattr(self, key)
             if not isinstance(value, str) or len(value) > MAX_WORD:
-                raise ValueError(f'{key} {value!r}: expected a text of up to {MAX_WORD} characters')
+                raise InputError(f'{key} {value!r}: expected a text of up to {MAX_WORD} characters')
         for key in ('network_options', 'training', 'metrics', 'sha256'):
             if not isinstance(getattr(self, key), Mapping):
-                raise ValueError(f'{key} {getattr(self, key)!r}: expected keys with values')
+                raise InputError(f'{key} {getattr(self, key)!r}: expected keys with values')
         for key, whole in (('classes', True), ('depth_range', False)):
             value = getattr(self, key)
             if len(value) != 2 or not all(_is_number(item, whole=whole) for item in value):
-                raise ValueError(f'{key} {value}: expected two {"whole " if whole else ""}numbers')
+                raise InputError(f'{key} {value}: expected two {"whole " if whole else ""}numbers')
         if not _is_number(self.temperature):
-            raise ValueError(f'temperature {self.temperature!r}: expected a number above 0, such as 1.0')
+            raise InputError(f'temperature {self.temperature!r}: expected a number above 0, such as 1.0')
         camera = self.camera
         if not _is_number(camera.fx) or not (camera.fy is None or _is_number(camera.fy)):
-            raise ValueError(f'camera {camera}: expected focal lengths in pixels')
+            raise InputError(f'camera {camera}: expected focal lengths in pixels')
         if not all(_is_number(value, whole=True) for value in (camera.width, camera.height, self.num_classes)):
-            raise ValueError(
+            raise InputError(
                 f'camera {camera}, num_classes {self.num_classes!r}: expected whole numbers of pixels, classes'
             )
 
     def _check_ranges(self) -> None:
-        """Check what the values are; raises ValueError."""
+        """Check what the values are; raises InputError."""
         near, far = self.depth_range
         first, end = self.classes
         camera = self.camera
@@ -142,7 +142,7 @@ class ModelCard:
             ),
         ):
             if wrong:
-                raise ValueError(message)
+                raise InputError(message)
 
     @classmethod
     def read(cls, path: Path) -> 'ModelCard':
@@ -173,7 +173,7 @@ class ModelCard:
 
     @classmethod
     def _check_keys(cls, content: Any) -> None:
-        """Check that a card has the keys it must have and no others; raises ValueError."""
+        """Check that a card has the keys it must have and no others; raises InputError."""
         if not isinstance(content, dict):
             raise InputError('expected keys with values, such as name: mine')
         required = [item.name for item in fields(cls) if item.default is item.default_factory is MISSING]
@@ -206,7 +206,7 @@ def _is_size(width: int, height: int) -> bool:
 def _network(content: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
     """Name and options out of `network: {name, options}`."""
     if not {'name'} <= set(content) <= {'name', 'options'}:
-        raise ValueError(f'network {content}: expected a name, or name and options')
+        raise InputError(f'network {content}: expected a name, or name and options')
     return content['name'], content.get('options') or {}
 
 

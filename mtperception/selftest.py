@@ -11,7 +11,7 @@ import numpy as np
 
 from mtperception.agreement import Maps, mismatch, relative_differences
 from mtperception.bounded_read import check_regular, shortened
-from mtperception.errors import MTPerceptionError
+from mtperception.errors import InputError, MTPerceptionError
 from mtperception.tasks import CLASSES, DIRECTIONS, METRES, TASKS, graph_output, graph_outputs
 from mtperception.types import MAX_PIXELS
 
@@ -112,23 +112,23 @@ def _kind(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtyp
         header = io.BytesIO(member.read(MAX_HEADER))
     version = np.lib.format.read_magic(header)
     if version != (1, 0):
-        raise ValueError(f'{name}: an array of format {version}')
+        raise InputError(f'{name}: an array of format {version}')
     shape, _, dtype = np.lib.format.read_array_header_1_0(header)
     return shape, dtype
 
 
 def _check_kinds(kinds: Mapping[str, tuple[tuple[int, ...], np.dtype]]) -> None:
-    """Raises ValueError unless these are an image and outputs of a graph for it."""
+    """Raises InputError unless these are an image and outputs of a graph for it."""
     (height, width, *channels), dtype = kinds['image']
     if channels != [3] or dtype != np.uint8 or not 0 < max(height, width) <= MAX_SIDE or height * width > MAX_PIXELS:
-        raise ValueError(f'image {dtype} {kinds["image"][0]}: expected uint8 (H, W, 3) of up to {MAX_SIDE} a side')
+        raise InputError(f'image {dtype} {kinds["image"][0]}: expected uint8 (H, W, 3) of up to {MAX_SIDE} a side')
     outputs = {output.name: output for output in graph_outputs(TASKS)}
     for name in kinds.keys() - {'image'}:
         if name not in outputs:
-            raise ValueError(f'{name}: expected some of {", ".join(outputs)}')
+            raise InputError(f'{name}: expected some of {", ".join(outputs)}')
         output = outputs[name]
         expected = (height, width) if output.channels == 1 else (height, width, output.channels)
         if kinds[name] != (expected, np.dtype(output.dtype)):
-            raise ValueError(f'{name} {kinds[name][1]} {kinds[name][0]}: expected {output.dtype} {expected}')
+            raise InputError(f'{name} {kinds[name][1]} {kinds[name][0]}: expected {output.dtype} {expected}')
     if kinds.keys() == {'image'}:
-        raise ValueError('it holds an image alone')
+        raise InputError('it holds an image alone')

@@ -25,7 +25,7 @@ from mtperception.ros.conversions import (
     image_to_rgb,
     intrinsics_from,
 )
-from mtperception.ros.preparation import Preparation
+from mtperception.ros.preparation import NoRoomError, Preparation
 from mtperception.ros.worker import LatestWorker
 from mtperception.types import Intrinsics, Prediction
 
@@ -154,6 +154,8 @@ class FrameProcessor:
             yield
         except RefusedImageError as error:
             kind, reason = error.kind, str(error)
+        except NoRoomError as error:
+            kind, reason = 'memory', str(error)
         except Exception as error:  # noqa: BLE001 - see above
             if not rclpy.ok():
                 return  # ROS was shut down under this frame

@@ -18,6 +18,10 @@ AGAIN_AFTER_S = 30.0
 the memory budget has no place for all sizes."""
 
 
+class NoRoomError(PreparationError):
+    """A size that was prepared and dropped again: not all sizes in use have room."""
+
+
 @dataclass(frozen=True)
 class _Waiting(Generic[Job]):
     shape: Shape
@@ -64,7 +68,8 @@ class Preparation(Generic[Job]):
         """Let a job wait until its size is prepared; returns at once.
 
         Raises:
-            PreparationError: if the size was tried, or prepared and dropped again, a short while ago.
+            PreparationError: if preparing for the size failed a short while ago.
+            NoRoomError: if it was prepared, and dropped again, a short while ago.
         """
         with self._lock:
             self._check_attempts(shape)
@@ -97,13 +102,16 @@ class Preparation(Generic[Job]):
     def _check_attempts(self, shape: Shape) -> None:
         now = time.monotonic()
         self._attempts = {shape: last for shape, last in self._attempts.items() if now - last.ended < AGAIN_AFTER_S}
-        if shape in self._attempts:
-            width, height, _ = shape
-            raise PreparationError(
-                self._attempts[shape].reason
-                or f'{width}x{height} was prepared and dropped again: the memory budget has no place for all sizes in '
-                f'use. Raise memory_budget, or give cameras the same size (next try within {AGAIN_AFTER_S:.0f} s)'
-            )
+        last = self._attempts.get(shape)
+        if last is None:
+            return
+        if last.reason:
+            raise PreparationError(last.reason)
+        width, height, _ = shape
+        raise NoRoomError(
+            f'{width}x{height} was prepared and dropped again: there is no room for all sizes in use. Raise '
+            f'memory_budget, or give cameras the same size (next try within {AGAIN_AFTER_S:.0f} s)'
+        )
 
     def _run(self) -> None:
         try:

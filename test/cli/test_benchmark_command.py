@@ -101,7 +101,7 @@ def test_a_device_that_is_not_there(capsys):
     assert cli.main(['benchmark', '--device', 'cuda', '--precision', 'fp32', '--iterations', '1']) == 1
     printed = ' '.join(capsys.readouterr().out.split())
     for backend in ('torch', 'onnxruntime'):
-        assert f'{backend} on cuda:0, fp32: not measured: {backend} on cuda:0: no NVIDIA driver' in printed
+        assert f'{backend} on cuda:0, fp32: not measured: {backend} on cuda:0: no NVIDIA GPU found' in printed
 
 
 def test_own_images(tmp_path, capsys):
