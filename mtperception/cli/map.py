@@ -31,8 +31,8 @@ from mtperception.mapping.fusion import RULES
 from mtperception.mapping.mapper import DEPTHS, LABELS, MapOptions, Mapper
 from mtperception.mapping.plausibility import frames_left_out, problems
 from mtperception.mapping.summary import summary
+from mtperception.mapping.surface import Surface
 from mtperception.mapping.views import Views, open_views
-from mtperception.mapping.volume import Surface
 from mtperception.predictor import Predictor
 from mtperception.recording.recording import TOLERANCE
 from mtperception.recording.topics import TopicRequest

@@ -15,4 +15,24 @@ PrecisionOption = Annotated[str, typer.Option('--precision', help=f'auto, {", ".
 ImageTopicOption = Annotated[
     str, typer.Option('--image-topic', help='Of a bag: raw or compressed images; default: the first in colour.')
 ]
+CameraInfoTopicOption = Annotated[str, typer.Option('--camera-info-topic', help='Default: the one beside the images.')]
+DepthTopicOption = Annotated[
+    str, typer.Option('--depth-topic', help='Raw, or compressedDepth; default: the nearest 16UC1 or 32FC1.')
+]
+LabelTopicOption = Annotated[
+    str, typer.Option('--label-topic', help='Recorded class ids, mono8 or PNG; default: none.')
+]
+PoseTopicOption = Annotated[
+    str, typer.Option('--pose-topic', help='Odometry or PoseStamped; default: the nearest, or transforms.')
+]
+TruthSpaceOption = Annotated[str, typer.Option('--label-space', help="Of the label topic; default: the model's.")]
+LabelOffsetOption = Annotated[
+    int, typer.Option('--label-offset', min=0, max=254, help='Id of the first class in the label topic.')
+]
+ToleranceOption = Annotated[
+    float, typer.Option('--tolerance', min=0, metavar='SECONDS', help='How far the stamps of a pair may be apart.')
+]
+DepthRegisteredOption = Annotated[
+    bool, typer.Option('--depth-registered', help='Depth is registered to the image, whatever its frame_id says.')
+]
 JsonOption = Annotated[Path | None, typer.Option('--json', metavar='FILE', help='Write the result here.')]

@@ -19,11 +19,19 @@ from mtperception.cli.live_replay import LivePlan, live_run
 from mtperception.cli.notes import say_notes
 from mtperception.cli.options import (
     BackendOption,
+    CameraInfoTopicOption,
+    DepthRegisteredOption,
+    DepthTopicOption,
     DeviceOption,
     ImageTopicOption,
     JsonOption,
+    LabelOffsetOption,
+    LabelTopicOption,
     ModelOption,
+    PoseTopicOption,
     PrecisionOption,
+    ToleranceOption,
+    TruthSpaceOption,
 )
 from mtperception.cli.progress import progress
 from mtperception.cli.session import INTERRUPTED, InterruptedRunError
@@ -50,20 +58,14 @@ def replay(
     bag: Annotated[Path, typer.Argument(help='A rosbag2 folder, or an .mcap or .db3 file.')],
     model: ModelOption = DEFAULT_MODEL,
     image_topic: ImageTopicOption = '',
-    camera_info_topic: Annotated[str, typer.Option(help='Default: the one beside the images.')] = '',
-    depth_topic: Annotated[
-        str, typer.Option(help='Raw, or compressedDepth; default: the nearest 16UC1 or 32FC1.')
-    ] = '',
-    label_topic: Annotated[str, typer.Option(help='Recorded class ids, mono8 or PNG; default: none.')] = '',
-    pose_topic: Annotated[str, typer.Option(help='Odometry or PoseStamped; default: the nearest, or transforms.')] = '',
-    label_space: Annotated[str, typer.Option(help="Of the label topic; default: the model's.")] = '',
-    label_offset: Annotated[int, typer.Option(min=0, max=254, help='Id of the first class in the label topic.')] = 1,
-    tolerance: Annotated[
-        float, typer.Option(min=0, metavar='SECONDS', help='How far the stamps of a pair may be apart.')
-    ] = TOLERANCE,
-    depth_registered: Annotated[
-        bool, typer.Option('--depth-registered', help='Depth is registered to the image, whatever its frame_id says.')
-    ] = False,
+    camera_info_topic: CameraInfoTopicOption = '',
+    depth_topic: DepthTopicOption = '',
+    label_topic: LabelTopicOption = '',
+    pose_topic: PoseTopicOption = '',
+    label_space: TruthSpaceOption = '',
+    label_offset: LabelOffsetOption = 1,
+    tolerance: ToleranceOption = TOLERANCE,
+    depth_registered: DepthRegisteredOption = False,
     backend: BackendOption = 'auto',
     device: DeviceOption = 'auto',
     precision: PrecisionOption = 'auto',

@@ -19,11 +19,19 @@ from mtperception.cli.failures import check_failures
 from mtperception.cli.folders import check_apart, make_folder, make_room_for, naming_option, write_json
 from mtperception.cli.options import (
     BackendOption,
+    CameraInfoTopicOption,
+    DepthRegisteredOption,
+    DepthTopicOption,
     DeviceOption,
     ImageTopicOption,
     JsonOption,
+    LabelOffsetOption,
+    LabelTopicOption,
     ModelOption,
+    PoseTopicOption,
     PrecisionOption,
+    ToleranceOption,
+    TruthSpaceOption,
 )
 from mtperception.cli.sharing import (
     AddressOption,
@@ -48,20 +56,14 @@ def replay_many(
     bags: Annotated[list[Path], typer.Argument(help='rosbag2 folders, or .mcap or .db3 files.')],
     model: ModelOption = DEFAULT_MODEL,
     image_topic: ImageTopicOption = '',
-    camera_info_topic: Annotated[str, typer.Option(help='Default: the one beside the images.')] = '',
-    depth_topic: Annotated[
-        str, typer.Option(help='Raw, or compressedDepth; default: the nearest 16UC1 or 32FC1.')
-    ] = '',
-    label_topic: Annotated[str, typer.Option(help='Recorded class ids, mono8 or PNG; default: none.')] = '',
-    pose_topic: Annotated[str, typer.Option(help='Odometry or PoseStamped; default: the nearest, or transforms.')] = '',
-    label_space: Annotated[str, typer.Option(help="Of the label topic; default: the model's.")] = '',
-    label_offset: Annotated[int, typer.Option(min=0, max=254, help='Id of the first class in the label topic.')] = 1,
-    tolerance: Annotated[
-        float, typer.Option(min=0, metavar='SECONDS', help='How far the stamps of a pair may be apart.')
-    ] = TOLERANCE,
-    depth_registered: Annotated[
-        bool, typer.Option('--depth-registered', help='Depth is registered to the image, whatever its frame_id says.')
-    ] = False,
+    camera_info_topic: CameraInfoTopicOption = '',
+    depth_topic: DepthTopicOption = '',
+    label_topic: LabelTopicOption = '',
+    pose_topic: PoseTopicOption = '',
+    label_space: TruthSpaceOption = '',
+    label_offset: LabelOffsetOption = 1,
+    tolerance: ToleranceOption = TOLERANCE,
+    depth_registered: DepthRegisteredOption = False,
     group: Annotated[
         str,
         typer.Option(

@@ -16,7 +16,8 @@ import numpy as np
 
 from mtperception.labels import IGNORE_INDEX, UNKNOWN_COLOR, LabelSpace
 from mtperception.mapping.ply import write_ply
-from mtperception.mapping.volume import SemanticVolume, Surface
+from mtperception.mapping.surface import Surface
+from mtperception.mapping.volume import SemanticVolume
 
 MESH, POINTS, VOXELS, CLASSES, SUMMARY, REPORT = (
     'mesh.ply',

@@ -9,7 +9,7 @@ import open3d.core as o3c
 
 from mtperception.geometry import pixel_rays
 from mtperception.labels import IGNORE_INDEX
-from mtperception.mapping.volume import Surface
+from mtperception.mapping.surface import Surface
 from mtperception.types import Intrinsics
 
 

@@ -14,7 +14,7 @@ from mtperception.labels import LabelSpace
 from mtperception.mapping.export import class_colors
 from mtperception.mapping.mapper import Mapper
 from mtperception.mapping.rendering import RenderedView, SurfaceRenderer
-from mtperception.mapping.volume import Surface
+from mtperception.mapping.surface import Surface
 from mtperception.media import write_image
 from mtperception.visualization import colorize_labels
 

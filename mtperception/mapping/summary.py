@@ -10,7 +10,7 @@ from mtperception import __version__
 from mtperception.hardware import describe_hardware
 from mtperception.labels import IGNORE_INDEX
 from mtperception.mapping.mapper import Mapper
-from mtperception.mapping.volume import Surface
+from mtperception.mapping.surface import Surface
 
 
 def summary(mapper: Mapper, surface: Surface, model: str, source: str, notes: list[str]) -> dict[str, Any]:

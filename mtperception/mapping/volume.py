@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The map: a truncated signed distance in sparse blocks of voxels, by Open3D, and class evidence beside it."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from mtperception.errors import InputError, MissingPackageError, MTPerceptionError
 from mtperception.labels import IGNORE_INDEX
 from mtperception.mapping.frame import MapFrame
 from mtperception.mapping.fusion import DEFAULT_RULE, ClassEvidence, spread
+from mtperception.mapping.surface import NO_SURFACE, Surface
 from mtperception.types import Intrinsics
 
 try:
@@ -35,24 +34,6 @@ _DEVICE = o3c.Device('CPU:0')
 
 class MapFullError(MTPerceptionError, MemoryError):
     """A single view that needs more blocks than the map may hold."""
-
-
-@dataclass(frozen=True)
-class Surface:
-    """A triangle mesh with what is known at its vertices."""
-
-    vertices: np.ndarray
-    """float32 V,3, metres in the world frame."""
-    triangles: np.ndarray
-    """int32 T,3."""
-    normals: np.ndarray
-    """float32 V,3."""
-    colors: np.ndarray
-    """uint8 V,3, RGB: what the cameras saw."""
-    labels: np.ndarray
-    """uint8 V: the most likely class; 255 where no view knew one."""
-    confidence: np.ndarray
-    """float32 V: its probability, 0..1; 0 where no view knew one."""
 
 
 class SemanticVolume:
@@ -181,10 +162,10 @@ class SemanticVolume:
             min_views: that must have seen a voxel.
         """
         if not self.blocks:
-            return _EMPTY
+            return NO_SURFACE
         mesh = self._grid.extract_triangle_mesh(min_views - 0.5)
         if not mesh.vertex.positions.shape[0]:
-            return _EMPTY
+            return NO_SURFACE
         vertices = mesh.vertex.positions.numpy()
         probabilities, seen = self.probabilities_at(vertices)
         labels = np.where(seen, probabilities.argmax(axis=1), IGNORE_INDEX).astype(np.uint8)
@@ -351,13 +332,3 @@ def _check(frame: MapFrame) -> None:
     found = {map_.shape[:2] for map_ in (frame.depth, frame.labels, frame.confidence, frame.image) if map_ is not None}
     if found != {size}:
         raise InputError(f'maps of {sorted(found)} with a camera of {size}: expected one height and width')
-
-
-_EMPTY = Surface(
-    np.zeros((0, 3), np.float32),
-    np.zeros((0, 3), np.int32),
-    np.zeros((0, 3), np.float32),
-    np.zeros((0, 3), np.uint8),
-    np.zeros(0, np.uint8),
-    np.zeros(0, np.float32),
-)

@@ -9,7 +9,7 @@ from visualization_msgs.msg import Marker
 
 from mtperception.labels import LabelSpace
 from mtperception.mapping.export import class_colors
-from mtperception.mapping.volume import Surface
+from mtperception.mapping.surface import Surface
 from mtperception.messages.point_cloud import point_cloud
 from mtperception.ros.conversions import ros_message
 

@@ -29,7 +29,7 @@ from mtperception.mapping.mapper import Mapper
 from mtperception.mapping.parameters import MappingSettings
 from mtperception.mapping.stamped_sets import StampedSets
 from mtperception.mapping.summary import summary
-from mtperception.mapping.volume import Surface
+from mtperception.mapping.surface import Surface
 from mtperception.messages import RefusedMessageError, image_to_depth, image_to_labels, image_to_rgb, intrinsics_from
 from mtperception.messages.stamps import stamp_of
 from mtperception.ros.map_diagnostics import MapStatus, map_diagnostics
