@@ -190,7 +190,7 @@ class TestErrors:
         ('arguments', 'message'),
         [
             (['--backend', 'abacus'], 'error: the node refuses to start'),
-            (['--size', '4112x3072'], 'error: the node refuses the images: found 4112x3072, expected'),
+            (['--network-size', '4112x3072'], 'error: the node refuses to start: cannot configure: image of 4112x3072'),
             (['--size', '8x8'], 'error: camera_player ended with status 1'),
         ],
     )

@@ -101,23 +101,26 @@ def test_memory_is_released_when_the_preparation_is_over(monkeypatch, frame):
 
     monkeypatch.setattr(perception, 'Predictor', Remembered)
     monkeypatch.setattr(OnnxRuntimeBackend, '_compile', OnnxRuntimeBackend._compile)
-    slow_down(OnnxRuntimeBackend, 1.0)
+    slow_down(OnnxRuntimeBackend, 4.0)
+    begun = threading.Event()
+    compile_ = OnnxRuntimeBackend._compile
+    monkeypatch.setattr(OnnxRuntimeBackend, '_compile', lambda *arguments: (begun.set(), compile_(*arguments))[1])
     settings = ('autostart:=false', 'backend:=onnxruntime', 'device:=cpu', 'warm_up_iterations:=1')
     with ros_process(['--ros-args', *(text for setting in settings for text in ('-p', setting))]):
         node = perception_node()
         node.trigger_configure()
         node.trigger_activate()
+        begun.clear()
         camera = node._component.cameras[0]
         monkeypatch.setattr(camera.publishers, 'has_subscribers', lambda: True)
         node._component._on_image(camera, rgb8_image(frame.image, perception.Image().header), None)
         (predictor,) = predictors
         (worker,) = [thread for thread in threading.enumerate() if thread.name == 'perception worker']
-        while not node._component.processor.is_preparing(camera):
-            time.sleep(0.001)
+        assert begun.wait(10), 'the preparation is in hand, and lasts four seconds'
         start = time.monotonic()
         for transition in (node.trigger_deactivate, node.trigger_cleanup):
             transition()
-        assert time.monotonic() - start < 0.5
+        assert time.monotonic() - start < 3
         assert predictor.is_prepared(640, 480), 'it is in use'
         worker.join(10)
         assert not predictor.is_prepared(640, 480)

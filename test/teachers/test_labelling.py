@@ -186,7 +186,7 @@ def test_an_unreadable_image_costs_itself_only(tmp_path, expert):
     (source / 'rgb' / '001.png').write_bytes(good[:40])
     done = label(source, expert, out)
     assert (done.labelled, done.kept, done.missing, list(done.failed)) == (2, 0, 1, ['001'])
-    assert 'rgb/001.png: not an image' in done.failed['001']
+    assert 'rgb/001.png: OpenCV cannot decode it: damaged' in done.failed['001']
     with pytest.raises(DatasetError, match=r'dataset\.json: no such file'):  # not taken for a complete data set
         Folder(out, 'train')
     (source / 'rgb' / '001.png').write_bytes(good)
