@@ -16,6 +16,8 @@ from mtperception.upsampling import upsample, upsampled_argmax
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+TOLERANCE = 0.025
+"""Of the largest depth: the error that the confidence of depth is about."""
 
 Statistics = tuple[torch.Tensor, torch.Tensor]
 
@@ -78,7 +80,8 @@ class Pipeline(nn.Module):
         Returns:
             `labels` uint8 N,H,W (logits are upsampled before the argmax), `confidence` uint8 N,H,W (largest softmax
             probability at the network's output resolution, upsampled, 0..255), `depth` float32 N,H,W in metres inside
-            `depth_range`, `normals` float32 N,H,W,3 unit vectors.
+            `depth_range`, `normals` float32 N,H,W,3 unit vectors, `depth_confidence` uint8 N,H,W
+            (`make_depth_confidence`).
         """
         dtype = next(self.network.parameters()).dtype
         raw = self.network(self.normalize(image).to(dtype))
@@ -119,6 +122,16 @@ class Pipeline(nn.Module):
         # The network's output is signed; the published post-processing takes its absolute value.
         return self.upsample(raw.float(), size)[:, 0].abs().clamp(*self.depth_range)
 
+    def make_depth_confidence(self, log_scale: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Map the logarithm N,1,h,w of the expected error b in metres to confidence, uint8 N,H,W.
+
+        It is the probability, 0..255, that depth is off by less than t = `TOLERANCE` times the largest depth of the
+        range: 1 - exp(-t / b), as errors of Laplace's distribution are. So b = -t / ln(1 - confidence / 255).
+        """
+        tolerance = TOLERANCE * self.depth_range[1]
+        confidence = self.upsample(1 - (-tolerance * (-log_scale.float()).exp()).exp(), size)[:, 0]
+        return (confidence * 255).round().to(torch.uint8)
+
     def make_directions(self, raw: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Map the raw output N,3,h,w to unit vectors, float32 N,H,W,3."""
         return functional.normalize(self.upsample(raw.float(), size), dim=1).permute(0, 2, 3, 1)
@@ -137,9 +150,14 @@ def _finish_directions(pipeline: Pipeline, raw: torch.Tensor, size: tuple[int, i
     return (pipeline.make_directions(raw, size),)
 
 
+def _finish_error_scale(pipeline: Pipeline, raw: torch.Tensor, size: tuple[int, int]) -> Sequence[torch.Tensor]:
+    return (pipeline.make_depth_confidence(raw[:, :1], size),)
+
+
 FINISHES: dict[str, Callable[[Pipeline, torch.Tensor, tuple[int, int]], Sequence[torch.Tensor]]] = {
     'classes': _finish_classes,
     'metres': _finish_metres,
     'directions': _finish_directions,
+    'error_scale': _finish_error_scale,
 }
 """From a raw output and the size of the image to the graph's outputs of a task (`tasks.Task.finish`), in order."""

@@ -66,6 +66,11 @@ class ResizedPrediction(Prediction):
         return self._resized('normals')
 
     @cached_property
+    def depth_confidence(self) -> np.ndarray | None:
+        """As `Prediction.depth_confidence`."""
+        return self._resized('depth_confidence')
+
+    @cached_property
     def valid_mask(self) -> np.ndarray | None:
         """As `Prediction.valid_mask`: valid where all is that the depth is interpolated from.
 

@@ -91,6 +91,8 @@ class Task:
     """A key of `training.losses.LOSSES`: the one to take where none is named."""
     raw_channels: int | None
     """Channels of the network's raw output; None: one for each class of the label space."""
+    about: str = ''
+    """The task whose output it judges: no network has it without that one. Empty: it stands by itself."""
 
     @property
     def has_classes(self) -> bool:
@@ -175,7 +177,18 @@ NORMALS = Task(
     raw_channels=3,
 )
 
-TASKS: dict[str, Task] = {task.name: task for task in (SEGMENTATION, DEPTH, NORMALS)}
+DEPTH_CONFIDENCE = Task(
+    name='depth_confidence',
+    outputs=(GraphOutput('depth_confidence', 'uint8', 1, SHARES),),
+    finish='error_scale',
+    target=DEPTH.target,
+    measures=(Measure('surest', ('depth', 'depth_confidence'), {'rmse_surest_70': SMALLER}),),
+    loss='laplace',
+    raw_channels=2,
+    about='depth',
+)
+
+TASKS: dict[str, Task] = {task.name: task for task in (SEGMENTATION, DEPTH, NORMALS, DEPTH_CONFIDENCE)}
 """By name, in the order in which graphs have their outputs."""
 
 

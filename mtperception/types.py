@@ -110,6 +110,8 @@ class Prediction:
     """float32 H,W: metres along the optical axis, as the graph clamps it: to be scored. See `measured_depth`."""
     normals: np.ndarray | None = None
     """float32 H,W,3: unit vectors in the camera frame."""
+    depth_confidence: np.ndarray | None = None
+    """uint8 H,W: how likely the depth is right, 0..255; see `pipeline.Pipeline.make_depth_confidence`."""
     valid_mask: np.ndarray | None = None
     """bool H,W: where `depth` is a measurement: not at an end of the model's range, nor of a class that has no depth,
     such as sky. None without depth, and of who does not say."""

@@ -144,32 +144,33 @@ def workspace(colcon_build):
 
 
 @pytest.fixture(scope='session')
-def three_task_network():
-    """Segmentation, depth and normals, of random weights."""
+def every_task_network():
+    """All tasks that there are, of random weights."""
     import torch
 
     from mtperception.networks import create_network
+    from mtperception.tasks import TASKS
 
     torch.manual_seed(3)
-    network = create_network('joint_lw_refinenet', 6, ('segmentation', 'depth', 'normals')).eval()
+    network = create_network('joint_lw_refinenet', 6, tuple(TASKS)).eval()
     torch.nn.init.normal_(network.heads['depth'].predict.bias, 4.0, 0.1)
     return network
 
 
 @pytest.fixture(scope='session')
-def three_task_model(three_task_network, tmp_path_factory):
+def every_task_model(every_task_network, tmp_path_factory):
     """Its model directory, exported once for all workers: that takes a quarter of a minute and more."""
     from mtperception.card import ModelCard, TrainingCamera
     from mtperception.export import export_model
 
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base
-    out = shared / 'three'
-    with (shared / 'three.lock').open('w') as lock:
+    out = shared / 'every_task'
+    with (shared / 'every_task.lock').open('w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not out.exists():
-            tasks = ('segmentation', 'depth', 'normals')
+            tasks = every_task_network.tasks
             camera = TrainingCamera(300.0, 200, 100)
-            card = ModelCard('three', 'joint_lw_refinenet', 6, tasks, 'kitti_6', (0, 6), (0.5, 80.0), camera)
-            export_model(three_task_network, card, out)
+            card = ModelCard('every_task', 'joint_lw_refinenet', 6, tasks, 'kitti_6', (0, 6), (0.5, 80.0), camera)
+            export_model(every_task_network, card, out)
     return out

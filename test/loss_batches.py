@@ -26,7 +26,8 @@ def batch(name):
         truth = torch.nn.functional.normalize(torch.randn(2, 3, 6, 8, generator=generator), dim=1)
         invalid = torch.zeros_like(truth)
     else:
-        output = torch.rand(2, 1, 6, 8, generator=generator) * 5 + 0.5
+        channels = 2 if name == 'laplace' else 1
+        output = torch.rand(2, channels, 6, 8, generator=generator) * 5 + 0.5
         truth, invalid = torch.rand(size, generator=generator) * 5 + 0.5, torch.zeros(size)
     truth[..., :4] = invalid[..., :4]
     return output, truth, invalid

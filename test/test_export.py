@@ -22,15 +22,15 @@ from mtperception.predictor import Predictor
 SHARED = Path(__file__).resolve().parents[2] / 'shared'
 
 
-def test_weights_round_trip(three_task_network, three_task_model):
-    loaded = load_network(three_task_model).state_dict()
-    assert all(torch.equal(value, loaded[name]) for name, value in three_task_network.state_dict().items())
+def test_weights_round_trip(every_task_network, every_task_model):
+    loaded = load_network(every_task_model).state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in every_task_network.state_dict().items())
 
 
 @pytest.fixture(scope='module')
-def session(three_task_model):
+def session(every_task_model):
     """The graph as a user has it who has only the ONNX file."""
-    return onnxruntime.InferenceSession(three_task_model / GRAPH, providers=['CPUExecutionProvider'])
+    return onnxruntime.InferenceSession(every_task_model / GRAPH, providers=['CPUExecutionProvider'])
 
 
 def test_graph_contract(session):
@@ -46,26 +46,26 @@ def test_graph_contract(session):
 
 
 @pytest.mark.parametrize('shape', [(1, 1, 1, 3), (2, 97, 131, 3), (3, 37, 53, 3)])
-def test_the_graph_equals_pytorch(session, three_task_network, shape):
+def test_the_graph_equals_pytorch(session, every_task_network, shape):
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     names = [output.name for output in session.get_outputs()]
     found = dict(zip(names, session.run(None, {'image': images}), strict=True))
     with torch.inference_mode():
-        expected = Pipeline(three_task_network, (0.5, 80.0), (0, 6))(torch.tensor(images))
+        expected = Pipeline(every_task_network, (0.5, 80.0), (0, 6))(torch.tensor(images))
     assert set(found) == set(expected)
     assert (found['labels'] == expected['labels'].numpy()).mean() >= 0.999
     for name in ('depth', 'normals'):
         assert found[name] == pytest.approx(expected[name].numpy(), abs=1e-3)
 
 
-def test_three_tasks_run_in_the_predictor(three_task_model):
-    prediction = Predictor(three_task_model, 'openvino', 'cpu')(np.full((90, 160, 3), 80, np.uint8))
+def test_three_tasks_run_in_the_predictor(every_task_model):
+    prediction = Predictor(every_task_model, 'openvino', 'cpu')(np.full((90, 160, 3), 80, np.uint8))
     assert prediction.normals.shape == (90, 160, 3)
     assert np.linalg.norm(prediction.normals, axis=2) == pytest.approx(np.ones((90, 160)), abs=1e-4)
 
 
-def test_a_graph_that_differs_fails_parity_and_leaves_the_old_model(three_task_model, tmp_path, monkeypatch):
-    out = shutil.copytree(three_task_model, tmp_path / 'three')
+def test_a_graph_that_differs_fails_parity_and_leaves_the_old_model(every_task_model, tmp_path, monkeypatch):
+    out = shutil.copytree(every_task_model, tmp_path / 'three')
     before = (out / CARD).read_bytes()
     card = replace(open_model(out).card, training={'run': 2})
     other = create_network('joint_lw_refinenet', 6, card.tasks).eval()
@@ -77,18 +77,18 @@ def test_a_graph_that_differs_fails_parity_and_leaves_the_old_model(three_task_m
     assert [path.name for path in tmp_path.iterdir()] == ['three']
 
 
-def test_a_folder_that_is_no_model_is_not_replaced(three_task_network, three_task_model, tmp_path):
+def test_a_folder_that_is_no_model_is_not_replaced(every_task_network, every_task_model, tmp_path):
     (tmp_path / 'thesis.tex').write_text('years of work')
     with pytest.raises(FileExistsError, match='not a model directory'):
-        export_model(three_task_network, open_model(three_task_model).card, tmp_path)
+        export_model(every_task_network, open_model(every_task_model).card, tmp_path)
     assert (tmp_path / 'thesis.tex').exists()
 
 
-def test_a_model_with_other_files_beside_its_own_is_not_replaced(three_task_network, three_task_model, tmp_path):
-    out = shutil.copytree(three_task_model, tmp_path / 'three')
+def test_a_model_with_other_files_beside_its_own_is_not_replaced(every_task_network, every_task_model, tmp_path):
+    out = shutil.copytree(every_task_model, tmp_path / 'three')
     (out / 'notes.txt').write_text('mine')
     with pytest.raises(InputError, match=r'holds notes\.txt'):
-        export_model(three_task_network, open_model(three_task_model).card, out)
+        export_model(every_task_network, open_model(every_task_model).card, out)
     assert (out / 'notes.txt').read_text() == 'mine'
     assert (out / GRAPH).is_file()
 

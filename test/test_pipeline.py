@@ -59,6 +59,17 @@ def test_normals_have_unit_length():
     assert maps['normals'][0, 0, 0] == pytest.approx([0, 0, -1])
 
 
+def test_confidence_of_depth_is_the_probability_of_an_error_within_the_tolerance():
+    """Expected errors of 0.25 m and 1 m; the tolerance is a fortieth of 10 m. The depth has no part in it."""
+    raw = [[[0.25, 1.0]], [[5.0, -3.0]]]
+    log_scale = torch.tensor(raw).log().nan_to_num().tolist()
+    maps = run(Pipeline(Known(depth=[[[5.0, -3.0]]], depth_confidence=log_scale), (0.1, 10)), 1, 2)
+    assert list(maps) == ['depth', 'depth_confidence']
+    expected = [round((1 - np.exp(-1)) * 255), round((1 - np.exp(-0.25)) * 255)]
+    assert maps['depth_confidence'].tolist() == [[expected]]
+    assert maps['depth_confidence'].dtype == np.uint8
+
+
 def test_a_slice_of_the_classes_keeps_their_indices():
     logits = [[[9.0]], [[1.0]], [[2.0]]]
     maps = run(Pipeline(Known(segmentation=logits), (0.1, 10), classes=(1, 3)), 2, 2)

@@ -194,8 +194,8 @@ def test_images_of_different_working_sizes_do_not_make_a_batch(small):
         small.predict([room(160, 120), room(100, 50)], [None, None])
 
 
-def test_enlarged_normals_are_unit_vectors(three_task_model):
-    predictor = Predictor(three_task_model, 'onnxruntime', 'cpu', network_size=(60, 40))
+def test_enlarged_normals_are_unit_vectors(every_task_model):
+    predictor = Predictor(every_task_model, 'onnxruntime', 'cpu', network_size=(60, 40))
     image = np.random.default_rng(0).integers(0, 256, (100, 150, 3), np.uint8)
     assert np.linalg.norm(predictor(image).normals, axis=2) == pytest.approx(1, abs=1e-5)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from mtperception.errors import InputError
 from mtperception.evaluation.calibration import CalibrationMetrics
+from mtperception.evaluation.depth_confidence import DepthConfidenceMetrics
 from mtperception.evaluation.depth_edges import DepthEdgeMetrics
 from mtperception.evaluation.running_sum import ExactSum, RunningSum, check_same_shape, quotient
 from mtperception.geometry import is_valid
@@ -268,6 +269,7 @@ METRICS: dict[str, Callable[[int], RunningSum]] = {
     'metres': lambda num_classes: DepthMetrics(),
     'edges': lambda num_classes: DepthEdgeMetrics(),
     'directions': lambda num_classes: NormalMetrics(),
+    'surest': lambda num_classes: DepthConfidenceMetrics(),
 }
 """Running sums by `tasks.Measure.accumulator`, made for the number of classes of the data set."""
 

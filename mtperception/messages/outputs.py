@@ -51,6 +51,10 @@ def _confidence(products: Products) -> Message:
     return mono8_image(products.prediction.confidence)
 
 
+def _depth_confidence(products: Products) -> Message:
+    return mono8_image(products.depth_confidence)
+
+
 def _mask(products: Products) -> Message:
     return mono8_image(cv2.LUT(products.prediction.labels, products.presentation.mask_table))
 
@@ -79,12 +83,20 @@ def _points(products: Products) -> Message:
     presentation = products.presentation
     kept = (slice(None, None, presentation.settings.point_stride),) * 2
     ids = cv2.LUT(products.labels[kept], presentation.id_table)  # of these pixels alone
-    return point_cloud(products.points, products.image[kept], ids, products.prediction.confidence[kept])
+    depth_confidence = products.depth_confidence
+    return point_cloud(
+        products.points,
+        products.image[kept],
+        ids,
+        products.prediction.confidence[kept],
+        None if depth_confidence is None else depth_confidence[kept],
+    )
 
 
 OUTPUTS = (
     Output('depth/image', IMAGE, ('depth',), _depth_image),
     Output('depth/camera_info', CAMERA_INFO, ('depth',), _camera_info, needs_camera=True),
+    Output('depth/confidence', IMAGE, ('depth_confidence',), _depth_confidence),
     Output('depth/color', IMAGE, ('depth',), _depth_color),
     Output('semantic/image', IMAGE, ('segmentation',), _semantic_image),
     Output('semantic/camera_info', CAMERA_INFO, ('segmentation',), _camera_info, needs_camera=True),

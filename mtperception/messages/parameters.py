@@ -106,6 +106,13 @@ _SPECS = (
         live=True,
     ),
     ParameterSpec('confidence_threshold', 0.0, 'Pixels of lower confidence become unknown.', limits=(0, 1), live=True),
+    ParameterSpec(
+        'depth_confidence_threshold',
+        0.0,
+        'Depth of lower confidence is invalid, if the model says how sure it is of depth.',
+        limits=(0, 1),
+        live=True,
+    ),
     ParameterSpec('overlay_alpha', 0.5, 'Share of the labels in overlay/image.', limits=(0, 1), live=True),
     ParameterSpec('point_stride', 4, 'Every n-th pixel in both directions becomes a point.', limits=(1, 64), live=True),
     ParameterSpec(
@@ -157,6 +164,7 @@ class Settings:
     label_space: str
     mask_classes: tuple[str, ...]
     confidence_threshold: float
+    depth_confidence_threshold: float
     overlay_alpha: float
     point_stride: int
     cameras: tuple[str, ...]

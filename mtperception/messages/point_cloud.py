@@ -9,59 +9,71 @@ from mtperception.messages.message import POINT_CLOUD, Message, as_bytes
 
 POINT = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('rgb', '<u4'), ('label', '<u4'), ('confidence', '<f4')])
 """One point of a cloud: 24 bytes. `rgb` is an integer which the message, by PCL's convention, declares as FLOAT32."""
+POINT_OF_DEPTH_CONFIDENCE = np.dtype([*POINT.descr, ('depth_confidence', '<f4')])
+"""The same of a model that says how sure it is of depth: 28 bytes."""
 
 _FLOAT32, _UINT32 = 7, 6
 """Constants of sensor_msgs/PointField."""
-_POINT_TYPES = {
-    'x': _FLOAT32,
-    'y': _FLOAT32,
-    'z': _FLOAT32,
-    'rgb': _FLOAT32,
-    'label': _UINT32,
-    'confidence': _FLOAT32,
-}
 
 
-def point_cloud(points: np.ndarray, rgb: np.ndarray, labels: np.ndarray, confidence: np.ndarray) -> Message:
+def point_cloud(
+    points: np.ndarray,
+    rgb: np.ndarray,
+    labels: np.ndarray,
+    confidence: np.ndarray,
+    depth_confidence: np.ndarray | None = None,
+) -> Message:
     """Organised cloud of H,W points, little-endian, not dense.
 
-    Fields: FLOAT32 x y z, FLOAT32 rgb (packed 0x00RRGGBB), UINT32 label, FLOAT32 confidence.
+    Fields: FLOAT32 x y z, FLOAT32 rgb (packed 0x00RRGGBB), UINT32 label, FLOAT32 confidence, and if it is given FLOAT32
+    depth_confidence.
 
     Args:
         points: float32 H,W,3: metres in the camera frame, NaN = invalid.
         rgb: uint8 H,W,3.
         labels: uint8 H,W: class ids as published.
         confidence: uint8 H,W: 0..255, published as 0..1.
+        depth_confidence: the same of the depth.
 
     Raises:
         ValueError: if the maps are not all of the size of `points`.
     """
     height, width = points.shape[:2]
-    sizes = [x.shape[:2] for x in (points, rgb, labels, confidence)]
-    if sizes != [(height, width)] * 4:
-        raise InputError(f'found points, rgb, labels and confidence of {sizes}, expected one height and width')
+    maps = {'rgb': rgb, 'labels': labels, 'confidence': confidence, 'depth_confidence': depth_confidence}
+    sizes = {name: map_.shape[:2] for name, map_ in maps.items() if map_ is not None}
+    if set(sizes.values()) != {(height, width)}:
+        raise InputError(f'found points of {(height, width)} and maps of {sizes}, expected one height and width')
+    cloud = _filled(points, rgb, labels, confidence, depth_confidence)
     return Message(
         POINT_CLOUD,
         {
             'height': height,
             'width': width,
-            'fields': _fields(),
+            'fields': _fields(cloud.dtype),
             'is_bigendian': False,
-            'point_step': POINT.itemsize,
-            'row_step': POINT.itemsize * width,
-            'data': as_bytes(_filled(points, rgb, labels, confidence)),
+            'point_step': cloud.itemsize,
+            'row_step': cloud.itemsize * width,
+            'data': as_bytes(cloud),
             'is_dense': False,
         },
     )
 
 
-def _filled(points: np.ndarray, rgb: np.ndarray, labels: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """`POINT` H,W. Each map is written to its place once."""
-    cloud = np.empty(points.shape[:2], POINT)
+def _filled(
+    points: np.ndarray,
+    rgb: np.ndarray,
+    labels: np.ndarray,
+    confidence: np.ndarray,
+    depth_confidence: np.ndarray | None,
+) -> np.ndarray:
+    """`POINT` or `POINT_OF_DEPTH_CONFIDENCE`, H,W. Each map is written to its place once."""
+    cloud = np.empty(points.shape[:2], POINT if depth_confidence is None else POINT_OF_DEPTH_CONFIDENCE)
     cloud['x'], cloud['y'], cloud['z'] = points[..., 0], points[..., 1], points[..., 2]
     cloud['rgb'] = _packed(rgb)
     cloud['label'] = labels
     np.divide(confidence, np.float32(255), out=cloud['confidence'])
+    if depth_confidence is not None:
+        np.divide(depth_confidence, np.float32(255), out=cloud['depth_confidence'])
     return cloud
 
 
@@ -75,11 +87,16 @@ def _packed(rgb: np.ndarray) -> np.ndarray:
     return bgra.view('<u4')[..., 0] & np.uint32(0x00FFFFFF)
 
 
-def _fields() -> list[Message]:
+def _fields(point: np.dtype) -> list[Message]:
     return [
         Message(
             'sensor_msgs/msg/PointField',
-            {'name': name, 'offset': POINT.fields[name][1], 'datatype': datatype, 'count': 1},
+            {
+                'name': name,
+                'offset': offset,
+                'datatype': _UINT32 if name == 'label' else _FLOAT32,
+                'count': 1,
+            },
         )
-        for name, datatype in _POINT_TYPES.items()
+        for name, (_, offset) in point.fields.items()
     ]

@@ -30,6 +30,7 @@ class Presentation:
         depth_range: metres that colours span.
         depth_limits: smallest and largest depth, metres as published, that is not left out.
         min_confidence: pixels of lower confidence (0..255) are unknown.
+        min_depth_confidence: depth of lower confidence (0..255) is invalid, where a model gives any.
     """
 
     settings: Settings
@@ -40,6 +41,7 @@ class Presentation:
     depth_range: tuple[float, float]
     depth_limits: tuple[float, float]
     min_confidence: int
+    min_depth_confidence: int
 
     @classmethod
     def build(cls, settings: Settings, card: ModelCard, model_space: LabelSpace) -> 'Presentation':
@@ -65,6 +67,7 @@ class Presentation:
             (near, far),
             (settings.min_depth, settings.max_depth or np.inf),
             int(np.ceil(settings.confidence_threshold * 255)),
+            int(np.ceil(settings.depth_confidence_threshold * 255)),
         )
 
     @property
@@ -82,10 +85,13 @@ class Presentation:
         return np.maximum(grouped, unknown)
 
     def valid_depth(self, prediction: Prediction) -> np.ndarray:
-        """float32 H,W metres, 0 where depth is no measurement, at a step, or outside `depth_limits`."""
+        """float32 H,W metres, 0 where depth is no measurement, at a step, unsure, or outside `depth_limits`."""
         depth = prediction.measured_depth
         if self.settings.depth_edge_threshold:
             depth = np.where(depth_edges(depth, self.settings.depth_edge_threshold), np.float32(0), depth)
+        if self.min_depth_confidence and prediction.depth_confidence is not None:
+            sure = cv2.inRange(prediction.depth_confidence, self.min_depth_confidence, 255)
+            depth = cv2.copyTo(depth, sure)
         near, far = (float(np.float32(limit)) for limit in self.depth_limits)
         if (near, far) == (0, np.inf):
             return depth

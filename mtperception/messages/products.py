@@ -64,6 +64,12 @@ class Products:
         return self.presentation.valid_depth(self.prediction)
 
     @cached_property
+    def depth_confidence(self) -> np.ndarray | None:
+        """uint8 h,w: how likely depth is right, 0..255, and 0 where it is invalid; None of a model without it."""
+        confidence = self.prediction.depth_confidence
+        return None if confidence is None else cv2.copyTo(confidence, cv2.inRange(self.depth, 1e-9, np.inf))
+
+    @cached_property
     def overlay(self) -> np.ndarray:
         """uint8 h,w,3: the labels' colours over the input."""
         alpha = self.presentation.settings.overlay_alpha

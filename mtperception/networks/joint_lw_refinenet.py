@@ -14,6 +14,7 @@ from mtperception.errors import InputError
 from mtperception.networks.layers import CRPBlock, upsample_like
 from mtperception.networks.mobilenet_v2 import MobileNetV2Encoder
 from mtperception.networks.network import Network
+from mtperception.tasks import DEPTH, DEPTH_CONFIDENCE, TASKS
 
 DECODER_CHANNELS = 256
 SKIP_CHANNELS = (24, 32, 64, 96, 160, 320)
@@ -35,15 +36,20 @@ class Head(nn.Module):
 class JointLWRefineNet(Network):
     """MobileNet-v2 encoder, light-weight RefineNet decoder, one head per task.
 
+    The paper has segmentation, depth and normals. The head of the depth's confidence is ours. Nothing of what it learns
+    reaches the rest of the network, which is the same with it and without.
+
     Args:
         num_classes: channels of the segmentation head.
-        tasks: heads to build, one or more of 'segmentation', 'depth' and 'normals'.
+        tasks: heads to build, one or more of 'segmentation', 'depth', 'normals' and, with depth, 'depth_confidence'.
         channels: of the decoder.
         depthwise: whether the finest CRP block is depthwise, as in the paper's own network.
 
     Raises:
         ValueError: for an unknown task.
     """
+
+    TASKS = tuple(TASKS)
 
     def __init__(
         self,
@@ -57,7 +63,10 @@ class JointLWRefineNet(Network):
         self.projections = nn.ModuleList(nn.Conv2d(skip, channels, 1, bias=False) for skip in SKIP_CHANNELS)
         self.crp = nn.ModuleList(CRPBlock(channels, depthwise=depthwise and level == 3) for level in range(4))
         self.adapt = nn.ModuleList(nn.Conv2d(channels, channels, 1, bias=False) for _ in range(3))
-        self.heads = nn.ModuleDict({task: Head(channels, self.out_channels(task)) for task in tasks})
+        own_channels = {DEPTH_CONFIDENCE.name: 1}
+        self.heads = nn.ModuleDict(
+            {task: Head(channels, own_channels.get(task) or self.out_channels(task)) for task in tasks}
+        )
         self._initialise_decoder()
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -68,7 +77,7 @@ class JointLWRefineNet(Network):
 
         Returns:
             Raw head outputs at a quarter of the input size, rounded up: `segmentation` N,C,h,w logits, `depth` N,1,h,w
-            signed metres, `normals` N,3,h,w not normalised.
+            signed metres, `normals` N,3,h,w not normalised, `depth_confidence` N,2,h,w (see `Network`).
         """
         _, *features = self.encoder(image)
         c24, c32, c64, c96, c160, c320 = (conv(x) for conv, x in zip(self.projections, features, strict=True))
@@ -76,7 +85,11 @@ class JointLWRefineNet(Network):
         x = self.crp[1](functional.relu6(c96 + c64 + upsample_like(self.adapt[0](x), c64)))
         x = self.crp[2](functional.relu6(c32 + upsample_like(self.adapt[1](x), c32)))
         x = self.crp[3](functional.relu6(c24 + upsample_like(self.adapt[2](x), c24)))
-        return {task: head(x) for task, head in self.heads.items()}
+        outputs = {task: head(x) for task, head in self.heads.items() if task != DEPTH_CONFIDENCE.name}
+        if DEPTH_CONFIDENCE.name in self.heads:
+            error_scale = self.heads[DEPTH_CONFIDENCE.name](x.detach())
+            outputs[DEPTH_CONFIDENCE.name] = torch.cat([error_scale, outputs[DEPTH.name].detach()], dim=1)
+        return outputs
 
     def _initialise_decoder(self) -> None:
         """Half of Kaiming's gain: the published N(0, 0.01) barely learns, the full gain saturates ReLU6."""

@@ -24,7 +24,8 @@ class Network(nn.Module):
 
     Its forward takes float32 N,3,H,W, ImageNet-normalised, of any H and W, and returns raw outputs N,C,h,w by name,
     each of a size of its own: `segmentation` (logits), `depth` (C = 1, signed metres), `normals` (C = 3, not
-    normalised) and, at least in training mode, the auxiliary ones.
+    normalised), `depth_confidence` (C = 2: the logarithm of the expected error in metres, and the depth that it speaks
+    of) and, at least in training mode, the auxiliary ones.
 
     Args:
         num_classes: channels of segmentation; 0 without it.
@@ -34,7 +35,7 @@ class Network(nn.Module):
         NetworkError: for tasks that this network cannot be built for.
     """
 
-    TASKS: ClassVar[tuple[str, ...]] = tuple(TASKS)
+    TASKS: ClassVar[tuple[str, ...]] = tuple(name for name, task in TASKS.items() if not task.about)
     """Tasks that it can be built for."""
     TOGETHER: ClassVar[tuple[str, ...]] = ()
     """Of these, those that it can only have together."""
@@ -51,14 +52,20 @@ class Network(nn.Module):
     def task_sets(cls) -> list[tuple[str, ...]]:
         """Every set of tasks that it can be built for; the largest is the last."""
         sets = [chosen for count in range(1, len(cls.TASKS) + 1) for chosen in combinations(cls.TASKS, count)]
-        return [chosen for chosen in sets if not 0 < len({*chosen} & {*cls.TOGETHER}) < len(cls.TOGETHER)]
+        return [
+            chosen
+            for chosen in sets
+            if not 0 < len({*chosen} & {*cls.TOGETHER}) < len(cls.TOGETHER)
+            and {TASKS[task].about for task in chosen} - {''} <= {*chosen}
+        ]
 
     @classmethod
     def _check_tasks(cls, tasks: Sequence[str]) -> None:
         if len(set(tasks)) == len(tasks) and any(set(tasks) == set(chosen) for chosen in cls.task_sets()):
             return
         together = f', {" and ".join(cls.TOGETHER)} only together' if cls.TOGETHER else ''
-        expected = f'one or more of {", ".join(cls.TASKS)}, each once{together}'
+        judging = ''.join(f', {task} only with {TASKS[task].about}' for task in cls.TASKS if TASKS[task].about)
+        expected = f'one or more of {", ".join(cls.TASKS)}, each once{together}{judging}'
         raise NetworkError(f'{cls.__name__} with tasks {", ".join(map(str, tasks)) or "none"}: expected {expected}')
 
     @property

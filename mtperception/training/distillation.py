@@ -65,7 +65,7 @@ class Distillation(nn.Module):
         cards = [open_model(name).card for name in self._config.teachers]
         self._scales = [config.camera.fx / card.camera.fx for card in cards]
         """What a teacher's depth is multiplied by: views are of the run's camera."""
-        self.weights = dict(self._config.weights) or dict.fromkeys(config.tasks, 1.0)
+        self.weights = dict(self._config.weights) or {task: 1.0 for task in config.tasks if task in DIFFERENCES}
         """By task."""
         for name, card in zip(self._config.teachers, cards, strict=True):
             missing = [task for task in self.weights if task not in card.tasks or task not in config.tasks]

@@ -125,6 +125,26 @@ class NormalizedL2(Loss):
         return centred / (variance + self.EPSILON).sqrt()
 
 
+class Laplace(Loss):
+    """How badly an expected error explains the error made: |p - t| / b + ln b, with b the expected one.
+
+    It is the negative logarithm of Laplace's density, but for a constant: A. Kendall, Y. Gal, What Uncertainties Do We
+    Need in Bayesian Deep Learning for Computer Vision?, NIPS 2017, section 3.1. Raw output N,2,h,w: ln b and the depth
+    in signed metres, which is taken as given; targets as for `L1`.
+    """
+
+    LIMIT = 6.0
+    """Of |ln b|: millimetres to hundreds of metres."""
+
+    def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """No unit; it can be negative."""
+        valid = target > 0
+        log_scale, depth = output.float().unbind(dim=1)
+        log_scale = log_scale[valid].clamp(-self.LIMIT, self.LIMIT)
+        error = (depth.abs()[valid] - target[valid]).abs().detach()
+        return mean((error * (-log_scale).exp() + log_scale).sum(), _count(error))
+
+
 class DotProduct(Loss):
     """1 - cosine of the angle between normals: the paper's negative dot product (section V-A), plus 1.
 
@@ -177,6 +197,7 @@ LOSSES: dict[str, type[Loss]] = {
     'scale_invariant_gradient': ScaleInvariantGradient,
     'silog': SiLog,
     'gradient_matching': GradientMatching,
+    'laplace': Laplace,
     'dot_product': DotProduct,
     'sum': Sum,
 }

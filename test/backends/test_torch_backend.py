@@ -13,8 +13,8 @@ from mtperception.card import open_model
 @pytest.mark.parametrize(
     ('cuda', 'advice'), [(None, 'install its CUDA build'), ('13.2', r'with a driver for CUDA 13\.2; update the driver')]
 )
-def test_what_pytorch_lacks_is_said(three_task_network, monkeypatch, cuda, advice):
+def test_what_pytorch_lacks_is_said(every_task_network, monkeypatch, cuda, advice):
     """A driver that is too old is not mended by the build that is there already."""
     monkeypatch.setattr(torch.version, 'cuda', cuda)
     with pytest.raises(BackendUnavailableError, match=f'sees no CUDA device.*{advice}'):
-        NetworkBackend(three_task_network, open_model('nyuv2_indoor').card, 'cuda:0')
+        NetworkBackend(every_task_network, open_model('nyuv2_indoor').card, 'cuda:0')

@@ -28,10 +28,10 @@ def run(*arguments):
 
 
 @pytest.fixture(scope='module')
-def done(three_task_model, tmp_path_factory):
+def done(every_task_model, tmp_path_factory):
     """One run of all backends at two sizes, one of them odd, and what it wrote and printed."""
     out = tmp_path_factory.mktemp('benchmark')
-    arguments = ['--model', three_task_model, *EVERYTHING, '--json', out / 'made' / 'b.json', '--plot', out / 'b.svg']
+    arguments = ['--model', every_task_model, *EVERYTHING, '--json', out / 'made' / 'b.json', '--plot', out / 'b.svg']
     command = [sys.executable, '-m', 'mtperception', 'benchmark', *TINY, *map(str, arguments)]
     finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert finished.returncode == 0, finished.stderr

@@ -11,9 +11,9 @@ from mtperception import resources
 from mtperception.cli import main
 
 
-def test_what_works_is_measured_and_listed(tmp_path, three_task_model, capsys):
+def test_what_works_is_measured_and_listed(tmp_path, every_task_model, capsys):
     out = tmp_path / 'doctor.json'
-    assert main(['doctor', '--model', str(three_task_model), '--json', str(out)]) == 0
+    assert main(['doctor', '--model', str(every_task_model), '--json', str(out)]) == 0
     result = json.loads(out.read_text())
     assert (result['command'], result['ready']) == ('doctor', True)
     checks = {(check['backend'], check['device']): check for check in result['backends']}
@@ -37,11 +37,11 @@ def test_a_damaged_model_fails(tmp_path, capsys):
     assert 'The node cannot run here: 1 FAIL' in printed
 
 
-def test_without_ros_it_says_how_to_get_it(tmp_path, three_task_model):
+def test_without_ros_it_says_how_to_get_it(tmp_path, every_task_model):
     """rclpy is hidden by a module that fails as a missing one does."""
     (tmp_path / 'rclpy.py').write_text("raise ImportError('No module named rclpy')")
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get('PYTHONPATH', '')])])
-    command = [sys.executable, '-m', 'mtperception', 'doctor', '--model', str(three_task_model), '--topic', 'image']
+    command = [sys.executable, '-m', 'mtperception', 'doctor', '--model', str(every_task_model), '--topic', 'image']
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=300, env={**os.environ, 'PYTHONPATH': path}
     )

@@ -68,9 +68,9 @@ def sha256(path):
 
 
 @pytest.mark.parametrize(('pack', 'name'), [(tar_gz, 'm.tar.gz'), (zipped, 'm.zip')])
-def test_an_archive_becomes_a_model_that_its_name_finds(served, three_task_model, user_folder, pack, name, capsys):
+def test_an_archive_becomes_a_model_that_its_name_finds(served, every_task_model, user_folder, pack, name, capsys):
     folder, site = served
-    archive = pack(three_task_model, folder / name)
+    archive = pack(every_task_model, folder / name)
     arguments = ['download', f'model:{site}/{name}#sha256={sha256(archive)}']
     assert main(arguments) == 0
     assert f'use it with --model {MODEL}' in capsys.readouterr().err
@@ -80,17 +80,17 @@ def test_an_archive_becomes_a_model_that_its_name_finds(served, three_task_model
     assert 'already exists' in capsys.readouterr().err
 
 
-def test_nothing_but_the_model_leaves_the_archive(served, three_task_model, tmp_path, user_folder):
+def test_nothing_but_the_model_leaves_the_archive(served, every_task_model, tmp_path, user_folder):
     folder, site = served
-    archive = tar_gz(three_task_model, folder / 'm.tar.gz', ['../../evil', '/tmp/evil', 'x/y/card.yaml', 'x/evil.py'])
+    archive = tar_gz(every_task_model, folder / 'm.tar.gz', ['../../evil', '/tmp/evil', 'x/y/card.yaml', 'x/evil.py'])
     assert main(['download', f'model:{site}/m.tar.gz#sha256={sha256(archive)}']) == 0
     assert sorted(path.name for path in (user_folder / MODEL).iterdir()) == sorted(FILES_OF_A_MODEL)
     assert not list(tmp_path.rglob('evil*'))
 
 
-def test_another_digest_leaves_nothing(served, three_task_model, user_folder, capsys):
+def test_another_digest_leaves_nothing(served, every_task_model, user_folder, capsys):
     folder, site = served
-    tar_gz(three_task_model, folder / 'm.tar.gz')
+    tar_gz(every_task_model, folder / 'm.tar.gz')
     assert main(['download', f'model:{site}/m.tar.gz#sha256={"0" * 64}']) == 1
     assert 'SHA-256' in capsys.readouterr().err
     assert list(user_folder.iterdir()) == []
@@ -124,9 +124,9 @@ def no_archive(model, folder):
         (no_archive, 'not an archive'),
     ],
 )
-def test_what_is_no_model_is_not_installed(served, three_task_model, user_folder, make, said, capsys):
+def test_what_is_no_model_is_not_installed(served, every_task_model, user_folder, make, said, capsys):
     folder, site = served
-    archive = make(three_task_model, folder)
+    archive = make(every_task_model, folder)
     assert main(['download', f'model:{site}/m.tar.gz#sha256={sha256(archive)}']) == 1
     assert said in capsys.readouterr().err
     assert list(user_folder.iterdir()) == []
@@ -156,9 +156,9 @@ def test_offline_is_one_clear_line(capsys):
     assert said.count('\n') == 1
 
 
-def test_a_name_has_its_address_in_the_configuration(served, three_task_model, tmp_path, user_folder, monkeypatch):
+def test_a_name_has_its_address_in_the_configuration(served, every_task_model, tmp_path, user_folder, monkeypatch):
     folder, site = served
-    archive = tar_gz(three_task_model, folder / 'm.tar.gz')
+    archive = tar_gz(every_task_model, folder / 'm.tar.gz')
     index = tmp_path / 'models.yaml'
     index.write_text(f'mine: {site}/m.tar.gz#sha256={sha256(archive)}\n')
     monkeypatch.setattr('mtperception.model_archive.INDEX', index)

@@ -177,8 +177,8 @@ def test_uneven_annotations_count_where_they_are(predictor, samples, evaluation)
     assert (result.frames, result.protocol['images']) == (3, 4)
 
 
-def test_normals_are_compared_with_planes_fitted_to_the_depth(three_task_model):
-    predictor = Predictor(three_task_model, 'onnxruntime', 'cpu')
+def test_normals_are_compared_with_planes_fitted_to_the_depth(every_task_model):
+    predictor = Predictor(every_task_model, 'onnxruntime', 'cpu')
     sample = without(rooms(1), 'labels')[0]
     result = evaluate(predictor, Samples([sample], ''), normals_window=5)
     predicted = predictor(sample.image, sample.intrinsics).normals.astype(float)

@@ -83,6 +83,16 @@ def test_depth_between_two_surfaces_is_invalid_if_so_asked():
     assert build().valid_depth(prediction)[0].tolist() == depth[0].tolist()
 
 
+def test_unsure_depth_is_invalid_if_so_asked_and_the_model_says_how_sure_it_is():
+    prediction = Prediction(
+        depth=np.array([[2.0, 3.0, 4.0]], np.float32), depth_confidence=np.array([[127, 128, 255]], np.uint8)
+    )
+    assert build(depth_confidence_threshold=0.5).valid_depth(prediction)[0].tolist() == [0, 3, 4]
+    assert build().valid_depth(prediction)[0].tolist() == [2, 3, 4]
+    silent = Prediction(depth=prediction.depth)
+    assert build(depth_confidence_threshold=0.5).valid_depth(silent)[0].tolist() == [2, 3, 4]
+
+
 @pytest.mark.parametrize('limit', [0.7, 1.1, 2.3, 9.9])
 def test_the_limits_themselves_are_valid(limit):
     """Float32 rounds them to either side."""

@@ -23,9 +23,9 @@ def outputs(network, image):
 
 
 @pytest.mark.parametrize('form', [for_export, for_eager])
-def test_a_whole_network(three_task_network, form):
+def test_a_whole_network(every_task_network, form):
     image = torch.randn(2, 3, 97, 131, generator=torch.Generator().manual_seed(0))
-    found, expected = outputs(form(three_task_network), image), outputs(three_task_network, image)
+    found, expected = outputs(form(every_task_network), image), outputs(every_task_network, image)
     assert list(found) == list(expected)
     for task, value in expected.items():
         assert torch.allclose(found[task], value, atol=1e-4), task
@@ -40,10 +40,10 @@ def test_a_whole_network(three_task_network, form):
         (for_eager, {SeparableCRPBlock: 0, ShiftedConvolution: 0, ChannelScale: 7}),
     ],
 )
-def test_the_network_itself_is_kept(three_task_network, form, replaced):
-    names = list(three_task_network.state_dict())
-    fast = form(three_task_network)
-    assert list(three_task_network.state_dict()) == names
+def test_the_network_itself_is_kept(every_task_network, form, replaced):
+    names = list(every_task_network.state_dict())
+    fast = form(every_task_network)
+    assert list(every_task_network.state_dict()) == names
     for kind, count in replaced.items():
         assert sum(isinstance(module, kind) for module in fast.modules()) == count, kind
 

@@ -37,7 +37,7 @@ def network_of(name, tasks):
 
 
 def channels_of(network):
-    widths = {'segmentation': CLASSES, 'depth': 1, 'normals': 3}
+    widths = {'segmentation': CLASSES, 'depth': 1, 'normals': 3, 'depth_confidence': 2}
     return {output: (2, widths[task]) for output, task in network.outputs.items()}
 
 

@@ -13,14 +13,14 @@ from std_msgs.msg import String
 
 from mtperception.geometry import back_project
 from mtperception.labels import load_label_space
-from mtperception.messages.outputs import OUTPUTS
+from mtperception.messages.outputs import outputs_for
 from mtperception.messages.parameters import PARAMETERS
 from mtperception.predictor import Predictor
 from mtperception.synthetic import SyntheticRoom
 from mtperception.visualization import overlay
 
 WIDTH, HEIGHT, FX = 160, 120, 140.0
-TOPICS = [output.topic for output in OUTPUTS if 'normals' not in output.tasks]
+TOPICS = [output.topic for output in outputs_for(('segmentation', 'depth'))]
 
 
 @pytest.fixture(scope='module')
@@ -298,8 +298,7 @@ def test_an_incompatible_subscriber_is_reported_once(node, answers):
 
 def test_qos_by_default(node):
     _, peer = node
-    with_defaults = [output.topic for output in OUTPUTS if 'normals' not in output.tasks]
-    assert {q for topic in with_defaults for q in endpoints(peer, topic)} == {('RELIABLE', 'VOLATILE')}
+    assert {q for topic in TOPICS for q in endpoints(peer, topic)} == {('RELIABLE', 'VOLATILE')}
     assert endpoints(peer, 'semantic/classes') == {('RELIABLE', 'TRANSIENT_LOCAL')}
 
 

@@ -10,14 +10,15 @@ from live import active_node, endpoints, pixels, running_node
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage
 
-from mtperception.messages.outputs import OUTPUTS
+from mtperception.messages.outputs import OUTPUTS, outputs_for
+from mtperception.messages.point_cloud import POINT_OF_DEPTH_CONFIDENCE
 from mtperception.predictor import Predictor
 from mtperception.ros.perception_node import perception_node
 from mtperception.ros.process import ros_process
 from mtperception.synthetic import SyntheticRoom
 
 WIDTH, HEIGHT, FX = 160, 120, 140.0
-TOPICS = [output.topic for output in OUTPUTS if 'normals' not in output.tasks]
+TOPICS = [output.topic for output in outputs_for(('segmentation', 'depth'))]
 
 
 @pytest.fixture(scope='module')
@@ -233,19 +234,28 @@ def test_services_answer_while_the_network_runs(tmp_path):
         peer.answer('semantic/image', header)
 
 
-def test_large_images_at_the_networks_size_and_three_tasks(tmp_path, three_task_model):
+def test_large_images_at_the_networks_size_and_every_task(tmp_path, every_task_model):
     """All maps come at the size that the network saw, with the camera of that size."""
     scene = SyntheticRoom(320, 240, 250.0).frame(2.0)
-    topics = ('depth/image', 'depth/camera_info', 'normals/image', 'overlay/image', 'points', 'semantic/image')
-    options = {'model': str(three_task_model), 'output_size': 'network', 'network_size': [100, 100], 'point_stride': 1}
+    topics = (
+        *('depth/image', 'depth/camera_info', 'depth/confidence', 'normals/image', 'overlay/image', 'points'),
+        'semantic/image',
+    )
+    options = {'model': str(every_task_model), 'output_size': 'network', 'network_size': [100, 100], 'point_stride': 1}
     with active_node(tmp_path, **options) as (_, peer):
         peer.subscribe(*topics)
         answers = dict(zip(topics, peer.ask(scene.image, *topics, intrinsics=scene.intrinsics), strict=True))
     assert {(message.width, message.height) for message in answers.values()} == {(100, 75)}
-    predictor = Predictor(three_task_model, 'onnxruntime', 'cpu', network_size=(100, 100), output_size='network')
+    predictor = Predictor(every_task_model, 'onnxruntime', 'cpu', network_size=(100, 100), output_size='network')
     expected = predictor(scene.image, scene.intrinsics)
     assert np.array_equal(pixels(answers['normals/image'], np.float32, (3,)), expected.normals)
     assert answers['normals/image'].encoding == '32FC3'
+    sure = pixels(answers['depth/confidence'], np.uint8)
+    assert answers['depth/confidence'].encoding == 'mono8'
+    assert np.array_equal(sure, np.where(expected.measured_depth > 0, expected.depth_confidence, 0))
+    assert sure.std() > 0
+    points = np.frombuffer(answers['points'].data, POINT_OF_DEPTH_CONFIDENCE).reshape(75, 100)
+    np.testing.assert_allclose(points['depth_confidence'], sure / 255, atol=1e-6)
     info = answers['depth/camera_info']
     # Half-pixel centres: (159.5 + 0.5) * 100 / 320 - 0.5.
     assert (info.k[0], info.k[2]) == pytest.approx((250 * 100 / 320, (scene.intrinsics.cx + 0.5) * 100 / 320 - 0.5))

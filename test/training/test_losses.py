@@ -8,7 +8,7 @@ import torch
 from loss_batches import batch, loss_of
 
 from mtperception.training.log_depth_losses import GradientMatching, ScaleInvariant, ScaleInvariantGradient, SiLog
-from mtperception.training.losses import L1, L2, LOSSES, BerHu, CrossEntropy, DotProduct, NormalizedL2, Sum
+from mtperception.training.losses import L1, L2, LOSSES, BerHu, CrossEntropy, DotProduct, Laplace, NormalizedL2, Sum
 
 LN2 = math.log(2)
 
@@ -51,6 +51,18 @@ def test_balanced_classes(max_weight, weights):
 
 def test_unbalanced_classes_are_not_counted():
     CrossEntropy().prepare(lambda: pytest.fail('reads the whole training set for nothing'))
+
+
+def test_laplace_is_least_where_the_expected_error_is_the_one_made():
+    # Errors 0.5 (of a negative output, which stands for its absolute value) and 2; expected are 0.5 and 1; no truth for
+    # the third: (0.5 / 0.5 + ln 0.5 + 2 / 1 + ln 1) / 2.
+    output = torch.cat([meters(0.5, 1.0, 7.0).log(), meters(-3.5, 5.0, 900.0)], dim=1).requires_grad_()
+    loss = Laplace()(output, row(3.0, 3.0, 0.0))
+    assert loss.item() == pytest.approx((1 + math.log(0.5) + 2) / 2)
+    loss.backward()
+    # d/ds (e exp(-s) + s) = 1 - e exp(-s): 0 for the first, -1 for the second. The depth is left as it is.
+    assert output.grad[0, 0, 0].tolist() == pytest.approx([0, -0.5, 0])
+    assert output.grad[0, 1].abs().sum() == 0
 
 
 def test_berhu_has_two_branches():

@@ -70,18 +70,18 @@ def test_maps_of_a_photograph():
     assert torch.allclose(found['depth'], expected['depth'], atol=1e-4)
 
 
-def test_maps_of_three_tasks(three_task_network):
-    found = run(CapturablePipeline(three_task_network, (0.5, 80.0)), rooms(61, 43))
-    expected = run(Pipeline(three_task_network, (0.5, 80.0)), rooms(61, 43))
+def test_maps_of_three_tasks(every_task_network):
+    found = run(CapturablePipeline(every_task_network, (0.5, 80.0)), rooms(61, 43))
+    expected = run(Pipeline(every_task_network, (0.5, 80.0)), rooms(61, 43))
     assert {name: (map_.dtype, map_.shape) for name, map_ in found.items()} == {
         name: (map_.dtype, map_.shape) for name, map_ in expected.items()
     }
     assert torch.allclose(found['normals'], expected['normals'], atol=1e-4)
 
 
-def test_no_step_needs_the_host(three_task_network):
+def test_no_step_needs_the_host(every_task_network):
     image = torch.tensor(rooms(61, 43))
-    pipelines = {kind: kind(three_task_network, (0.5, 80.0)) for kind in (CapturablePipeline, Pipeline)}
+    pipelines = {kind: kind(every_task_network, (0.5, 80.0)) for kind in (CapturablePipeline, Pipeline)}
     used = {}
     for kind, pipeline in pipelines.items():
         with torch.inference_mode(), Recorder() as recorder:
@@ -115,8 +115,8 @@ def test_a_half_precision_network_gets_what_single_precision_normalised():
     assert torch.equal(depth, depth.half().float())
 
 
-def test_a_static_frame_computes_what_its_image_holds_now(three_task_network):
-    pipeline = CapturablePipeline(three_task_network, (0.5, 80.0))
+def test_a_static_frame_computes_what_its_image_holds_now(every_task_network):
+    pipeline = CapturablePipeline(every_task_network, (0.5, 80.0))
     with torch.inference_mode():
         frame = StaticFrame(pipeline, (2, 43, 61), torch.device('cpu'))
         for seconds in (1.0, 5.0):
@@ -140,10 +140,10 @@ def test_full_precision_leaves_cudnn_on():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='Triton runs where there is a GPU')
-def test_without_a_gpu_the_plain_pipeline_is_taken_and_the_log_says_why(three_task_network, caplog):
+def test_without_a_gpu_the_plain_pipeline_is_taken_and_the_log_says_why(every_task_network, caplog):
     pytest.importorskip('triton')
     with caplog.at_level(logging.WARNING):
-        pipeline = fastest_pipeline(three_task_network, (0.5, 80.0), (0, 6))
+        pipeline = fastest_pipeline(every_task_network, (0.5, 80.0), (0, 6))
     assert type(pipeline) is CapturablePipeline
     (record,) = caplog.records
     assert 'maps are made without Triton on cpu' in record.message
@@ -151,7 +151,7 @@ def test_without_a_gpu_the_plain_pipeline_is_taken_and_the_log_says_why(three_ta
 
 
 def test_where_triton_may_not_load_what_it_compiled_the_plain_pipeline_is_taken(
-    three_task_network, caplog, monkeypatch
+    every_task_network, caplog, monkeypatch
 ):
     """A home folder that is mounted noexec."""
     pytest.importorskip('triton')
@@ -161,14 +161,14 @@ def test_where_triton_may_not_load_what_it_compiled_the_plain_pipeline_is_taken(
         raise ImportError('failed to map segment from shared object')
 
     monkeypatch.setattr(kernels, 'labels_and_confidence', refuse)
-    assert type(fastest_pipeline(three_task_network, (0.5, 80.0), (0, 6))) is CapturablePipeline
+    assert type(fastest_pipeline(every_task_network, (0.5, 80.0), (0, 6))) is CapturablePipeline
     assert 'ImportError: failed to map segment' in caplog.text
 
 
-def test_without_triton_the_log_says_what_to_install(three_task_network, caplog, monkeypatch):
+def test_without_triton_the_log_says_what_to_install(every_task_network, caplog, monkeypatch):
     monkeypatch.setitem(sys.modules, 'triton', None)
     monkeypatch.setitem(sys.modules, 'triton.errors', None)
-    pipeline = fastest_pipeline(three_task_network, (0.5, 80.0), (0, 6))
+    pipeline = fastest_pipeline(every_task_network, (0.5, 80.0), (0, 6))
     assert type(pipeline) is CapturablePipeline
     assert 'Triton is not installed' in caplog.text
     assert 'pip install triton' in caplog.text

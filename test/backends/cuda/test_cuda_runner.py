@@ -110,10 +110,10 @@ def test_half_precision_on_photographs(model, on_the_cpu):
         assert_agree(backend.run(image), on_the_cpu(image))
 
 
-def test_three_tasks(three_task_network, three_task_model):
-    card = open_model(three_task_model).card
+def test_three_tasks(every_task_network, every_task_model):
+    card = open_model(every_task_model).card
     images = rooms(61, 43, 2)
-    found, expected = (NetworkBackend(three_task_network, card, device).run(images) for device in (DEVICE, 'cpu'))
+    found, expected = (NetworkBackend(every_task_network, card, device).run(images) for device in (DEVICE, 'cpu'))
     assert set(found) == {'labels', 'confidence', 'depth', 'normals'}
     assert found['normals'] == pytest.approx(expected['normals'], abs=1e-3)
     assert found['depth'] == pytest.approx(expected['depth'], abs=1e-3)
