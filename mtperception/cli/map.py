@@ -81,6 +81,9 @@ def map_(
     depth_edge_threshold: Annotated[
         float, typer.Option(min=0, max=10, help='Leave out pixels at steps of depth by more than this share; 0: off.')
     ] = DEFAULTS.depth_edge_threshold,
+    depth_confidence_threshold: Annotated[
+        float, typer.Option(min=0, max=1, help='Leave out depth that the model is less sure of, if it says so; 0: off.')
+    ] = DEFAULTS.depth_confidence_threshold,
     camera_height: Annotated[
         float, typer.Option(min=0, max=100, metavar='METRES', help='Above the floor: corrects the scale of depth.')
     ] = DEFAULTS.camera_height,
@@ -126,6 +129,7 @@ def map_(
         if invalid_depth_class is None
         else tuple(invalid_depth_class),
         depth_edge_threshold=depth_edge_threshold,
+        depth_confidence_threshold=depth_confidence_threshold,
         camera_height=camera_height,
     )
     check_apart(out, [str(source)], '--out')

@@ -24,6 +24,8 @@ class MapFrame:
     """uint8 H,W: probability of that class, 0..255."""
     image: np.ndarray | None = None
     """uint8 H,W,3, RGB; None leaves the map without colours of its own."""
+    depth_confidence: np.ndarray | None = None
+    """uint8 H,W: how likely depth is right, 0..255; None if nobody says."""
     probabilities: np.ndarray | None = None
     """float32 C,h,w: probability of every class, at any resolution; None: that of `labels` is `confidence`, and the
     others share the rest."""

@@ -49,6 +49,8 @@ class MapOptions:
     invalid_depth_classes: tuple[str, ...] = DEFAULT_INVALID_DEPTH_CLASSES
     depth_edge_threshold: float = DEFAULT_DEPTH_EDGE_THRESHOLD
     """See `geometry.depth_edges`; 0: off."""
+    depth_confidence_threshold: float = 0.0
+    """0..1: depth that the model is less sure of is left out, if it says how sure it is."""
     camera_height: float = 0.0
     """Metres above the floor, which then sets the scale of depth; 0: not known."""
 
@@ -121,6 +123,7 @@ class Mapper:
             options.dynamic_classes,
             options.invalid_depth_classes,
             options.depth_edge_threshold,
+            options.depth_confidence_threshold,
         )
         self._scale = FloorScale(space, options.camera_height) if options.camera_height else None
 
@@ -137,7 +140,9 @@ class Mapper:
         start = time.perf_counter()
         prediction = self._predict(frame.image, frame.intrinsics) if self.options.needs_model else Prediction()
         self.statistics.prediction_ms.append((time.perf_counter() - start) * 1e3)
-        self.fuse(MapFrame(frame.T_world_camera, frame.intrinsics, *self._maps(frame, prediction), frame.image))
+        maps = self._maps(frame, prediction)
+        sure = prediction.depth_confidence if self.options.depth == MODEL else None
+        self.fuse(MapFrame(frame.T_world_camera, frame.intrinsics, *maps, frame.image, sure))
 
     def fuse(self, view: MapFrame) -> None:
         """Scale the depth of a view, leave out what is no lasting surface, and fuse the rest.
@@ -152,7 +157,7 @@ class Mapper:
         valid = depth[depth > 0]
         if valid.size:
             statistics.median_depths.append(float(np.median(valid)))
-        filtered = self._filter(depth, view.labels)
+        filtered = self._filter(depth, view.labels, view.depth_confidence)
         statistics.pixels += depth.size
         statistics.left_out_pixels.update(filtered.left_out)
         self.volume.integrate(replace(view, depth=filtered.depth))

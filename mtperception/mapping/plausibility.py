@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mtperception.mapping.filtering import DYNAMIC, EDGE, FAR, INVALID, SURFACELESS
+from mtperception.mapping.filtering import DYNAMIC, EDGE, FAR, INVALID, SURFACELESS, UNSURE
 from mtperception.mapping.mapper import MapOptions, MapStatistics
 
 FAR_TOO_LARGE, FAR_TOO_SMALL = 100.0, 0.02
@@ -18,6 +18,7 @@ REMEDIES = {
     INVALID: 'the depth itself is invalid there: is it the right topic or file?',
     SURFACELESS: 'see invalid_depth_classes',
     DYNAMIC: 'see dynamic_classes',
+    UNSURE: 'use a smaller depth_confidence_threshold',
     FAR: 'use a larger max_depth',
     EDGE: 'use a larger depth_edge_threshold, or 0',
 }

@@ -19,6 +19,7 @@ def test_each_reason_counts_once():
         'no depth': 2,
         'class without surface': 1,
         'dynamic class': 2,
+        'unsure depth': 0,
         'beyond max_depth': 0,
         'depth edge': 0,
     }
@@ -32,6 +33,16 @@ def test_far_pixels_and_edges():
     filtered = DepthFilter(SPACE, max_depth=5.0, depth_edge_threshold=0.1)(depth, labels)
     np.testing.assert_array_equal(filtered.depth[1], [2, 2, 0, 0, 0, 0])
     assert (filtered.left_out['beyond max_depth'], filtered.left_out['depth edge']) == (3, 9)
+
+
+def test_unsure_depth():
+    depth, labels = np.full((1, 3), 2.0, np.float32), np.full((1, 3), ROAD, np.uint8)
+    confidence = np.array([[127, 128, 255]], np.uint8)
+    strict = DepthFilter(SPACE, 5.0, depth_edge_threshold=0, depth_confidence_threshold=0.5)
+    assert strict(depth, labels, confidence).depth[0].tolist() == [0, 2, 2]
+    assert strict(depth, labels, confidence).left_out['unsure depth'] == 1
+    assert strict(depth, labels).depth.all()
+    assert DepthFilter(SPACE, 5.0, depth_edge_threshold=0)(depth, labels, confidence).depth.all()
 
 
 def test_nothing_is_dynamic_if_so_asked():
