@@ -12,6 +12,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from mtperception import resources
+from mtperception.messages.topic_names import sibling
 
 PARAMETERS = {
     'cameras': (
@@ -71,7 +72,7 @@ def generate_launch_description() -> LaunchDescription:
 def _perception(context: LaunchContext) -> list[Node]:
     """The node, now that it is known which arguments were given."""
     given = context.launch_configurations
-    camera_info = given['camera_info'] or _sibling(given['image'], 'camera_info')
+    camera_info = given['camera_info'] or sibling(given['image'], 'camera_info')
     topics = [('image', given['image']), ('camera_info', camera_info)]
     node = Node(
         package='mtperception',
@@ -122,9 +123,3 @@ def _overrides(context: LaunchContext, *names: str) -> list[dict[str, ParameterV
         if context.launch_configurations[name]
     }
     return [given] if given else []
-
-
-def _sibling(topic: str, name: str) -> str:
-    """A topic in the namespace of another: image -> camera_info, /camera/image_raw -> /camera/camera_info."""
-    namespace, slash, _ = topic.rpartition('/')
-    return f'{namespace}{slash}{name}'

@@ -38,8 +38,10 @@ QUICK = (
     'messages',
     'ros/test_config_files.py',
     'ros/test_conversions_images_in.py',
+    'ros/test_launch_testing.py',
     'ros/test_node.py',
     'test_card.py',
+    'test_licences.py',
 )
 """What `colcon test` runs: quick, and without PyTorch. `make test`, which installs what they need, runs all."""
 

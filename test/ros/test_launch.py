@@ -1,76 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The installed package under the real launch system, and its executable by itself: processes, seen over DDS."""
 
-import os
-import shutil
-import signal
 import subprocess
-import sys
-from contextlib import closing
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
-from graph import Observer
-
-ROS2 = shutil.which('ros2', path=str(Path(sys.executable).parent)) or shutil.which('ros2')
-needs_launch = pytest.mark.skipif(
-    not (ROS2 and find_spec('launch_ros')), reason='needs `ros2 launch` and launch_ros, which no wheel brings'
-)
-
-
-class LaunchObserver(Observer):
-    """Waits until a node is there and where it should be."""
-
-    def wait_for_state(self, name, wanted):
-        self.spin_until(lambda: self.state_of(name) == wanted, f'{name} to be {wanted}')
-
-    def wait_for_subscriptions(self, name, *topics):
-        self._wait_for_ends(self.node.get_subscriptions_info_by_topic, name, topics)
-
-    def wait_for_publishers(self, name, *topics):
-        self._wait_for_ends(self.node.get_publishers_info_by_topic, name, topics)
-
-    def _wait_for_ends(self, list_ends, name, topics):
-        namespace, _, base = name.rpartition('/')
-
-        def is_at(topic):
-            return any((end.node_name, end.node_namespace) == (base, namespace or '/') for end in list_ends(topic))
-
-        self.spin_until(lambda: all(map(is_at, topics)), f'{name} at {topics}')
-
-
-@pytest.fixture
-def observer():
-    with closing(LaunchObserver()) as observer:
-        yield observer
-
-
-@pytest.fixture
-def start(workspace, tmp_path):
-    """Starts a program in the sourced workspace; at the end it gets Ctrl-C and must end in order."""
-    processes = []
-
-    def start_process(*arguments):
-        process = subprocess.Popen(
-            workspace.command(*arguments),
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        processes.append(process)
-
-    yield start_process
-    for process in processes:
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=30)
-        assert process.returncode == 0, said
-        assert 'Traceback' not in said, said
-        assert 'process has died' not in said, said
+from launched import ROS2, needs_launch, stand_in
 
 
 @pytest.fixture
@@ -159,14 +96,9 @@ def test_without_autostart_the_node_waits(launch, observer):
 @pytest.fixture
 def rviz(tmp_path, monkeypatch):
     """In place of rviz2, which needs a screen: a program that writes down its arguments; the file, once it is there."""
-    prefix, called = tmp_path / 'rviz', tmp_path / 'called'
-    executable = prefix / 'lib' / 'rviz2' / 'rviz2'
-    for file in (executable, prefix / 'share' / 'ament_index' / 'resource_index' / 'packages' / 'rviz2'):
-        file.parent.mkdir(parents=True)
-        file.touch()
-    executable.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {called}.part\nmv {called}.part {called}\n')
-    executable.chmod(0o755)
-    monkeypatch.setenv('AMENT_PREFIX_PATH', f'{prefix}:{os.environ.get("AMENT_PREFIX_PATH", "")}'.rstrip(':'))
+    called = tmp_path / 'called'
+    script = f'#!/bin/sh\nprintf "%s\\n" "$@" > {called}.part\nmv {called}.part {called}\n'
+    stand_in(monkeypatch, tmp_path / 'rviz', 'rviz2', 'rviz2', script)
     return called
 
 

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests of launch files share: programs in the installed workspace, and a node that watches them."""
+
+import signal
+import subprocess
+from contextlib import closing
+
+import pytest
+from launched import LaunchObserver
+
+
+@pytest.fixture
+def observer():
+    with closing(LaunchObserver()) as observer:
+        yield observer
+
+
+@pytest.fixture
+def start(workspace, tmp_path):
+    """Starts a program in the sourced workspace; at the end it gets Ctrl-C and must end in order."""
+    processes = []
+
+    def start_process(*arguments):
+        process = subprocess.Popen(
+            workspace.command(*arguments),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
+
+    yield start_process
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+        assert process.returncode == 0, said
+        assert 'Traceback' not in said, said
+        assert 'process has died' not in said, said
