@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -68,6 +68,27 @@ def atomic_folder(out: Path, entries: Sequence[str]) -> Iterator[Path]:
     out = out.expanduser().resolve()
     check_replaceable(out, entries)
     with _written_beside(out) as part:
+        part.mkdir()
+        yield part
+
+
+@contextmanager
+def atomic_entries(out: Path) -> Iterator[Path]:
+    """A new, empty folder whose entries take their places in `out` when the block ends; after an error none does.
+
+    Entries of the same names are replaced as wholes; others that are in `out` stay.
+
+    Args:
+        out: the folder; it and those above it are made if need be.
+
+    Raises:
+        InputError: if there is a file at `out`.
+        WriteError: if it cannot be written.
+    """
+    out = out.expanduser().resolve()
+    if out.exists() and not out.is_dir():
+        raise InputError(f'{out} is a file: expected the name of a folder')
+    with _written_beside(out, put_in_place=_put_entries_in_place) as part:
         part.mkdir()
         yield part
 
@@ -164,8 +185,11 @@ def write_errors(path: Path, written: Path | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def _written_beside(out: Path, keep_interrupted: bool = False) -> Iterator[Path]:
-    """A free path beside `out`; what is there when the block ends is renamed."""
+def _written_beside(
+    out: Path, keep_interrupted: bool = False, put_in_place: Callable[[Path, Path], None] | None = None
+) -> Iterator[Path]:
+    """A free path beside `out`; what is there when the block ends is renamed, by `put_in_place(path, out)`."""
+    put_in_place = put_in_place or _put_in_place
     part = out.with_name(f'.{out.stem}.part{os.getpid()}{out.suffix}')  # some writers go by the suffix
     with write_errors(out, out.parent):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -174,10 +198,10 @@ def _written_beside(out: Path, keep_interrupted: bool = False) -> Iterator[Path]
             for left in (part, *_left_by_killed(out)):
                 remove(left)
             yield part
-            _put_in_place(part, out)
+            put_in_place(part, out)
         except INTERRUPTIONS:
             if keep_interrupted:
-                _put_in_place(part, out)
+                put_in_place(part, out)
             raise
         finally:
             with suppress(OSError):
@@ -227,6 +251,15 @@ def _put_in_place(part: Path, out: Path) -> None:
         old.rename(out)
         raise
     remove(old)
+
+
+def _put_entries_in_place(part: Path, out: Path) -> None:
+    """All that is in `part`, folders first: a page comes after its pictures."""
+    if not out.exists():
+        part.rename(out)
+        return
+    for entry in sorted(part.iterdir(), key=Path.is_file):
+        _put_in_place(entry, out / entry.name)
 
 
 def remove(path: Path) -> None:

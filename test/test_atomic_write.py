@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 from full_disk import largest_file
 
-from mtperception.atomic_write import atomic_file, atomic_folder, write_json_atomically, write_text_atomically
+from mtperception.atomic_write import (
+    atomic_entries,
+    atomic_file,
+    atomic_folder,
+    write_json_atomically,
+    write_text_atomically,
+)
 from mtperception.errors import SourceError, WriteError
 
 
@@ -100,6 +106,40 @@ def test_a_file_and_a_folder_do_not_replace_each_other(tmp_path):
     with pytest.raises(ValueError, match='file is a file: this format writes a folder'):
         write_folder(tmp_path / 'file', 'new')
     assert names(tmp_path) == ['file', 'folder']
+
+
+def write_entries(out, text):
+    with atomic_entries(out) as part:
+        for folder in ('images', 'plots'):
+            (part / folder).mkdir()
+            (part / folder / text[:3]).write_text(text)
+        (part / 'index.html').write_text(text)
+
+
+class TestEntries:
+    def test_they_replace_their_like_and_leave_others_alone(self, tmp_path):
+        write_entries(tmp_path / 'out', 'old')
+        (tmp_path / 'out' / 'thesis.tex').write_text('precious')
+        write_entries(tmp_path / 'out', 'new')
+        assert names(tmp_path) == ['out']
+        assert names(tmp_path / 'out') == ['images', 'index.html', 'plots', 'thesis.tex']
+        assert names(tmp_path / 'out' / 'images') == ['new']
+        assert (tmp_path / 'out' / 'index.html').read_text() == 'new'
+
+    @pytest.mark.parametrize('before', [[], ['old']])
+    def test_a_full_disk_leaves_what_was_there(self, tmp_path, before):
+        out = tmp_path / 'out'
+        for text in before:
+            write_entries(out, text)
+        with largest_file(1000), pytest.raises(WriteError, match=f'^{out}: cannot be written: File too large'):
+            write_entries(out, 'new' * 1000)
+        assert names(tmp_path) == ['out'] * len(before)
+        assert [path.read_text() for path in out.rglob('*') if path.is_file()] == before * 3
+
+    def test_a_file_is_in_the_way(self, tmp_path):
+        (tmp_path / 'out').write_text('')
+        with pytest.raises(ValueError, match='out is a file: expected the name of a folder'):
+            write_entries(tmp_path / 'out', 'new')
 
 
 @pytest.mark.parametrize('interruption', [KeyboardInterrupt, SystemExit, GeneratorExit])

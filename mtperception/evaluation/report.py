@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from mtperception.atomic_write import atomic_entries
 from mtperception.data import Dataset
 from mtperception.evaluation.comparison import map_labels
 from mtperception.evaluation.evaluate import Evaluation
@@ -55,38 +56,39 @@ _GALLERIES = (
 
 
 def write_report(evaluation: Evaluation, predictor: BackendPredictor, dataset: Dataset, out: Path) -> None:
-    """Write the folder; the worst images are read and predicted once more for it.
+    """Write the folder, whole or not at all; the worst images are read and predicted once more for it.
 
     Args:
         evaluation: of this predictor on this data set.
         predictor: see there.
         dataset: see there.
-        out: the folder, made if need be; files of the same names in it are replaced.
+        out: the folder, made if need be; what an earlier report wrote is replaced, other files in it stay.
 
     Raises:
         DatasetError: if an image can no longer be read.
-        OSError: if a file cannot be written.
+        WriteError: if it cannot be written.
     """
-    for folder in ('plots', 'images'):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    pictures = _Pictures(predictor, dataset, evaluation)
-    page = render(
-        EVALUATION_PAGE,
-        title=f'{evaluation.model}: evaluation',
-        heading=evaluation.model,
-        frames=evaluation.frames,
-        hardware=evaluation.hardware,
-        metrics=evaluation.metrics,
-        protocol=evaluation.protocol,
-        classes=_classes(evaluation),
-        plots=[save_plot(out, name, title, figure) for name, title, figure in _plots(evaluation)],
-        galleries=[
-            _write_gallery(gallery, evaluation, pictures, out)
-            for gallery in _GALLERIES
-            if gallery.task in evaluation.metrics
-        ],
-    )
-    (out / 'index.html').write_text(page, encoding='utf-8')
+    with atomic_entries(out) as part:
+        for folder in ('plots', 'images'):
+            (part / folder).mkdir()
+        pictures = _Pictures(predictor, dataset, evaluation)
+        page = render(
+            EVALUATION_PAGE,
+            title=f'{evaluation.model}: evaluation',
+            heading=evaluation.model,
+            frames=evaluation.frames,
+            hardware=evaluation.hardware,
+            metrics=evaluation.metrics,
+            protocol=evaluation.protocol,
+            classes=_classes(evaluation),
+            plots=[save_plot(part, name, title, figure) for name, title, figure in _plots(evaluation)],
+            galleries=[
+                _write_gallery(gallery, evaluation, pictures, part)
+                for gallery in _GALLERIES
+                if gallery.task in evaluation.metrics
+            ],
+        )
+        (part / 'index.html').write_text(page, encoding='utf-8')
 
 
 def _classes(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from mtperception.atomic_write import atomic_entries
 from mtperception.evaluation.comparison import map_labels
 from mtperception.evaluation.page import REPLAY_PAGE, format_metric, hex_colors, render
 from mtperception.evaluation.plots import plot_depth_errors, plot_error_by_distance, plot_over_time, save_plot
@@ -39,37 +40,38 @@ _GROUPED = ('rmse', 'abs_rel', 'delta1')
 def write_report(
     replay: Replay, topics: Mapping[str, str], predictor: BackendPredictor, recording: Recording, out: Path
 ) -> None:
-    """Write the folder; the worst frames are read and predicted once more for it.
+    """Write the folder, whole or not at all; the worst frames are read and predicted once more for it.
 
     Args:
         replay: what to show.
         topics: of the recording, by role.
         predictor: that was replayed.
         recording: that it was replayed on.
-        out: the folder, made if need be; files of the same names in it are replaced.
+        out: the folder, made if need be; what an earlier report wrote is replaced, other files in it stay.
 
     Raises:
-        OSError: if a file cannot be written.
+        WriteError: if it cannot be written.
     """
-    for folder in ('plots', 'images'):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    pictures = _Pictures(replay, predictor, recording)
-    roles = {role.replace('_', ' '): topic or 'none' for role, topic in topics.items()}
-    page = render(
-        REPLAY_PAGE,
-        title=f'{replay.model}: replay',
-        heading=f'{replay.model} on {replay.protocol["bag"]}',
-        frames=len(replay.frames),
-        hardware=replay.hardware,
-        notes=replay.notes,
-        metrics=_groups(replay),
-        tables=list(_tables(replay)),
-        classes=_classes(replay),
-        plots=[save_plot(out, name, title, figure) for name, title, figure in _plots(replay)],
-        galleries=[_write_gallery(metric, replay, pictures, out) for metric in replay.worst],
-        protocol={**roles, **replay.protocol, **replay.speed()},
-    )
-    (out / 'index.html').write_text(page, encoding='utf-8')
+    with atomic_entries(out) as part:
+        for folder in ('plots', 'images'):
+            (part / folder).mkdir()
+        pictures = _Pictures(replay, predictor, recording)
+        roles = {role.replace('_', ' '): topic or 'none' for role, topic in topics.items()}
+        page = render(
+            REPLAY_PAGE,
+            title=f'{replay.model}: replay',
+            heading=f'{replay.model} on {replay.protocol["bag"]}',
+            frames=len(replay.frames),
+            hardware=replay.hardware,
+            notes=replay.notes,
+            metrics=_groups(replay),
+            tables=list(_tables(replay)),
+            classes=_classes(replay),
+            plots=[save_plot(part, name, title, figure) for name, title, figure in _plots(replay)],
+            galleries=[_write_gallery(metric, replay, pictures, part) for metric in replay.worst],
+            protocol={**roles, **replay.protocol, **replay.speed()},
+        )
+        (part / 'index.html').write_text(page, encoding='utf-8')
 
 
 def depth_rows(groups: Mapping[str, AlignedMetrics]) -> Iterator[list[str]]:

@@ -6,8 +6,10 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 import pytest
+from full_disk import largest_file
 from rooms import Samples, rooms
 
+from mtperception.errors import WriteError
 from mtperception.evaluation.evaluate import evaluate
 from mtperception.predictor import Predictor
 from mtperception.visualization import colorize_labels
@@ -106,6 +108,19 @@ def test_pictures_show_image_prediction_and_truth(written, predictor, samples):
     np.testing.assert_array_equal(
         read(images / '0_segmentation_truth.png'), colorize_labels(samples[0].labels, predictor.label_space)
     )
+
+
+def test_on_a_full_disk_there_is_no_half_of_a_report(predictor, samples, tmp_path):
+    dataset = Samples(samples[:1])
+    evaluation = evaluate(predictor, dataset)
+    for before in ([], ['index.html']):
+        out = tmp_path / 'report'
+        for name in before:
+            out.mkdir()
+            (out / name).write_text('earlier')
+        with largest_file(30_000), pytest.raises(WriteError, match=f'^{out}: cannot be written'):
+            report.write_report(evaluation, predictor, dataset, out)
+        assert [path.name for path in tmp_path.rglob('*')] == ['report', *before] * bool(before)
 
 
 def test_a_report_without_labels_has_no_classes(predictor, samples, tmp_path):
