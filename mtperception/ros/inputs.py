@@ -12,7 +12,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mtperception.messages.outputs import camera_topic
-from mtperception.ros.qos import OVERRIDES, QosWarnings
+from mtperception.ros.qos import OVERRIDES, QosWarnings, endpoint_errors
 
 OnImage = Callable[[Image | CompressedImage, CameraInfo | None], None]
 
@@ -56,12 +56,13 @@ class Inputs:
 
     def _create(self, message_type: type, topic: str, callback: Callable[[Any], None]) -> None:
         warn = self._qos_warnings.of(topic, 'subscription')
-        subscription = self._node.create_subscription(
-            message_type,
-            topic,
-            callback,
-            copy(INPUT_QOS),  # overrides are written into it
-            qos_overriding_options=OVERRIDES,
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=warn),
-        )
+        with endpoint_errors():
+            subscription = self._node.create_subscription(
+                message_type,
+                topic,
+                callback,
+                copy(INPUT_QOS),  # overrides are written into it
+                qos_overriding_options=OVERRIDES,
+                event_callbacks=SubscriptionEventCallbacks(incompatible_qos=warn),
+            )
         self._undo.callback(self._node.destroy_subscription, subscription)

@@ -61,7 +61,7 @@ class Mapping:
     """The component of the mapping node.
 
     Raises:
-        ValueError, OSError, ImportError: if the settings cannot be used.
+        MTPerceptionError, OSError: if the settings cannot be used.
     """
 
     def __init__(self, node: ManagedNode, settings: MappingSettings) -> None:

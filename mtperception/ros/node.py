@@ -17,6 +17,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 
+from mtperception.errors import MTPerceptionError
 from mtperception.messages.parameter_table import ParameterTable
 from mtperception.ros.logs import NodeLogs
 from mtperception.ros.parameters import NodeParameters
@@ -26,8 +27,8 @@ AUTOSTART_DELAY_S = 0.01
 DIAGNOSTICS_PERIOD_S = 1.0
 UNCONFIGURED = 'unconfigured'
 """Label of the state."""
-FAILURES = (ValueError, OSError, RuntimeError, ImportError, ParameterException)
-"""What settings and models that cannot be used raise."""
+FAILURES = (MTPerceptionError, OSError, ParameterException)
+"""What settings and models that cannot be used raise; anything else is a fault of the node and keeps its traceback."""
 Settings = TypeVar('Settings')
 
 
@@ -42,7 +43,7 @@ class Component(Protocol[Settings]):
     """One line, for the log."""
 
     def check(self, settings: Settings) -> None:
-        """Raise ValueError if it cannot follow these settings."""
+        """Raise InputError if it cannot follow these settings."""
 
     def apply(self, settings: Settings) -> None:
         """Follow these settings, which `check` accepts, from now on."""
@@ -217,7 +218,7 @@ class ManagedNode(LifecycleNode, Generic[Settings]):
                     self._known_parameters.check(changes)
                 else:
                     self._component.check(self._known_parameters.with_changes(self._component.settings, changes))
-        except (ValueError, OSError) as error:
+        except FAILURES as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 

@@ -23,7 +23,7 @@ class Perception:
     """The component of the perception node.
 
     Raises:
-        ValueError, OSError, RuntimeError, ImportError: if the settings or the model cannot be used.
+        MTPerceptionError, OSError: if the settings or the model cannot be used.
     """
 
     def __init__(self, node: ManagedNode, settings: Settings) -> None:
@@ -58,7 +58,7 @@ class Perception:
         return self.predictor.description
 
     def check(self, settings: Settings) -> None:
-        """Raise ValueError if the model cannot follow these settings."""
+        """Raise InputError if the model cannot follow these settings."""
         Presentation.build(settings, self.predictor.card, self.predictor.label_space)
 
     def apply(self, settings: Settings) -> None:

@@ -18,7 +18,7 @@ from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
 from mtperception.ros import label_info, labelspace
 from mtperception.ros.conversions import MESSAGE_TYPES, ros_message, serialized_image
-from mtperception.ros.qos import OVERRIDES, QosWarnings
+from mtperception.ros.qos import OVERRIDES, QosWarnings, endpoint_errors
 
 FRAME_QOS = QoSProfile(depth=FRAME_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED_QOS = QoSProfile(
@@ -100,12 +100,13 @@ class OutputPublishers:
     def _create(self, message_type: type, name: str, qos: QoSProfile = FRAME_QOS) -> Any:
         topic = camera_topic(self._camera, name)
         warn = self._qos_warnings.of(self._node.resolve_topic_name(topic), 'publisher')
-        publisher = self._node.create_lifecycle_publisher(
-            message_type,
-            topic,
-            copy(qos),  # overrides are written into it
-            qos_overriding_options=OVERRIDES,
-            event_callbacks=PublisherEventCallbacks(incompatible_qos=warn),
-        )
+        with endpoint_errors():
+            publisher = self._node.create_lifecycle_publisher(
+                message_type,
+                topic,
+                copy(qos),  # overrides are written into it
+                qos_overriding_options=OVERRIDES,
+                event_callbacks=PublisherEventCallbacks(incompatible_qos=warn),
+            )
         self._undo.callback(self._node.destroy_lifecycle_publisher, publisher)
         return publisher

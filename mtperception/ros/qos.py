@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A peer whose QoS does not match gets no data and no error: say so, once, with what to change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rclpy.event_handler import QoSOfferedIncompatibleQoSInfo, QoSRequestedIncompatibleQoSInfo
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.qos import QoSPolicyKind, qos_policy_name_from_kind
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
+
+from mtperception.errors import InputError
 
 IncompatibleQoSInfo = QoSOfferedIncompatibleQoSInfo | QoSRequestedIncompatibleQoSInfo
 
@@ -14,6 +17,15 @@ OVERRIDES = QoSOverridingOptions(
     [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY]
 )
 """What parameters `qos_overrides.<topic>.<publisher or subscription>.<policy>` can change."""
+
+
+@contextmanager
+def endpoint_errors() -> Iterator[None]:
+    """Turn what rclpy raises for an overridden QoS that does not exist, or cannot be had, into an InputError."""
+    try:
+        yield
+    except (RuntimeError, ValueError, InvalidQosOverridesError) as error:
+        raise InputError(str(error)) from error
 
 
 class QosWarnings:
