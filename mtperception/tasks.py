@@ -150,7 +150,7 @@ DEPTH = Task(
         Measure(
             'metres',
             ('depth',),
-            dict.fromkeys(('rmse', 'rmse_per_image', 'rmse_log', 'abs_rel', 'sq_rel'), SMALLER)
+            dict.fromkeys(('rmse', 'rmse_per_image', 'rmse_log', 'abs_err', 'abs_rel', 'sq_rel'), SMALLER)
             | dict.fromkeys(('delta1', 'delta2', 'delta3'), LARGER)
             | {'silog': SMALLER},
         ),

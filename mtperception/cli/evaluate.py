@@ -35,6 +35,7 @@ from mtperception.data import DATASETS
 from mtperception.data.fold import FOLDS
 from mtperception.errors import MissingPackageError
 from mtperception.evaluation.evaluate import NORMALS_WINDOW, Evaluation
+from mtperception.evaluation.paper_protocols import PROTOCOLS, find_protocol
 from mtperception.scale.part_folder import PartFolder, part_path
 from mtperception.scale.shard import WHOLE, Shard
 from mtperception.scale.shared_evaluation import EvaluationPlan, PartScorer, merge_parts, open_part_scorer
@@ -56,6 +57,9 @@ def evaluate(
     normals_window: Annotated[
         int, typer.Option(min=3, help='Pixels of the windows that true normals are fitted over; odd.')
     ] = NORMALS_WINDOW,
+    protocol: Annotated[
+        str, typer.Option(metavar='NAME', help=f'Measure as a paper does, too: {", ".join(PROTOCOLS)}.')
+    ] = '',
     shard: ShardOption = WHOLE,
     parts: PartsOption = None,
     workers: WorkersOption = 0,
@@ -86,8 +90,18 @@ def evaluate(
         raise typer.BadParameter(
             'expected together with --parts, a folder that all machines see', param_hint='--address'
         )
+    find_protocol(protocol)
     plan = EvaluationPlan(
-        absolute_model(model), dataset, root.absolute(), split, fold, normals_window, backend, device, precision
+        absolute_model(model),
+        dataset,
+        root.absolute(),
+        split,
+        fold,
+        normals_window,
+        backend,
+        device,
+        precision,
+        protocol,
     )
     write_report = _prepare_report(report, root) if report else None
     if dry_run:
@@ -146,6 +160,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         'command': 'evaluate',
         'model': evaluation.model,
         'hardware': evaluation.hardware,
+        **({'figures': _null_for_nan(evaluation.figures)} if evaluation.paper else {}),
         'metrics': _null_for_nan(evaluation.summary()),
         'frames': evaluation.frames,
         'iou': _null_for_nan(evaluation.iou),
@@ -178,9 +193,18 @@ def _print(evaluation: Evaluation) -> None:
             metrics.add_row(task, name, f'{value:.4f}')
         metrics.add_section()
     console = Console()
+    if evaluation.figures:
+        console.print(_table_of_figures(evaluation))
     console.print(metrics)
     if evaluation.iou:
         classes = Table('class', 'IoU', title='by class')
         for name, value in evaluation.iou.items():
             classes.add_row(name, 'absent' if math.isnan(value) else f'{value:.4f}')
         console.print(classes)
+
+
+def _table_of_figures(evaluation: Evaluation) -> Table:
+    figures = Table('figure', 'value', title=f'as {evaluation.paper} has it')
+    for name, value in evaluation.figures.items():
+        figures.add_row(name, f'{value:.4f}')
+    return figures

@@ -12,7 +12,9 @@ from mtperception.errors import InputError
 from mtperception.evaluation.comparison import Comparison, map_labels
 from mtperception.evaluation.depth_profile import DepthProfile
 from mtperception.evaluation.grouped_truth import GroupedTruth
+from mtperception.evaluation.paper_protocols import compute_figures, find_protocol, predict, tasks_to_measure
 from mtperception.evaluation.protocol import Setting, protocol_of, setting_of
+from mtperception.evaluation.protocol_samples import as_in_protocol
 from mtperception.evaluation.scores import ImageScore, Scores
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import BackendPredictor
@@ -46,15 +48,24 @@ class Evaluation:
     protocol: Mapping[str, Any]
     """How it was measured: text, numbers and lists of them."""
     hardware: str
+    paper: str
+    """The protocol of a paper that was followed: a key of `PROTOCOLS`, or empty."""
+    figures: Mapping[str, float]
+    """What the paper's tables would say, by its names; empty without one."""
 
     def summary(self) -> dict[str, float]:
         """The metrics of all tasks by name: no two have the same."""
-        return {name: value for metrics in self.metrics.values() for name, value in metrics.items()}
+        return summarize(self.metrics)
 
     def worst(self, metric: str, count: int, *, largest: bool) -> list[ImageScore]:
         """The images with the largest or smallest values of a metric, worst first; images without it left out."""
         scored = [image for image in self.images if not np.isnan(image.metrics.get(metric, np.nan))]
         return sorted(scored, key=lambda image: image.metrics[metric], reverse=largest)[:count]
+
+
+def summarize(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The metrics of all tasks by name: no two have the same."""
+    return {name: value for values in metrics.values() for name, value in values.items()}
 
 
 class Evaluator:
@@ -64,14 +75,17 @@ class Evaluator:
         predictor: the model. If a sample has a camera, depth is scaled to it.
         dataset: images and truth.
         normals_window: pixels of the windows that true normals are fitted over, odd.
+        paper: the protocol of a paper to follow: a key of `PROTOCOLS`; empty: none.
 
     Raises:
         DatasetError: if the data set is empty.
         ValueError: if the label spaces cannot be compared (`map_labels`), the predictor does not give maps of the size
-            of the image, or the window is even or too small.
+            of the image, the window is even or too small, or model or data set cannot answer the protocol.
     """
 
-    def __init__(self, predictor: BackendPredictor, dataset: Dataset, normals_window: int = NORMALS_WINDOW) -> None:
+    def __init__(
+        self, predictor: BackendPredictor, dataset: Dataset, normals_window: int = NORMALS_WINDOW, paper: str = ''
+    ) -> None:
         if predictor.output_size != 'input':
             raise InputError(
                 f'predictor with output_size {predictor.output_size!r}: expected input, the size of the truth'
@@ -81,9 +95,13 @@ class Evaluator:
         if not len(dataset):
             raise DatasetError('no samples to evaluate: expected at least one')
         self.predictor = predictor
-        self._dataset = GroupedTruth(dataset, predictor.label_space)
-        space, self._comparison = _comparison(predictor, self._dataset, normals_window)
-        self.setting = setting_of(predictor, space, self._comparison)
+        self._protocol = find_protocol(paper)
+        tasks = tasks_to_measure(paper, predictor.card.tasks)
+        if paper and 'segmentation' in tasks and not dataset.label_space:
+            raise InputError(f'protocol {paper} measures labels: expected a data set that has some')
+        self._dataset = GroupedTruth(as_in_protocol(dataset, self._protocol), predictor.label_space)
+        space, self._comparison = _comparison(predictor, tasks, self._dataset, normals_window)
+        self.setting = setting_of(predictor, space, self._comparison, paper)
 
     def scores(
         self, positions: Iterable[int], *, skip_bad: bool = False, on_image: Callable[[int], None] = lambda done: None
@@ -118,10 +136,12 @@ class Evaluator:
         except ValueError as error:
             raise DatasetError(f'sample {name}: {error}: mend it or take its id off the list of the split') from error
         tasks = self._comparison.in_common(sample)
+        if self._protocol and (missing := [task for task in self.setting.tasks if task not in tasks]):
+            raise InputError(f'sample {name}: no truth for {", ".join(missing)}, which {self.setting.paper} measures')
         if not tasks:
             return
-        prediction = self.predictor(sample.image, sample.intrinsics)
         try:
+            prediction = predict(self._protocol, self.predictor, sample)
             sums = [self._comparison.score(task, prediction, sample) for task in tasks]
         except ValueError as error:
             raise InputError(f'sample {name}: {error}') from error
@@ -134,16 +154,20 @@ def evaluate(
     *,
     selection: Mapping[str, Any] | None = None,
     normals_window: int = NORMALS_WINDOW,
+    paper: str = '',
     skip_bad: bool = False,
     on_image: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
     """Compare predictions with the truth, at the truth's full resolution, for all tasks that both have.
+
+    The protocol of a paper may want another size, other classes or fewer tasks.
 
     Args:
         predictor: the model. If a sample has a camera, depth is scaled to it.
         dataset: images and truth.
         selection: what the protocol is to say of where the images are from: data set, split.
         normals_window: pixels of the windows that true normals are fitted over, odd.
+        paper: as for `Evaluator`.
         skip_bad: leave out samples that cannot be used, and say so in `Evaluation.failed`.
         on_image: called with the number of images done, after each one.
 
@@ -152,7 +176,7 @@ def evaluate(
             for any of the model's tasks.
         ValueError: as `Evaluator`.
     """
-    evaluator = Evaluator(predictor, dataset, normals_window)
+    evaluator = Evaluator(predictor, dataset, normals_window, paper)
     scores = evaluator.scores(range(len(dataset)), skip_bad=skip_bad, on_image=on_image)
     return conclude(evaluator.setting, scores, {**(selection or {}), 'images': len(dataset)})
 
@@ -176,11 +200,13 @@ def conclude(setting: Setting, scores: Scores, selection: Mapping[str, Any]) -> 
             f'({tasks}){bad}'
         )
     segmentation = scores.totals.get('classes')
+    protocol = find_protocol(setting.paper)
+    metrics = scores.metrics()
     space = load_label_space(setting.label_space) if segmentation else None
     return Evaluation(
         model=setting.model,
         frames=len(scores.images),
-        metrics=scores.metrics(),
+        metrics=metrics,
         label_space=space,
         confusion=segmentation.confusion if segmentation else None,
         iou=dict(zip(space.names, segmentation.iou.tolist(), strict=True)) if segmentation else {},
@@ -189,17 +215,19 @@ def conclude(setting: Setting, scores: Scores, selection: Mapping[str, Any]) -> 
         failed=scores.failed,
         protocol={**selection, **protocol_of(setting, scores)},
         hardware=setting.hardware,
+        paper=setting.paper,
+        figures=compute_figures(protocol, summarize(metrics), scores.images) if protocol else {},
     )
 
 
 def _comparison(
-    predictor: BackendPredictor, dataset: GroupedTruth, normals_window: int
+    predictor: BackendPredictor, tasks: list[str], dataset: GroupedTruth, normals_window: int
 ) -> tuple[LabelSpace | None, Comparison]:
     """The label space of the truth and how it is compared with; None if one side has no labels."""
     card = predictor.card
     space, mapping = None, None
-    if 'segmentation' in card.tasks and dataset.label_space:
+    if 'segmentation' in tasks and dataset.label_space:
         space = load_label_space(dataset.label_space)
         mapping = map_labels(predictor.label_space, card.classes, space)
         mapping = replace(mapping, description=dataset.description or mapping.description)
-    return space, Comparison(card.tasks, mapping, len(space) if space else 0, normals_window)
+    return space, Comparison(tasks, mapping, len(space) if space else 0, normals_window)

@@ -100,12 +100,12 @@ class SegmentationMetrics(RunningSum):
         }
 
 
-DEPTH_TERMS = ('squared', 'squared_log', 'log', 'abs_rel', 'sq_rel', 'delta1', 'delta2', 'delta3')
+DEPTH_TERMS = ('squared', 'squared_log', 'log', 'abs_err', 'abs_rel', 'sq_rel', 'delta1', 'delta2', 'delta3')
 """What the metrics of depth are means of."""
 
 
 def depth_terms(depth: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """float64 8,N: the `DEPTH_TERMS` of each pixel.
+    """float64 9,N: the `DEPTH_TERMS` of each pixel.
 
     Args:
         depth: float N, predicted metres.
@@ -121,7 +121,8 @@ def depth_terms(depth: np.ndarray, truth: np.ndarray) -> np.ndarray:
     positive = np.maximum(predicted, SMALLEST_DEPTH)
     log, factor = np.log(positive / true), np.maximum(positive / true, true / positive)
     deltas = (factor < DEPTH_RATIO**power for power in (1, 2, 3))
-    return np.stack([squared, log**2, log, np.sqrt(squared) / true, squared / true, *deltas])
+    error = np.sqrt(squared)
+    return np.stack([squared, log**2, log, error, error / true, squared / true, *deltas])
 
 
 class DepthMetrics(RunningSum):
@@ -163,7 +164,7 @@ class DepthMetrics(RunningSum):
         """Add one image by the sums over its pixels.
 
         Args:
-            sums: float64 ...,8, by group: of the `DEPTH_TERMS`.
+            sums: float64 ...,9, by group: of the `DEPTH_TERMS`.
             pixels: int, by group: how many there are; 0 changes nothing.
         """
         known = np.asarray(pixels) > 0
@@ -188,6 +189,7 @@ class DepthMetrics(RunningSum):
             rmse: square root of the mean of (p - t)^2 over all pixels of the set, metres.
             rmse_per_image: mean over the images of the same, taken by image, metres.
             rmse_log: square root of the mean of (ln p - ln t)^2 over all pixels.
+            abs_err: mean of |p - t|, metres.
             abs_rel, sq_rel: mean of |p - t| / t and, in metres, of (p - t)^2 / t.
             delta1, delta2, delta3: share of the pixels with max(p / t, t / p) below 1.25, 1.25^2, 1.25^3.
             silog: mean over the images of 100 times the standard deviation of ln p - ln t, as in KITTI's benchmark:

@@ -12,6 +12,7 @@ from mtperception.labels import LabelSpace
 UNITS = {
     'rmse': ' m',
     'rmse_per_image': ' m',
+    'abs_err': ' m',
     'sq_rel': ' m',
     'rmse_edges': ' m',
     'dbe_acc': ' px',
@@ -71,6 +72,19 @@ TASKS = """\
 
 """
 """With `metrics` by task and name."""
+
+PAPER = """\
+{% if figures %}
+<h2>As {{ paper }} has it</h2>
+<div class="figures">
+{% for name, value in figures.items() %}
+  <div class="figure">{{ name }}<b>{{ '%.4f' | format(value) }}</b></div>
+{% endfor %}
+</div>
+{% endif %}
+
+"""
+"""With `paper`, the name of a protocol, and `figures` by the paper's names."""
 
 PROTOCOL = """\
 <h2>Protocol</h2>
@@ -149,7 +163,7 @@ TABLES = """\
 """
 """With `tables`: title, columns, and rows that start with their name."""
 
-EVALUATION_PAGE = HEAD + TASKS + PROTOCOL + CLASSES + PICTURES + FOOT
+EVALUATION_PAGE = HEAD + PAPER + TASKS + PROTOCOL + CLASSES + PICTURES + FOOT
 BAGS_PAGE = HEAD + NOTES + TASKS + TABLES + PROTOCOL + FOOT
 REPLAY_PAGE = HEAD + NOTES + TASKS + TABLES + CLASSES + PICTURES + PROTOCOL + FOOT
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtperception.evaluation.comparison import Comparison
+from mtperception.evaluation.paper_protocols import find_protocol
 from mtperception.evaluation.scores import Scores
 from mtperception.hardware import describe_hardware
 from mtperception.labels import LabelSpace, load_label_space
@@ -18,7 +19,7 @@ class Setting:
 
     model: str
     tasks: Sequence[str]
-    """Of the model."""
+    """Of the model, those that are measured."""
     label_space: str
     """Of the data set; empty if no labels can be compared."""
     furthest: float
@@ -29,21 +30,25 @@ class Setting:
     """For the protocol: by task, and those of all tasks under an empty name."""
     backend: str
     hardware: str
+    paper: str
+    """The protocol of a paper that was followed: a key of `PROTOCOLS`, or empty."""
 
     def no_scores(self) -> Scores:
         """Scores of no image."""
         return Scores(len(load_label_space(self.label_space)) if self.label_space else 0, self.furthest)
 
 
-def setting_of(predictor: BackendPredictor, space: LabelSpace | None, comparison: Comparison) -> Setting:
-    """How a predictor is compared with a data set of this label space."""
+def setting_of(predictor: BackendPredictor, space: LabelSpace | None, comparison: Comparison, paper: str) -> Setting:
+    """How a predictor is compared with a data set of this label space, by the protocol of a paper if one is named."""
     card, backend = predictor.card, predictor.backend
+    protocol = find_protocol(paper)
     first, end = card.classes
     facts = {
         '': {
             'network_size': list(predictor.network_size),
             'input': predictor.input_policy.description,
             'scales': 'one, not mirrored',
+            **(protocol.description if protocol else {}),
         },
         'segmentation': {
             'labels': comparison.mapping.description if comparison.mapping else '',
@@ -58,13 +63,14 @@ def setting_of(predictor: BackendPredictor, space: LabelSpace | None, comparison
     }
     return Setting(
         model=card.name,
-        tasks=list(card.tasks),
+        tasks=list(comparison.tasks),
         label_space=space.name if space else '',
         furthest=card.depth_range[1],
         scales_depth=predictor.depth_scale_mode != 'none',
         facts=facts,
         backend=f'{backend.name} on {backend.device}, {backend.precision}',
         hardware=describe_hardware(),
+        paper=paper,
     )
 
 

@@ -21,6 +21,7 @@ from mtperception.evaluation.comparison import map_labels
 from mtperception.evaluation.evaluate import Evaluation
 from mtperception.evaluation.grouped_truth import GroupedTruth
 from mtperception.evaluation.page import EVALUATION_PAGE, hex_colors, render
+from mtperception.evaluation.paper_protocols import find_protocol, predict
 from mtperception.evaluation.plots import (
     plot_confusion,
     plot_depth_errors,
@@ -28,6 +29,7 @@ from mtperception.evaluation.plots import (
     plot_image_scores,
     save_plot,
 )
+from mtperception.evaluation.protocol_samples import as_in_protocol
 from mtperception.evaluation.scores import ImageScore
 from mtperception.geometry import is_valid
 from mtperception.media import write_image
@@ -79,6 +81,8 @@ def write_report(evaluation: Evaluation, predictor: BackendPredictor, dataset: D
             frames=evaluation.frames,
             hardware=evaluation.hardware,
             metrics=evaluation.metrics,
+            paper=evaluation.paper,
+            figures=evaluation.figures,
             protocol=evaluation.protocol,
             classes=_classes(evaluation),
             plots=[save_plot(part, name, title, figure) for name, title, figure in _plots(evaluation)],
@@ -131,7 +135,8 @@ class _Pictures:
 
     def __init__(self, predictor: BackendPredictor, dataset: Dataset, evaluation: Evaluation) -> None:
         self._predictor = predictor
-        self._dataset = GroupedTruth(dataset, predictor.label_space)
+        self._protocol = find_protocol(evaluation.paper)
+        self._dataset = GroupedTruth(as_in_protocol(dataset, self._protocol), predictor.label_space)
         self._space = evaluation.label_space
         if self._space is not None:
             self._mapping = map_labels(predictor.label_space, predictor.card.classes, self._space)
@@ -139,7 +144,7 @@ class _Pictures:
     def write(self, task: str, score: ImageScore, out: Path) -> list[str]:
         """Write image, prediction and truth of a task; returns their paths relative to `out`."""
         sample = self._dataset[score.index]
-        prediction = self._predictor(sample.image, sample.intrinsics)
+        prediction = predict(self._protocol, self._predictor, sample)
         draw = self._labels if task == 'segmentation' else self._depth
         predicted, truth = draw(prediction, sample)
         pictures = {'image.jpg': sample.image, f'{task}.png': predicted, f'{task}_truth.png': truth}

@@ -23,6 +23,8 @@ class ImageScore:
     id: str
     metrics: Mapping[str, float]
     """By name; those of tasks that the image has no truth for are missing."""
+    depth_pixels: int = 0
+    """Pixels with a true depth, if depth was compared."""
 
 
 class Scores:
@@ -62,13 +64,14 @@ class Scores:
             sums: over this image alone, by accumulator; at least one.
         """
         values = {key: value for metrics in sums.values() for key, value in metrics.compute().items()}
-        self.images.append(ImageScore(index, name, values))
+        pixels = int(np.count_nonzero(sample.valid_mask)) if 'metres' in sums else 0
+        self.images.append(ImageScore(index, name, values, pixels))
         self._merge_totals(sums)
         self.sizes.add(sample.image.shape[1::-1])
         self.with_camera += sample.intrinsics is not None
         if 'metres' in sums:
             self.depth_profile.update(prediction.depth, sample.depth)
-            self.depth_pixels += np.count_nonzero(sample.valid_mask), sample.depth.size
+            self.depth_pixels += pixels, sample.depth.size
 
     def merge(self, other: 'Scores') -> None:
         """Add the images of another part of the data set."""
@@ -96,7 +99,7 @@ class Scores:
         """All of it, for JSON."""
         return {
             'totals': {name: metrics.state() for name, metrics in self.totals.items()},
-            'images': [[image.index, image.id, dict(image.metrics)] for image in self.images],
+            'images': [[image.index, image.id, dict(image.metrics), image.depth_pixels] for image in self.images],
             'failed': self.failed,
             'depth_profile': self.depth_profile.state(),
             'sizes': sorted(map(list, self.sizes)),

@@ -40,6 +40,8 @@ class EvaluationPlan:
     backend: str
     device: str
     precision: str
+    protocol: str = ''
+    """Of a paper: a key of `evaluation.paper_protocols.PROTOCOLS`; empty: none."""
 
     @cached_property
     def images(self) -> Dataset:
@@ -79,6 +81,7 @@ class EvaluationPlan:
             'backend': self.backend,
             'precision': self.precision,
             'normals_window': self.normals_window,
+            'protocol': self.protocol,
         }
         return PartFolder(folder, record, parts_of(len(self.images)))
 
@@ -94,7 +97,10 @@ class EvaluationPlan:
     def evaluator(self) -> Evaluator:
         """What scores; loaded when it is first asked for. Raises as `Predictor` and `Evaluator`."""
         return Evaluator(
-            Predictor(self.model, self.backend, self.device, self.precision), self.images, self.normals_window
+            Predictor(self.model, self.backend, self.device, self.precision),
+            self.images,
+            self.normals_window,
+            self.protocol,
         )
 
     def close(self) -> None:

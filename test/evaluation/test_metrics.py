@@ -106,6 +106,7 @@ def test_depth_by_hand():
         'rmse': math.sqrt(34 / 5),
         'rmse_per_image': (math.sqrt(1 / 2) + math.sqrt(33 / 3)) / 2,
         'rmse_log': math.sqrt((a**2 + 3 * b**2) / 5),
+        'abs_err': 10 / 5,
         'abs_rel': 1 / 2,
         'sq_rel': 11 / 10,
         'delta1': 1 / 5,
@@ -158,7 +159,7 @@ def test_a_prediction_that_is_no_number_is_refused(predicted):
 def test_sums_are_in_double_precision():
     """In single precision the sum would stop growing at 2^24, since each step adds 1."""
     metrics = DepthMetrics()
-    metrics.add(np.full(8, 2.0**24), 2**24)
+    metrics.add(np.full(9, 2.0**24), 2**24)
     metrics.update(metres(2, 2), metres(1, 1))
     assert metrics.compute()['rmse'] == pytest.approx(1, rel=1e-9)
 

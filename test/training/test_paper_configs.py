@@ -33,3 +33,11 @@ def test_what_it_names_exists(name):
     for output in network.outputs:
         create('loss', LOSSES, config.losses[output].name, config.losses[output].options)
     create('weighting', WEIGHTINGS, config.weighting.name, config.weighting.options, network.outputs)
+
+
+def test_hybridnet_cuts_an_image_of_its_data_into_18_parts():
+    """As in the paper, and as views are cut for training: of the image as it is."""
+    config = load_config('papers/hybridnet')
+    layout = config.input_policy.layout(2048, 1024)
+    assert (layout.count, layout.columns[-1] + layout.tile[0], layout.rows[-1] + layout.tile[1]) == (18, 2048, 1024)
+    assert (config.view.crop, config.view.scale) == ([342, 342], [1.0, 1.0])
