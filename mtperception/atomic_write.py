@@ -106,7 +106,7 @@ def check_replaceable(out: Path, entries: Sequence[str]) -> None:
     others = sorted(path.name for path in out.iterdir() if path.name not in entries)
     if others:
         raise InputError(
-            f'{out} holds {others[0]}, which is not of such an export: choose a folder that is new, empty, or an '
+            f'{out} holds {others[0]}, which this export does not write: choose a new or empty folder, or an '
             'earlier export'
         )
 
@@ -180,7 +180,7 @@ def write_errors(path: Path, written: Path | None = None) -> Iterator[None]:
         if not is_ours:
             raise
         raise WriteError(
-            f'{path}: cannot be written: {error.strerror}: expected a place with space left that can be written to'
+            f'{path}: cannot be written: {error.strerror}: expected a writable place with free space'
         ) from error
 
 

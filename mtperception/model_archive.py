@@ -51,7 +51,7 @@ def install_model(file: RemoteFile, root: Path, progress: Progress = no_progress
 
     Args:
         file: the archive, with its sha256.
-        root: the folder of models; made if need be.
+        root: the folder of models; created if missing.
         progress: shows the transfer.
 
     Returns:
@@ -85,7 +85,7 @@ def _placed(unpacked: Path, root: Path) -> tuple[Path, bool]:
     if place.exists():
         if (place / CARD).is_file() and (place / CARD).read_bytes() == (unpacked / CARD).read_bytes():
             return place, False
-        raise InputError(f'{place}: another model of that name is there: remove it first')
+        raise InputError(f'{place}: another model of that name exists: remove it first')
     if name in resources.available('model'):
         raise InputError(f'{resources.find("model", name)}: a model of that name is installed, and would hide this one')
     with write_errors(place):

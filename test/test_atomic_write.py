@@ -93,7 +93,7 @@ def test_a_file_that_is_not_written_leaves_the_old_one(tmp_path):
 def test_a_folder_with_anything_else_is_left_alone(tmp_path):
     write_folder(tmp_path / 'out', 'old')
     (tmp_path / 'out' / 'thesis.tex').write_text('precious')
-    with pytest.raises(ValueError, match=r'out holds thesis.tex, which is not of such an export'):
+    with pytest.raises(ValueError, match=r'out holds thesis.tex, which this export does not write'):
         write_folder(tmp_path / 'out', 'new')
     assert names(tmp_path / 'out') == ['a', 'thesis.tex']
 

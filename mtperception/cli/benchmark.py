@@ -86,7 +86,7 @@ def benchmark(
         write_json(json_file, as_json(done), '--json')
     _print(done)
     if not done.results:
-        raise RunError('nothing was measured: each combination asked for is named above, with the reason')
+        raise RunError('nothing was measured: the reasons are above, for each combination')
     if draw:
         with naming_option('--plot'), atomic_file(plot) as part:
             draw(done.results).savefig(part)
@@ -157,7 +157,7 @@ def _print(done: Benchmark) -> None:
         console.width = WIDTH
     if done.results:
         console.print(_table(done, 'milliseconds, image in to all maps out', _TIMES))
-        console.print(_table(done, 'what it costs, and whether it is right', _COSTS))
+        console.print(_table(done, 'speed, memory and agreement', _COSTS))
     for missing in done.unavailable:
         console.print(f'{missing.candidate}: not measured: {missing.reason}', markup=False, highlight=False)
     versions = ', '.join(f'{name} {version}' for name, version in done.versions.items())

@@ -51,11 +51,11 @@ class Plan:
 
 def demo(
     source: Annotated[
-        str, typer.Option(help='What to play, over and over.', metavar='synthetic|FILE|DIR|BAG|webcam:N')
+        str, typer.Option(help='What to play, in a loop.', metavar='synthetic|FILE|DIR|BAG|webcam:N')
     ] = 'synthetic',
     image_topic: ImageTopicOption = '',
     rate: Annotated[float, typer.Option(help='Images per second.', min=0.1, max=1000)] = 10.0,
-    seconds: Annotated[float, typer.Option(help='How long, from the node being active.', min=0.1)] = 20.0,
+    seconds: Annotated[float, typer.Option(help='How long to measure, once the node is active.', min=0.1)] = 20.0,
     model: ModelOption = DEFAULT_MODEL,
     backend: BackendOption = 'auto',
     device: DeviceOption = 'auto',

@@ -67,8 +67,8 @@ def _check_ros() -> list[Finding]:
         described = describe_ros()
     except Exception as error:  # noqa: BLE001 - a broken installation raises what it likes
         reason = f'{type(error).__name__}: {error}'
-        return [Finding('ROS', 'rclpy', PROBLEM, f'a node cannot be made: {reason}', INSTALL_ROS)]
-    distribution = os.environ.get('ROS_DISTRO', 'not sourced (wheels of pip)')
+        return [Finding('ROS', 'rclpy', PROBLEM, f'cannot create a node: {reason}', INSTALL_ROS)]
+    distribution = os.environ.get('ROS_DISTRO', 'not sourced (using pip wheels)')
     found = [Finding('ROS', 'rclpy', OK, f'{distribution}; {described}'), *check_message_packages()]
     if 'fastrtps' in described:
         found.append(check_fast_dds_profile(os.environ, resources.find('config', 'fastdds.xml')))

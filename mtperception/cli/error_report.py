@@ -39,7 +39,7 @@ def explain(error: Exception, arguments: Sequence[str]) -> str:
         text = f'{error.strerror}: expected space on the disks of the output and of {os.environ.get("TMPDIR", "/tmp")}'
     else:
         where = _keep_traceback(error, arguments)
-        text = f'a fault of mtperception itself: {type(error).__name__}: {error}. {where}: please report it'
+        text = f'internal error in mtperception: {type(error).__name__}: {error}. {where}: please report it'
     return ' '.join(text.split())[:MAX_LENGTH]
 
 

@@ -44,18 +44,18 @@ from mtperception.scale.workers import Workers, distribute
 
 def evaluate(
     dataset: Annotated[str, typer.Option(help=f'The data set: {", ".join(DATASETS)}.')],
-    root: Annotated[Path, typer.Option(help='The folder that holds it.')],
-    split: Annotated[str, typer.Option(help='Which of its lists of images; or a file with one id per line.')],
+    root: Annotated[Path, typer.Option(help='Folder of the data set.')],
+    split: Annotated[str, typer.Option(help='Split, such as test; or a file with one id per line.')],
     model: ModelOption = DEFAULT_MODEL,
     backend: BackendOption = 'auto',
     device: DeviceOption = 'auto',
     precision: PrecisionOption = 'auto',
     fold: Annotated[
         int | None,
-        typer.Option(min=0, max=FOLDS - 1, help='Only the part that training with this fold holds back.'),
+        typer.Option(min=0, max=FOLDS - 1, help='Score only the images that training with this fold holds back.'),
     ] = None,
     normals_window: Annotated[
-        int, typer.Option(min=3, help='Pixels of the windows that true normals are fitted over; odd.')
+        int, typer.Option(min=3, help='Window for fitting true normals, in pixels; odd.')
     ] = NORMALS_WINDOW,
     protocol: Annotated[
         str, typer.Option(metavar='NAME', help=f'Measure as a paper does, too: {", ".join(PROTOCOLS)}.')
@@ -126,7 +126,7 @@ def evaluate(
             with progress('drawing', None), naming_option('--report', report):
                 write_report(evaluation, plan.evaluator.predictor, plan.images, report)
             typer.echo(f'{report / "index.html"}: written', err=True)
-    check_failures(evaluation.failed, 'images', f'mend them or take their ids off the list of {split}')
+    check_failures(evaluation.failed, 'images', f'repair them or remove their ids from {split}')
 
 
 def _score(plan: EvaluationPlan, job: PartFolder, folder: Path, shard: Shard, pool: Workers | None) -> None:

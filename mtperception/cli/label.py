@@ -40,16 +40,16 @@ def label(
     model: Annotated[
         str, typer.Option(help='The expert: a model directory, the name of an installed model, or a .tflite file.')
     ],
-    out: Annotated[Path, typer.Option(help='Folder to write the data set to; made if need be.')],
-    split: Annotated[str, typer.Option(help='Which list of ids of the data set.')] = 'train',
+    out: Annotated[Path, typer.Option(help='Folder to write the data set to; created if missing.')],
+    split: Annotated[str, typer.Option(help='Split (`<split>.txt`), or a file with one id per line.')] = 'train',
     task: Annotated[
         Task | None,
-        typer.Option(help='Write only this, even over a ground truth.', show_default='what IMAGES lacks'),
+        typer.Option(help='Write only this task, even over ground truth.', show_default='tasks without ground truth'),
     ] = None,
     grouping: Annotated[str, typer.Option(help="A grouping of the expert's classes, such as kitti_6.")] = '',
     label_space: Annotated[str, typer.Option(help='The classes of a .tflite file, such as cityscapes_19.')] = '',
     minimum_confidence: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help='Labels that the expert is less sure of are left out.')
+        float, typer.Option(min=0.0, max=1.0, help='Leave out labels with a lower confidence.')
     ] = 0.0,
     backend: BackendOption = 'auto',
     device: DeviceOption = 'auto',
@@ -87,7 +87,7 @@ def label(
             done = label_images(image_set, expert, out, wanted, move, shard, worker)
     kept = f', {done.kept} already existed' if done.kept else ''
     typer.echo(f'{out}: {done.labelled} images labelled in {time.monotonic() - start:.1f} s{kept}', err=True)
-    check_failures(done.failed, 'images', f'mend them or take them out of {split}, then run it again')
+    check_failures(done.failed, 'images', f'repair them or remove them from {split}, then run it again')
     if done.missing:
         typer.echo(
             f'{out}: {done.missing} of {len(image_set.ids)} images are not labelled yet: run the other shards', err=True

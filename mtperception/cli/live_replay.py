@@ -95,7 +95,7 @@ def first_image(recording: Recording) -> np.ndarray:
     """uint8 H,W,3, RGB; raises SourceError if none can be used."""
     frame = next(recording.frames(), None)
     if frame is None:
-        raise SourceError(f'{recording.path}: no image can be used: {"; ".join(recording.notes)}')
+        raise SourceError(f'{recording.path}: no usable image: {"; ".join(recording.notes)}')
     return frame.image
 
 

@@ -55,37 +55,44 @@ def map_(
     ] = None,
     voxel_size: Annotated[float, typer.Option(min=0.005, max=1.0, metavar='METRES')] = DEFAULTS.voxel_size,
     max_depth: Annotated[
-        float, typer.Option(min=0.1, max=1000, metavar='METRES', help='Leave out what is farther.')
+        float, typer.Option(min=0.1, max=1000, metavar='METRES', help='Leave out depth beyond this.')
     ] = DEFAULTS.max_depth,
     fusion: Annotated[Fusion, typer.Option(help='How views agree on a class: docs/mapping.md.')] = FUSION,
     kept_classes: Annotated[
-        int, typer.Option(min=0, max=255, help='Classes that a voxel remembers; 0: all.')
+        int, typer.Option(min=0, max=255, help='Classes stored per voxel; 0: all.')
     ] = DEFAULTS.kept_classes,
     memory_mb: Annotated[
-        float, typer.Option(min=1, help='Limit of the map; what was not seen for longest makes room.')
+        float, typer.Option(min=1, help='Limit of the map; what was not seen for longest is dropped.')
     ] = DEFAULTS.memory_mb,
-    min_views: Annotated[int, typer.Option(min=1, help='Show what so many images have seen.')] = DEFAULTS.min_views,
+    min_views: Annotated[
+        int, typer.Option(min=1, help='Keep only what this many images have seen.')
+    ] = DEFAULTS.min_views,
     every: Annotated[int, typer.Option(min=1, help='Use every n-th image.')] = 1,
     dynamic_class: Annotated[
         list[str] | None,
         typer.Option(
-            help="Class that moves and stays out; repeat; '' for none.", show_default=', '.join(DEFAULT_DYNAMIC_CLASSES)
+            help="Moving class to leave out; may be repeated; '' for none.",
+            show_default=', '.join(DEFAULT_DYNAMIC_CLASSES),
         ),
     ] = None,
     invalid_depth_class: Annotated[
         list[str] | None,
         typer.Option(
-            help="Class without a surface; repeat; '' for none.", show_default=', '.join(DEFAULT_INVALID_DEPTH_CLASSES)
+            help="Class without a surface; may be repeated; '' for none.",
+            show_default=', '.join(DEFAULT_INVALID_DEPTH_CLASSES),
         ),
     ] = None,
     depth_edge_threshold: Annotated[
-        float, typer.Option(min=0, max=10, help='Leave out pixels at steps of depth by more than this share; 0: off.')
+        float, typer.Option(min=0, max=10, help='Leave out pixels at depth edges above this relative step; 0: off.')
     ] = DEFAULTS.depth_edge_threshold,
     depth_confidence_threshold: Annotated[
-        float, typer.Option(min=0, max=1, help='Leave out depth that the model is less sure of, if it says so; 0: off.')
+        float, typer.Option(min=0, max=1, help='Leave out depth below this confidence, if the model gives one; 0: off.')
     ] = DEFAULTS.depth_confidence_threshold,
     camera_height: Annotated[
-        float, typer.Option(min=0, max=100, metavar='METRES', help='Above the floor: corrects the scale of depth.')
+        float,
+        typer.Option(
+            min=0, max=100, metavar='METRES', help='Camera height above the floor, to correct the depth scale.'
+        ),
     ] = DEFAULTS.camera_height,
     image_topic: ImageTopicOption = '',
     camera_info_topic: Annotated[str, typer.Option(help='Default: the one beside the images.')] = '',
@@ -95,17 +102,17 @@ def map_(
     label_space: Annotated[str, typer.Option(help="Of a bag's labels.", show_default="the model's")] = '',
     label_offset: Annotated[int, typer.Option(min=0, max=254, help='Id of the first class in the label topic.')] = 1,
     tolerance: Annotated[
-        float, typer.Option(min=0, metavar='SECONDS', help='How far stamps of what belongs together may be apart.')
+        float, typer.Option(min=0, metavar='SECONDS', help='Largest difference between stamps of one frame.')
     ] = TOLERANCE,
     depth_registered: Annotated[
-        bool, typer.Option('--depth-registered', help='Depth is registered to the image, whatever its frame_id says.')
+        bool, typer.Option('--depth-registered', help='Take depth as registered to the image, whatever its frame_id.')
     ] = False,
     backend: BackendOption = 'auto',
     device: DeviceOption = 'auto',
     precision: PrecisionOption = 'auto',
-    per_class: Annotated[bool, typer.Option('--per-class', help='Write a mesh for each class, too.')] = False,
+    per_class: Annotated[bool, typer.Option('--per-class', help='Also write a mesh for each class.')] = False,
     json_file: JsonOption = None,
-    report: Annotated[bool, typer.Option('--report', help='Write a page with pictures of the map, too.')] = False,
+    report: Annotated[bool, typer.Option('--report', help='Also write a page with pictures of the map.')] = False,
 ) -> None:
     """Fuse depth and labels under known poses into one mesh with a class for each vertex.
 

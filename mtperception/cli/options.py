@@ -30,9 +30,10 @@ LabelOffsetOption = Annotated[
     int, typer.Option('--label-offset', min=0, max=254, help='Id of the first class in the label topic.')
 ]
 ToleranceOption = Annotated[
-    float, typer.Option('--tolerance', min=0, metavar='SECONDS', help='How far the stamps of a pair may be apart.')
+    float,
+    typer.Option('--tolerance', min=0, metavar='SECONDS', help='Largest difference between the stamps of a pair.'),
 ]
 DepthRegisteredOption = Annotated[
-    bool, typer.Option('--depth-registered', help='Depth is registered to the image, whatever its frame_id says.')
+    bool, typer.Option('--depth-registered', help='Take depth as registered to the image, whatever its frame_id.')
 ]
 JsonOption = Annotated[Path | None, typer.Option('--json', metavar='FILE', help='Write the result here.')]

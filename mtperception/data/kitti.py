@@ -141,7 +141,7 @@ def _id_of(line: str) -> str:
     match = LINE.match(line)
     if match is None:
         raise DatasetError(
-            f'{line!r} names no image of KITTI: expected <date>/<drive>/image_02/data/<number>.png '
+            f'{line!r} is not an image of KITTI: expected <date>/<drive>/image_02/data/<number>.png '
             'or <date>/<drive> <number> l'
         )
     camera = match['camera'] or CAMERA_OF_SIDE[match['side']]

@@ -52,7 +52,7 @@ SEMANTICS_EXPECTED = (
 )
 KITTI_6_EXPECTED = (
     'expected Training_00 and Validation_07, each with RGB and GT, of "Vision-based Offline-Online Perception Paradigm '
-    'for Autonomous Driving" (Ros et al., WACV 2015; adas.cvc.uab.es/s2uad), to be got from its authors by hand'
+    'for Autonomous Driving" (Ros et al., WACV 2015; adas.cvc.uab.es/s2uad), available from its authors'
 )
 
 

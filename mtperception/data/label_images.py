@@ -81,7 +81,7 @@ def read_colors(path: Path, classes: Mapping[Color, int]) -> np.ndarray:
     if found.mean() < 1 - STRAY_SHARE:
         code = int(codes[~found][0])
         color = (code >> 16, code >> 8 & 255, code & 255)
-        raise DatasetError(f'{path}: colour {color} is of no class: expected labels in the colours of the data set')
+        raise DatasetError(f'{path}: colour {color} belongs to no class: expected the label colours of this data set')
     return np.where(found, np.array(list(classes.values()), np.uint8)[nearest], np.uint8(IGNORE_INDEX))
 
 

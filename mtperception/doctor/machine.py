@@ -47,7 +47,7 @@ def check_cameras(devices: Path = VIDEO_DEVICES, nodes: Path = Path('/dev')) -> 
     """Cameras that the operating system lists, for `webcam:N`; the node itself takes any image topic."""
     entries = sorted(devices.glob('video*')) if devices.is_dir() else []
     if not entries:
-        return [Finding('cameras', 'V4L2', NOTE, 'none found: the node takes its images from a topic all the same')]
+        return [Finding('cameras', 'V4L2', NOTE, 'none found: the node can still take images from a topic')]
     return [_camera(entry, nodes / entry.name) for entry in entries]
 
 

@@ -134,7 +134,7 @@ class Evaluator:
         try:
             sample = self._dataset[index]
         except ValueError as error:
-            raise DatasetError(f'sample {name}: {error}: mend it or take its id off the list of the split') from error
+            raise DatasetError(f'sample {name}: {error}: repair it or remove its id from the split') from error
         tasks = self._comparison.in_common(sample)
         if self._protocol and (missing := [task for task in self.setting.tasks if task not in tasks]):
             raise InputError(f'sample {name}: no truth for {", ".join(missing)}, which {self.setting.paper} measures')

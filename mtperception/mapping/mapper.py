@@ -36,7 +36,7 @@ class MapOptions:
     voxel_size: float = 0.05
     """Metres."""
     max_depth: float = 5.0
-    """Metres: what is farther is left out."""
+    """Metres; depth beyond this is left out."""
     fusion: str = DEFAULT_RULE
     """A key of `fusion.RULES`."""
     kept_classes: int = 4

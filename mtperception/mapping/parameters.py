@@ -27,25 +27,36 @@ _SPECS = (
         choices=POSE_SOURCES,
     ),
     ParameterSpec(
-        'pose_tolerance', 0.05, 'Seconds from a frame to the nearest pose where none is interpolated.', limits=(0, 10)
+        'pose_tolerance',
+        0.05,
+        'Largest gap from a frame to a pose, seconds, where poses are not interpolated.',
+        limits=(0, 10),
     ),
     ParameterSpec('voxel_size', _MAP.voxel_size, 'Metres.', limits=(0.005, 1)),
-    ParameterSpec('max_depth', _MAP.max_depth, 'Metres: what is farther is left out.', limits=(0.1, 1000)),
+    ParameterSpec('max_depth', _MAP.max_depth, 'Metres; depth beyond this is left out.', limits=(0.1, 1000)),
     ParameterSpec('fusion', _MAP.fusion, 'How views agree on a class.', choices=tuple(RULES)),
-    ParameterSpec('kept_classes', _MAP.kept_classes, 'Classes that a voxel remembers; 0: all.', limits=(0, 255)),
-    ParameterSpec('memory_mb', _MAP.memory_mb, 'Limit of the map; the oldest makes room.', limits=(1, 1_000_000)),
-    ParameterSpec('max_distance', 0.0, 'Metres from the camera, beyond which the map goes; 0: off.', limits=(0, 1e6)),
-    ParameterSpec('min_views', _MAP.min_views, 'Frames that must have seen what is published.', limits=(1, 1000)),
+    ParameterSpec('kept_classes', _MAP.kept_classes, 'Classes stored per voxel; 0: all.', limits=(0, 255)),
     ParameterSpec(
-        'dynamic_classes', DEFAULT_DYNAMIC_CLASSES, "Never mapped; the default where the space has them; '' is none."
+        'memory_mb', _MAP.memory_mb, 'Limit of the map; the oldest parts are dropped.', limits=(1, 1_000_000)
     ),
     ParameterSpec(
-        'invalid_depth_classes', DEFAULT_INVALID_DEPTH_CLASSES, "Classes without a surface, likewise; '' is none."
+        'max_distance', 0.0, 'Drop parts of the map farther from the camera, metres; 0: off.', limits=(0, 1e6)
+    ),
+    ParameterSpec('min_views', _MAP.min_views, 'Publish only what this many frames have seen.', limits=(1, 1000)),
+    ParameterSpec(
+        'dynamic_classes',
+        DEFAULT_DYNAMIC_CLASSES,
+        "Classes that are never mapped, where the label space has them; '' for none.",
+    ),
+    ParameterSpec(
+        'invalid_depth_classes',
+        DEFAULT_INVALID_DEPTH_CLASSES,
+        "Classes without a surface, where the label space has them; '' for none.",
     ),
     ParameterSpec(
         'depth_edge_threshold',
         _MAP.depth_edge_threshold,
-        'Pixels at steps of depth by more than this share are left out; 0: off.',
+        'Leave out pixels at depth edges above this relative step; 0: off.',
         limits=(0, 10),
     ),
     ParameterSpec(

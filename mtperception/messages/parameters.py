@@ -43,16 +43,20 @@ _SPECS = (
     ParameterSpec('model', 'nyuv2_indoor', 'Model directory, or the name of an installed model.'),
     ParameterSpec('backend', 'auto', 'Library that runs the model.', choices=('auto', *BACKENDS)),
     ParameterSpec('device', 'auto', 'auto, cpu, cuda:N, or tensorrt:N with onnxruntime.'),
-    ParameterSpec('precision', 'auto', 'Arithmetic; auto is fp32.', choices=('auto', *PRECISIONS)),
+    ParameterSpec(
+        'precision', 'auto', 'Number format of the computation; auto is fp32.', choices=('auto', *PRECISIONS)
+    ),
     ParameterSpec(
         'network_size',
         (0, 0),
-        'Width and height that larger images are reduced to, or are stretched or cut to where the model sees them so; '
-        "0, 0: the model's.",
+        'Width and height of the network input: larger images are reduced, stretched or cut into tiles, as the model '
+        "does it. 0, 0: the model's size.",
         limits=(0, MAX_SIDE),
         check=_problem_with_network_size,
     ),
-    ParameterSpec('output_size', 'input', 'Size of the maps: of the image, or of what the network saw.', OUTPUT_SIZES),
+    ParameterSpec(
+        'output_size', 'input', 'Size of the maps: that of the image, or of the network input.', OUTPUT_SIZES
+    ),
     ParameterSpec(
         'depth_encoding', '32FC1', 'Metres with NaN invalid, or millimetres with 0 invalid.', DEPTH_ENCODINGS, live=True
     ),
@@ -87,7 +91,7 @@ _SPECS = (
     ParameterSpec(
         'depth_edge_threshold',
         0.0,
-        'Pixels at steps of depth by more than this share are invalid; 0: off.',
+        'Pixels at depth edges above this relative step are invalid; 0: off.',
         limits=(0, 10),
         live=True,
     ),
@@ -109,11 +113,11 @@ _SPECS = (
     ParameterSpec(
         'depth_confidence_threshold',
         0.0,
-        'Depth of lower confidence is invalid, if the model says how sure it is of depth.',
+        'Depth below this confidence is invalid, if the model gives a depth confidence.',
         limits=(0, 1),
         live=True,
     ),
-    ParameterSpec('overlay_alpha', 0.5, 'Share of the labels in overlay/image.', limits=(0, 1), live=True),
+    ParameterSpec('overlay_alpha', 0.5, 'Opacity of the labels in overlay/image.', limits=(0, 1), live=True),
     ParameterSpec('point_stride', 4, 'Every n-th pixel in both directions becomes a point.', limits=(1, 64), live=True),
     ParameterSpec(
         'cameras',
@@ -125,11 +129,15 @@ _SPECS = (
     ParameterSpec(
         'memory_budget',
         0,
-        'MB that the image sizes the model is prepared for may take; 0: a quarter of what is available.',
+        'Memory for prepared image sizes, MB; 0: a quarter of what is available.',
         limits=(0, 1_000_000),
     ),
     ParameterSpec(
-        'max_rate', 0.0, 'Frames per second of a camera at most; 0: as many as come.', limits=(0, 1000), live=True
+        'max_rate',
+        0.0,
+        'Largest number of frames per second for each camera; 0: no limit.',
+        limits=(0, 1000),
+        live=True,
     ),
     ParameterSpec(
         'min_output_rate',

@@ -129,9 +129,7 @@ def _listed(folder: Path, found: list[Path]) -> BagFiles:
     metadata = _metadata(folder / METADATA)
     names, stated = _names(metadata), _stated(metadata)
     files = [file for file in found if not _has_plain(file, found)]
-    notes = [
-        f'{file.name}: passed over for the file that it was decompressed to' for file in found if file not in files
-    ]
+    notes = [f'{file.name}: skipped, its decompressed file is used' for file in found if file not in files]
     plain = {_decompressed_name(file.name): file.name for file in files}
     listed = [plain[_decompressed_name(name)] for name in names if _decompressed_name(name) in plain]
     if not listed:
@@ -139,13 +137,13 @@ def _listed(folder: Path, found: list[Path]) -> BagFiles:
         return BagFiles(tuple(files), tuple(notes), stated)
     series = {_series(name) for name in listed}
     used = [file for file in files if file.name in listed or _series(file.name) in series]
-    notes += [f'{name}: listed in {METADATA}, but not there' for name in names if _decompressed_name(name) not in plain]
+    notes += [f'{name}: listed in {METADATA}, but missing' for name in names if _decompressed_name(name) not in plain]
     notes += [
         f'{file.name}: not listed in {METADATA}, but a part of this recording: used'
         for file in used
         if file.name not in listed
     ]
-    notes += [f'{file.name}: not listed in {METADATA}: passed over' for file in files if file not in used]
+    notes += [f'{file.name}: not listed in {METADATA}: skipped' for file in files if file not in used]
     return BagFiles(tuple(used), tuple(notes), stated)
 
 
@@ -237,7 +235,7 @@ def _decompress(path: Path, copy: Path) -> str:
                     data = frame.unused_data
         except ZstdError as error:
             return f'cannot be decompressed: {error}: `zstd -d` may say more'
-    return '' if frame.eof else 'cannot be decompressed to its end, it is cut off'
+    return '' if frame.eof else 'cannot be decompressed completely: the file is truncated'
 
 
 def _with_log(path: Path, copy: Path) -> Path:

@@ -96,7 +96,7 @@ class BagReader:
                 problems.append(f'{path.name}: {problem or _why_nothing(file, error)}')
                 continue
             if problem:
-                self.notes[f'{path.name}: {problem}. What comes before is used'] = None
+                self.notes[f'{path.name}: {problem}. The part before it is used'] = None
             self._storages[path] = storage
             self._tell(path, storage)
         if not self._storages:
@@ -116,8 +116,8 @@ class BagReader:
             raise
         except OSError as error:
             raise SourceError(
-                f'{path}: has to be copied to {gettempdir()} to be read, which fails: {error.strerror or error}: make '
-                'room there, or set TMPDIR to a folder with enough'
+                f'{path}: must be copied to {gettempdir()} for reading, which failed: {error.strerror or error}: free '
+                'space there, or set TMPDIR to a folder with enough space'
             ) from error
 
     def _messages_of(self, file: Path, storage: Storage, wanted: set[tuple[str, str, str]]) -> Iterator[StoredMessage]:

@@ -62,10 +62,10 @@ def _chosen(found: FirstPass, image_topic: str, *, pose_asked_for: bool) -> Came
 def _by_pose_topic(found: FirstPass, frame: str) -> CameraMotion:
     trajectory = Trajectory(found.pose_stamps, np.array(found.poses))
     if found.pose_kind != ODOMETRY:
-        return CameraMotion(trajectory.at, 'PoseStamped, taken for the pose of the optical frame')
+        return CameraMotion(trajectory.at, 'PoseStamped, used as the pose of the optical frame')
     body = found.pose_frame
     if not body:
-        return _unknown('odometry without child_frame_id: expected the frame that it gives the pose of', said=True)
+        return _unknown('odometry without child_frame_id: expected the name of the moving frame', said=True)
     T_body_camera = found.tree.find(body, frame, None)
     if T_body_camera is None:
         return _unknown(f'odometry of {body!r}, but no static transform from there to {frame!r}', said=True)

@@ -61,7 +61,7 @@ class McapStorage:
         self._counts: Counter[int] = Counter()
         with path.open('rb') as stream:
             if stream.read(len(MCAP_START)) != MCAP_START:
-                raise InputError('not an MCAP file: it does not begin like one')
+                raise InputError('not an MCAP file: wrong first bytes')
             summary = _summary(stream)
             if summary is None:
                 self._go_through(stream)
@@ -109,7 +109,7 @@ class McapStorage:
             self._note(offset, self._read(stream, offset))
             stream.seek(offset + _HEAD.size + length)
         if opcode not in (Opcode.FOOTER, Opcode.DATA_END):
-            self.damage['not complete: it ends within the recording. What is whole in it is used'] = None
+            self.damage['not complete: it ends within the recording. The complete part is used'] = None
 
     def _note(self, offset: int, records: list[McapRecord]) -> None:
         messages = [record for record in records if isinstance(record, Message)]

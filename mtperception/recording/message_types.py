@@ -59,7 +59,7 @@ class MessageTypes:
         try:
             return self.store(kind).deserialize_cdr(data, kind)
         except SerdeError as error:
-            raise RefusedMessageError('message', f'found {len(data)} bytes that are no {kind}: {error}') from error
+            raise RefusedMessageError('message', f'found {len(data)} bytes that are not a {kind}: {error}') from error
 
     def _store(self, kind: str) -> 'Typestore | str':
         if kind not in self._stores:

@@ -255,7 +255,7 @@ class Recording:
         if unreadable:
             named = '; '.join(f'{topic} ({why})' for topic, why in unreadable[:_NAMED])
             more = f'; and {len(unreadable) - _NAMED} more' if len(unreadable) > _NAMED else ''
-            self._notes[f'passed over, as not needed and not readable: {named}{more}'] = None
+            self._notes[f'skipped (unreadable and not needed): {named}{more}'] = None
         self._notes |= dict.fromkeys((*self.topics.notes, *self._first_pass.notes))
         self._notes |= {f'{topic}: {reason}': None for topic, reason in self._first_pass.refused.items()}
         if self._motion.problem:
@@ -271,7 +271,7 @@ class Recording:
             return f'{role}: no message on {topic} could be read'
         return (
             f'{role}: none of {self.count} images has a partner on {topic} within {self.tolerance:g} s; the nearest '
-            f'are {gap / 1e9:.3g} s away: --tolerance'
+            f'are {gap / 1e9:.3g} s away: see --tolerance'
         )
 
     def _frame(self, joined: 'Joined[_Raw]') -> Iterator[RecordedFrame]:

@@ -48,7 +48,7 @@ def choose_registration(found: FirstPass, topics: Topics, *, as_it_is: bool) -> 
     """
     frame, depth_frame = found.frames.get(topics.image, ''), found.frames.get(topics.depth, '')
     if as_it_is:
-        return Registration(_resized, 'as recorded: said to be registered to the image')
+        return Registration(_resized, 'as recorded (--depth-registered)')
     info = found.infos.get(topics.depth_camera_info)
     if frame == depth_frame:
         if info is None or topics.camera_info in ('', topics.depth_camera_info):
@@ -102,7 +102,7 @@ def _reprojection(info: object, T_image_depth: np.ndarray, how: str) -> Registra
             return resize_nearest(depth, size)
         return reproject(depth, depth_camera, camera, T_image_depth)
 
-    return Registration(apply, f'{how}, reprojected where the two cameras differ; distortion is not regarded')
+    return Registration(apply, f'{how}, reprojected where the two cameras differ; lens distortion is ignored')
 
 
 def _resized(depth: np.ndarray, size: tuple[int, int], _camera: Intrinsics | None) -> np.ndarray:
@@ -115,7 +115,7 @@ def _resized(depth: np.ndarray, size: tuple[int, int], _camera: Intrinsics | Non
 def _impossible(depth_frame: str, frame: str, missing: str) -> Registration:
     reason = (
         f'found depth in the frame {depth_frame!r} and images in {frame!r}, but not {missing}: expected them, or '
-        'to be told that depth is registered to the image (--depth-registered)'
+        '--depth-registered if the depth is registered to the image'
     )
 
     def apply(depth: np.ndarray, size: tuple[int, int], camera: Intrinsics | None) -> np.ndarray:

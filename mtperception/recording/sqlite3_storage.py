@@ -61,7 +61,7 @@ class Sqlite3Storage:
         except sqlite3.Error as error:
             if self.damage:
                 return  # said already
-            self.damage[f'cannot be read to its end: {error}. What comes before is used'] = None
+            self.damage[f'cannot be read completely: {error}. The part before it is used'] = None
 
     def close(self) -> None:
         """Close the database."""
@@ -72,7 +72,7 @@ class Sqlite3Storage:
         try:
             counts.update(dict(self._database.execute('SELECT topic_id, count(*) FROM messages GROUP BY topic_id')))
         except sqlite3.Error as error:
-            self.damage[f'not complete: {error}. What is whole in it is used'] = None
+            self.damage[f'not complete: {error}. The complete part is used'] = None
         return counts
 
     def _definitions(self) -> dict[str, Definition]:

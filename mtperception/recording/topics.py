@@ -114,7 +114,7 @@ class _Choice:
         depth = self._asked_for('depth', DECODERS) or (self._depth(image) if self._with_depth else '')
         labels = self._asked_for('labels', DECODERS)
         if image in (depth, labels):
-            raise SourceError(f'topic {image}: asked for as the images and as their truth: expected two topics')
+            raise SourceError(f'topic {image}: given both as images and as ground truth: expected two different topics')
         return Topics(
             image=image,
             camera_info=self._asked_for('camera_info', [CAMERA_INFO]) or self._camera_info(image),
@@ -155,14 +155,14 @@ class _Choice:
         if not usable:
             raise SourceError(f'no topic with colour or grey images: {self._why_none(found)}')
         chosen = min(usable, key=lambda each: each.content != COLOR).topic
-        self._notes += [f'{topic}: no usable image, passed over: {why}' for topic, why in unusable.items()]
+        self._notes += [f'{topic}: no usable image, skipped: {why}' for topic, why in unusable.items()]
         return chosen
 
     def _why_none(self, found: list[ImageTopic]) -> str:
         reasons = {each.topic: each.refusal or f'{each.content}, not colour or grey' for each in found}
         reasons |= dict.fromkeys(
             (topic for topic in topics_of(self._reader, DECODERS) if topic in self._own),
-            'an output of a node of this package: --image-topic takes it all the same',
+            'an output of a node of this package: use --image-topic to select it anyway',
         )
         expected = f'expected one of type {" or ".join(DECODERS)}'
         listed = '; '.join(f'{topic}: {why}' for topic, why in reasons.items())
@@ -197,8 +197,8 @@ class _Choice:
         chosen = self._nearest('depth', '--depth-topic', sorted(found, key=order), image)
         if chosen and 'depth' not in chosen.lower():
             self._notes.append(
-                f'depth: {chosen} is taken for it by its encoding {self._look_at(chosen).encoding} alone; if it is '
-                'something else, name the depth with --depth-topic'
+                f'depth: {chosen} was chosen by its encoding {self._look_at(chosen).encoding} alone; if it is not '
+                'depth, select the topic with --depth-topic'
             )
         return chosen
 
@@ -220,7 +220,7 @@ class _Choice:
         if owners and not chosen:
             topic, of = next(iter(owners.items()))
             self._notes.append(
-                f'{role}: {topic} is passed over: it is nearer to {of} than to {image}; {option} takes it'
+                f'{role}: {topic} skipped: it is nearer to {of} than to {image}; use {option} to select it'
             )
         return chosen
 

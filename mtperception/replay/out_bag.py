@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
 
 LEFT_OUT = {
-    'semantic/label_info': 'its type, vision_msgs/LabelInfo, belongs to ROS; semantic/classes says the same',
-    '/diagnostics': 'it is about a node that runs',
+    'semantic/label_info': 'its type, vision_msgs/LabelInfo, needs ROS; semantic/classes has the same content',
+    '/diagnostics': 'only a running node publishes it',
 }
 """Topics of the node that are not written, and why."""
 
@@ -163,7 +163,7 @@ def bag_write_errors(out: Path, folder: Path) -> Iterator[None]:
 def check_free(out: Path) -> None:
     """Raise OccupiedError if there is something at a path."""
     if out.exists():
-        raise OccupiedError(f'{out}: there is something already: expected the path of a bag that is to be made')
+        raise OccupiedError(f'{out}: already exists: expected the path of a new bag')
 
 
 def free_namespace(names: Collection[str], taken: Collection[str]) -> str:

@@ -122,7 +122,7 @@ def replay(
         listeners: called with each frame and its prediction.
 
     Raises:
-        SourceError: if no image can be used.
+        SourceError: if no image is usable.
         ValueError: if labels cannot be compared, or the predictor does not give maps of the size of the image.
     """
     part = score(
@@ -208,7 +208,7 @@ def conclude(whole: ScoredPart) -> Replay:
     """
     notes = (*whole.notes, *refusal_notes(whole.refused))
     if not whole.scorer.frames:
-        raise SourceError(f'{whole.facts["recording"]["bag"]}: no image can be used: {"; ".join(notes)}')
+        raise SourceError(f'{whole.facts["recording"]["bag"]}: no usable image: {"; ".join(notes)}')
     frames = whole.scorer.frames
     if any(frame.with_pose for frame in frames) and not any(frame.with_camera for frame in frames):
         notes = (*notes, 'camera motion: known, but no image has a usable camera_info: no flicker without the motion')

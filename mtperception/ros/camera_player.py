@@ -25,10 +25,10 @@ NODE = 'camera_player'
 PARAMETERS = (
     fixed('source', 'synthetic', 'synthetic, webcam:N, or the path of an image, folder, video or ROS bag.'),
     fixed('rate', 0.0, "Images per second; 0: the source's own rate.", limits=(0, 1000)),
-    fixed('loop', True, 'Start again at the end; else the process ends there.'),
+    fixed('loop', True, 'Start again at the end; otherwise the process exits.'),
     fixed('width', 640, 'Of the images of the synthetic source.', limits=(16, 8192)),
     fixed('height', 480, 'Of the images of the synthetic source.', limits=(16, 8192)),
-    fixed('image_topic', '', 'Which topic of a bag; empty: the first in colour, else in grey.'),
+    fixed('image_topic', '', 'Image topic of a bag; empty: the first in colour, else the first in grey.'),
     fixed('frame_id', 'camera_optical_frame', 'Of both messages.'),
     fixed(
         'preload',
@@ -36,7 +36,7 @@ PARAMETERS = (
         'Images read before the first is played, then played over and over; 0: read as they are due.',
         limits=(0, 100000),
     ),
-    fixed('wait_for_subscriber', True, 'Start when somebody subscribes to the images.'),
+    fixed('wait_for_subscriber', True, 'Wait for a subscriber before playing.'),
 )
 MAX_DELAY = 0.1
 """Seconds. What is later than this moves the schedule; smaller delays are made up for."""

@@ -80,8 +80,8 @@ class GraphMonitor:
         """Listen until something that was started is there; raises TimeoutError if it does not appear."""
         if not self.wait_until(is_there, APPEARS_WITHIN_S):
             raise TimeoutError(
-                f'{what} runs, but has not been heard of for {APPEARS_WITHIN_S:.0f} s: expected processes of this '
-                'machine to reach each other over its loopback interface: is multicast off there, or a firewall on?'
+                f'{what} runs, but was not discovered within {APPEARS_WITHIN_S:.0f} s: processes of this machine must '
+                'reach each other over the loopback interface: is multicast off there, or a firewall on?'
             )
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = float('inf')) -> bool:

@@ -177,7 +177,7 @@ class Mapping:
         self, sender: str, work: Callable[[], str], request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
         """Let the worker do it, after the frame in hand, and wait for it."""
-        done, answer = threading.Event(), [False, 'not finished in time, or asked again meanwhile']
+        done, answer = threading.Event(), [False, 'not finished in time, or requested again meanwhile']
 
         def job() -> None:
             try:
@@ -193,7 +193,7 @@ class Mapping:
         return response
 
     def _drop_replaced(self) -> None:
-        self.drop('busy', 'a newer frame came before this one was fused')
+        self.drop('busy', 'replaced by a newer frame')
 
     # In the worker's thread
 
@@ -264,7 +264,7 @@ class Mapping:
         self._mapper = self._new_mapper()
         self._published_frames = self._meshed_frames = -1  # so that the empty map is published
         self._publish()
-        return f'a map of {used} frames was forgotten'
+        return f'discarded a map of {used} frames'
 
     def _new_mapper(self) -> Mapper:
         return Mapper(self._space, self.settings.options, history=HISTORY)

@@ -71,7 +71,7 @@ class NodeParameters(Generic[Settings]):
         frozen = [name for name in values if not self._table.find(name).live]
         if frozen:
             names = ', '.join(frozen)
-            raise InputError(f'{names} is read on configure: clean the node up, set it and configure it again')
+            raise InputError(f'{names} is read on configure: clean up the node, set it and configure again')
         return self._table.settings_from(asdict(settings) | values)
 
     def note(self, changes: Iterable[Parameter]) -> None:
@@ -126,7 +126,7 @@ def _warn_of_typos(node: Node, names: Sequence[str]) -> None:
     for given in node._parameter_overrides:
         meant = [] if node.has_parameter(given) else difflib.get_close_matches(given, names, 1, CLOSE)
         if meant:
-            node.get_logger().warning(f'no parameter {given!r}, it has no effect: did you mean {meant[0]!r}?')
+            node.get_logger().warning(f'unknown parameter {given!r}, ignored: did you mean {meant[0]!r}?')
 
 
 def _expected(spec: ParameterSpec) -> str:

@@ -23,7 +23,7 @@ VIDEO = 'overlay_depth.mkv'
 """Matroska: what was written can be played if the process is killed. An MP4 file cannot, its index comes last."""
 PICTURE = 'picture_{}.png'
 PARAMETERS = (
-    fixed('out', 'recording', f'Folder for {VIDEO} and the pictures; made if need be.'),
+    fixed('out', 'recording', f'Folder for {VIDEO} and the pictures; created if missing.'),
     fixed('rate', 10.0, 'Frames per second of the video, which plays in the time of the stamps.', limits=(0.1, 1000)),
     fixed('picture_period', 3.0, 'Seconds of the stream from one PNG to the next.', limits=(0.1, 1e6)),
 )

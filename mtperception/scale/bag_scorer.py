@@ -134,7 +134,7 @@ class BagScorer:
                 on_frame=lambda done: self._on_frame(done, recording.count),
             )
             if not part.scorer.frames:
-                raise SourceError(f'{bag}: no image can be used: {"; ".join(recording.notes)}')
+                raise SourceError(f'{bag}: no usable image: {"; ".join(recording.notes)}')
             return {'bag': bag, 'topics': recording.topics.roles(), 'part': part.state()}
 
 

@@ -41,7 +41,7 @@ class PartFolder:
     Any number of processes may work in one folder: none does a part that is there or that another one is doing.
 
     Args:
-        folder: where they are kept; made if need be.
+        folder: where they are kept; created if missing.
         record: what the parts are made of; it takes what JSON keeps.
         count: how many parts the job has.
 

@@ -55,4 +55,4 @@ class Bag:
             is_empty = False
             yield frame
         if is_empty:
-            raise SourceError(f'{self._recording.path}: no image can be used: {"; ".join(self.notes)}')
+            raise SourceError(f'{self._recording.path}: no usable image: {"; ".join(self.notes)}')

@@ -22,7 +22,7 @@ TIME_BASE = 1000.0
 """What is said to be so many frames per second or more is the clock of the file, not its rate."""
 _log = logging.getLogger(__name__)
 NO_VIDEO = (
-    'not a video that OpenCV can read: is it cut off, or of another kind? Expected a video, an image (such as '
+    'not a video that OpenCV can read: is it truncated, or another format? Expected a video, an image (such as '
     '.jpg, .png) or a ROS 2 bag (.mcap, .db3)'
 )
 EMPTY = 'the file is empty: expected a video, an image or a ROS 2 bag'
@@ -59,7 +59,7 @@ class VideoFile:
                 stamp_ns = stated if stated is not None and stated > stamp_ns else stamp_ns + period_ns
                 yield Frame(image, stamp_ns, None, f'{index:06d}')
         if index + 1 < WHOLE * (self.count or 0):
-            _log.warning('%s: %d of %d images could be read: is it cut off?', self._path, index + 1, self.count)
+            _log.warning('%s: %d of %d images could be read: is it truncated?', self._path, index + 1, self.count)
 
 
 class Webcam:

@@ -49,7 +49,7 @@ def labels_annotation(expert: Teacher, grouping: str, minimum_confidence: float)
         ResourceNotFoundError: if the label space of the labels is not an installed one: nobody could read them.
     """
     if minimum_confidence and not expert.gives_confidence:
-        raise TeacherError(f'minimum confidence {minimum_confidence}: {expert.name} does not say how sure it is: use 0')
+        raise TeacherError(f'minimum confidence {minimum_confidence}: {expert.name} gives no confidence: use 0')
     table = expert.label_space.grouping(grouping) if grouping else np.arange(256, dtype=np.uint8)
     space = grouping or expert.label_space.name
     resources.find('labels', space)

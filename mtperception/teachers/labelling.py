@@ -69,7 +69,7 @@ class Labeller:
     Args:
         images: what to annotate.
         expert: annotates.
-        out: the folder to write; made if need be.
+        out: the folder to write; created if missing.
         request: what to write.
 
     Raises:
@@ -175,7 +175,7 @@ def label_images(
     Args:
         images: what to annotate.
         expert: annotates.
-        out: the folder to write; made if need be.
+        out: the folder to write; created if missing.
         request: what to write.
         report: told after each image how many are done.
         shard: the share of the images to annotate.
@@ -206,11 +206,11 @@ def _annotations(images: ImageSet, expert: Teacher, request: Request) -> list[An
     tasks = [request.task] if request.task else [task for task in known if KEY_OF_TASK[task] not in images.layout]
     if not known or set(tasks) - set(known):
         expected = request.task or ' or '.join(KEY_OF_TASK)
-        raise TeacherError(f'{expert.name} knows {", ".join(expert.tasks)}: expected an expert for {expected}')
+        raise TeacherError(f'{expert.name} has {", ".join(expert.tasks)}: expected an expert for {expected}')
     if not tasks:
         raise TeacherError(
-            f'{images.root} has a ground truth for all that {expert.name} knows ({", ".join(known)}): '
-            'name the task to label it nevertheless'
+            f'{images.root} has ground truth for every task of {expert.name} ({", ".join(known)}): '
+            'pass --task to overwrite one'
         )
     annotations = []
     if 'segmentation' in tasks:
@@ -238,7 +238,7 @@ def _record(source: str, expert: Teacher, annotations: Sequence[Annotation], req
 def _check_place(out: Path, images: ImageSet, record: Mapping[str, Any]) -> None:
     """Check that nothing is in the way of a folder, or that it is of the same expert, source and request."""
     if out.resolve() == images.root.resolve():
-        raise DatasetError(f'{out} holds the images: expected another folder for what is made of them')
+        raise DatasetError(f'{out} holds the images: choose another folder for the output')
     strangers = [name for name in (LAYOUT, *KEY_OF_TASK.values()) if (out / name).exists()]
     path = out / RECORD
     if path.exists():  # looked at last: who makes the others has made it before
@@ -248,7 +248,9 @@ def _check_place(out: Path, images: ImageSet, record: Mapping[str, Any]) -> None
         except JobError as error:
             raise DatasetError(str(error)) from error
     elif strangers:
-        raise DatasetError(f'{out}: has {strangers[0]} but no {RECORD}: not made by an expert: choose another folder')
+        raise DatasetError(
+            f'{out}: has {strangers[0]} but no {RECORD}: not an output of this command: choose another folder'
+        )
 
 
 def open_labeller(images: ImageSet, model: str, options: TeacherOptions, out: Path, request: Request) -> Labeller:

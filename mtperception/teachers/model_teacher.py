@@ -24,8 +24,8 @@ class ModelTeacher:
     def __init__(self, model: str, options: TeacherOptions) -> None:
         if options.label_space:
             raise TeacherError(
-                f'label space {options.label_space} for the model {model}: its card says it: leave it out, '
-                'or ask for a grouping of it'
+                f'label space {options.label_space} for the model {model}: its card has one: leave it out, '
+                'or choose a grouping of it'
             )
         self._predictor = Predictor(model, options.backend, options.device, options.precision)
         card = self._predictor.card

@@ -68,7 +68,7 @@ def export_checkpoint(
 def _temperature(network: Network, card: ModelCard, config: TrainConfig) -> float:
     """Fitted on the validation images of a configuration; raises as `export_checkpoint`."""
     if not config.validation:
-        raise ConfigError('--calibrate: the run was validated on no images: name some under validation and train again')
+        raise ConfigError('--calibrate: the run has no validation images: add some under validation and train again')
     try:
         return fit_temperature(network, card, [Truth(data, config) for data in config.validation])
     except CalibrationError as error:

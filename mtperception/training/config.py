@@ -306,7 +306,10 @@ def check_config(config: TrainConfig, where: str) -> None:
     measured = metrics_of(config.tasks)
     low, high = [*config.view.scale, 0, 0][:2]
     for wrong, message in (
-        (not config.tasks or len(set(config.tasks)) != len(config.tasks), 'tasks: expected one or more, each once'),
+        (
+            not config.tasks or len(set(config.tasks)) != len(config.tasks),
+            'tasks: expected one or more, without duplicates',
+        ),
         ('segmentation' in config.tasks and not config.label_space, 'label_space: segmentation needs one'),
         (not config.data, 'data: expected at least one data set'),
         (len(config.view.scale) != 2 or not 0 < low <= high, 'view.scale: expected two factors, the smaller first'),
@@ -318,12 +321,15 @@ def check_config(config: TrainConfig, where: str) -> None:
         (WHOLE in config.start and len(config.start) > 1, f'start: expected either {WHOLE} or parts of the network'),
         (
             bool(config.validation) and config.select_by not in measured,
-            f'select_by: {config.select_by} is not measured: expected one of {", ".join(measured)}',
+            f'select_by: {config.select_by} is not a measured metric: expected one of {", ".join(measured)}',
         ),
         (config.distillation.temperature <= 0, 'distillation.temperature: expected more than 0'),
         (min(config.distillation.weights.values(), default=0) < 0, 'distillation.weights: expected 0 or more'),
         (not 0 <= config.average_decay < 1, 'average_decay: expected 0 to below 1'),
-        (config.precision == 'fp16' and config.regime.name == 'ubernet', 'ubernet adds gradients up: use bf16 or fp32'),
+        (
+            config.precision == 'fp16' and config.regime.name == 'ubernet',
+            'the ubernet regime accumulates gradients: use bf16 or fp32',
+        ),
     ):
         if wrong:
             raise ConfigError(f'{where}: {message}')

@@ -71,7 +71,7 @@ class Distillation(nn.Module):
             missing = [task for task in self.weights if task not in card.tasks or task not in config.tasks]
             if missing:
                 raise ConfigError(
-                    f'distillation: {name} cannot teach {", ".join(missing)}: expected weights of tasks that it has '
+                    f'distillation: teacher {name} has no {", ".join(missing)}: expected weights of tasks that it has '
                     f'({", ".join(card.tasks)}) and the run too ({", ".join(config.tasks)})'
                 )
             if 'segmentation' in self.weights and card.label_space != config.label_space:

@@ -78,7 +78,7 @@ def process_group(device: str) -> Iterator[torch.device]:
         if not _is_of_another_process(error):
             raise
         raise RunError(
-            f'another process of the training has ended or cannot be reached, found by process {rank()} ({error}): see '
+            f'another training process has ended or cannot be reached, as seen by process {rank()} ({error}): see '
             'what that one said, then start all of them again: the run resumes from its last checkpoint'
         ) from error
     finally:

@@ -85,7 +85,7 @@ def create_optimizers(network: Network, weighting: nn.Module, config: TrainConfi
             setting = {'params': trained, 'lr': rates[name], 'base_lr': rates[name]}
             settings.setdefault(part, []).append(setting)
     if not any(parameter.requires_grad for parameter in network.parameters()):
-        raise ConfigError('frozen: nothing is left to train')
+        raise ConfigError('frozen: no parameters are left to train')
     chosen = config.optimizer
     return {part: create('optimizer', OPTIMIZERS, chosen.name, chosen.options, each) for part, each in settings.items()}
 

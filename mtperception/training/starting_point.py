@@ -56,7 +56,7 @@ def _start_whole(network: Network, sources: Sequence[str]) -> None:
     common = {name for name in own if all(name in weights for weights in fits)}
     fresh = sorted({network.group_of(name) for name in own if name not in common})
     if fresh:
-        logger.info('start %s: the heads for %s begin anew', ', '.join(sources), ', '.join(fresh))
+        logger.info('start %s: the heads for %s start from random weights', ', '.join(sources), ', '.join(fresh))
     network.load_state_dict(own | _mean(fits, own, common))
 
 
@@ -87,7 +87,7 @@ def _fitting(
     wrong = [name for name in own if name not in fits and needed(name)]
     if wrong:
         raise ConfigError(
-            f'{key} {source}: not the weights of this network: no fitting {wrong[0]}, {len(wrong)} in all'
+            f'{key} {source}: not the weights of this network: {wrong[0]} does not fit, {len(wrong)} tensors in all'
         )
     return fits
 

@@ -47,7 +47,7 @@ def fit_temperature(network: nn.Module, card: ModelCard, datasets: Sequence[Data
         ValueError: if label spaces cannot be compared.
     """
     if 'segmentation' not in card.tasks:
-        raise CalibrationError(f'model {card.name} gives no labels: a temperature is of their confidence alone')
+        raise CalibrationError(f'model {card.name} gives no labels: the temperature scales the confidence of labels')
     each = max(1, MAX_SAMPLES // max(1, sum(map(len, datasets))))
     rng = np.random.default_rng(seed)
     space = load_label_space(card.label_space)
@@ -74,7 +74,8 @@ def likeliest_temperature(logits: torch.Tensor, truth: torch.Tensor) -> float:
     if not _slope(logits, truth, math.exp(low)) < 0 < _slope(logits, truth, math.exp(high)):
         raise CalibrationError(
             f'the likeliest temperature of {len(truth)} labelled pixels is not between {MIN_TEMPERATURE:g} and '
-            f'{MAX_TEMPERATURE:g}: expected images that the network has not learnt, some of which it gets wrong'
+            f'{MAX_TEMPERATURE:g}: expected images that were not used for training, '
+            'and some errors on them'
         )
     for _ in range(HALVINGS):
         middle = (low + high) / 2

@@ -211,7 +211,9 @@ class Trainer:
             found = ', '.join(self.metrics)
             logger.warning('no %s: select_by is %s, measured are %s', BEST, self.config.select_by, found)
         elif rank() == 0 and math.isnan(value):
-            logger.warning('%s could not be measured: no pixel to compare; it is no %s', self.config.select_by, BEST)
+            logger.warning(
+                '%s could not be measured: no pixel to compare; not a candidate for %s', self.config.select_by, BEST
+            )
         improved = value is not None and is_best(self.config.select_by, value, self.best)
         if improved:
             self.best = value

@@ -122,7 +122,7 @@ def test_a_bug_is_one_line_that_names_the_file_with_its_traceback(error, command
     assert cli.main(['trial']) == 1
     (line,) = capsys.readouterr().err.splitlines()
     (log,) = tmp_path.iterdir()
-    assert line.startswith(f'error: a fault of mtperception itself: {type(error).__name__}: ')
+    assert line.startswith(f'error: internal error in mtperception: {type(error).__name__}: ')
     assert str(log) in line
     content = log.read_text()
     assert 'in broken' in content

@@ -46,5 +46,5 @@ def test_without_ros_it_says_how_to_get_it(tmp_path, every_task_model):
         command, capture_output=True, text=True, check=False, timeout=300, env={**os.environ, 'PYTHONPATH': path}
     )
     assert done.returncode == 1, done.stderr
-    assert 'a node cannot be made: ImportError' in done.stdout
+    assert 'cannot create a node: ImportError' in done.stdout
     assert 'setup.bash' in done.stdout

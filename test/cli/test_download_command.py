@@ -45,7 +45,7 @@ def test_a_failure_is_one_line(site, tmp_path, monkeypatch, capsys):
     assert main(['download', 'nyuv2', '--root', str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert said.startswith('error: ')
-    assert 'the server answers 404' in said
+    assert 'the server returned 404' in said
     assert said.count('\n') == 1
 
 

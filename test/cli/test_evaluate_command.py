@@ -205,6 +205,6 @@ def test_bad_images_are_listed_and_the_rest_is_measured(samples, tmp_path, capsy
     assert run(bad, '--json', tmp_path / 'result.json') == 1
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith('1: sample 1: ')
-    assert said[1] == 'error: 1 images failed: mend them or take their ids off the list of test'
+    assert said[1] == 'error: 1 images failed: repair them or remove their ids from test'
     content = load(tmp_path / 'result.json')
     assert (content['frames'], list(content['failed'])) == (2, ['1'])

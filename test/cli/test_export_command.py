@@ -120,5 +120,5 @@ def test_without_validation_images_nothing_can_be_calibrated(tmp_path, capsys):
     run = Trainer(tiny_config(data, epochs=1, validation=[]), tmp_path / 'run', torch.device('cpu'))
     run.fit()
     assert export(run.out / 'last.safetensors', '--out', tmp_path / 'out', '--calibrate') == 1
-    assert 'the run was validated on no images' in capsys.readouterr().err
+    assert 'the run has no validation images' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()

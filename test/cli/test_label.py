@@ -93,7 +93,7 @@ def test_a_bad_image_is_listed_at_the_end_and_the_rest_is_done(images, tmp_path,
     assert '1 images labelled' in said[-3]
     assert said[-2].startswith('a: ')
     assert 'a.png: OpenCV cannot decode it' in said[-2]
-    assert said[-1] == 'error: 1 images failed: mend them or take them out of train, then run it again'
+    assert said[-1] == 'error: 1 images failed: repair them or remove them from train, then run it again'
     assert (tmp_path / 'out' / 'labels' / 'b.png').exists()
 
 

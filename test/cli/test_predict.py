@@ -113,7 +113,7 @@ def test_the_maps_of_a_video_on_demand(tmp_path):
 def test_inputs_of_the_same_name_are_kept_apart(tmp_path, predictor, capsys):
     first, second = png(tmp_path / 'a' / 'room.png', seed=1), png(tmp_path / 'b' / 'room.png', seed=2)
     assert run(first, second, '--out', tmp_path / 'out') == 0
-    assert f'room of {second}: another input has this name: written as room-2' in capsys.readouterr().err
+    assert f'room of {second}: another input has the same name: written as room-2' in capsys.readouterr().err
     assert len(written(tmp_path / 'out')) == 2 * len(KINDS)
     for name, seed in (('room', 1), ('room-2', 2)):
         labels = read(tmp_path / 'out' / f'{name}_labels.png')

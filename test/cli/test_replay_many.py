@@ -108,7 +108,7 @@ def test_a_bad_bag_costs_itself_only(fleet, tmp_path, capsys):
     assert [bag['bag'] for bag in content['bags']] == [str(fleet[1])]
     assert list(content['failed']) == [str(bag) for bag in (bags[0], *bags[2:])]
     said = capsys.readouterr().err.splitlines()
-    assert said[-1] == 'error: 3 bags failed: mend them or leave them out'
+    assert said[-1] == 'error: 3 bags failed: repair them or leave them out'
     assert said[-3].startswith(f'{tmp_path / "missing"}: ')
     assert said[-2].startswith(f'{unusable}: ')
     assert said[-2].count(str(unusable)) == 1

@@ -46,7 +46,7 @@ def test_a_camera_that_is_none_is_named(tmp_path, content):
     cityscapes(tmp_path)
     path = tmp_path / 'camera/train/ulm/ulm_000000_000005_camera.json'
     path.write_text(content, encoding='utf-8')
-    with pytest.raises(DatasetError, match=r'ulm_000000_000005_camera.json: no camera of Cityscapes'):
+    with pytest.raises(DatasetError, match=r'ulm_000000_000005_camera.json: not a Cityscapes camera file'):
         open_dataset('cityscapes', tmp_path, 'train')[1]
 
 

@@ -84,7 +84,7 @@ class TestDataset:
     def test_its_files_can_be_fetched_or_it_says_how_to_get_them(self, name, tmp_path):
         BUILDERS[name](tmp_path)
         if isinstance(DOWNLOADS[name], str):
-            with pytest.raises(DatasetError, match=f'{name} cannot be fetched by a command: .{{20}}'):
+            with pytest.raises(DatasetError, match=f'{name} has no automatic download: .{{20}}'):
                 remote_files(name, tmp_path, 'train')
         else:
             files = remote_files(name, tmp_path, 'train')

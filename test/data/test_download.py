@@ -148,7 +148,7 @@ def test_a_file_of_another_size_that_is_there_is_not_taken_for_it(server, tmp_pa
 
 
 def test_errors_of_the_server_and_of_the_network(server, tmp_path):
-    with pytest.raises(DatasetError, match=r'/other\.bin: the server answers 404'):
+    with pytest.raises(DatasetError, match=r'/other\.bin: the server returned 404'):
         fetch(RemoteFile(f'{server.url}/other.bin'), tmp_path)
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', 0))  # nobody listens

@@ -58,7 +58,7 @@ def test_lines_of_the_lists_that_are_around(root, line):
 @pytest.mark.parametrize('line', ['0000000069', f'{DRIVE}', f'{DRIVE}/image_00/data/69.png', f'{DRIVE} 69 x'])
 def test_lines_of_other_lists(root, line):
     (root / 'eigen.txt').write_text(f'{line}\n', encoding='utf-8')
-    with pytest.raises(DatasetError, match='names no image of KITTI'):
+    with pytest.raises(DatasetError, match='is not an image of KITTI'):
         open_dataset('kitti', root, 'eigen')
 
 

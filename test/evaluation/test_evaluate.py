@@ -245,7 +245,7 @@ def test_a_bad_sample_costs_itself_only_where_that_is_asked_for(predictor, sampl
 def test_a_damaged_file_is_named(predictor, samples, tmp_path):
     folder = write_rooms(tmp_path, samples)
     (folder / 'depth' / '1.png').write_bytes(b'no picture')
-    with pytest.raises(DatasetError, match=r'sample 1: .*depth/1\.png: .* take its id off the list'):
+    with pytest.raises(DatasetError, match=r'sample 1: .*depth/1\.png: .* remove its id from the split'):
         evaluate(predictor, open_dataset('folder', folder, 'test'))
 
 

@@ -222,7 +222,7 @@ class TestMetadata:
         bag = write_bag(tmp_path / 'walk', small_images(2))
         converted = write_bag(tmp_path / 'copy', small_images(2), StoragePlugin.MCAP)
         shutil.copy(storage(converted), bag)
-        assert read(bag) == ([1, 2], ['copy.mcap: not listed in metadata.yaml: passed over'])
+        assert read(bag) == ([1, 2], ['copy.mcap: not listed in metadata.yaml: skipped'])
 
 
 class TestCompression:
@@ -259,7 +259,7 @@ class TestCompression:
         bag = write_bag(tmp_path / 'walk', small_images(), plugin)
         file = storage(bag)
         made = self.compressed(bag, keeps=True)
-        assert read(bag) == (ALL[:5], [f'{made.name}: passed over for the file that it was decompressed to'])
+        assert read(bag) == (ALL[:5], [f'{made.name}: skipped, its decompressed file is used'])
         assert file.exists()
 
     def test_of_a_file_that_is_cut_off_what_comes_before_is_used(self, tmp_path, plugin):
@@ -269,7 +269,7 @@ class TestCompression:
         stamps, notes = read(bag)
         assert 50 <= len(stamps) < COUNT
         assert stamps == ALL[: len(stamps)]
-        cut_off = 'cannot be decompressed to its end, it is cut off. What comes before is used'
+        cut_off = 'cannot be decompressed completely: the file is truncated. The part before it is used'
         assert notes[0] == f'{made.name}: {cut_off}'
 
     def test_a_part_that_is_no_longer_zstd_takes_no_other_along(self, tmp_path, plugin):
@@ -289,7 +289,7 @@ class TestCompression:
 
     def test_without_room_for_the_copy_the_error_says_where(self, tmp_path, plugin):
         bag = write_bag(tmp_path / 'walk', images(), plugin, CompressionMode.FILE)
-        with largest_file(1000), pytest.raises(SourceError, match=r'walk.*has to be copied to .*fails: .*TMPDIR'):
+        with largest_file(1000), pytest.raises(SourceError, match=r'walk.*must be copied to .*failed: .*TMPDIR'):
             read(bag)
 
 

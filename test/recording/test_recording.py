@@ -346,8 +346,7 @@ class TestWhatIsMissingIsTold:
             database.commit()
         _, (note,), _ = frames_of(path)
         assert note == (
-            'passed over, as not needed and not readable: /pose (robot/msg/Battery, whose definition is not in the '
-            'recording)'
+            'skipped (unreadable and not needed): /pose (robot/msg/Battery, whose definition is not in the recording)'
         )
 
 

@@ -141,7 +141,7 @@ def test_a_bag_without_images_is_an_error_that_lists_what_is_there(chosen):
 
 @pytest.mark.parametrize('role', ['depth', 'labels'])
 def test_an_image_is_not_its_own_truth(chosen, role):
-    with pytest.raises(SourceError, match='topic /a: asked for as the images and as their truth'):
+    with pytest.raises(SourceError, match='topic /a: given both as images and as ground truth'):
         chosen(('/a', image(COLOR, 0)), image='/a', **{role: '/a'})
 
 
@@ -176,7 +176,7 @@ class TestSeveralRobots:
         assert (topics.camera_info, topics.depth, topics.pose) == ('', '', '')
         assert [note.partition(':')[0] for note in topics.notes] == ['depth', 'pose']
         assert '--depth-topic' in topics.notes[0]
-        assert '/robot1/camera/depth/image_raw is passed over: it is nearer to /robot1/camera' in topics.notes[0]
+        assert '/robot1/camera/depth/image_raw skipped: it is nearer to /robot1/camera' in topics.notes[0]
 
     def test_unless_it_is_asked_for(self, chosen):
         depth = '/robot1/camera/depth/image_raw'
@@ -243,11 +243,11 @@ class TestReasons:
         odd = image(COLOR, 0)
         odd.encoding = 'abc9'
         (note,) = chosen(('/odd', odd), ('/good', image(COLOR, 0))).notes
-        assert note.startswith("/odd: no usable image, passed over: found encoding 'abc9'")
+        assert note.startswith("/odd: no usable image, skipped: found encoding 'abc9'")
 
     def test_depth_that_only_its_encoding_makes_depth_is_told(self, chosen):
         (note,) = chosen(('/rgb/image', image(COLOR, 0)), ('/thermal/image', depth_16u(METERS, 0))).notes
-        assert note.startswith('depth: /thermal/image is taken for it by its encoding 16UC1 alone')
+        assert note.startswith('depth: /thermal/image was chosen by its encoding 16UC1 alone')
         assert '--depth-topic' in note
 
 

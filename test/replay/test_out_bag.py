@@ -218,7 +218,7 @@ def test_namespaces(taken, namespace):
 def test_nothing_is_overwritten(predictor, bag, tmp_path):
     (tmp_path / 'out.mcap').write_text('mine')
     with (
-        pytest.raises(FileExistsError, match='there is something already'),
+        pytest.raises(FileExistsError, match='already exists'),
         recorded_bag(tmp_path / 'out.mcap', bag, predictor, []),
     ):
         pass

@@ -272,7 +272,7 @@ def test_no_usable_image_is_an_error_that_says_why(predictor, tmp_path):
     broken.step = 1
     good = image(np.zeros((2, 2, 3), np.uint8), 1)
     path = write_recording(tmp_path / 'bag', [('/good', good), ('/broken', broken)])
-    error = pytest.raises(SourceError, match='no image can be used: images: 1 refused, the first: found step 1')
+    error = pytest.raises(SourceError, match='no usable image: images: 1 refused, the first: found step 1')
     with Recording(path, TopicRequest(image='/broken')) as recording, error:
         replay(predictor, recording)
 

@@ -59,7 +59,7 @@ def test_latencies_by_stage(monitor):
 
 def test_a_node_that_never_appears_is_an_error_that_says_what_to_look_at(monitor, monkeypatch):
     monkeypatch.setattr(module, 'APPEARS_WITHIN_S', 0.3)
-    with pytest.raises(TimeoutError, match=r'the node /mapping runs, but has not been heard of.*loopback'):
+    with pytest.raises(TimeoutError, match=r'the node /mapping runs, but was not discovered .*loopback'):
         monitor.change_state('/mapping', CONFIGURE)
 
 

@@ -205,7 +205,7 @@ def test_a_misspelt_parameter_is_told_and_one_for_other_nodes_is_not(tmp_path):
     with running_node(tmp_path, autostart=False, point_strid=2, robot_name='walker') as (process, peer):
         peer.wait_for_state('unconfigured')
         (line,) = [line for line in process.log.splitlines() if 'WARN' in line]
-        assert "no parameter 'point_strid', it has no effect: did you mean 'point_stride'?" in line
+        assert "unknown parameter 'point_strid', ignored: did you mean 'point_stride'?" in line
 
 
 def test_a_size_that_memory_is_too_short_for_is_one_clear_line_and_can_be_repaired(tmp_path):

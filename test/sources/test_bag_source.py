@@ -92,7 +92,7 @@ class TestImages:
         broken = raw(color(1))
         broken.step = 5
         bag = write_bag(tmp_path / 'bag', [('/image', broken)])
-        with pytest.raises(SourceError, match='no image can be used: images: 1 refused, the first: found step 5'):
+        with pytest.raises(SourceError, match='no usable image: images: 1 refused, the first: found step 5'):
             list(open_source(str(bag), SourceOptions(image_topic='/image')))
 
     def test_bytes_that_are_no_image_too(self, tmp_path):

@@ -78,7 +78,7 @@ def test_a_video_that_is_cut_off_is_told(tmp_path, caplog):
     path.write_bytes(content[: len(content) // 2])
     found = len(list(open_source(str(path))))
     assert 0 < found < 30
-    assert f'{path}: {found} of 40 images could be read: is it cut off?' in caplog.messages
+    assert f'{path}: {found} of 40 images could be read: is it truncated?' in caplog.messages
 
 
 def test_a_file_that_is_no_video_is_an_error_that_names_it(tmp_path):

@@ -49,7 +49,7 @@ def test_unsure_labels_are_left_out():
 
 
 def test_what_cannot_be_stored_is_said(tmp_path):
-    with pytest.raises(TeacherError, match='someone does not say how sure it is'):
+    with pytest.raises(TeacherError, match='someone gives no confidence'):
         labels_annotation(expert(confidence=False), '', 0.5)
     with pytest.raises(ValueError, match="no grouping 'nyuv2_13' of cityscapes_19"):
         labels_annotation(expert(), 'nyuv2_13', 0.0)

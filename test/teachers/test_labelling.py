@@ -109,7 +109,7 @@ def test_depth_is_that_of_the_camera(tmp_path, expert):
 
 def test_a_ground_truth_is_replaced_only_if_asked_for(tmp_path, expert):
     source = make_source(tmp_path / 'source', count=1, annotations=['labels', 'depth'])
-    with pytest.raises(TeacherError, match='has a ground truth for all that nyuv2_indoor knows'):
+    with pytest.raises(TeacherError, match='has ground truth for every task of nyuv2_indoor'):
         label(source, expert, tmp_path / 'nothing')
     label(source, expert, tmp_path / 'labels', task='segmentation', grouping='nyuv2_13')
     sample = Folder(tmp_path / 'labels', 'train')[0]

@@ -74,7 +74,7 @@ def test_it_says_what_it_is(argmax):
 def test_what_cannot_be_used_is_said(argmax, tmp_path):
     with pytest.raises(TeacherError, match=r'argmax\.tflite: no label space given'):
         expert(argmax, '')
-    with pytest.raises(TeacherError, match='device given, but LiteRT runs on the CPU'):
+    with pytest.raises(TeacherError, match='device given, but LiteRT always runs on the CPU'):
         expert(argmax, device='cuda:0')
     with pytest.raises(TeacherError, match=r'missing\.tflite: no such file'):
         expert(tmp_path / 'missing.tflite')

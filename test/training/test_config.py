@@ -160,7 +160,7 @@ def test_a_task_without_a_loss_has_its_usual_one(file):
         ('loss_stride=0', 'loss_stride: found 0, expected 1 or more'),
         ('tasks=[depth, colour]', 'tasks: colour: expected any of segmentation, depth, normals'),
         ('tasks=[]', 'tasks: expected one or more'),
-        ('tasks=[depth, depth]', 'tasks: expected one or more, each once'),
+        ('tasks=[depth, depth]', 'tasks: expected one or more, without duplicates'),
         ('precision=fp8', 'precision: fp8: expected any of fp32, bf16, fp16'),
         ('batch_norm=off', 'batch_norm: '),
         ('data.0.part=half', 'data.part: half: expected any of all, kept, held_back'),
@@ -183,11 +183,11 @@ def test_what_is_wrong_is_said_with_its_key(change, message, file):
 
 
 def test_choices_that_do_not_go_together(file):
-    with pytest.raises(ConfigError, match='ubernet adds gradients up: use bf16 or fp32'):
+    with pytest.raises(ConfigError, match='the ubernet regime accumulates gradients: use bf16 or fp32'):
         load_config(file, ['precision=fp16', 'regime.name=ubernet'])
     validated = ['validation=[{dataset: folder, root: x}]', 'tasks=[depth]']
     assert load_config(file, [*validated, 'select_by=rmse']).select_by == 'rmse'
-    with pytest.raises(ConfigError, match='select_by: miou is not measured: expected one of rmse, '):
+    with pytest.raises(ConfigError, match='select_by: miou is not a measured metric: expected one of rmse, '):
         load_config(file, validated)
 
 

@@ -116,7 +116,7 @@ def test_a_worker_on_one_of_two_hosts_is_killed(config, tmp_path):
     said = [host.communicate(timeout=120)[0] for host in hosts]
     assert [host.returncode for host in hosts] == [1, 1], said
     assert 'Signal 9 (SIGKILL)' in said[1]
-    assert 'error: another process of the training has ended or cannot be reached, found by process 0' in said[0]
+    assert 'error: another training process has ended or cannot be reached, as seen by process 0' in said[0]
     assert 'a fault of mtperception' not in said[0]
     assert 3 <= Checkpoint.read(killed / LAST).scalars['steps'] < 20
     for out in (killed, whole):

@@ -161,5 +161,5 @@ def test_what_cannot_be_frozen(network, tmp_path):
         freeze(network, tiny_config(tmp_path, frozen=['encoder.trunk']))
     everything = tiny_config(tmp_path, frozen=['encoder', 'projections', 'crp', 'adapt', 'heads'])
     freeze(network, everything)
-    with pytest.raises(ConfigError, match='nothing is left to train'):
+    with pytest.raises(ConfigError, match='no parameters are left to train'):
         create_optimizers(network, nn.Module(), everything)

@@ -118,7 +118,7 @@ def test_a_part_of_another_shape_is_refused(room_data, tmp_path):
     other = create_network('shallow', 40, ('depth', 'segmentation'), width=8).state_dict()
     Checkpoint({f'average/{key}': x for key, x in other.items()}, {}).write(tmp_path / 'other')
     save_file({'first.0.weight': torch.zeros(1)}, tmp_path / 'foreign.safetensors')
-    with pytest.raises(ConfigError, match=r'start\.trunk .*other: not the weights of this network: no fitting first'):
+    with pytest.raises(ConfigError, match=r'start\.trunk .*other: not the weights of this network: first'):
         build_network(config_of(room_data, start={'trunk': [str(tmp_path / 'other')]}))
     with pytest.raises(ConfigError, match=r'start\.trunk: ShallowNet has no published weights'):
         build_network(config_of(room_data, start={'trunk': [str(tmp_path / 'foreign.safetensors')]}))

@@ -118,7 +118,7 @@ def test_what_cannot_be_started_from(imagenet, tmp_path):
         (tmp_path / 'missing', 'expected a checkpoint or a model directory'),
         (tmp_path, 'expected a checkpoint or a model directory'),
         (imagenet, 'not a checkpoint'),
-        (foreign, 'not the weights of this network: no fitting encoder'),
+        (foreign, 'not the weights of this network: encoder'),
     ):
         with pytest.raises(ValueError, match=message):
             build_network(tiny_config(tmp_path, start={'all': [str(start)]}))

@@ -95,7 +95,7 @@ def test_by_hand():
 
 
 def test_a_network_that_is_always_right_has_none():
-    with pytest.raises(CalibrationError, match='expected images that the network has not learnt'):
+    with pytest.raises(CalibrationError, match='expected images that were not used for training'):
         likeliest_temperature(torch.tensor([[2.0, 0.0]] * 4), torch.zeros(4, dtype=torch.int64))
 
 

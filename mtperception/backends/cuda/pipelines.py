@@ -88,7 +88,7 @@ def fastest_pipeline(
     try:
         _try_kernels(weight)
     except KernelsUnavailableError as error:
-        _log.warning('maps are made without Triton on %s, which is slower: %s', weight.device, error)
+        _log.warning('running without Triton on %s, which is slower: %s', weight.device, error)
     else:
         pipeline = FusedPipeline
     return pipeline(network, depth_range, classes, temperature).eval()

@@ -34,7 +34,7 @@ def release_memory() -> None:
     except RuntimeError as error:
         # After a capture that failed, PyTorch before 2.13 takes it to be still under way
         # (https://github.com/pytorch/pytorch/pull/180395). The memory stays with this process, to be used again.
-        _log.warning('device memory is not given back: %s', str(error).partition('\n')[0])
+        _log.warning('device memory was not released: %s', str(error).partition('\n')[0])
 
 
 class StaticFrame:
@@ -103,7 +103,7 @@ class CudaQueue:
         except RuntimeError as error:
             # The end of a capture that has failed is an error of its own, which says less than the first one.
             reason = str(error.__context__ or error).partition('\n')[0]
-            _log.warning('no CUDA graph on %s, which is slower: %s', self.device, reason)
+            _log.warning('running without a CUDA graph on %s, which is slower: %s', self.device, reason)
             return step
         return graph.replay
 

@@ -146,7 +146,7 @@ def test_without_a_gpu_the_plain_pipeline_is_taken_and_the_log_says_why(every_ta
         pipeline = fastest_pipeline(every_task_network, (0.5, 80.0), (0, 6))
     assert type(pipeline) is CapturablePipeline
     (record,) = caplog.records
-    assert 'maps are made without Triton on cpu' in record.message
+    assert 'running without Triton on cpu' in record.message
     assert 'driver' in record.message
 
 
