@@ -62,6 +62,8 @@ class VideoWriter:
         self.path = path
         self.count = 0
         """Images written so far."""
+        self._begun = 0
+        """One more while an image is written, which a signal can interrupt when it is in the file already."""
         self.rate = round(min(max(rate, SLOWEST), FASTEST), 2)
         self._size: tuple[int, int] | None = None
         self._writer: cv2.VideoWriter | None = None
@@ -76,8 +78,9 @@ class VideoWriter:
             self._open(image.shape[1], image.shape[0])
         if (image.shape[1], image.shape[0]) != self._size:
             image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
+        self._begun += 1
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        self.count += 1
+        self.count = self._begun
 
     def close(self) -> None:
         """Write the index that makes the file readable, and check it. Closing twice does nothing.
@@ -92,7 +95,7 @@ class VideoWriter:
 
     def _check(self) -> None:
         found = count_frames(self.path)
-        if found != self.count:
+        if not self.count <= found <= self._begun:
             raise WriteError(
                 f'{self.path}: a video of {self.count} images was written, {found} can be read: expected space left '
                 'on the disk'

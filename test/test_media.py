@@ -31,6 +31,34 @@ def test_an_image_that_cannot_be_written_is_an_error_that_names_the_file(tmp_pat
         write_image(tmp_path / 'a.xyz', np.zeros((4, 6), np.uint8))
 
 
+class Interrupted:
+    """OpenCV's writer, with a signal at the second image, before or after it is in the file."""
+
+    def __init__(self, writer, is_in_the_file):
+        self._writer, self._is_in_the_file, self._images = writer, is_in_the_file, 0
+
+    def __getattr__(self, name):
+        return getattr(self._writer, name)
+
+    def write(self, image):
+        self._images += 1
+        if self._images < 2 or self._is_in_the_file:
+            self._writer.write(image)
+        if self._images == 2:
+            raise SystemExit(143)
+
+
+@pytest.mark.parametrize('is_in_the_file', [False, True])
+def test_a_signal_while_an_image_is_written_is_no_fault_of_the_disk(tmp_path, monkeypatch, is_in_the_file):
+    opened = cv2.VideoWriter
+    monkeypatch.setattr(cv2, 'VideoWriter', lambda *arguments: Interrupted(opened(*arguments), is_in_the_file))
+    image = np.zeros((48, 64, 3), np.uint8)
+    with pytest.raises(SystemExit), VideoWriter(tmp_path / 'a.mp4', 10) as video:  # noqa: PT012
+        video.write(image)
+        video.write(image)
+    assert len(read_video(tmp_path / 'a.mp4')[0]) == 1 + is_in_the_file
+
+
 class TestFullDisk:
     """OpenCV itself says nothing of it."""
 
