@@ -213,8 +213,8 @@ class BackendPredictor:
     def _prediction(self, maps: Maps, layout: Layout, latency_ms: Mapping[str, float]) -> Prediction:
         """The maps at the size that is wanted."""
         if self.output_size == 'input' and layout.plane != layout.image:
-            return ResizedPrediction.of(maps, layout.image, latency_ms)
-        return Prediction(**maps, latency_ms=latency_ms)
+            return ResizedPrediction.to_size(maps, layout.image, latency_ms)
+        return Prediction.of(maps, latency_ms)
 
     def _valid(self, depth: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         """bool h,w: where the graph's depth is inside the card's range and the class may have depth.

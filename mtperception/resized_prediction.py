@@ -25,7 +25,7 @@ class ResizedPrediction(Prediction):
     _size: tuple[int, int] | None = None
 
     @classmethod
-    def of(
+    def to_size(
         cls, maps: Mapping[str, np.ndarray], size: tuple[int, int], latency_ms: Mapping[str, float]
     ) -> 'ResizedPrediction':
         """Maps to be shown at another width and height.
@@ -69,6 +69,11 @@ class ResizedPrediction(Prediction):
     def depth_confidence(self) -> np.ndarray | None:
         """As `Prediction.depth_confidence`."""
         return self._resized('depth_confidence')
+
+    @cached_property
+    def others(self) -> Mapping[str, np.ndarray]:
+        """As `Prediction.others`."""
+        return {name: self._resized(name) for name in self._maps if name not in Prediction.__dataclass_fields__}
 
     @cached_property
     def valid_mask(self) -> np.ndarray | None:

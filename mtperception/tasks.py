@@ -33,7 +33,7 @@ class GraphOutput:
     """One output of an exported graph."""
 
     name: str
-    """Of the tensor, of the map that a backend gives, and of the field of `types.Prediction`."""
+    """Of the tensor, of the map that a backend gives, and of that of a prediction (`types.Prediction.map`)."""
     dtype: str
     channels: int
     """1: the map is N,H,W; else N,H,W,channels."""
@@ -98,6 +98,12 @@ class Task:
     def has_classes(self) -> bool:
         """Whether it chooses among the classes of a label space, rather than measuring something."""
         return self.raw_channels is None
+
+    @property
+    def stored(self) -> str:
+        """The field of a sample, and key of `dataset.json`, that holds its truth as it is; '' if that is computed."""
+        name = self.outputs[0].name
+        return name if self.target.needs == (name,) else ''
 
     @property
     def metrics(self) -> Mapping[str, str]:
@@ -217,11 +223,19 @@ def metrics_of(tasks: Sequence[str]) -> list[str]:
     return [metric for task in tasks for metric in TASKS[task].metrics]
 
 
+def task_measured_by(metric: str) -> Task:
+    """The task that a metric is one of.
+
+    Raises:
+        KeyError: if there is none.
+    """
+    return {name: task for task in TASKS.values() for name in task.metrics}[metric]
+
+
 def larger_is_better(metric: str) -> bool:
     """Whether a metric is a score, such as an accuracy; smaller is better for an error, such as a distance.
 
     Raises:
         KeyError: if no task is measured by it.
     """
-    directions = {name: better for task in TASKS.values() for name, better in task.metrics.items()}
-    return directions[metric] == LARGER
+    return task_measured_by(metric).metrics[metric] == LARGER

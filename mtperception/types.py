@@ -117,6 +117,19 @@ class Prediction:
     such as sky. None without depth, and of who does not say."""
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     """Milliseconds by stage: `resize`, `upload`, `inference`, `download`."""
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Maps of tasks that have no field above, by the name of the graph's output."""
+
+    @classmethod
+    def of(cls, maps: Mapping[str, np.ndarray], latency_ms: Mapping[str, float]) -> 'Prediction':
+        """From the maps of a graph, by name."""
+        others = {name: map_ for name, map_ in maps.items() if name not in cls.__dataclass_fields__}
+        named = {name: map_ for name, map_ in maps.items() if name not in others}
+        return cls(**named, latency_ms=latency_ms, others=others)
+
+    def map(self, name: str) -> np.ndarray | None:
+        """The map of an output of the graph; None if the network does not have its task."""
+        return getattr(self, name) if name in self.__dataclass_fields__ else self.others.get(name)
 
     @property
     def measured_depth(self) -> np.ndarray | None:
@@ -128,4 +141,5 @@ class Prediction:
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of the maps."""
-        return next(x.shape[:2] for x in (self.labels, self.depth, self.normals) if x is not None)
+        maps = (self.labels, self.depth, self.normals, *self.others.values())
+        return next(x.shape[:2] for x in maps if x is not None)

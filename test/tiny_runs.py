@@ -6,6 +6,7 @@ import json
 import yaml
 
 from mtperception.data.transforms import ViewConfig
+from mtperception.tasks import TASKS
 from mtperception.training.config import (
     CameraConfig,
     ChoiceConfig,
@@ -14,8 +15,6 @@ from mtperception.training.config import (
     TrainConfig,
     config_to_dict,
 )
-
-LOSSES = {'segmentation': 'cross_entropy', 'depth': 'berhu', 'normals': 'dot_product'}
 
 
 def tiny_config(root, tasks=('segmentation', 'depth'), **changes):
@@ -27,7 +26,7 @@ def tiny_config(root, tasks=('segmentation', 'depth'), **changes):
         'encoder': '',
         'data': [data_of(root)],
         'view': ViewConfig(scale=[0.9, 1.2], crop=[64, 64], normals_window=5),
-        'losses': {task: ChoiceConfig(LOSSES[task]) for task in tasks},
+        'losses': {task: ChoiceConfig(TASKS[task].loss) for task in tasks},
         'optimizer': OptimizerConfig(learning_rate={'encoder': 1e-3, 'decoder': 1e-3}),
         'epochs': 2,
         'batch_size': 2,

@@ -83,7 +83,7 @@ class Comparison:
         """
         record = TASKS[task]
         truth = record.target.read(sample, NO_ZOOM, self.normals_window)
-        maps = {name: getattr(prediction, name) for measure in record.measures for name in measure.outputs}
+        maps = {name: prediction.map(name) for measure in record.measures for name in measure.outputs}
         if record.has_classes:
             labels = record.outputs[0].name
             maps[labels] = self.mapping.table[maps[labels]]

@@ -20,6 +20,9 @@ UNITS = {
     'angle_mean': '°',
     'angle_median': '°',
 }
+TITLES = {'miou': 'mIoU', 'rmse': 'RMSE', 'angle_mean': 'mean angle'}
+"""Of metrics; others are called by their names."""
+UNITS_IN_WORDS = {' m': ' in metres', ' px': ' in pixels', '°': ' in degrees'}
 PERCENT = ('miou', 'pixel_accuracy', 'mean_accuracy', 'ece')
 PERCENT_PREFIXES = ('delta', 'within_', 'label_flicker', 'depth_flicker')
 
@@ -182,6 +185,17 @@ def format_metric(value: float, name: str) -> str:
     if name in PERCENT or name.startswith(PERCENT_PREFIXES):
         return f'{100 * value:.2f} %'
     return f'{value:.2f}°' if name.startswith('angle_') else f'{value:.4f}{UNITS.get(name, "")}'
+
+
+def title_of(metric: str) -> str:
+    """What a metric is called in headings."""
+    return TITLES.get(metric, metric.replace('_', ' '))
+
+
+def axis_label(metric: str) -> str:
+    """What a metric is called on an axis: with its unit."""
+    unit = '°' if metric.startswith('angle_') else UNITS.get(metric, '')
+    return title_of(metric) + UNITS_IN_WORDS.get(unit, '')
 
 
 def hex_colors(label_space: LabelSpace) -> list[str]:

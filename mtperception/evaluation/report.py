@@ -3,25 +3,24 @@
 
 index.html          the page; its pictures by relative paths, no scripts
 plots/NAME.png
-images/N_KIND.*     of the sample at position N: image, prediction and truth of labels or depth
+images/N_KIND.*     of the sample at position N: image, prediction and truth of a task
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from mtperception.atomic_write import atomic_entries
 from mtperception.data import Dataset
 from mtperception.evaluation.comparison import map_labels
-from mtperception.evaluation.evaluate import Evaluation
+from mtperception.evaluation.evaluate import NORMALS_WINDOW, Evaluation
 from mtperception.evaluation.grouped_truth import GroupedTruth
-from mtperception.evaluation.page import EVALUATION_PAGE, hex_colors, render
+from mtperception.evaluation.page import EVALUATION_PAGE, axis_label, hex_colors, render, title_of
 from mtperception.evaluation.paper_protocols import find_protocol, predict
+from mtperception.evaluation.pictures import draw_pair
 from mtperception.evaluation.plots import (
     plot_confusion,
     plot_depth_errors,
@@ -31,30 +30,12 @@ from mtperception.evaluation.plots import (
 )
 from mtperception.evaluation.protocol_samples import as_in_protocol
 from mtperception.evaluation.scores import ImageScore
-from mtperception.geometry import is_valid
 from mtperception.media import write_image
 from mtperception.predictor import BackendPredictor
-from mtperception.types import Prediction, Sample
-from mtperception.visualization import colorize_depth, colorize_labels
+from mtperception.tasks import NO_ZOOM, TASKS, Task, larger_is_better
 
 WORST = 8
 """Images that are shown by each metric."""
-
-
-@dataclass(frozen=True)
-class _Gallery:
-    """Worst images by one metric: what is compared, and which end of the metric is the bad one."""
-
-    task: str
-    metric: str
-    title: str
-    largest: bool
-
-
-_GALLERIES = (
-    _Gallery('segmentation', 'miou', 'Worst images by mIoU', largest=False),
-    _Gallery('depth', 'rmse', 'Worst images by RMSE', largest=True),
-)
 
 
 def write_report(evaluation: Evaluation, predictor: BackendPredictor, dataset: Dataset, out: Path) -> None:
@@ -87,9 +68,9 @@ def write_report(evaluation: Evaluation, predictor: BackendPredictor, dataset: D
             classes=_classes(evaluation),
             plots=[save_plot(part, name, title, figure) for name, title, figure in _plots(evaluation)],
             galleries=[
-                _write_gallery(gallery, evaluation, pictures, part)
-                for gallery in _GALLERIES
-                if gallery.task in evaluation.metrics
+                _write_gallery(TASKS[name], evaluation, pictures, part)
+                for name in evaluation.metrics
+                if not TASKS[name].about
             ],
         )
         (part / 'index.html').write_text(page, encoding='utf-8')
@@ -111,20 +92,23 @@ def _plots(evaluation: Evaluation) -> Iterator[tuple[str, str, Figure]]:
     if evaluation.depth_profile is not None:
         yield 'error_by_distance', 'Depth error by distance', plot_error_by_distance(evaluation.depth_profile)
         yield 'depth_errors', 'Depth errors of all pixels', plot_depth_errors(evaluation.depth_profile)
-    for metric, label in (('miou', 'mIoU'), ('rmse', 'RMSE in metres'), ('angle_mean', 'mean angle in degrees')):
+    for metric in (TASKS[name].main_metric for name in evaluation.metrics):
         values = [image.metrics[metric] for image in evaluation.worst(metric, evaluation.frames, largest=True)]
         if values:
+            label = axis_label(metric)
             yield f'images_{metric}', f'{label} by image', plot_image_scores(values, label)
 
 
-def _write_gallery(gallery: _Gallery, evaluation: Evaluation, pictures: '_Pictures', out: Path) -> dict[str, Any]:
-    images = evaluation.worst(gallery.metric, WORST, largest=gallery.largest)
+def _write_gallery(task: Task, evaluation: Evaluation, pictures: '_Pictures', out: Path) -> dict[str, Any]:
+    """The worst images by the main metric of a task."""
+    metric = task.main_metric
+    images = evaluation.worst(metric, WORST, largest=not larger_is_better(metric))
     return {
-        'title': gallery.title,
+        'title': f'Worst images by {title_of(metric)}',
         'caption': 'image | prediction | truth',
-        'metric': gallery.metric,
+        'metric': metric,
         'images': [
-            {'id': score.id, 'value': score.metrics[gallery.metric], 'paths': pictures.write(gallery.task, score, out)}
+            {'id': score.id, 'value': score.metrics[metric], 'paths': pictures.write(task, score, out)}
             for score in images
         ],
     }
@@ -141,25 +125,16 @@ class _Pictures:
         if self._space is not None:
             self._mapping = map_labels(predictor.label_space, predictor.card.classes, self._space)
 
-    def write(self, task: str, score: ImageScore, out: Path) -> list[str]:
+    def write(self, task: Task, score: ImageScore, out: Path) -> list[str]:
         """Write image, prediction and truth of a task; returns their paths relative to `out`."""
         sample = self._dataset[score.index]
-        prediction = predict(self._protocol, self._predictor, sample)
-        draw = self._labels if task == 'segmentation' else self._depth
-        predicted, truth = draw(prediction, sample)
-        pictures = {'image.jpg': sample.image, f'{task}.png': predicted, f'{task}_truth.png': truth}
-        paths = [f'images/{score.index}_{name}' for name in pictures]
-        for path, picture in zip(paths, pictures.values(), strict=True):
+        output = task.outputs[0]
+        predicted = predict(self._protocol, self._predictor, sample).map(output.name)
+        if task.has_classes:
+            predicted = self._mapping.table[predicted]
+        truth = task.target.read(sample, NO_ZOOM, NORMALS_WINDOW)
+        pair = draw_pair(output, predicted, truth, self._space)
+        paths = [f'images/{score.index}_{name}' for name in ('image.jpg', f'{task.name}.png', f'{task.name}_truth.png')]
+        for path, picture in zip(paths, (sample.image, *pair), strict=True):
             write_image(out / path, picture)
         return paths
-
-    def _labels(self, prediction: Prediction, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        predicted = self._mapping.table[prediction.labels]
-        return colorize_labels(predicted, self._space), colorize_labels(sample.labels, self._space)
-
-    def _depth(self, prediction: Prediction, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        """Both in the range of the truth, so that equal colours are equal depths."""
-        true = sample.depth[is_valid(sample.depth)]
-        near, far = float(true.min()), float(true.max())
-        far = max(far, near + 0.1)
-        return colorize_depth(prediction.depth, near, far), colorize_depth(sample.depth, near, far)

@@ -13,10 +13,11 @@ from mtperception.messages.message import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, 
 from mtperception.messages.point_cloud import point_cloud
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
+from mtperception.tasks import CLASSES, DIRECTIONS, METRES, SHARES, Task, in_order
 
 FRAME_DEPTH, LATCHED_DEPTH = 2, 1
 """Depth of the queues of outputs, all reliable: volatile ones of frames, and transient local ones of descriptions."""
-CLASSES = 'semantic/classes'
+CLASSES_TOPIC = 'semantic/classes'
 """Relative name of the latched topic with the classes."""
 
 
@@ -110,16 +111,37 @@ OUTPUTS = (
 )
 
 
+PLAIN_IMAGES = {
+    CLASSES: mono8_image,
+    SHARES: mono8_image,
+    METRES: DEPTH_IMAGES['32FC1'],
+    DIRECTIONS: normals_image,
+}
+"""How a map is published as it is, by what it holds."""
+
+
 def camera_topic(camera: str, topic: str) -> str:
     """The relative name of a topic of one of several cameras; an empty name is that of the only one."""
     return f'{camera}/{topic}' if camera else topic
 
 
 def outputs_for(tasks: Iterable[str]) -> list[Output]:
-    """The outputs that a model with these tasks has."""
-    return [output for output in OUTPUTS if set(output.tasks) <= set(tasks)]
+    """The outputs that a model with these tasks has: those of `OUTPUTS`, and the plain map of what is none of them."""
+    known = {task for output in OUTPUTS for task in output.tasks}
+    others = [_plain(task) for task in in_order(tasks) if task.name not in known]
+    return [output for output in OUTPUTS if set(output.tasks) <= set(tasks)] + others
+
+
+def _plain(task: Task) -> Output:
+    """The first map of a task as it is, on a topic of the task's name."""
+    output = task.outputs[0]
+
+    def make(products: Products) -> Message:
+        return PLAIN_IMAGES[output.kind](products.prediction.map(output.name))
+
+    return Output(f'{task.name}/image', IMAGE, (task.name,), make)
 
 
 def classes(presentation: Presentation) -> Message:
-    """What is latched on `CLASSES`."""
+    """What is latched on `CLASSES_TOPIC`."""
     return Message(STRING, {'data': presentation.classes_json()})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mtperception.atomic_write import remove, write_errors
 from mtperception.errors import OccupiedError, WriteError
 from mtperception.messages.message import Message
-from mtperception.messages.outputs import CLASSES, FRAME_DEPTH, LATCHED_DEPTH, classes, outputs_for
+from mtperception.messages.outputs import CLASSES_TOPIC, FRAME_DEPTH, LATCHED_DEPTH, classes, outputs_for
 from mtperception.messages.parameters import default_settings
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
@@ -60,7 +60,7 @@ class BagRecorder:
         self._connections: dict[str, Connection] = {}
         self._presentation = Presentation.build(default_settings(), card, predictor.label_space)
         self._outputs = outputs_for(card.tasks)
-        self._latched = {CLASSES: classes(self._presentation)} if 'segmentation' in card.tasks else {}
+        self._latched = {CLASSES_TOPIC: classes(self._presentation)} if 'segmentation' in card.tasks else {}
         self.namespace = free_namespace([*self._latched, *(output.topic for output in self._outputs)], taken)
 
     def message(self, reader: BagReader, connection: Connection, received_ns: int, data: bytes) -> None:

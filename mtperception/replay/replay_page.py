@@ -16,23 +16,20 @@ from matplotlib.figure import Figure
 
 from mtperception.atomic_write import atomic_entries
 from mtperception.evaluation.comparison import map_labels
-from mtperception.evaluation.page import REPLAY_PAGE, format_metric, hex_colors, render
+from mtperception.evaluation.page import REPLAY_PAGE, format_metric, hex_colors, render, title_of
+from mtperception.evaluation.pictures import draw_pair
 from mtperception.evaluation.plots import plot_depth_errors, plot_error_by_distance, plot_over_time, save_plot
-from mtperception.geometry import is_valid
 from mtperception.media import write_image
 from mtperception.predictor import BackendPredictor
 from mtperception.recording.recording import RecordedFrame, Recording
 from mtperception.replay.depth_scores import AlignedMetrics
 from mtperception.replay.result import Replay, WorstFrame
+from mtperception.tasks import Task, task_measured_by
 from mtperception.types import Prediction
-from mtperception.visualization import colorize_depth, colorize_labels
+from mtperception.visualization import colorize_labels
 
-_TITLES = {'rmse': 'RMSE', 'miou': 'mIoU', 'label_flicker': 'label flicker'}
-_CAPTIONS = {
-    'rmse': 'image | predicted depth | measured depth',
-    'miou': 'image | predicted labels | recorded labels',
-    'label_flicker': 'image | predicted labels | labels of the frame before',
-}
+_FLICKER = 'label_flicker'
+"""Of frames without any truth."""
 _GROUPED = ('rmse', 'abs_rel', 'delta1')
 """Metrics in the tables by distance and by class, under each alignment."""
 
@@ -153,11 +150,18 @@ def _write_gallery(metric: str, replay: Replay, pictures: '_Pictures', out: Path
             write_image(out / path, picture)
         images.append({'id': f'image {worst.index}', 'value': worst.value, 'paths': paths})
     return {
-        'title': f'Worst frames by {_TITLES[metric]}',
+        'title': f'Worst frames by {title_of(metric)}',
         'metric': metric,
-        'caption': _CAPTIONS[metric],
+        'caption': _caption(metric),
         'images': images,
     }
+
+
+def _caption(metric: str) -> str:
+    if metric == _FLICKER:
+        return 'image | predicted labels | labels of the frame before'
+    name = task_measured_by(metric).outputs[0].name
+    return f'image | predicted {name} | recorded {name}'
 
 
 class _Pictures:
@@ -177,30 +181,21 @@ class _Pictures:
     def of(self, metric: str, worst: WorstFrame) -> dict[str, np.ndarray]:
         """By name of the file: the image, and what it is about."""
         frame, prediction = self._frames[worst.index]
-        if metric == 'rmse':
-            drawn = self._depth(frame, prediction)
-        elif metric == 'miou':
-            drawn = self._labels(frame, prediction)
-        else:
+        if metric == _FLICKER:
             drawn = self._change(prediction, self._frames[worst.previous][1])
+        else:
+            drawn = self._compared(task_measured_by(metric), frame, prediction)
         return {'image.jpg': frame.image, **drawn}
 
-    def _depth(self, frame: RecordedFrame, prediction: Prediction) -> dict[str, np.ndarray]:
-        """Both in the range of the truth, so that equal colours are equal depths."""
-        truth = frame.depth
-        near, far = float(truth[is_valid(truth)].min()), float(truth.max())
-        far = max(far, near + 0.1)
-        return {
-            'depth.png': colorize_depth(prediction.depth, near, far),
-            'truth.png': colorize_depth(truth, near, far),
-        }
-
-    def _labels(self, frame: RecordedFrame, prediction: Prediction) -> dict[str, np.ndarray]:
-        space = self._replay.truth_space
-        return {
-            'labels.png': colorize_labels(self._mapping.table[prediction.labels], space),
-            'truth.png': colorize_labels(self._replay.truth_of(frame), space),
-        }
+    def _compared(self, task: Task, frame: RecordedFrame, prediction: Prediction) -> dict[str, np.ndarray]:
+        output = task.outputs[0]
+        predicted = prediction.map(output.name)
+        if task.has_classes:
+            predicted, truth = self._mapping.table[predicted], self._replay.truth_of(frame)
+        else:
+            truth = getattr(frame, task.stored)
+        pair = draw_pair(output, predicted, truth, self._replay.truth_space)
+        return dict(zip((f'{output.name}.png', 'truth.png'), pair, strict=True))
 
     def _change(self, prediction: Prediction, before: Prediction) -> dict[str, np.ndarray]:
         space = self._replay.label_space

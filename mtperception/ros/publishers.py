@@ -13,7 +13,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header, String
 
 from mtperception.messages.message import IMAGE
-from mtperception.messages.outputs import CLASSES, FRAME_DEPTH, LATCHED_DEPTH, camera_topic, classes, outputs_for
+from mtperception.messages.outputs import CLASSES_TOPIC, FRAME_DEPTH, LATCHED_DEPTH, camera_topic, classes, outputs_for
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
 from mtperception.ros import label_info, labelspace
@@ -50,7 +50,7 @@ class OutputPublishers:
                 (output, self._create(MESSAGE_TYPES[output.kind], output.topic)) for output in outputs_for(tasks)
             ]
             if 'segmentation' in tasks:
-                self._classes = self._create(String, CLASSES, LATCHED_QOS)
+                self._classes = self._create(String, CLASSES_TOPIC, LATCHED_QOS)
                 if label_info.LabelInfo is not None:
                     self._label_info = self._create(label_info.LabelInfo, 'semantic/label_info', LATCHED_QOS)
                 if labelspace.Labelspace is not None:

@@ -27,13 +27,14 @@ from mtperception.media import write_image
 from mtperception.scale.job_file import JobError, JobFile, check_record
 from mtperception.scale.shard import WHOLE, Shard
 from mtperception.scale.workers import Outcome, Worker
+from mtperception.tasks import TASKS
 from mtperception.teachers import TeacherOptions, open_teacher
 from mtperception.teachers.annotations import Annotation, depth_annotation, labels_annotation
 from mtperception.teachers.image_set import LAYOUT, ImageSet
 from mtperception.teachers.teacher import Teacher, TeacherError
 
 RECORD = 'expert.json'
-KEY_OF_TASK = {'segmentation': 'labels', 'depth': 'depth'}
+KEY_OF_TASK = {name: task.stored for name, task in TASKS.items() if task.stored}
 """The tasks that can be labelled, with their key in `dataset.json`."""
 
 

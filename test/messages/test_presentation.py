@@ -39,7 +39,7 @@ def test_low_confidence_is_unknown():
 @pytest.mark.parametrize(('threshold', 'resized'), [(0.0, False), (0.5, True)])
 def test_confidence_is_resized_only_where_a_threshold_asks_for_it(threshold, resized):
     maps = {'labels': LABELS, 'confidence': PREDICTION.confidence}
-    prediction = ResizedPrediction.of(maps, (8, 2), {})
+    prediction = ResizedPrediction.to_size(maps, (8, 2), {})
     assert build(confidence_threshold=threshold).labels(prediction).shape == (2, 8)
     assert ('confidence' in vars(prediction)) == resized
 

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A task is added by one record in TASKS, here with a metric of its own in METRICS: nothing else knows of it."""
+
+import numpy as np
+import pytest
+import torch
+from rooms import Samples, rooms, write_rooms
+from shallow_network import ShallowNet
+from tiny_runs import data_of, history, tiny_config
+
+from mtperception.card import open_model
+from mtperception.evaluation.evaluate import evaluate
+from mtperception.evaluation.metrics import METRICS
+from mtperception.evaluation.report import write_report
+from mtperception.evaluation.running_sum import ExactSum, RunningSum, quotient
+from mtperception.messages.outputs import outputs_for
+from mtperception.messages.parameters import PARAMETERS
+from mtperception.messages.presentation import Presentation
+from mtperception.messages.products import Products
+from mtperception.networks import NETWORKS
+from mtperception.predictor import Predictor
+from mtperception.tasks import METRES, SMALLER, TASKS, GraphOutput, Measure, Target, Task
+from mtperception.training.checkpoint_export import export_checkpoint
+from mtperception.training.config import ChoiceConfig, OptimizerConfig
+from mtperception.training.trainer import LAST, Trainer
+
+
+def distance(sample, zoom, window):
+    """Metres from the camera to what is seen, rather than along its axis."""
+    camera = sample.intrinsics
+    rows, columns = np.mgrid[: camera.height, : camera.width]
+    ray = np.hypot(np.hypot((columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy), 1)
+    return (sample.depth * ray).astype(np.float32)
+
+
+DISTANCE = Task(
+    name='distance',
+    outputs=(GraphOutput('distance', 'float32', 1, METRES),),
+    finish='metres',
+    target=Target(('depth', 'intrinsics'), distance, 0, 'float32', 1),
+    measures=(Measure('distances', ('distance',), {'distance_error': SMALLER}),),
+    loss='l1',
+    raw_channels=1,
+)
+
+
+class DistanceError(RunningSum):
+    def __init__(self):
+        super().__init__(error=ExactSum(), pixels=np.zeros((), np.int64))
+
+    def update(self, found, truth):
+        known = truth > 0
+        self._sums['error'] += np.abs(found[known].astype(float) - truth[known]).sum()
+        self._sums['pixels'] += np.count_nonzero(known)
+
+    def compute(self):
+        return {'distance_error': quotient(self._sums['error'].value, self._sums['pixels'])}
+
+
+class DistanceNet(ShallowNet):
+    TASKS = ('depth', 'distance')
+    TOGETHER = ()
+
+
+@pytest.fixture(scope='module', autouse=True)
+def added():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TASKS, 'distance', DISTANCE)
+        patch.setitem(METRICS, 'distances', lambda num_classes: DistanceError())
+        patch.setitem(NETWORKS, 'distances', DistanceNet)
+        yield
+
+
+@pytest.fixture(scope='module')
+def trained(added, tmp_path_factory):
+    """Two steps, validated."""
+    folder = tmp_path_factory.mktemp('new_task')
+    data = write_rooms(folder / 'data', rooms(4))
+    config = tiny_config(
+        data,
+        ('depth', 'distance'),
+        network=ChoiceConfig('distances'),
+        label_space='',
+        optimizer=OptimizerConfig(),
+        validation=[data_of(data)],
+        select_by='distance_error',
+        epochs=1,
+    )
+    trainer = Trainer(config, folder / 'run', torch.device('cpu'))
+    trainer.fit()
+    return trainer
+
+
+@pytest.fixture(scope='module')
+def predictor(trained, tmp_path_factory):
+    model = tmp_path_factory.mktemp('models') / 'distances'
+    export_checkpoint(trained.out / LAST, model)
+    opened = Predictor(model, 'onnxruntime', 'cpu')
+    yield opened
+    opened.close()
+
+
+def test_it_is_learnt_and_validated(trained):
+    assert trained.steps == 2
+    (line,) = history(trained.out)
+    assert set(line['losses']) == {'depth', 'distance'}
+    assert {'rmse', 'distance_error'} <= set(line['metrics'])
+
+
+def test_it_is_exported_and_predicted_at_the_size_of_any_image(trained, predictor):
+    assert open_model(predictor.model.path).card.tasks == ('depth', 'distance')
+    for width, height in ((96, 72), (200, 150)):  # the second is reduced, and its maps enlarged
+        prediction = predictor(rooms(1, width, height)[0].image)
+        assert prediction.map('distance').shape == (height, width)
+        assert prediction.map('distance').dtype == np.float32
+        assert prediction.map('depth') is prediction.depth
+        assert prediction.map('labels') is None
+    network = trained.average.module.eval()
+    assert set(network(torch.zeros(1, 3, 64, 64))) == {'depth', 'distance'}
+
+
+def test_it_is_evaluated_and_has_its_gallery(predictor, tmp_path):
+    dataset = Samples(rooms(2), '')
+    evaluation = evaluate(predictor, dataset)
+    sample = rooms(1)[0]
+    truth = distance(sample, (1.0, 1.0), 0)
+    found = predictor(sample.image, sample.intrinsics).map('distance')
+    assert evaluation.images[0].metrics['distance_error'] == pytest.approx(np.abs(found - truth).mean(), rel=1e-5)
+    write_report(evaluation, predictor, dataset, tmp_path / 'report')
+    page = (tmp_path / 'report' / 'index.html').read_text(encoding='utf-8')
+    assert 'Worst images by distance error' in page
+    assert 'images/0_distance_truth.png' in page
+    assert 'plots/images_distance_error.png' in page
+
+
+def test_it_is_published(predictor):
+    output = next(output for output in outputs_for(('depth', 'distance')) if 'distance' in output.tasks)
+    image = rooms(1)[0].image
+    prediction = predictor(image)
+    presentation = Presentation.build(PARAMETERS.defaults(), predictor.card, predictor.label_space)
+    message = output.make(Products(image, prediction, None, presentation))
+    assert output.topic == 'distance/image'
+    assert message.fields['encoding'] == '32FC1'
+    pixels = np.frombuffer(bytes(message.fields['data']), np.float32).reshape(72, 96)
+    np.testing.assert_array_equal(pixels, prediction.map('distance'))
