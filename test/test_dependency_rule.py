@@ -144,6 +144,15 @@ def test_package_xml_names_every_ros_package_that_is_imported():
     assert {package for package in packages if ROS.fullmatch(package)} - UNRELEASED <= declared
 
 
+@pytest.mark.parametrize('module', ['networks', 'backends.torch_backend', 'export'])
+def test_torchvision_waits_for_a_network_that_is_made_of_its_blocks(module):
+    """It takes as long to import as torch itself."""
+    pytest.importorskip('torch')
+    code = f'import sys, mtperception.{module}; print(*({{"torchvision"}} & set(sys.modules)))'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout.strip()) == (0, ''), done.stderr
+
+
 @pytest.mark.parametrize(
     'module',
     [

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.nn import functional
-from torchvision.models.segmentation.deeplabv3 import DeepLabHead
-from torchvision.ops import SqueezeExcitation
 
 from mtperception.networks.layers import upsample_like
 from mtperception.networks.network import Network, NetworkError
@@ -94,7 +92,7 @@ class MTL(Network):
         self.mixers = nn.ModuleList(
             SelectiveWeights(count, tuple(tasks), own_weight) for count in channels if selective_weights
         )
-        make = {'aspp': DeepLabHead, 'pyramid': PyramidPoolingHead}[head]
+        make = {'aspp': _aspp_head, 'pyramid': PyramidPoolingHead}[head]
         self.heads = nn.ModuleDict({task: make(channels[-1], self.out_channels(task)) for task in tasks})
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -130,6 +128,12 @@ class MTLWithSelectiveWeights(MTL):
     TOGETHER = ('segmentation', 'depth')
 
 
+def _aspp_head(channels: int, out_channels: int) -> nn.Module:
+    from torchvision.models.segmentation.deeplabv3 import DeepLabHead  # slow to import, and of use here alone
+
+    return DeepLabHead(channels, out_channels)
+
+
 class TaskSubnetwork(nn.Module):
     """One task's way along the stages of the shared encoder: its own view of each, added to what it carries.
 
@@ -151,6 +155,8 @@ class TaskSubnetwork(nn.Module):
         if self.residual:
             self.views = nn.ModuleList(bottleneck(*step) for step in steps)
         else:
+            from torchvision.ops import SqueezeExcitation
+
             self.views = nn.ModuleList(
                 SqueezeExcitation(count, max(LEAST_SQUEEZED, count // SE_REDUCTION)) for count in channels[self.first :]
             )

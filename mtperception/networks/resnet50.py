@@ -5,15 +5,16 @@ from collections.abc import Mapping
 
 import torch
 from torch import nn
-from torchvision.models.resnet import Bottleneck
 
 from mtperception.errors import InputError
 from mtperception.networks.layers import scaled
 
 STEM_CHANNELS = 64
 PLANES = (64, 128, 256, 512)
-"""Of the 3x3 convolutions of each stage; its output has four times as many."""
+"""Of the 3x3 convolutions of each stage."""
 BLOCKS = (3, 4, 6, 3)
+EXPANSION = 4
+"""Channels of a block's output, in those of its 3x3 convolution."""
 STRIDES = (1, 2, 1, 1)
 DILATIONS = (1, 1, 2, 4)
 """Of the stages: in the last two, dilation takes the place of stride (DeepLab v3, section 3.1)."""
@@ -33,9 +34,11 @@ class ResNet50Encoder(nn.Module):
     """torchvision's name of the weights that `load_torchvision` is for."""
 
     def __init__(self, width: float = 1.0) -> None:
+        from torchvision.models.resnet import Bottleneck  # slow to import, and of use to these networks alone
+
         super().__init__()
         channels, *planes = scaled((STEM_CHANNELS, *PLANES), width)
-        self.channels = [Bottleneck.expansion * count for count in planes]
+        self.channels = [EXPANSION * count for count in planes]
         self.stem = nn.Sequential(
             nn.Conv2d(3, channels, 7, stride=2, padding=3, bias=False),
             nn.BatchNorm2d(channels),
@@ -46,8 +49,8 @@ class ResNet50Encoder(nn.Module):
         dilation_before = 1
         for count, blocks, stride, dilation in zip(planes, BLOCKS, STRIDES, DILATIONS, strict=True):
             # The first block of a dilated stage still sees the spacing of the stage before, as in torchvision.
-            stage = nn.Sequential(bottleneck(channels, Bottleneck.expansion * count, stride, dilation_before))
-            channels = Bottleneck.expansion * count
+            stage = nn.Sequential(bottleneck(channels, EXPANSION * count, stride, dilation_before))
+            channels = EXPANSION * count
             stage.extend(Bottleneck(channels, count, dilation=dilation) for _ in range(blocks - 1))
             self.stages.append(stage)
             dilation_before = dilation
@@ -84,7 +87,9 @@ def _torchvision_key(key: str) -> str:
     return f'{("conv1", "bn1")[int(number)]}.{rest}' if part == 'stem' else f'layer{int(number) + 1}.{rest}'
 
 
-def bottleneck(in_channels: int, out_channels: int, stride: int = 1, dilation: int = 1) -> Bottleneck:
+def bottleneck(in_channels: int, out_channels: int, stride: int = 1, dilation: int = 1) -> nn.Module:
     """ResNet's block where channels or size change: the shortcut is a 1x1 convolution."""
+    from torchvision.models.resnet import Bottleneck
+
     shortcut = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
-    return Bottleneck(in_channels, out_channels // Bottleneck.expansion, stride, shortcut, dilation=dilation)
+    return Bottleneck(in_channels, out_channels // EXPANSION, stride, shortcut, dilation=dilation)
