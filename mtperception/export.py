@@ -21,6 +21,7 @@ from mtperception.errors import OccupiedError
 from mtperception.networks.inference import for_export
 from mtperception.parity import Parity as Parity
 from mtperception.parity import ParityError as ParityError
+from mtperception.parity import check_usable
 from mtperception.pipeline import Pipeline, normalize
 from mtperception.selftest import write_self_test
 from mtperception.synthetic import SyntheticRoom
@@ -56,13 +57,13 @@ def export_model(network: nn.Module, card: ModelCard, out: Path, images: Iterabl
 
 def _write(network: nn.Module, card: ModelCard, folder: Path, images: Iterable[np.ndarray]) -> Parity:
     pipeline = Pipeline(network.float().cpu(), card.depth_range, card.classes, card.temperature).eval()
+    image = SyntheticRoom(*card.input.size, card.camera.fx).frame(0.0).image
+    maps = run_pytorch(pipeline, image[None])
+    check_usable(maps, maps)  # before the time that making a graph takes
+    write_self_test(folder / SELF_TEST, image, {name: map_[0] for name, map_ in maps.items()})
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
     (folder / WEIGHTS).write_bytes(save(weights))
     export_graph(pipeline, card.tasks, folder / GRAPH)
-    image = SyntheticRoom(*card.input.size, card.camera.fx).frame(0.0).image
-    write_self_test(
-        folder / SELF_TEST, image, {name: map_[0] for name, map_ in run_pytorch(pipeline, image[None]).items()}
-    )
     sums = {name: sha256(folder / name) for name in (WEIGHTS, GRAPH, SELF_TEST)}
     replace(card, sha256=sums).write(folder / CARD)
     return check_parity(pipeline, open_model(folder), images)

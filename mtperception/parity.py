@@ -68,19 +68,8 @@ class Parity:
             ParityError: if maps are missing, of another type or shape, or not finite.
         """
         for who, maps in (('the exported graph', found), ('the network in single precision', single)):
-            problem = mismatch(maps, double) or mismatch(double, double)
-            if problem:
-                raise ParityError(f'{who} gives no usable maps: {problem}')
-        return Parity(
-            {
-                name: self.graph.get(name, Difference()).add(differences(name, found[name], double[name]))
-                for name in double
-            },
-            {
-                name: self.rounding.get(name, Difference()).add(differences(name, single[name], double[name]))
-                for name in double
-            },
-        )
+            check_usable(maps, double, who)
+        return Parity(_added(self.graph, found, double), _added(self.rounding, single, double))
 
     def check(self) -> None:
         """Check each output.
@@ -121,6 +110,17 @@ class Parity:
         if kind == CLASSES:
             return f'{name} equal on {1 - graph.mean:.4%} ({1 - rounding.mean:.4%})'
         return f'{name} within {graph.largest:.1e}{UNITS[kind]} ({rounding.largest:.1e}{UNITS[kind]})'
+
+
+def check_usable(maps: Maps, like: Maps, who: str = 'the network') -> None:
+    """Check that maps are all there, of the type and shape of others, and that the numbers of both are finite.
+
+    Raises:
+        ParityError: if not; says it of `who`.
+    """
+    problem = mismatch(maps, like) or mismatch(like, like)
+    if problem:
+        raise ParityError(f'{who} gives no usable maps: {problem}')
 
 
 def _added(sums: Mapping[str, Difference], maps: Maps, expected: Maps) -> dict[str, Difference]:

@@ -34,10 +34,10 @@ def test_a_whole_network(every_task_network, form):
 @pytest.mark.parametrize(
     ('form', 'replaced'),
     [
-        # Thin are the heads of depth and normals; that of segmentation fills its registers. Factors are four in the
-        # finest pooling block and one in each head.
-        (for_export, {SeparableCRPBlock: 4, ShiftedConvolution: 2, ChannelScale: 7}),
-        (for_eager, {SeparableCRPBlock: 0, ShiftedConvolution: 0, ChannelScale: 7}),
+        # Thin are the heads of depth, of its confidence and of normals; that of segmentation fills its registers.
+        # Factors are four in the finest pooling block and one in each head.
+        (for_export, {SeparableCRPBlock: 4, ShiftedConvolution: 3, ChannelScale: 8}),
+        (for_eager, {SeparableCRPBlock: 0, ShiftedConvolution: 0, ChannelScale: 8}),
     ],
 )
 def test_the_network_itself_is_kept(every_task_network, form, replaced):
