@@ -83,6 +83,13 @@ _SPECS = (
         live=True,
     ),
     ParameterSpec(
+        'camera_height',
+        0.0,
+        "Metres above the floor, whose plane then sets the scale of each camera's depth; 0: not known.",
+        limits=(0, 100),
+        live=True,
+    ),
+    ParameterSpec(
         'invalid_depth_classes',
         DEFAULT_INVALID_DEPTH_CLASSES,
         "Classes of the model's own label space without depth; the default where the space has it; '' is none.",
@@ -166,6 +173,7 @@ class Settings:
     max_depth: float
     depth_scale: float
     depth_scale_mode: str
+    camera_height: float
     invalid_depth_classes: tuple[str, ...]
     depth_edge_threshold: float
     label_offset: int

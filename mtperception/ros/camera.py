@@ -2,14 +2,18 @@
 """One camera of the node: its topics, and what is counted of its stream."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
+import numpy as np
 from rclpy.lifecycle import LifecycleNode
 
+from mtperception.mapping.scale import FloorScale
 from mtperception.ros.inputs import Inputs, OnImage
 from mtperception.ros.monitor import Monitor
 from mtperception.ros.publishers import OutputPublishers
 from mtperception.ros.qos import QosWarnings
 from mtperception.ros.rate_limit import RateLimit
+from mtperception.types import Intrinsics, Prediction
 
 CAMERA_INFO_PATIENCE_S = 2.0
 
@@ -33,6 +37,22 @@ class Camera:
         self._rate_limit = RateLimit()
         self._inputs: Inputs | None = None
         self._without_info_since: float | None = None
+        self.floor_scale: FloorScale | None = None
+        """Corrects depth by the height of the camera, where that is known."""
+
+    def rescale(self, prediction: Prediction, intrinsics: Intrinsics | None) -> Prediction:
+        """The prediction with the scale of its depth corrected, in the worker's thread.
+
+        Args:
+            prediction: of an image of this camera.
+            intrinsics: of the image; None leaves depth as it is.
+        """
+        scale = self.floor_scale
+        if scale is None or intrinsics is None or prediction.depth is None:
+            return prediction
+        height, width = prediction.shape
+        factor = scale.update(prediction.measured_depth, prediction.labels, intrinsics.resized(width, height))
+        return replace(prediction, depth=prediction.depth * np.float32(factor))
 
     def listen(self, transport: str, on_image: OnImage) -> None:
         """Subscribe: 'raw' or 'compressed' images; each goes to `on_image`, in the executor's thread."""

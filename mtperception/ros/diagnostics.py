@@ -27,6 +27,8 @@ class Stream:
     """Whether anybody subscribes to an output of it."""
     is_preparing: bool = False
     """Whether its images wait until the model is prepared for their size."""
+    depth_scale_factor: float | None = None
+    """On its depth, by the height of the camera; None if that is not known."""
 
 
 def diagnostic_array(
@@ -94,6 +96,8 @@ def _processing(stream: Stream, min_output_rate: float) -> Summary:
             for name, value in zip(('p50', 'p99', 'max'), figures, strict=True)
         },
     }
+    if stream.depth_scale_factor is not None:
+        values['depth scale factor'] = f'{stream.depth_scale_factor:.3f}'
     if not stream.has_subscribers:
         return OK, IDLE, values
     if stream.is_preparing:

@@ -193,6 +193,7 @@ class FrameProcessor:
         """Publish what is subscribed to of a frame; its milliseconds by stage."""
         started = time.monotonic()
         frame = decoded.frame
+        prediction = frame.camera.rescale(prediction, decoded.intrinsics)
         products = Products(decoded.image, prediction, decoded.intrinsics, self._presentation())
         frame.camera.publishers.publish(products, frame.message.header)
         published = time.monotonic()

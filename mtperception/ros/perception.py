@@ -9,6 +9,7 @@ from functools import partial
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from mtperception.mapping.scale import FloorScale, floor_class
 from mtperception.messages.parameters import Settings
 from mtperception.messages.presentation import Presentation
 from mtperception.predictor import Predictor
@@ -37,6 +38,7 @@ class Perception:
             for name in settings.cameras:
                 self.cameras.append(Camera(node, name, self.predictor.card.tasks, node.qos_warnings))
                 undo.callback(self.cameras[-1].destroy)
+            self._know_height(settings.camera_height)
             undo.pop_all()
         self.processor = FrameProcessor(self.predictor, lambda: self._presentation, node.get_logger())
         # One from configure to cleanup: nobody waits for what it has in hand when the node is deactivated, and what
@@ -60,9 +62,13 @@ class Perception:
     def check(self, settings: Settings) -> None:
         """Raise InputError if the model cannot follow these settings."""
         Presentation.build(settings, self.predictor.card, self.predictor.label_space)
+        if settings.camera_height:
+            floor_class(self.predictor.label_space)
 
     def apply(self, settings: Settings) -> None:
         """Follow these settings, from the next frame on."""
+        if settings.camera_height != self.settings.camera_height:
+            self._know_height(settings.camera_height)
         self._present(settings)
         self._announce()
 
@@ -103,7 +109,8 @@ class Perception:
 
     def _stream(self, camera: Camera) -> Stream:
         has_subscribers = camera.publishers.has_subscribers()
-        return Stream(camera.name, camera.monitor, has_subscribers, self.processor.is_preparing(camera))
+        factor = camera.floor_scale and camera.floor_scale.factor
+        return Stream(camera.name, camera.monitor, has_subscribers, self.processor.is_preparing(camera), factor)
 
     def _on_image(self, camera: Camera, message: Image | CompressedImage, camera_info: CameraInfo | None) -> None:
         """Decide in the executor's thread whether an image goes to the worker."""
@@ -121,6 +128,11 @@ class Perception:
         self.predictor.depth_scale = settings.depth_scale
         self.predictor.depth_scale_mode = settings.depth_scale_mode
         self.predictor.invalid_depth_classes = settings.invalid_depth_classes
+
+    def _know_height(self, metres: float) -> None:
+        """Let the floor's plane set the scale of each camera's depth; 0: leave it as it is."""
+        for camera in self.cameras:
+            camera.floor_scale = FloorScale(self.predictor.label_space, metres) if metres else None
 
     def _announce(self) -> None:
         for camera in self.cameras:
