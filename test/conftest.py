@@ -16,6 +16,10 @@ import pytest
 
 from mtperception.ros.domain import free_domain_id, port_of
 
+# Before anything loads OpenMP. Its threads spin while they wait for each other: with a thread for each core in each
+# worker of pytest-xdist, most of the processors' time is spent waiting. And sums do not depend on the number of cores.
+os.environ['OMP_NUM_THREADS'] = '1'
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGED = (
     'LICENSE',

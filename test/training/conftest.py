@@ -4,7 +4,6 @@
 from dataclasses import replace
 
 import pytest
-import torch
 from rooms import rooms, write_rooms
 
 
@@ -25,12 +24,3 @@ def room_data(tmp_path_factory):
     for split, ids in {'first': '0123', 'last': '4567', 'pair': '25'}.items():
         (root / f'{split}.txt').write_text('\n'.join(ids), encoding='utf-8')
     return root
-
-
-@pytest.fixture(scope='session', autouse=True)
-def one_thread():
-    """Sums do not depend on the number of cores, and workers of pytest-xdist do not fight for them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
