@@ -7,12 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from node_processes import left_behind, until
 
-from mtperception import __version__
+from mtperception import __version__, cli
 from mtperception.card import open_model
 from mtperception.hardware import describe_hardware
 from mtperception.ros.monitor import STAGES
@@ -122,12 +123,12 @@ def test_what_is_too_fast_is_dropped_and_counted(tmp_path):
     assert content['network_size'] == [0, 0]
 
 
-def test_twenty_seconds_of_a_camera(tmp_path):
+def test_seconds_of_a_camera(tmp_path):
     """640x480 as a node that is started without parameters takes it, at a rate that leaves room for other work."""
-    content, _ = measured(tmp_path, '--device', 'cpu', '--rate', 5, '--seconds', 20)
+    content, _ = measured(tmp_path, '--device', 'cpu', '--rate', 5, '--seconds', 5)
     (row,) = content['results']
     assert_consistent(row)
-    assert row['frames_in'] >= 50  # of 100: a busy machine does not catch up on what it is late with
+    assert row['frames_in'] >= 12  # of 25: a busy machine does not catch up on what it is late with
     assert row['frames_out'] > row['frames_in'] / 2
 
 
@@ -173,18 +174,15 @@ class TestErrors:
             (['--model', 'nonesuch'], 1, "error: no model 'nonesuch'"),
         ],
     )
-    def test_nothing_is_started_for_what_cannot_be(self, arguments, status, message, tmp_path):
-        process = start(tmp_path, *arguments)
-        _, stderr = process.communicate(timeout=60)
-        assert process.returncode == status
-        assert message in stderr
+    def test_nothing_is_started_for_what_cannot_be(self, arguments, status, message, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+        assert cli.main(['benchmark-node', *arguments]) == status
+        assert message in ' '.join(capsys.readouterr().err.replace('│', ' ').split())
         assert not logs(tmp_path)
 
-    def test_a_model_without_the_three_outputs(self, tmp_path):
-        process = start(tmp_path, '--model', depth_model(tmp_path))
-        _, stderr = process.communicate(timeout=60)
-        assert process.returncode == 1
-        assert 'has depth: expected one with segmentation and depth' in stderr
+    def test_a_model_without_the_three_outputs(self, tmp_path, capsys):
+        assert cli.main(['benchmark-node', '--model', str(depth_model(tmp_path))]) == 1
+        assert 'has depth: expected one with segmentation and depth' in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ('arguments', 'message'),

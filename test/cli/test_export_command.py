@@ -8,13 +8,15 @@ import pytest
 import torch
 from rooms import rooms, write_rooms
 from safetensors.torch import save_file
+from shallow_network import ShallowNet
 from tiny_runs import data_of, tiny_config
 
 from mtperception import cli
 from mtperception.card import open_model
+from mtperception.networks import NETWORKS
 from mtperception.pipeline import Pipeline
 from mtperception.predictor import Predictor
-from mtperception.training.config import OptimizerConfig
+from mtperception.training.config import ChoiceConfig, OptimizerConfig
 from mtperception.training.trainer import BEST, Trainer
 
 
@@ -22,15 +24,24 @@ def export(*arguments):
     return cli.main(['export', *map(str, arguments)])
 
 
+@pytest.fixture(scope='module', autouse=True)
+def shallow():
+    """A network that is quickly exported."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, 'shallow', ShallowNet)
+        yield ChoiceConfig('shallow', {'width': 24})
+
+
 @pytest.fixture(scope='module')
-def trainer(tmp_path_factory):
+def trainer(shallow, tmp_path_factory):
     """A short run whose average is far from its last weights."""
     folder = tmp_path_factory.mktemp('run')
     data = write_rooms(folder / 'data', rooms(4))
     config = tiny_config(
         data,
+        network=shallow,
         validation=[data_of(data)],
-        optimizer=OptimizerConfig(learning_rate={'encoder': 1e-2, 'decoder': 1e-2}),
+        optimizer=OptimizerConfig(learning_rate={'trunk': 1e-2, 'default': 1e-2}),
         description='a room',
         licence='none',
     )
@@ -57,7 +68,7 @@ def test_the_model_gives_what_the_average_gives(model, trainer):
     assert prediction.depth == pytest.approx(expected['depth'][0].numpy(), abs=1e-3)
     assert prediction.labels.max() < 10
     average, last = trainer.average.module.state_dict(), trainer.network.state_dict()
-    assert not torch.equal(average['heads.depth.predict.weight'], last['heads.depth.predict.weight'])
+    assert not torch.equal(average['heads.depth.weight'], last['heads.depth.weight'])
 
 
 def test_the_card_says_where_it_comes_from(model, trainer):
@@ -66,7 +77,7 @@ def test_the_card_says_where_it_comes_from(model, trainer):
     assert (card.camera.fx, card.camera.width, card.camera.height) == (80.0, 96, 72)
     assert card.training['data'] == 'a room'
     assert card.training['licence'] == 'none'
-    assert '2 of 2 epochs of adamw (encoder 0.01, decoder 0.01; polynomial)' in card.training['procedure']
+    assert '2 of 2 epochs of adamw (trunk 0.01, default 0.01; polynomial)' in card.training['procedure']
     assert card.metrics['rmse'] == pytest.approx(trainer.metrics['rmse'], abs=1e-4)
     assert card.metrics['protocol']
     assert np.isfinite(card.metrics['miou'])
@@ -115,9 +126,10 @@ def test_the_confidence_is_calibrated_on_the_validation_images(trainer, tmp_path
     assert np.abs(plain['confidence'][0].numpy() - expected).max() > 1
 
 
-def test_without_validation_images_nothing_can_be_calibrated(tmp_path, capsys):
+def test_without_validation_images_nothing_can_be_calibrated(shallow, tmp_path, capsys):
     data = write_rooms(tmp_path / 'data', rooms(2))
-    run = Trainer(tiny_config(data, epochs=1, validation=[]), tmp_path / 'run', torch.device('cpu'))
+    config = tiny_config(data, network=shallow, optimizer=OptimizerConfig(), epochs=1, validation=[])
+    run = Trainer(config, tmp_path / 'run', torch.device('cpu'))
     run.fit()
     assert export(run.out / 'last.safetensors', '--out', tmp_path / 'out', '--calibrate') == 1
     assert 'the run has no validation images' in capsys.readouterr().err

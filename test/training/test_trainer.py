@@ -10,12 +10,14 @@ import pytest
 import torch
 import yaml
 from rooms import rooms, write_rooms
+from shallow_network import ShallowNet
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import data_of, history, tiny_config
 from torch.nn import functional
 
 from mtperception.data.transforms import Example, collate
 from mtperception.input_policy import InputPolicy
+from mtperception.networks import NETWORKS
 from mtperception.pipeline import normalize
 from mtperception.predictor import Predictor
 from mtperception.training.checkpoint import Checkpoint, CheckpointError
@@ -350,9 +352,12 @@ def test_what_cannot_be_trained(changes, message, room_data, tmp_path):
 
 @pytest.mark.parametrize(('policy', 'width', 'height'), [('stretch', 64, 96), ('tiles', 48, 40)])
 def test_the_policy_of_the_configuration_is_what_is_learnt_measured_and_exported(
-    policy, width, height, room_data, tmp_path
+    policy, width, height, room_data, tmp_path, monkeypatch
 ):
-    config = tiny_config(room_data, epochs=1, validation=[data_of(room_data)], validate_every=1)
+    monkeypatch.setitem(NETWORKS, 'shallow', ShallowNet)  # it is quickly exported
+    network = ChoiceConfig('shallow')
+    config = tiny_config(room_data, network=network, optimizer=OptimizerConfig(), epochs=1, validate_every=1)
+    config.validation = [data_of(room_data)]
     config.input.policy, config.input.width, config.input.height = policy, width, height
     trainer = train(config, tmp_path / 'run')
     (protocol,) = trainer.protocol.values()
