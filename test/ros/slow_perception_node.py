@@ -3,7 +3,9 @@
 
 import time
 
-from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend
+from hooked_backend import HookedBackend
+
+from mtperception.backends.registry import BACKENDS
 from mtperception.ros.perception_node import main
 
 WIDTH, HEIGHT = 62, 46
@@ -12,18 +14,16 @@ SECONDS = 6.0
 """How long it takes longer than it would."""
 
 
-def slow_down(backend, seconds):
-    """Let a class of backends take longer to prepare for that size."""
-    compile_ = backend._compile
+def slow(seconds):
+    """A loader of ONNX Runtime that takes longer to prepare for that size."""
 
-    def compile_slowly(self, batch, height, width):
+    def wait(batch, height, width):
         if (width, height) == (WIDTH, HEIGHT):
             time.sleep(seconds)
-        return compile_(self, batch, height, width)
 
-    backend._compile = compile_slowly
+    return lambda *place: HookedBackend(*place, wait)
 
 
 if __name__ == '__main__':
-    slow_down(OnnxRuntimeBackend, SECONDS)
+    BACKENDS['onnxruntime'] = slow(SECONDS)
     main()

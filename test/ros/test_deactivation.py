@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hooked_backend import HookedBackend
 from live import active_node, pixels
-from slow_perception_node import HEIGHT, SECONDS, WIDTH, slow_down
+from slow_perception_node import HEIGHT, SECONDS, WIDTH
 
-from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend
+from mtperception.backends.registry import BACKENDS
 from mtperception.predictor import Predictor
 from mtperception.ros import perception
 from mtperception.ros.conversions import rgb8_image
@@ -100,11 +101,14 @@ def test_memory_is_released_when_the_preparation_is_over(monkeypatch, frame):
             predictors.append(self)
 
     monkeypatch.setattr(perception, 'Predictor', Remembered)
-    monkeypatch.setattr(OnnxRuntimeBackend, '_compile', OnnxRuntimeBackend._compile)
-    slow_down(OnnxRuntimeBackend, 4.0)
     begun = threading.Event()
-    compile_ = OnnxRuntimeBackend._compile
-    monkeypatch.setattr(OnnxRuntimeBackend, '_compile', lambda *arguments: (begun.set(), compile_(*arguments))[1])
+
+    def wait(batch, height, width):
+        begun.set()
+        if (width, height) == (WIDTH, HEIGHT):
+            time.sleep(4.0)
+
+    monkeypatch.setitem(BACKENDS, 'onnxruntime', lambda *place: HookedBackend(*place, wait))
     settings = ('autostart:=false', 'backend:=onnxruntime', 'device:=cpu', 'warm_up_iterations:=1')
     with ros_process(['--ros-args', *(text for setting in settings for text in ('-p', setting))]):
         node = perception_node()

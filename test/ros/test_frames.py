@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import rclpy
 from builtin_interfaces.msg import Time
+from hooked_backend import HookedBackend, nothing
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from mtperception.predictor import Predictor
+from mtperception.card import open_model
+from mtperception.predictor import BackendPredictor
 from mtperception.ros import frames, preparation
 from mtperception.ros.camera import Camera
 from mtperception.ros.conversions import rgb8_image
@@ -73,7 +75,9 @@ def node():
 
 @pytest.fixture
 def predictor():
-    predictor = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu', network_size=(64, 48), max_batch=4)
+    model = open_model('nyuv2_indoor')
+    backend = HookedBackend(model)
+    predictor = BackendPredictor(model.card, model.label_space, backend, network_size=(64, 48), max_batch=4)
     yield predictor
     predictor.close()
 
@@ -142,18 +146,16 @@ def test_a_failure_of_the_model_is_counted_with_all_it_concerns(node, predictor,
     assert not rig.published
 
 
-def fail_beyond(predictor, monkeypatch, largest):
+def fail_beyond(predictor, largest):
     """Let the backend be out of memory for larger batches; the batches that it is prepared for."""
     tried = []
-    compile_ = predictor.backend._compile
 
-    def compile_if_small(batch, height, width):
+    def fail(batch, height, width):
         tried.append(batch)
         if batch > largest:
             raise MemoryError('too many images')
-        return compile_(batch, height, width)
 
-    monkeypatch.setattr(predictor.backend, '_compile', compile_if_small)
+    predictor.backend.before = fail
     return tried
 
 
@@ -172,10 +174,10 @@ def test_batches_are_prepared_where_cameras_often_come_together_and_a_batch_pays
     assert not any(camera.monitor.refusals.counts for camera in rig.cameras.values())
 
 
-def test_where_a_batch_cannot_be_prepared_single_images_are_answered(node, predictor, batches, monkeypatch):
+def test_where_a_batch_cannot_be_prepared_single_images_are_answered(node, predictor, batches):
     rig = Rig(node, predictor, ['a', 'b'])
     predictor.max_batch = 2
-    tried = fail_beyond(predictor, monkeypatch, 1)
+    tried = fail_beyond(predictor, 1)
     predictor.prepare(64, 48)
     for _ in range(3 * frames.MEETINGS):
         rig.answer(*(rig.frame(name, 64, 48)[0] for name in rig.cameras))
@@ -184,10 +186,10 @@ def test_where_a_batch_cannot_be_prepared_single_images_are_answered(node, predi
     assert not any(camera.monitor.refusals.counts for camera in rig.cameras.values())
 
 
-def test_a_size_that_cannot_be_prepared_is_refused_for_its_camera_alone(node, predictor, monkeypatch):
+def test_a_size_that_cannot_be_prepared_is_refused_for_its_camera_alone(node, predictor):
     rig = Rig(node, predictor, ['known', 'new'])
     rig.answer(rig.frame('known', 64, 48)[0])
-    fail_beyond(predictor, monkeypatch, 0)
+    fail_beyond(predictor, 0)
     rig.answer(rig.frame('new', 32, 24)[0], rig.frame('known', 64, 48)[0])
     assert rig.cameras['known'].monitor.answered.count == 2
     assert rig.cameras['new'].monitor.refusals.counts == {'failure': 1}
@@ -197,13 +199,13 @@ def test_a_size_that_cannot_be_prepared_is_refused_for_its_camera_alone(node, pr
 def test_a_size_that_could_not_be_prepared_is_tried_again_after_a_while(node, predictor, monkeypatch):
     rig = Rig(node, predictor, ['new'])
     monitor = rig.cameras['new'].monitor
-    with monkeypatch.context() as short_of_memory:
-        tried = fail_beyond(predictor, short_of_memory, 0)
-        for _ in range(3):
-            rig.answer(rig.frame('new', 32, 24)[0])
-        assert tried == [1], 'a preparation takes all cores, for minutes with some libraries'
-        assert monitor.refusals.counts == {'failure': 3}
-        assert 'cannot be prepared for 1 x 32x24' in monitor.refusals.last_reason
+    tried = fail_beyond(predictor, 0)
+    for _ in range(3):
+        rig.answer(rig.frame('new', 32, 24)[0])
+    assert tried == [1], 'a preparation takes all cores, for minutes with some libraries'
+    assert monitor.refusals.counts == {'failure': 3}
+    assert 'cannot be prepared for 1 x 32x24' in monitor.refusals.last_reason
+    predictor.backend.before = nothing
     rig.answer(rig.frame('new', 32, 24)[0])
     assert monitor.answered.count == 0
     monkeypatch.setattr(preparation, 'AGAIN_AFTER_S', 0.0)
@@ -214,28 +216,26 @@ def test_a_size_that_could_not_be_prepared_is_tried_again_after_a_while(node, pr
 class Held:
     """Lets the backend's compilations of one size wait."""
 
-    def __init__(self, predictor, monkeypatch, size):
+    def __init__(self, predictor, size):
         self.started, self._permit = threading.Event(), threading.Event()
-        compile_ = predictor.backend._compile
 
-        def compile_when_permitted(batch, height, width):
+        def wait(batch, height, width):
             if (width, height) == size:
                 self.started.set()
                 assert self._permit.wait(60)
-            return compile_(batch, height, width)
 
-        monkeypatch.setattr(predictor.backend, '_compile', compile_when_permitted)
+        predictor.backend.before = wait
 
     def let_go(self):
         self._permit.set()
         wait_until(lambda: not preparations())
 
 
-def test_prepared_cameras_are_answered_while_another_waits_for_its_size(node, predictor, monkeypatch):
+def test_prepared_cameras_are_answered_while_another_waits_for_its_size(node, predictor):
     rig = Rig(node, predictor, ['known', 'new'])
     known, new = (rig.cameras[name].monitor for name in ('known', 'new'))
     predictor.prepare(64, 48)
-    held = Held(predictor, monkeypatch, (32, 24))
+    held = Held(predictor, (32, 24))
     for seed in range(3):
         rig.processor.handle([rig.frame('new', 32, 24, seed)[0], rig.frame('known', 64, 48)[0]])
         assert held.started.wait(60)
@@ -248,15 +248,15 @@ def test_prepared_cameras_are_answered_while_another_waits_for_its_size(node, pr
     ((prediction, _),) = rig.published['new']
     assert np.array_equal(prediction.labels, predictor(newest).labels)
     assert not rig.processor.is_preparing(rig.cameras['new'])
-    assert len(known.ledger._frames) == 3
-    assert not new.ledger._frames, 'the wait for a preparation is kept out of the latency'
+    assert known.ledger.summary()
+    assert not new.ledger.summary(), 'the wait for a preparation is kept out of the latency'
     rig.answer(rig.frame('new', 32, 24)[0])
-    assert len(new.ledger._frames) == 1
+    assert new.ledger.summary()
 
 
-def test_what_waits_is_forgotten_on_deactivation(node, predictor, monkeypatch):
+def test_what_waits_is_forgotten_on_deactivation(node, predictor):
     rig = Rig(node, predictor, ['new'])
-    held = Held(predictor, monkeypatch, (32, 24))
+    held = Held(predictor, (32, 24))
     rig.processor.handle([rig.frame('new', 32, 24)[0]])
     assert held.started.wait(60)
     rig.processor.forget()
@@ -308,9 +308,9 @@ def test_an_image_that_takes_long_to_decode_holds_up_its_own_camera_only(node, p
     wait_until(lambda: not [each for each in threading.enumerate() if each.name == 'perception decoder'])
 
 
-def test_a_camera_that_changes_its_size_while_it_waits(node, predictor, monkeypatch):
+def test_a_camera_that_changes_its_size_while_it_waits(node, predictor):
     rig = Rig(node, predictor, ['new'])
-    held = Held(predictor, monkeypatch, (32, 24))
+    held = Held(predictor, (32, 24))
     rig.processor.handle([rig.frame('new', 32, 24)[0]])
     assert held.started.wait(60)
     rig.processor.handle([rig.frame('new', 40, 24)[0]])
@@ -357,7 +357,7 @@ def test_where_the_time_of_a_frame_goes(node, predictor):
     stub = SimpleNamespace(predict=predict, batches=lambda sizes: [[0]], is_prepared=lambda *size: True, max_batch=1)
     rig.cameras[''].publishers.publish = lambda products, header: time.sleep(0.01)
     FrameProcessor(stub, lambda: None, node.get_logger()).handle([rig.frame('', 64, 48)[0]])
-    (stages,) = rig.cameras[''].monitor.ledger._frames
+    stages = {stage: median for stage, (median, *_) in rig.cameras[''].monitor.ledger.summary().items()}
     assert stages['overhead'] == pytest.approx(stages['total'] - 9)
     assert stages['convert'] >= 20 - 9
     assert stages['publish'] >= 10
