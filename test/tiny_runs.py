@@ -13,8 +13,8 @@ from mtperception.training.config import (
     DataConfig,
     OptimizerConfig,
     TrainConfig,
-    config_to_dict,
 )
+from mtperception.training.config_file import config_to_dict
 
 
 def tiny_config(root, tasks=('segmentation', 'depth'), **changes):

@@ -28,7 +28,7 @@ def train(
     """
     try:
         from mtperception.training.checkpoint import Checkpoint
-        from mtperception.training.config import load_config
+        from mtperception.training.config_file import load_config
         from mtperception.training.distributed import process_group, rank
         from mtperception.training.trainer import BEST, LAST, Trainer
     except ImportError as error:

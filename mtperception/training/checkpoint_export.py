@@ -10,7 +10,8 @@ from mtperception.export import Parity, export_model
 from mtperception.networks.network import ENCODER, Network
 from mtperception.tasks import TASKS
 from mtperception.training.checkpoint import Checkpoint
-from mtperception.training.config import WHOLE, ChoiceConfig, ConfigError, TrainConfig, config_from_dict
+from mtperception.training.config import WHOLE, ChoiceConfig, ConfigError, TrainConfig
+from mtperception.training.config_file import config_from_dict
 from mtperception.training.divergence import DivergedError, check_weights
 from mtperception.training.starting_point import new_network
 from mtperception.training.temperature import CalibrationError, fit_temperature

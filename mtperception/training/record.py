@@ -17,7 +17,8 @@ from mtperception import __version__
 from mtperception.atomic_write import write_errors, write_json_atomically, write_text_atomically
 from mtperception.errors import MissingPackageError
 from mtperception.hardware import describe_hardware
-from mtperception.training.config import TrainConfig, config_to_dict
+from mtperception.training.config import TrainConfig
+from mtperception.training.config_file import config_to_dict
 from mtperception.training.distributed import rank, world_size
 
 CONFIG, RUN, HISTORY = 'config.yaml', 'run.json', 'history.jsonl'

@@ -23,7 +23,8 @@ from mtperception.training.checkpoint import (
     remove_partial,
     set_generator_state,
 )
-from mtperception.training.config import TrainConfig, config_from_dict, config_to_dict
+from mtperception.training.config import TrainConfig
+from mtperception.training.config_file import config_from_dict, config_to_dict
 from mtperception.training.distributed import rank, world_size
 from mtperception.training.divergence import ADVICE, DivergedError, check_losses, check_weights
 from mtperception.training.examples import Batches, BatchLoader, TrainingSet

@@ -10,7 +10,8 @@ from tiny_runs import tiny_config
 from mtperception.networks import NETWORKS
 from mtperception.resources import ResourceNotFoundError
 from mtperception.tasks import TASKS
-from mtperception.training.config import ChoiceConfig, ConfigError, config_from_dict, config_to_dict, load_config
+from mtperception.training.config import ChoiceConfig, ConfigError
+from mtperception.training.config_file import config_from_dict, config_to_dict, load_config
 from mtperception.training.losses import LOSSES
 from mtperception.training.optimization import OPTIMIZERS, SCHEDULES
 from mtperception.training.regimes import REGIMES

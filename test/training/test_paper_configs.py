@@ -8,7 +8,7 @@ import torch
 
 from mtperception.networks import create_network
 from mtperception.resources import find
-from mtperception.training.config import load_config
+from mtperception.training.config_file import load_config
 from mtperception.training.losses import LOSSES
 from mtperception.training.optimization import learning_rates
 from mtperception.training.registry import create
