@@ -17,9 +17,10 @@ from rich.table import Table
 from mtperception import __version__
 from mtperception.card import DEFAULT_MODEL
 from mtperception.cli.failures import check_failures
-from mtperception.cli.folders import check_apart, make_folder, make_room_for, naming_option, write_json
+from mtperception.cli.folders import make_room_for, naming_option, write_json
 from mtperception.cli.options import BackendOption, DeviceOption, JsonOption, ModelOption, PrecisionOption
 from mtperception.cli.progress import progress
+from mtperception.cli.reports import prepare_report, report_needs
 from mtperception.cli.sharing import (
     AddressOption,
     DryRunOption,
@@ -33,7 +34,6 @@ from mtperception.cli.sharing import (
 )
 from mtperception.data import DATASETS
 from mtperception.data.fold import FOLDS
-from mtperception.errors import MissingPackageError
 from mtperception.evaluation.evaluate import NORMALS_WINDOW, Evaluation
 from mtperception.evaluation.paper_protocols import PROTOCOLS, find_protocol
 from mtperception.scale.part_folder import PartFolder, part_path
@@ -103,7 +103,7 @@ def evaluate(
         precision,
         protocol,
     )
-    write_report = _prepare_report(report, root) if report else None
+    write_report = _report_writer(report, root) if report else None
     if dry_run:
         _print_plan(plan, parts, shard, workers)
         return
@@ -173,16 +173,10 @@ def _null_for_nan(values: dict[str, float]) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
-def _prepare_report(out: Path, root: Path) -> Callable[..., None]:
-    """The function that writes a report. What it lacks is said before the images are worked through, not after."""
-    try:
+def _report_writer(out: Path, root: Path) -> Callable[..., None]:
+    with report_needs('matplotlib and jinja2'):
         from mtperception.evaluation.report import write_report
-    except ImportError as error:
-        raise MissingPackageError(
-            f'--report needs matplotlib and jinja2 ({error}): pip install "mtperception[train]"'
-        ) from error
-    check_apart(out, [str(root)], '--report')
-    make_folder(out, '--report')
+    prepare_report(out, [str(root)])
     return write_report
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`mtperception replay`: how good a model is on a recording of one's own robot."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from functools import cache
@@ -9,14 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from mtperception import __version__
 from mtperception.card import CARD, DEFAULT_MODEL, open_model, sha256
-from mtperception.cli.folders import check_apart, make_folder, make_room_for, naming_option, write_json
+from mtperception.cli.folders import make_folder, make_room_for, naming_option, write_json
 from mtperception.cli.live_replay import LivePlan, live_run
-from mtperception.cli.notes import say_notes
 from mtperception.cli.options import (
     BackendOption,
     CameraInfoTopicOption,
@@ -34,15 +30,14 @@ from mtperception.cli.options import (
     TruthSpaceOption,
 )
 from mtperception.cli.progress import progress
+from mtperception.cli.replay_output import as_json, print_live, print_result
+from mtperception.cli.reports import prepare_report, report_needs
 from mtperception.cli.session import INTERRUPTED, InterruptedRunError
 from mtperception.cli.sharing import PartsOption, ShardOption
-from mtperception.errors import MissingPackageError
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import Predictor
 from mtperception.recording.recording import TOLERANCE, Recording
 from mtperception.recording.topics import TopicRequest
-from mtperception.replay.alignment import ALIGNMENTS
-from mtperception.replay.depth_scores import AlignedMetrics
 from mtperception.replay.live_answers import LiveComparison, LiveRun
 from mtperception.replay.out_bag import LEFT_OUT, BagRecorder, check_free, recorded_bag
 from mtperception.replay.replay import conclude
@@ -98,17 +93,16 @@ def replay(
 
     Example: mtperception replay drive/ --depth-topic /camera/depth/image_raw --json result.json --report report
     """
-    if rate and not live:
-        raise typer.BadParameter('expected together with --live', param_hint='--rate')
-    if shard != WHOLE and not parts:
-        raise typer.BadParameter('expected together with --parts', param_hint='--shard')
-    if parts and (live or out_bag):
-        raise typer.BadParameter('not together with --live or --out-bag', param_hint='--parts')
+    _check_usage(
+        (rate and not live, '--rate', 'expected together with --live'),
+        (shard != WHOLE and not parts, '--shard', 'expected together with --parts'),
+        (parts and (live or out_bag), '--parts', 'not together with --live or --out-bag'),
+    )
     if out_bag:
         check_free(out_bag)
         make_folder(out_bag.parent, '--out-bag')
     plan = LivePlan(open_model(model), backend, device, precision, rate) if live else None
-    write_report = _prepare_report(report, bag) if report else None
+    write_report = _report_writer(report, bag) if report else None
     request = TopicRequest(image_topic, camera_info_topic, depth_topic, label_topic, pose_topic)
     truth_space = load_label_space(label_space) if label_space else None
     with ExitStack() as stack:
@@ -152,13 +146,19 @@ def replay(
         content = as_json(result, topics) | ({'live': live_figures} if live else {})
         if json_file:
             write_json(json_file, content, '--json')
-        _print(result)
+        print_result(result)
         if live:
-            _print_live(live_figures)
+            print_live(live_figures)
         if write_report:
             with progress('drawing', None), naming_option('--report', report):
                 write_report(result, topics, predictor(), recording, report)
             typer.echo(f'{report / "index.html"}: written', err=True)
+
+
+def _check_usage(*problems: tuple[object, str, str]) -> None:
+    for wrong, option, message in problems:
+        if wrong:
+            raise typer.BadParameter(message, param_hint=option)
 
 
 def _record(model: str, recording: Recording, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,38 +188,6 @@ def _shared(
         typer.echo(f'{missing} of {folder.count} parts are not finished yet: run the other shards', err=True)
         return None
     return conclude(merge_shares(folder, open_model(model), recording, truth_space))
-
-
-def as_json(result: Replay, topics: Mapping[str, str]) -> dict[str, Any]:
-    """What `--json` writes; a metric over nothing is null."""
-    return {
-        'mtperception': __version__,
-        'command': 'replay',
-        'model': result.model,
-        'hardware': result.hardware,
-        'topics': dict(topics),
-        'notes': list(result.notes),
-        'metrics': _null_for_nan(result.summary()),
-        'frames': len(result.frames),
-        'depth': _depth_json(result.depth) if result.depth else None,
-        'depth_by_distance': {name: _depth_json(band) for name, band in result.by_band.items()},
-        'depth_by_class': {name: _depth_json(group) for name, group in result.by_class.items()},
-        'iou': _null_for_nan(result.iou),
-        'series': [_null_for_nan(values) for values in result.series],
-        'speed': result.speed(),
-        'seconds': dict(result.seconds),
-        'protocol': dict(result.protocol),
-    }
-
-
-def _depth_json(metrics: AlignedMetrics) -> dict[str, Any]:
-    """Pixels, and the metrics by alignment."""
-    computed = {name: _null_for_nan(values) for name, values in metrics.compute().items()}
-    return {'pixels': metrics.pixels, **computed}
-
-
-def _null_for_nan(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
 @contextmanager
@@ -273,63 +241,8 @@ def _recorder(out: Path | None, recording: Recording, predictor: Predictor) -> I
         typer.echo(f'{out}: without {topic}: {reason}', err=True)
 
 
-def _prepare_report(out: Path, bag: Path) -> Callable[..., None]:
-    """The function that writes a report. What it lacks is said before the bag is worked through, not after."""
-    try:
+def _report_writer(out: Path, bag: Path) -> Callable[..., None]:
+    with report_needs('matplotlib and jinja2'):
         from mtperception.replay.replay_page import write_report
-    except ImportError as error:
-        raise MissingPackageError(
-            f'--report needs matplotlib and jinja2 ({error}): pip install "mtperception[train]"'
-        ) from error
-    check_apart(out, [str(bag)], '--report')
-    make_folder(out, '--report')
+    prepare_report(out, [str(bag)])
     return write_report
-
-
-def _print(result: Replay) -> None:
-    console = Console()
-    table = Table('metric', 'value', title=f'{result.model}, {len(result.frames)} images')
-    for name, value in result.summary().items():
-        table.add_row(name, f'{value:.4f}')
-    console.print(table)
-    if result.depth is not None:
-        console.print(_alignment_table(result.depth))
-        console.print(_group_table('distance', result.by_band))
-    if result.by_class:
-        console.print(_group_table('predicted class', result.by_class))
-    speed = result.speed()
-    alone = f'{speed["decoding_frames_per_second"]:.1f} of reading and decoding alone'
-    console.print(f'{speed["frames_per_second"]:.1f} frames per second, {alone}')
-    say_notes(result.notes)
-
-
-def _print_live(live: Mapping[str, Any]) -> None:
-    """The figures of the run with the node."""
-    counts = f'{live["frames_in"]} frames in, {live["frames_out"]} out, {live["dropped"]} dropped'
-    table = Table('stage', 'p50 [ms]', 'p99 [ms]', title='live', caption=counts)
-    for stage, figures in live['latency_ms'].items():
-        table.add_row(stage, *('-' if value is None else f'{value:.2f}' for value in figures.values()))
-    console = Console()
-    console.print(table)
-    rates = ('-' if live[name] is None else f'{live[name]:.1f} Hz' for name in ('input_rate', 'output_rate'))
-    console.print('in at {}, out at {}'.format(*rates))
-    difference = ', '.join(f'{name} {value:g}' for name, value in live['difference'].items())
-    console.print(f'largest difference of live from offline: {difference}')
-
-
-def _alignment_table(depth: AlignedMetrics) -> Table:
-    computed = depth.compute()
-    table = Table('metric', *computed, title='depth by alignment')
-    for name in computed['raw']:
-        table.add_row(name, *(f'{values[name]:.4f}' for values in computed.values()))
-    return table
-
-
-def _group_table(title: str, groups: Mapping[str, AlignedMetrics]) -> Table:
-    """RMSE under each alignment; most pixels first."""
-    table = Table(title, 'pixels', *ALIGNMENTS, title=f'RMSE of depth by {title}, metres')
-    total = sum(group.pixels for group in groups.values())
-    for name, group in sorted(groups.items(), key=lambda entry: -entry[1].pixels):
-        values = (f'{metrics["rmse"]:.3f}' for metrics in group.compute().values())
-        table.add_row(name, f'{group.pixels / total:.1%}', *values)
-    return table

@@ -16,7 +16,7 @@ from rich.table import Table
 from mtperception import __version__
 from mtperception.card import DEFAULT_MODEL, open_model
 from mtperception.cli.failures import check_failures
-from mtperception.cli.folders import check_apart, make_folder, make_room_for, naming_option, write_json
+from mtperception.cli.folders import make_room_for, naming_option, write_json
 from mtperception.cli.options import (
     BackendOption,
     CameraInfoTopicOption,
@@ -33,6 +33,7 @@ from mtperception.cli.options import (
     ToleranceOption,
     TruthSpaceOption,
 )
+from mtperception.cli.reports import prepare_report, report_needs
 from mtperception.cli.sharing import (
     AddressOption,
     DryRunOption,
@@ -42,7 +43,6 @@ from mtperception.cli.sharing import (
     rate_progress,
     workers_of,
 )
-from mtperception.errors import MissingPackageError
 from mtperception.recording.recording import TOLERANCE
 from mtperception.recording.topics import TopicRequest
 from mtperception.scale.bag_scorer import BagPlan, BagScorer, open_bag_scorer
@@ -112,7 +112,7 @@ def replay_many(
     if dry_run:
         _print_plan(plan, names, workers)
         return
-    write_page = _prepare_page(report, names) if report else None
+    write_page = _page_writer(report, names) if report else None
     if json_file:
         make_room_for(json_file, '--json')
     with naming_option('--parts', plan.folder):
@@ -182,14 +182,10 @@ def _print_plan(plan: BagPlan, names: Sequence[str], workers: int) -> None:
         typer.echo(bag)
 
 
-def _prepare_page(out: Path, bags: Sequence[str]) -> Callable[[BagTable, Path], None]:
-    """The function that writes the page. What it lacks is said before the bags are worked through, not after."""
-    try:
+def _page_writer(out: Path, bags: Sequence[str]) -> Callable[[BagTable, Path], None]:
+    with report_needs('jinja2'):
         from mtperception.scale.bag_page import write_page
-    except ImportError as error:
-        raise MissingPackageError(f'--report needs jinja2 ({error}): pip install "mtperception[train]"') from error
-    check_apart(out, bags, '--report')
-    make_folder(out, '--report')
+    prepare_report(out, bags)
     return write_page
 
 
