@@ -8,9 +8,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -qq --editable
-CANDIDATES := $(or $(PYTHON),python3.12 python3.11 python3.10 python3.13 python3)
+CANDIDATES := $(or $(PYTHON),python3.12 python3.11 python3.10 python3.13 python3.14 python3)
 RUFF := $(BIN)/ruff check && $(BIN)/ruff format --check
-FITS := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
+FITS := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info < (3, 15))
 
 # A ROS that is sourced in this shell would mix with the wheels that stand in for it.
 ifdef AMENT_PREFIX_PATH
@@ -43,6 +43,6 @@ $(BIN)/python:
 	@for python in $(CANDIDATES); do \
 	    if "$$python" -c '$(FITS)' 2>/dev/null; then exec "$$python" -m venv $(VENV); fi; \
 	done; \
-	echo 'error: found no Python 3.10 to 3.13 with venv among: $(CANDIDATES)' >&2; \
+	echo 'error: found no Python 3.10 to 3.14 with venv among: $(CANDIDATES)' >&2; \
 	echo 'Install one (on Debian and Ubuntu also python3-venv), or say which: make PYTHON=/path/to/python3.12' >&2; \
 	exit 1

@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Annotated
 
 import typer
@@ -64,6 +65,8 @@ COMMANDS = {
 """Function and summary by command; only the command that runs is imported."""
 
 DEBUG = '--debug'
+TABLE_WIDTH = 100
+"""Columns of a terminal from which on help comes in tables."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,7 +97,14 @@ def _with_home(argument: str) -> str:
 
 def _build_app(arguments: Sequence[str]) -> typer.Typer:
     """All commands, of which the one that `arguments` name is the real one and the others are there for the help."""
-    app = typer.Typer(callback=_root, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        callback=_root,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        # Narrow tables of rich cut the names of options off; plain help puts them on lines of their own.
+        rich_markup_mode='rich' if get_terminal_size().columns >= TABLE_WIDTH else None,
+    )
     chosen = next((argument for argument in arguments if not argument.startswith('-')), None)
     for name, (target, summary) in COMMANDS.items():
         if name == chosen:

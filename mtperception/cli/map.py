@@ -57,7 +57,9 @@ def map_(
     max_depth: Annotated[
         float, typer.Option(min=0.1, max=1000, metavar='METRES', help='Leave out depth beyond this.')
     ] = DEFAULTS.max_depth,
-    fusion: Annotated[Fusion, typer.Option(help='How views agree on a class: docs/mapping.md.')] = FUSION,
+    fusion: Annotated[
+        Fusion, typer.Option(metavar='RULE', help=f'How views agree on a class: {", ".join(RULES)}; docs/mapping.md.')
+    ] = FUSION,
     kept_classes: Annotated[
         int, typer.Option(min=0, max=255, help='Classes stored per voxel; 0: all.')
     ] = DEFAULTS.kept_classes,

@@ -53,6 +53,16 @@ def test_wrong_usage_exits_with_2(arguments):
     assert cli.main(arguments) == 2
 
 
+@pytest.mark.parametrize('columns', [60, 80, 120])
+@pytest.mark.parametrize('name', list(cli.COMMANDS))
+def test_help_fits_the_terminal_and_cuts_nothing_off(name, columns, monkeypatch, capsys):
+    monkeypatch.setenv('COLUMNS', str(columns))
+    assert cli.main([name, '--help']) == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= columns
+    assert '…' not in said
+
+
 @pytest.mark.parametrize('name', list(cli.COMMANDS))
 def test_every_command_explains_itself_with_an_example(name, capsys):
     target, summary = cli.COMMANDS[name]
