@@ -12,7 +12,8 @@ POINT = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('rgb', '<u4'), ('la
 POINT_OF_DEPTH_CONFIDENCE = np.dtype([*POINT.descr, ('depth_confidence', '<f4')])
 """The same of a model that says how sure it is of depth: 28 bytes."""
 
-_FLOAT32, _UINT32 = 7, 6
+_FLOAT32 = 7
+_DATATYPES = {'<i4': 5, '<u4': 6, '<f4': _FLOAT32}
 """Constants of sensor_msgs/PointField."""
 
 
@@ -43,13 +44,18 @@ def point_cloud(
     sizes = {name: map_.shape[:2] for name, map_ in maps.items() if map_ is not None}
     if set(sizes.values()) != {(height, width)}:
         raise InputError(f'found points of {(height, width)} and maps of {sizes}, expected one height and width')
-    cloud = _filled(points, rgb, labels, confidence, depth_confidence)
+    return cloud_message(_filled(points, rgb, labels, confidence, depth_confidence))
+
+
+def cloud_message(cloud: np.ndarray) -> Message:
+    """The message of H,W points whose dtype names their fields, as `POINT` does; not dense."""
+    height, width = cloud.shape
     return Message(
         POINT_CLOUD,
         {
             'height': height,
             'width': width,
-            'fields': _fields(cloud.dtype),
+            'fields': [_field(cloud.dtype, name) for name in cloud.dtype.names],
             'is_bigendian': False,
             'point_step': cloud.itemsize,
             'row_step': cloud.itemsize * width,
@@ -87,16 +93,7 @@ def _packed(rgb: np.ndarray) -> np.ndarray:
     return bgra.view('<u4')[..., 0] & np.uint32(0x00FFFFFF)
 
 
-def _fields(point: np.dtype) -> list[Message]:
-    return [
-        Message(
-            'sensor_msgs/msg/PointField',
-            {
-                'name': name,
-                'offset': offset,
-                'datatype': _UINT32 if name == 'label' else _FLOAT32,
-                'count': 1,
-            },
-        )
-        for name, (_, offset) in point.fields.items()
-    ]
+def _field(point: np.dtype, name: str) -> Message:
+    kind, offset = point.fields[name][:2]
+    datatype = _FLOAT32 if name == 'rgb' else _DATATYPES[kind.str]
+    return Message('sensor_msgs/msg/PointField', {'name': name, 'offset': offset, 'datatype': datatype, 'count': 1})
