@@ -31,8 +31,8 @@ from mtperception.mapping.fusion import RULES
 from mtperception.mapping.mapper import DEPTHS, LABELS, MapOptions, Mapper
 from mtperception.mapping.plausibility import frames_left_out, problems
 from mtperception.mapping.summary import summary
-from mtperception.mapping.surface import Surface
 from mtperception.mapping.views import Views, open_views
+from mtperception.mapping.volume import SemanticVolume
 from mtperception.predictor import Predictor
 from mtperception.recording.recording import TOLERANCE
 from mtperception.recording.topics import TopicRequest
@@ -45,7 +45,9 @@ DEPTH, LABELS_, FUSION = DepthFrom(DEFAULTS.depth), LabelsFrom(DEFAULTS.labels),
 
 
 def map_(
-    source: Annotated[Path, typer.Argument(help='A ROS bag, or a folder with dataset.json and a pose for each image.')],
+    source: Annotated[
+        Path, typer.Argument(help='A ROS bag, a folder with dataset.json and a pose for each image, or synthetic.')
+    ],
     out: Annotated[Path, typer.Option(help='Folder to write; an earlier map there is replaced.')],
     model: ModelOption = DEFAULT_MODEL,
     depth: Annotated[DepthFrom, typer.Option(help="sensor: the source's own depth.")] = DEPTH,
@@ -66,6 +68,10 @@ def map_(
     memory_mb: Annotated[
         float, typer.Option(min=1, help='Limit of the map; what was not seen for longest is dropped.')
     ] = DEFAULTS.memory_mb,
+    archive: Annotated[
+        Path | None,
+        typer.Option(metavar='FOLDER', help='Keep there what is dropped, until it is seen again or written.'),
+    ] = None,
     min_views: Annotated[
         int, typer.Option(min=1, help='Keep only what this many images have seen.')
     ] = DEFAULTS.min_views,
@@ -132,6 +138,7 @@ def map_(
         fusion=fusion.value,
         kept_classes=kept_classes,
         memory_mb=memory_mb,
+        archive=str(archive or ''),
         min_views=min_views,
         dynamic_classes=DEFAULTS.dynamic_classes if dynamic_class is None else tuple(dynamic_class),
         invalid_depth_classes=DEFAULTS.invalid_depth_classes
@@ -142,6 +149,8 @@ def map_(
         camera_height=camera_height,
     )
     check_apart(out, [str(source)], '--out')
+    if archive:
+        check_apart(archive, [str(source), str(out)], '--archive')
     check_replaceable(out.expanduser(), ENTRIES)
     make_folder(out.expanduser().absolute().parent, '--out')
     if json_file:
@@ -172,7 +181,7 @@ def map_(
             for done, frame in enumerate(views.frames(every), 1):
                 mapper.add(frame)
                 move(done)
-        run = _Run(mapper, mapper.volume.surface(options.min_views), views, predictor.card.name if predictor else '')
+        run = _Run(mapper, mapper.volume.whole(), views, predictor.card.name if predictor else '')
         _write(run, out, per_class=per_class, json_file=json_file, write_report=write_report)
 
 
@@ -181,7 +190,8 @@ class _Run:
     """What came of it."""
 
     mapper: Mapper
-    surface: Surface
+    volume: SemanticVolume
+    """With what is in the archive."""
     views: Views
     model: str
 
@@ -189,16 +199,17 @@ class _Run:
 def _write(
     run: _Run, out: Path, *, per_class: bool, json_file: Path | None, write_report: Callable[..., None] | None
 ) -> None:
-    mapper, surface, views = run.mapper, run.surface, run.views
+    mapper, views = run.mapper, run.views
+    surface = run.volume.surface(mapper.options.min_views)
     found = list(problems(mapper.statistics, mapper.options, views.poses))
     if not len(surface.vertices):
         unseen = f'no surface was seen by {mapper.options.min_views} images: use --min-views 1, or more images'
         raise RunError('the map is empty: ' + '; '.join([*found, *views.notes] or [unseen]))
     left_out = frames_left_out(mapper.statistics, views.poses)
     notes = list(dict.fromkeys([*views.notes, *([left_out] if left_out else []), *found]))
-    content = summary(mapper, surface, run.model, views.description, notes)
     with naming_option('--out'), atomic_folder(out, ENTRIES) as part:
-        write_map(mapper.volume, surface, mapper.space, part, per_class=per_class)
+        voxels = write_map(run.volume, surface, mapper.space, part, per_class=per_class)
+        content = summary(mapper, voxels, surface, run.model, views.description, notes)
         write_json_atomically(part / SUMMARY, content)
         if write_report:
             write_report(mapper, surface, content, part / REPORT)
@@ -211,10 +222,6 @@ def _write(
         err=True,
     )
     say_notes(notes)
-
-
-def _given(names: list[str] | None, default: tuple[str, ...]) -> tuple[str, ...]:
-    return default if names is None else tuple(names)
 
 
 def _space(options: MapOptions, views: Views, name: str, predictor: Predictor | None) -> LabelSpace:

@@ -35,8 +35,8 @@ STORED_CLASSES = 4
 
 def write_map(
     volume: SemanticVolume, surface: Surface, space: LabelSpace, out: Path, *, per_class: bool = False
-) -> None:
-    """Write the files of a map into an existing folder.
+) -> int:
+    """Write the files of a map into an existing folder; the number of voxels in `map.npz`.
 
     Args:
         volume: the map.
@@ -50,7 +50,7 @@ def write_map(
     """
     write_ply(out / MESH, _columns(surface, class_colors(surface.labels, space)), surface.triangles)
     write_ply(out / POINTS, _columns(surface, surface.colors))
-    _write_voxels(volume, space, out / VOXELS)
+    voxels = _write_voxels(volume, space, out / VOXELS)
     if per_class:
         (out / CLASSES).mkdir()
         for index in np.unique(surface.labels[surface.labels != IGNORE_INDEX]):
@@ -60,6 +60,7 @@ def write_map(
                 write_ply(
                     out / CLASSES / f'{_file_name(space.names[index])}.ply', _columns(part, colors), part.triangles
                 )
+    return voxels
 
 
 def class_colors(labels: np.ndarray, space: LabelSpace) -> np.ndarray:
@@ -91,7 +92,7 @@ def _columns(surface: Surface, colors: np.ndarray) -> dict[str, np.ndarray]:
     return columns | {'label': surface.labels, 'confidence': surface.confidence}
 
 
-def _write_voxels(volume: SemanticVolume, space: LabelSpace, path: Path) -> None:
+def _write_voxels(volume: SemanticVolume, space: LabelSpace, path: Path) -> int:
     centers, probabilities, weight = volume.known_voxels()
     kept = min(STORED_CLASSES, probabilities.shape[1])
     classes = np.argsort(-probabilities, axis=1, kind='stable')[:, :kept]
@@ -105,6 +106,7 @@ def _write_voxels(volume: SemanticVolume, space: LabelSpace, path: Path) -> None
         class_names=np.array(space.names),
         palette=space.palette,
     )
+    return len(centers)
 
 
 def _file_name(name: str) -> str:

@@ -5,6 +5,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -43,6 +44,8 @@ class MapOptions:
     """That a voxel remembers; 0: all."""
     memory_mb: float = 500.0
     """That the map takes at most."""
+    archive: str = ''
+    """Folder for blocks that make room; empty: they are dropped."""
     min_views: int = 2
     """That must have seen a voxel before it shows."""
     dynamic_classes: tuple[str, ...] = DEFAULT_DYNAMIC_CLASSES
@@ -101,6 +104,7 @@ class Mapper:
 
     Raises:
         ValueError: for options that cannot be.
+        WriteError: if the archive cannot be made.
     """
 
     def __init__(
@@ -114,7 +118,13 @@ class Mapper:
         self.space, self.options = space, options
         self.statistics = MapStatistics(*(deque(maxlen=history) for _ in SERIES))
         self.volume = SemanticVolume(
-            options.voxel_size, len(space), options.fusion, options.kept_classes, options.max_depth, options.memory_mb
+            options.voxel_size,
+            len(space),
+            options.fusion,
+            options.kept_classes,
+            options.max_depth,
+            options.memory_mb,
+            Path(options.archive) if options.archive else None,
         )
         self._predict = predict
         self._filter = DepthFilter(

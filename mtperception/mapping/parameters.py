@@ -42,6 +42,11 @@ _SPECS = (
     ParameterSpec(
         'max_distance', 0.0, 'Drop parts of the map farther from the camera, metres; 0: off.', limits=(0, 1e6)
     ),
+    ParameterSpec(
+        'archive_folder',
+        '',
+        "Folder for dropped parts, which come back when they are seen again and are in what is saved; '': none.",
+    ),
     ParameterSpec('min_views', _MAP.min_views, 'Publish only what this many frames have seen.', limits=(1, 1000)),
     ParameterSpec(
         'dynamic_classes',
@@ -87,6 +92,7 @@ class MappingSettings:
     kept_classes: int
     memory_mb: float
     max_distance: float
+    archive_folder: str
     min_views: int
     dynamic_classes: tuple[str, ...]
     invalid_depth_classes: tuple[str, ...]
@@ -108,6 +114,7 @@ class MappingSettings:
             fusion=self.fusion,
             kept_classes=self.kept_classes,
             memory_mb=self.memory_mb,
+            archive=self.archive_folder,
             min_views=self.min_views,
             dynamic_classes=self.dynamic_classes,
             invalid_depth_classes=self.invalid_depth_classes,

@@ -13,12 +13,13 @@ from mtperception.mapping.mapper import Mapper
 from mtperception.mapping.surface import Surface
 
 
-def summary(mapper: Mapper, surface: Surface, model: str, source: str, notes: list[str]) -> dict[str, Any]:
+def summary(mapper: Mapper, voxels: int, surface: Surface, model: str, source: str, notes: list[str]) -> dict[str, Any]:
     """`frames` that were fused, `metrics`, what was left out and why, the classes of the vertices.
 
     Args:
         mapper: after its last frame.
-        surface: of its map.
+        voxels: of its map, those in an archive included.
+        surface: of the same.
         model: its name; empty if none was used.
         source: of the frames.
         notes: what a user should know.
@@ -37,9 +38,10 @@ def summary(mapper: Mapper, surface: Surface, model: str, source: str, notes: li
             'ms_per_frame': _median(statistics.ms),
             'prediction_ms_per_frame': _median(statistics.prediction_ms) if options.needs_model else None,
             'memory_mb': volume.memory_mb,
-            'voxels': len(volume.known_voxels()[0]),
+            'voxels': voxels,
             'blocks': volume.blocks,
             'dropped_blocks': volume.dropped_blocks,
+            'archived_blocks': volume.archived_blocks,
             'vertices': len(surface.vertices),
             'triangles': len(surface.triangles),
             'area_m2': area(surface),

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The map: a truncated signed distance in sparse blocks of voxels, by Open3D, and class evidence beside it."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 
 from mtperception.errors import InputError, MissingPackageError, MTPerceptionError
 from mtperception.labels import IGNORE_INDEX
+from mtperception.mapping.archive import BlockArchive
 from mtperception.mapping.frame import MapFrame
 from mtperception.mapping.fusion import DEFAULT_RULE, ClassEvidence, spread
 from mtperception.mapping.surface import NO_SURFACE, Surface
@@ -46,9 +50,12 @@ class SemanticVolume:
         kept_classes: classes that a voxel remembers; 0: all.
         max_depth: metres; what is farther is left out.
         memory_mb: the map never takes more; blocks not seen for longest make room (see `drop_oldest`).
+        archive: folder that blocks which make room are written to, and come back from when they are seen again;
+            None: they are dropped.
 
     Raises:
         ValueError: for an unknown rule, or sizes that are not positive.
+        WriteError: if the archive cannot be made.
     """
 
     def __init__(
@@ -59,6 +66,7 @@ class SemanticVolume:
         kept_classes: int = 4,
         max_depth: float = 5.0,
         memory_mb: float = 500.0,
+        archive: Path | None = None,
     ) -> None:
         if min(voxel_size, max_depth, memory_mb) <= 0:
             raise InputError(
@@ -67,7 +75,7 @@ class SemanticVolume:
         self.voxel_size = voxel_size
         self.max_depth = float(max_depth)
         self.dropped_blocks = 0
-        """Taken away to make room."""
+        """Taken away to make room, and not archived."""
         bytes_per_voxel = GRID_BYTES + ClassEvidence(0, num_classes, fusion, kept_classes).bytes_per_voxel
         self.capacity = max(1, int(memory_mb * 1e6 / (bytes_per_voxel * VOXELS)))
         """Blocks."""
@@ -85,6 +93,15 @@ class SemanticVolume:
         self._seen = np.full(self.capacity, -1, np.int64)
         """By buffer: the frame that last touched the block; -1 for none."""
         self.frames = 0
+        self._archive = BlockArchive(archive, self._record) if archive else None
+        self._with_room_for: Callable[[int], SemanticVolume] = lambda blocks: SemanticVolume(
+            voxel_size, num_classes, fusion, kept_classes, max_depth, (blocks + 1) * self.bytes_per_block / 1e6
+        )
+
+    @property
+    def archived_blocks(self) -> int:
+        """Blocks in the archive."""
+        return 0 if self._archive is None else len(self._archive)
 
     @property
     def blocks(self) -> int:
@@ -123,7 +140,7 @@ class SemanticVolume:
         self.frames += 1
 
     def drop_oldest(self, count: int) -> np.ndarray:
-        """Take away the blocks that were not seen for longest.
+        """Take away the blocks that were not seen for longest; into the archive, if there is one.
 
         Args:
             count: how many.
@@ -134,26 +151,34 @@ class SemanticVolume:
         buffers = self._active()
         oldest = buffers[np.argsort(self._seen[buffers], kind='stable')[:count]]
         keys = self._grid.hashmap().key_tensor().numpy()[oldest].copy()
-        self.drop(keys)
+        self._drop(keys)
         return keys
 
     def drop_farther_than(self, distance: float, position: np.ndarray) -> np.ndarray:
-        """Take away the blocks whose centres are farther than `distance` metres from a position (3); their keys."""
+        """Take away the blocks whose centres are farther than `distance` metres from a position (3); their keys.
+
+        They go into the archive, if there is one.
+        """
         keys = self._grid.hashmap().key_tensor().numpy()[self._active()]
         centers = (keys + 0.5) * BLOCK * self.voxel_size
         far = keys[np.linalg.norm(centers - position, axis=1) > distance].copy()
-        self.drop(far)
+        self._drop(far)
         return far
 
-    def drop(self, keys: np.ndarray) -> None:
-        """Take some blocks (int32 N,3) away, with all that is known of them."""
-        if not len(keys):
-            return
-        tensor = o3c.Tensor(np.ascontiguousarray(keys, np.int32))
-        buffers, found = self._grid.hashmap().find(tensor)
-        self._clear(buffers.numpy()[found.numpy()].astype(np.int64))
-        self._grid.hashmap().erase(tensor)
-        self.dropped_blocks += int(found.numpy().sum())
+    def whole(self) -> 'SemanticVolume':
+        """The map with all that is in the archive: this one if nothing is, else one that has room for it.
+
+        Raises:
+            SourceError: if the archive cannot be read.
+        """
+        if not self.archived_blocks:
+            return self
+        volume = self._with_room_for(self.blocks + self.archived_blocks)
+        volume._put(self._records(self._active()))
+        for records in self._archive.chunks():
+            volume._put(records)
+        volume.frames = self.frames
+        return volume
 
     def surface(self, min_views: int = 2) -> Surface:
         """The mesh where the distance is 0.
@@ -205,14 +230,9 @@ class SemanticVolume:
         total[seen] /= weights[seen, None]
         return total, seen
 
-    def last_seen(self, points: np.ndarray) -> np.ndarray:
-        """int64 N: the number of the view that last touched the block around each point; -1 where there is none.
-
-        Args:
-            points: float32 N,3, metres.
-        """
-        voxels, found = self._voxels(np.floor(points / self.voxel_size).astype(np.int64))
-        return np.where(found, self._seen[voxels // VOXELS], -1)
+    def block_keys(self, points: np.ndarray) -> np.ndarray:
+        """int32 N,3: the blocks that points (float32 N,3, metres) lie in, whether the map has them or not."""
+        return (np.floor(points / self.voxel_size) // BLOCK).astype(np.int32)
 
     def known_voxels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All voxels that know a class.
@@ -244,8 +264,61 @@ class SemanticVolume:
                     'smaller max_depth or more memory_mb'
                 )
             self.drop_oldest(lacking)
+        if self.archived_blocks:
+            self._put(self._archive.take(keys.numpy()))
         hashmap.activate(keys)
         return hashmap.find(keys)[0].numpy().astype(np.int64)
+
+    def _drop(self, keys: np.ndarray) -> None:
+        """Take some blocks (int32 N,3) away, with all that is known of them."""
+        if not len(keys):
+            return
+        tensor = o3c.Tensor(np.ascontiguousarray(keys, np.int32))
+        buffers = self._grid.hashmap().find(tensor)[0].numpy().astype(np.int64)
+        if self._archive is None:
+            self.dropped_blocks += len(keys)
+        else:
+            self._archive.put(self._records(buffers))
+        self._clear(buffers)
+        self._grid.hashmap().erase(tensor)
+
+    @property
+    def _record(self) -> np.dtype:
+        """All that is known of a block."""
+        evidence = self.evidence
+        fields = [('key', '<i4', 3), ('tsdf', '<f4', VOXELS), ('weight', '<f4', VOXELS), ('color', '<f4', (VOXELS, 3))]
+        fields.append(('evidence', '<f4', (VOXELS, evidence.kept)))
+        if evidence.classes is not None:
+            fields.append(('classes', 'u1', (VOXELS, evidence.kept)))
+        return np.dtype(fields)
+
+    def _records(self, buffers: np.ndarray) -> np.ndarray:
+        """The blocks in some buffers, as records."""
+        records = np.empty(len(buffers), self._record)
+        records['key'] = self._grid.hashmap().key_tensor().numpy()[buffers]
+        for name, values in self._attributes().items():
+            records[name] = values[buffers]
+        return records
+
+    def _put(self, records: np.ndarray) -> None:
+        """Add blocks that are not there."""
+        if not len(records):
+            return
+        keys = o3c.Tensor(np.ascontiguousarray(records['key']))
+        self._grid.hashmap().activate(keys)
+        buffers = self._grid.hashmap().find(keys)[0].numpy().astype(np.int64)
+        for name, values in self._attributes().items():
+            values[buffers] = records[name]
+        self._seen[buffers] = self.frames
+
+    def _attributes(self) -> dict[str, np.ndarray]:
+        """By field of a record, the memory of all buffers."""
+        attributes = {name: self._grid.attribute(name).numpy() for name in ('tsdf', 'weight', 'color')}
+        evidence = {'evidence': self.evidence.evidence, 'classes': self.evidence.classes}
+        shapes = {'tsdf': (VOXELS,), 'weight': (VOXELS,), 'color': (VOXELS, 3)}
+        shapes |= dict.fromkeys(evidence, (VOXELS, self.evidence.kept))
+        found = {name: values for name, values in (attributes | evidence).items() if values is not None}
+        return {name: values.reshape(-1, *shapes[name]) for name, values in found.items()}
 
     def _add_classes(self, frame: MapFrame, buffers: np.ndarray) -> None:
         """Each voxel at the surface gets what the pixel that it is seen in says."""

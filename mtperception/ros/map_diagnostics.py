@@ -30,6 +30,7 @@ class MapStatus:
             'memory [MB]': f'{volume.memory_mb:.1f}',
             'blocks': str(volume.blocks),
             'dropped blocks': str(volume.dropped_blocks),
+            'archived blocks': str(volume.archived_blocks),
             'depth scale factor': f'{statistics.scales[-1]:.3f}' if statistics.scales else 'off',
         }
         return cls(statistics.used, values, tuple(problems(statistics, mapper.options, '')))

@@ -2,11 +2,12 @@
 """Where the camera is when a frame was taken: by tf, or by a topic of poses."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
+from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -18,6 +19,10 @@ from mtperception.mapping.pose_buffer import PoseBuffer
 from mtperception.messages.stamps import stamp_of
 from mtperception.recording.transform_tree import pose_matrix
 
+CACHE_S = 10
+"""That tf remembers."""
+POLL_S = 0.05
+"""Between looks for a transform that is waited for."""
 POSE_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
@@ -43,34 +48,35 @@ def open_poses(node: LifecycleNode, settings: MappingSettings, arrived: Callable
     Args:
         node: owns subscriptions.
         settings: of the node.
-        arrived: called in the executor's thread after each pose.
+        arrived: called in the executor's thread when there may be new poses.
 
     Raises:
-        ImportError: for tf without tf2_ros.
+        MissingPackageError: for tf without tf2_ros.
     """
     if settings.pose_source == TF:
-        return TransformPoses(node, settings)
+        return TransformPoses(node, settings, arrived)
     return TopicPoses(node, settings, arrived)
 
 
 class TransformPoses:
     """By tf2_ros, which comes with a ROS installation."""
 
-    def __init__(self, node: LifecycleNode, settings: MappingSettings) -> None:
-        self._frame, self._tolerance = settings.map_frame, settings.pose_tolerance
-        self._buffer, self._listener = _transforms(node)
+    def __init__(self, node: LifecycleNode, settings: MappingSettings, arrived: Callable[[], None]) -> None:
+        self._map_frame, self._camera_frame = settings.map_frame, ''
+        self._transforms = Transforms(node, arrived)
 
     def find(self, frame_id: str, stamp_ns: int) -> tuple[np.ndarray | None, str]:
         """As tf has it at the stamp."""
-        return _looked_up(self._buffer, self._frame, frame_id, Time(nanoseconds=stamp_ns))
+        self._camera_frame = frame_id
+        return self._transforms.find(self._map_frame, frame_id, stamp_ns)
 
     def may_improve(self, stamp_ns: int, *, is_known: bool) -> bool:
-        """What tf knows of a time it has interpolated."""
-        return not is_known
+        """Until tf knows of a later time; what it knows of a time it has interpolated."""
+        return not is_known and not self._transforms.is_past(self._map_frame, self._camera_frame, stamp_ns)
 
     def destroy(self) -> None:
         """Take the listener off the graph."""
-        self._listener.unregister()
+        self._transforms.destroy()
 
 
 class TopicPoses:
@@ -84,29 +90,32 @@ class TopicPoses:
         self._node, self._arrived = node, arrived
         self._poses = PoseBuffer(settings.pose_tolerance)
         self._body = ''
-        self._buffer = self._listener = None
+        self._transforms: Transforms | None = None
+        self._lacks_transform = False
+        """Whether the newest pose that was looked for is known of the body but not of the camera."""
         kind = Odometry if settings.pose_source == ODOMETRY else PoseStamped
         self._subscription = node.create_subscription(kind, 'pose', self._take, POSE_QOS)
 
     def find(self, frame_id: str, stamp_ns: int) -> tuple[np.ndarray | None, str]:
         """Interpolated, or the nearest within the tolerance."""
+        self._lacks_transform = False
         T_map_body = self._poses.at(stamp_ns)
         if T_map_body is None:
             return None, f'no pose within {self._poses.tolerance:g} s'
         if self._body in ('', frame_id):
             return T_map_body, ''
-        T_body_camera, why = self._from_body(frame_id)
+        T_body_camera, why = self._from_body(frame_id, stamp_ns)
         return (None, why) if T_body_camera is None else (T_map_body @ T_body_camera, '')
 
     def may_improve(self, stamp_ns: int, *, is_known: bool) -> bool:
-        """Until a newer one has come: what is known before is only the nearest."""
-        return self._poses.newest_ns is None or self._poses.newest_ns < stamp_ns
+        """Until a newer one has come: what is known before is only the nearest; and while tf may still connect it."""
+        return self._lacks_transform or self._poses.newest_ns is None or self._poses.newest_ns < stamp_ns
 
     def destroy(self) -> None:
         """Take the subscriptions off the graph."""
         self._node.destroy_subscription(self._subscription)
-        if self._listener is not None:
-            self._listener.unregister()
+        if self._transforms is not None:
+            self._transforms.destroy()
 
     def _take(self, message: Odometry | PoseStamped) -> None:
         pose = message.pose
@@ -116,33 +125,59 @@ class TopicPoses:
         self._poses.add(stamp_of(message), np.array([p.x, p.y, p.z, q.x, q.y, q.z, q.w]))
         self._arrived()
 
-    def _from_body(self, frame_id: str) -> tuple[np.ndarray | None, str]:
-        if self._buffer is None:
+    def _from_body(self, frame_id: str, stamp_ns: int) -> tuple[np.ndarray | None, str]:
+        """`T_body_camera`, of tf, which is listened to from the first time on."""
+        if self._transforms is None:
             try:
-                self._buffer, self._listener = _transforms(self._node)
+                self._transforms = Transforms(self._node, self._arrived)
             except MissingPackageError:
                 return None, f'pose of {self._body}, images in {frame_id}, and no tf2_ros to connect them'
-        return _looked_up(self._buffer, self._body, frame_id, Time())
+        found, why = self._transforms.find(self._body, frame_id, stamp_ns)
+        self._lacks_transform = found is None
+        return found, why
 
 
-def _transforms(node: LifecycleNode) -> tuple[Any, Any]:
-    try:
-        from tf2_ros import Buffer, TransformListener
-    except ImportError as error:
-        raise MissingPackageError(
-            f'pose_source tf needs tf2_ros ({error}), which comes with ROS: source its setup.bash, or use '
-            'pose_source odometry or pose_stamped'
-        ) from error
-    buffer = Buffer(cache_time=Duration(seconds=10))
-    return buffer, TransformListener(buffer, node)
+class Transforms:
+    """tf, listened to by the executor of a node.
 
+    Args:
+        node: owns subscriptions.
+        arrived: called in the executor's thread now and then, for whoever waits for a transform.
 
-def _looked_up(buffer: Any, target: str, source: str, time: Time) -> tuple[np.ndarray | None, str]:
-    from tf2_ros import TransformException
+    Raises:
+        MissingPackageError: without tf2_ros.
+    """
 
-    try:
-        transform = buffer.lookup_transform(target, source, time).transform
-    except TransformException as error:
-        return None, f'tf: {error}'
-    t, q = transform.translation, transform.rotation
-    return pose_matrix(np.array([t.x, t.y, t.z, q.x, q.y, q.z, q.w])), ''
+    def __init__(self, node: LifecycleNode, arrived: Callable[[], None]) -> None:
+        try:
+            from tf2_ros import Buffer, TransformException, TransformListener
+        except ImportError as error:
+            raise MissingPackageError(
+                f'pose_source tf needs tf2_ros ({error}), which comes with ROS: source its setup.bash, or use '
+                'pose_source odometry or pose_stamped'
+            ) from error
+        self._node, self._error = node, TransformException
+        self._buffer = Buffer(cache_time=Duration(seconds=CACHE_S))
+        self._listener = TransformListener(self._buffer, node)
+        self._timer = node.create_timer(POLL_S, arrived, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def find(self, target: str, source: str, stamp_ns: int) -> tuple[np.ndarray | None, str]:
+        """`T_target_source` at a time, float64 4,4; or None and why not."""
+        try:
+            transform = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns)).transform
+        except self._error as error:
+            return None, f'tf: {error}'
+        t, q = transform.translation, transform.rotation
+        return pose_matrix(np.array([t.x, t.y, t.z, q.x, q.y, q.z, q.w])), ''
+
+    def is_past(self, target: str, source: str, stamp_ns: int) -> bool:
+        """Whether the frames are connected, and at a later time than this: what is missing before will not come."""
+        try:
+            return self._buffer.get_latest_common_time(target, source).nanoseconds > stamp_ns
+        except self._error:
+            return False
+
+    def destroy(self) -> None:
+        """Leave the graph."""
+        self._node.destroy_timer(self._timer)
+        self._listener.unregister()

@@ -13,12 +13,8 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.exceptions import InvalidHandle
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from std_msgs.msg import Header
-from std_srvs.srv import Trigger
-from visualization_msgs.msg import Marker
+from sensor_msgs.msg import CameraInfo, Image
 
 from mtperception.atomic_write import atomic_folder, write_json_atomically
 from mtperception.errors import MTPerceptionError
@@ -29,14 +25,13 @@ from mtperception.mapping.mapper import Mapper
 from mtperception.mapping.parameters import MappingSettings
 from mtperception.mapping.stamped_sets import StampedSets
 from mtperception.mapping.summary import summary
-from mtperception.mapping.surface import Surface
 from mtperception.messages import RefusedMessageError, image_to_depth, image_to_labels, image_to_rgb, intrinsics_from
 from mtperception.messages.stamps import stamp_of
+from mtperception.ros.deferred_trigger import Answer, DeferredTrigger
 from mtperception.ros.map_diagnostics import MapStatus, map_diagnostics
-from mtperception.ros.map_messages import map_cloud, map_marker
 from mtperception.ros.map_poses import PoseSource, open_poses
+from mtperception.ros.map_publishers import MapPublishers
 from mtperception.ros.node import ManagedNode
-from mtperception.ros.publishers import LATCHED_QOS
 from mtperception.ros.worker import LatestWorker
 
 DEPTH, LABELS, CONFIDENCE, INFO, IMAGE = (
@@ -49,8 +44,8 @@ DEPTH, LABELS, CONFIDENCE, INFO, IMAGE = (
 NEEDED = (DEPTH, LABELS, CONFIDENCE, INFO)
 TYPES = {DEPTH: Image, LABELS: Image, CONFIDENCE: Image, INFO: CameraInfo, IMAGE: Image}
 INPUT_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
-PATIENCE_S = 60.0
-"""That a service waits for the worker."""
+PATIENCE_NS = 1_000_000_000
+"""That a frame waits for its pose, by the stamps of newer frames."""
 HISTORY = 100
 """Frames whose figures are kept."""
 FRAME, PUBLICATION, RESET, SAVING = 'frame', 'publication', 'reset', 'saving'
@@ -68,7 +63,6 @@ class Mapping:
         self.settings = settings
         self._node = node
         self._space = load_label_space(settings.label_space)
-        self._ids = self._space.id_table(settings.label_offset)
         self._mapper = self._new_mapper()
         self.dropped: Counter[str] = Counter()
         """Frames by reason."""
@@ -78,17 +72,17 @@ class Mapping:
         self._status = MapStatus.of(self._mapper)
         self._sets = StampedSets()
         self._waiting: dict[str, Any] | None = None
+        """The frame whose pose is still to come: transforms may be late by more than a frame."""
+        self._next: dict[str, Any] | None = None
+        """The newest one after it."""
         self._poses: PoseSource | None = None
-        self._published_frames = self._meshed_frames = 0
-        self._destroyed = False
         self._listening = ExitStack()
         with ExitStack() as undo:
-            self._points = self._publisher(undo, PointCloud2, 'map/points')
-            self._updates = self._publisher(undo, PointCloud2, 'map/updates')
-            self._mesh = self._publisher(undo, Marker, 'map/mesh')
+            ids = self._space.id_table(settings.label_offset)
+            self._outputs = MapPublishers(node, self._space, ids, settings.map_frame)
+            undo.callback(self._outputs.destroy)
             for name, sender, work in (('map/save', SAVING, self._save), ('map/reset', RESET, self._reset)):
-                service = node.create_service(Trigger, name, partial(self._serve, sender, work))
-                undo.callback(node.destroy_service, service)
+                undo.callback(DeferredTrigger(node, name, partial(self._ask_worker, sender, work)).destroy)
             self._undo = undo.pop_all()
         self._worker: LatestWorker[_Job] = LatestWorker(self._run, lambda job: job.drop(), name='mapping worker')
 
@@ -106,6 +100,7 @@ class Mapping:
 
     def activate(self) -> None:
         """Subscribe."""
+        self._outputs.begin_anew()
         with ExitStack() as undo:
             self._poses = open_poses(self._node, self.settings, self._fuse_waiting)
             undo.callback(self._poses.destroy)
@@ -123,11 +118,10 @@ class Mapping:
         """Unsubscribe; the map stays."""
         self._listening.close()
         self._sets.clear()
-        self._waiting = None
+        self._waiting = self._next = None
 
     def release(self) -> None:
         """Leave the graph; the map goes when the worker has finished what it has in hand."""
-        self._destroyed = True
         self._listening.close()
         self._undo.close()
         self._worker.end()
@@ -153,44 +147,44 @@ class Mapping:
         parts = self._sets.add(topic, stamp_of(message), message, needed)
         if parts is None:
             return
-        if self._waiting is not None:
-            self._fuse_waiting(is_last_chance=True)
-        self._waiting = parts
+        if self._waiting is None:
+            self._waiting = parts
+        else:
+            if self._next is not None:
+                self.drop('busy', 'a newer frame came while one before it waited for its pose')
+            self._next = parts
         self._fuse_waiting()
 
-    def _fuse_waiting(self, is_last_chance: bool = False) -> None:
-        """Give the frame that waits for its pose to the worker, if the pose is known."""
-        parts = self._waiting
-        if parts is None:
-            return
-        stamp_ns = stamp_of(parts[DEPTH])
-        pose, why = self._poses.find(parts[DEPTH].header.frame_id.lstrip('/'), stamp_ns)
-        if not is_last_chance and self._poses.may_improve(stamp_ns, is_known=pose is not None):
-            return
-        self._waiting = None
-        if pose is None:
-            self.drop('no pose', why)
-        else:
-            self._worker.submit(FRAME, _Job(partial(self._fuse, parts, pose), self._drop_replaced))
+    def _fuse_waiting(self) -> None:
+        """Give the frame that waits for its pose to the worker, if the pose is known or will not come any more."""
+        while self._waiting is not None:
+            parts, stamp_ns = self._waiting, stamp_of(self._waiting[DEPTH])
+            newest_ns = stamp_of((self._next or parts)[DEPTH])
+            pose, why = self._poses.find(parts[DEPTH].header.frame_id.lstrip('/'), stamp_ns)
+            may_wait = 0 <= newest_ns - stamp_ns <= PATIENCE_NS
+            if may_wait and self._poses.may_improve(stamp_ns, is_known=pose is not None):
+                return
+            self._waiting, self._next = self._next, None
+            if pose is None:
+                self.drop('no pose', why)
+            else:
+                self._worker.submit(FRAME, _Job(partial(self._fuse, parts, pose), self._drop_replaced))
 
-    def _serve(
-        self, sender: str, work: Callable[[], str], request: Trigger.Request, response: Trigger.Response
-    ) -> Trigger.Response:
-        """Let the worker do it, after the frame in hand, and wait for it."""
-        done, answer = threading.Event(), [False, 'not finished in time, or requested again meanwhile']
+    def _ask_worker(self, sender: str, work: Callable[[], str], answer: Answer) -> None:
+        """Let the worker do it after the frame in hand, and answer when it is done."""
 
         def job() -> None:
             try:
-                answer[:] = True, work()
+                text = work()
             except (MTPerceptionError, OSError) as error:
-                answer[:] = False, str(error)
-            finally:
-                done.set()
+                answer(False, str(error))
+            except Exception as error:
+                answer(False, f'{type(error).__name__}: {error}')
+                raise
+            else:
+                answer(True, text)
 
-        self._worker.submit(sender, _Job(job, done.set))
-        done.wait(PATIENCE_S)
-        response.success, response.message = answer
-        return response
+        self._worker.submit(sender, _Job(job, _nothing))
 
     def _drop_replaced(self) -> None:
         self.drop('busy', 'replaced by a newer frame')
@@ -210,12 +204,12 @@ class Mapping:
         """Decode a frame and fuse it, or count why not."""
         try:
             self._mapper.fuse(_map_frame(parts, pose, self.settings.label_offset))
+            if self.settings.max_distance:
+                self._mapper.volume.drop_farther_than(self.settings.max_distance, pose[:3, 3])
         except RefusedMessageError as error:
             self.drop('refused', str(error))
         except MTPerceptionError as error:
             self.drop('not fused', str(error))
-        if self.settings.max_distance:
-            self._mapper.volume.drop_farther_than(self.settings.max_distance, pose[:3, 3])
 
     def drop(self, reason: str, detail: str) -> None:
         """Count a frame that is not fused; the first of each reason is logged."""
@@ -226,53 +220,26 @@ class Mapping:
             self._node.get_logger().warning(f'frame dropped, {reason}: {detail}')
 
     def _publish(self) -> None:
-        """The map to those who have not got it as it is now."""
-        frames, has_mesh_subscribers = self._mapper.volume.frames, self._mesh.get_subscription_count() > 0
-        is_mesh_due = has_mesh_subscribers and self._meshed_frames != frames
-        if self._published_frames == frames and not is_mesh_due:
-            return
-        surface = self._mapper.volume.surface(self.settings.min_views)
-        header = Header(frame_id=self.settings.map_frame, stamp=self._node.get_clock().now().to_msg())
-        try:
-            if self._published_frames != frames:
-                self._publish_points(surface, header)
-            if is_mesh_due:
-                self._mesh.publish(map_marker(surface, self._space, header))
-        except InvalidHandle:
-            if not self._destroyed:
-                raise
-        self._published_frames = frames
-        self._meshed_frames = frames if is_mesh_due else self._meshed_frames
-
-    def _publish_points(self, surface: Surface, header: Header) -> None:
-        self._points.publish(map_cloud(surface, self._ids, header))
-        if self._updates.get_subscription_count():
-            changed = self._mapper.volume.last_seen(surface.vertices) >= self._published_frames
-            self._updates.publish(map_cloud(surface, self._ids, header, changed))
+        self._outputs.publish(self._mapper.volume, self.settings.min_views)
 
     def _save(self) -> str:
-        volume, folder = self._mapper.volume, Path(self.settings.save_folder).expanduser().absolute()
+        volume, folder = self._mapper.volume.whole(), Path(self.settings.save_folder).expanduser().absolute()
         surface = volume.surface(self.settings.min_views)
-        content = summary(self._mapper, surface, '', self._node.get_fully_qualified_name(), [])
         with atomic_folder(folder, ENTRIES) as part:
-            write_map(volume, surface, self._space, part)
+            voxels = write_map(volume, surface, self._space, part)
+            content = summary(self._mapper, voxels, surface, '', self._node.get_fully_qualified_name(), [])
             write_json_atomically(part / SUMMARY, content)
         return f'{folder}: {len(surface.vertices)} vertices of {self._mapper.statistics.used} frames'
 
     def _reset(self) -> str:
         used = self._mapper.statistics.used
         self._mapper = self._new_mapper()
-        self._published_frames = self._meshed_frames = -1  # so that the empty map is published
+        self._outputs.begin_anew()
         self._publish()
         return f'discarded a map of {used} frames'
 
     def _new_mapper(self) -> Mapper:
         return Mapper(self._space, self.settings.options, history=HISTORY)
-
-    def _publisher(self, undo: ExitStack, kind: type, topic: str) -> Any:
-        publisher = self._node.create_lifecycle_publisher(kind, topic, LATCHED_QOS)
-        undo.callback(self._node.destroy_lifecycle_publisher, publisher)
-        return publisher
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,54 @@ def test_memory_stays_within_its_limit():
     assert len(newest) > 0.9 * len(complete)
 
 
+@pytest.mark.parametrize('kept', [4, 0])
+def test_what_made_room_is_put_back_together(tmp_path, kept):
+    """Blocks go to the archive and come back when they are seen again: nothing is lost, whatever the limit."""
+    times = [0.0, 1.0, 20.0, 21.0, 0.5, 20.5]
+    whole = mapped(times, kept_classes=kept)
+    volume = mapped(times, kept_classes=kept, memory_mb=whole.memory_mb * 2 / 3, archive=tmp_path / 'archive')
+    assert volume.archived_blocks > 100
+    assert volume.dropped_blocks == 0
+    assert volume.memory_mb <= whole.memory_mb * 2 / 3
+    assert len(volume.surface().vertices) < 0.9 * len(whole.surface().vertices)
+    together = volume.whole()
+    assert together.blocks == whole.blocks == volume.blocks + volume.archived_blocks
+    expected, found = in_order(whole), in_order(together)
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(together.surface().vertices) == len(whole.surface().vertices)
+    size = (tmp_path / 'archive' / 'blocks.bin').stat().st_size
+    assert size < 1.1 * whole.memory_mb * 1e6  # what came back left room for others
+
+
+def in_order(volume):
+    centers, probabilities, weight = volume.known_voxels()
+    order = np.lexsort(np.rint(centers / VOXEL).T)
+    return centers[order], probabilities[order], weight[order]
+
+
+def test_far_blocks_are_archived(tmp_path):
+    volume = mapped([0.0], archive=tmp_path)
+    before = volume.blocks
+    far = volume.drop_farther_than(2.0, pose(0.0)[:3, 3])
+    assert 0 < len(far) == volume.archived_blocks == before - volume.blocks
+    assert volume.whole().blocks == before
+
+
+def test_an_archive_in_an_occupied_folder_is_refused(tmp_path):
+    (tmp_path / 'notes.txt').touch()
+    with pytest.raises(ValueError, match=r'holds notes\.txt'):
+        SemanticVolume(VOXEL, 40, archive=tmp_path)
+
+
+def test_an_archive_that_somebody_changed_is_an_error(tmp_path):
+    volume = mapped([0.0], archive=tmp_path)
+    volume.drop_oldest(10)
+    (tmp_path / 'blocks.bin').write_bytes(b'')
+    with pytest.raises(OSError, match='cannot be read back'):
+        volume.whole()
+
+
 def test_room_that_was_given_up_is_clean():
     """What takes the place of dropped blocks knows nothing of them."""
     volume = mapped([0.0])

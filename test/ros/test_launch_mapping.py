@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ros2 launch mtperception mapping.launch.py` on a camera that is played: both nodes, and a map in the end."""
+
+import json
+import subprocess
+
+import pytest
+from launched import ROS2, needs_launch
+
+pytest.importorskip('mtperception.mapping.volume', reason='needs Open3D', exc_type=ImportError)
+
+import yaml
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import CameraInfo
+from std_srvs.srv import Trigger
+
+pytestmark = needs_launch
+NAMES = {'pose', 'mapping_params_file', 'label_space', 'map_frame', 'pose_source', 'voxel_size'}
+
+
+def fused(reports):
+    """Frames, by the newest report of the map."""
+    for array in reversed(reports):
+        for status in array.status:
+            if status.name == '/robot/mapping: map':
+                return int({pair.key: pair.value for pair in status.values}['frames fused'])
+    return 0
+
+
+def test_a_played_camera_becomes_a_map(start, workspace, observer, tmp_path):
+    saved, file = tmp_path / 'saved', tmp_path / 'mapping.yaml'
+    parameters = {'save_folder': str(saved), 'min_views': 1, 'voxel_size': 0.5, 'max_depth': 10.0}
+    file.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}), encoding='utf-8')
+    given = {
+        'namespace': 'robot',
+        'image': '/camera/image_raw',
+        'pose': '/slam/pose',
+        'pose_source': 'pose_stamped',
+        'map_frame': 'world',
+        'voxel_size': '0.1',
+        'mapping_params_file': file,
+        'backend': 'onnxruntime',
+        'device': 'cpu',
+    }
+    pairs = (f'{name}:={value}' for name, value in given.items())
+    start(ROS2, 'launch', 'mtperception', 'mapping.launch.py', *pairs)
+    for node in ('/robot/perception', '/robot/mapping'):
+        observer.wait_for_state(node, 'active')
+    expected = {'map_frame': 'world', 'voxel_size': 0.1, 'min_views': 1, 'label_space': 'nyuv2_40'}
+    assert observer.parameters_of('/robot/mapping', *expected) == expected
+    observer.wait_for_subscriptions('/robot/mapping', '/slam/pose', '/camera/image_raw', '/robot/depth/image')
+
+    reports = observer.collect(DiagnosticArray, '/diagnostics')
+    poses = observer.node.create_publisher(PoseStamped, '/slam/pose', 10)
+
+    def stand_still(info):
+        message = PoseStamped(header=info.header)
+        message.pose.orientation.w = 1.0
+        poses.publish(message)
+
+    observer.node.create_subscription(CameraInfo, '/camera/camera_info', stand_still, 10)
+    player = workspace.prefix / 'lib' / 'mtperception' / 'camera_player'
+    remaps = ('-r', 'image:=/camera/image_raw', '-r', 'camera_info:=/camera/camera_info')
+    size = ('-p', 'width:=160', '-p', 'height:=120', '-p', 'rate:=2.0')
+    start(player, '--ros-args', *remaps, *size)
+    observer.spin_until(lambda: fused(reports) >= 3, 'frames in the map', timeout=120)
+    answer = observer.request(Trigger, '/robot/map/save', Trigger.Request(), again_s=60)
+    assert answer.success, answer.message
+    summary = json.loads((saved / 'summary.json').read_text())
+    assert summary['options']['voxel_size'] == 0.1
+    assert summary['metrics']['vertices'] > 0
+    assert summary['classes']
+
+
+def test_every_argument_is_described(workspace, tmp_path):
+    command = workspace.command(ROS2, 'launch', 'mtperception', 'mapping.launch.py', '--show-args')
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
+    paragraphs = [paragraph.split('\n') for paragraph in shown.strip().split('\n\n')[1:]]
+    described = {name.strip(" ':"): description.strip() for name, description, *_ in paragraphs}
+    assert set(described) >= {*NAMES, 'image', 'model', 'namespace', 'use_sim_time', 'log_level'}
+    assert all(len(description) > 5 for description in described.values())
