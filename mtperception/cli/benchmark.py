@@ -25,6 +25,7 @@ from mtperception.cli.options import JsonOption, ModelOption
 from mtperception.cli.progress import progress
 from mtperception.cli.sizes import parse_size
 from mtperception.errors import InputError, MissingPackageError, RunError
+from mtperception.hardware import describe_hardware
 
 SIZE = '640x480'
 BASELINE = 'the same network in eager PyTorch, fp32, NCHW, forward pass only'
@@ -57,6 +58,9 @@ def benchmark(
     plot: Annotated[
         Path | None, typer.Option(metavar='FILE', help='Draw latency against pixels and batch (png, svg, pdf).')
     ] = None,
+    mapping: Annotated[
+        bool, typer.Option('--mapping', help='Measure the fusion of a map, not a model; of the others only --json.')
+    ] = False,
 ) -> None:
     """Measure how fast a model is on this machine, compared with plain eager PyTorch.
 
@@ -66,6 +70,9 @@ def benchmark(
 
     Example: mtperception benchmark --backend openvino --backend onnxruntime --device cpu --size 640x480 --size 320x240
     """
+    if mapping:
+        _benchmark_mapping(json_file)
+        return
     candidates = list_candidates(backend or (), device or (), precision or ())
     shapes = _shapes([parse_size(text, '--size') for text in size or (SIZE,)], batch or [1])
     photographs = [_read(path) for path in image or ()]
@@ -90,6 +97,25 @@ def benchmark(
     if draw:
         with naming_option('--plot'), atomic_file(plot) as part:
             draw(done.results).savefig(part)
+
+
+def _benchmark_mapping(json_file: Path | None) -> None:
+    """Fuse the rendered room, and say how long a view takes."""
+    from mtperception.mapping.speed import VIEWS, mapping_speed  # needs Open3D
+
+    if json_file:
+        make_room_for(json_file, '--json')
+    with progress('mapping', VIEWS) as move:
+        speed = mapping_speed(on_step=move)
+    if json_file:
+        facts = {'mtperception': __version__, 'command': 'benchmark', 'hardware': describe_hardware()}
+        write_json(json_file, {**facts, 'mapping': speed}, '--json')
+    typer.echo(
+        f'{speed["views"]} views of the rendered room, {speed["width"]}x{speed["height"]}, voxels of '
+        f'{speed["voxel_size"]:g} m, {speed["classes"]} classes: {speed["median_ms"]:.1f} ms median, '
+        f'{speed["p90_ms"]:.1f} ms p90, {speed["cpu_ms"]:.1f} ms of processor time; {speed["memory_mb"]:.1f} MB'
+    )
+    typer.echo(describe_hardware())
 
 
 def _shapes(sizes: Sequence[tuple[int, int]], batches: Sequence[int]) -> list[Shape]:

@@ -82,6 +82,20 @@ def test_the_plot(done):
     assert drawn.lstrip().startswith('<?xml')
 
 
+def test_the_fusion_of_a_map(tmp_path, capsys):
+    pytest.importorskip('mtperception.mapping.volume', reason='needs Open3D', exc_type=ImportError)
+    assert cli.main(['benchmark', '--mapping', '--json', str(tmp_path / 'mapping.json')]) == 0
+    content = json.loads((tmp_path / 'mapping.json').read_text(encoding='utf-8'))
+    speed = content['mapping']
+    assert content['command'] == 'benchmark'
+    assert (speed['width'], speed['height'], speed['voxel_size'], speed['classes']) == (480, 360, 0.05, 40)
+    assert 0 < speed['median_ms'] <= speed['p90_ms'] <= speed['max_ms']
+    assert speed['cpu_ms'] > 1
+    # About 150 m2 of surface, of which each square metre crosses 6 to 20 blocks of 0.4 m at 20 kB.
+    assert 5 < speed['memory_mb'] < 200
+    assert f'{speed["median_ms"]:.1f} ms median' in capsys.readouterr().out
+
+
 def test_what_cannot_be_had_is_one_line_each(capsys, tmp_path):
     options = ('--backend', 'onnxruntime', '--size', '32x32', '--precision', 'bf16', '--precision', 'fp16')
     assert run(*options, '--json', tmp_path / 'b.json') == 1
