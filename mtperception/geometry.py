@@ -103,7 +103,8 @@ def depth_edges(depth: np.ndarray, threshold: float) -> np.ndarray:
     # Outside of the image OpenCV takes what changes nothing: the largest value to erode, the smallest to dilate.
     nearest = cv2.erode(np.where(valid, depth, np.float32(np.inf)), window)
     farthest = cv2.dilate(np.where(valid, depth, np.float32(0)), window)
-    return valid & (farthest > np.float32(1 + threshold) * nearest)
+    with np.errstate(over='ignore'):  # of the largest value, where nothing near is valid
+        return valid & (farthest > np.float32(1 + threshold) * nearest)
 
 
 def tilt_normals(normals: np.ndarray, x: float, y: float) -> np.ndarray:

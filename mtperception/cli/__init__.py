@@ -40,6 +40,10 @@ COMMANDS = {
         'mtperception.cli.map:map_',
         'Fuse depth and labels under known poses into one mesh with a class for each vertex.',
     ),
+    'map-quality': (
+        'mtperception.cli.map_quality:map_quality',
+        'Measure how good maps of a recording are, by fusion rule and voxel size.',
+    ),
     'replay': (
         'mtperception.cli.replay:replay',
         'Score a model on every image of a ROS 2 bag, in order.',

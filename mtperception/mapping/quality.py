@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """How good a map is: the metrics of `docs/mapping_quality.md`."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.spatial import cKDTree
 
 from mtperception.labels import IGNORE_INDEX
+from mtperception.types import Frame
 
 
 def surface_scores(found: np.ndarray, truth: np.ndarray, threshold: float) -> dict[str, float]:
@@ -59,14 +62,46 @@ def class_scores(confusion: np.ndarray) -> dict[str, float]:
     """`accuracy`, and `miou` over the classes that occur in the truth.
 
     Args:
-        confusion: int C,C: true class by found class.
+        confusion: int C,C or C,C+1: true class by found class; what is in the last column of C+1 is wrong.
     """
-    right, true, found = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    classes = len(confusion)
+    right, true, found = np.diag(confusion), confusion.sum(axis=1), confusion[:, :classes].sum(axis=0)
     there = true > 0
     if not there.any():
         return {'accuracy': float('nan'), 'miou': float('nan')}
     iou = right[there] / (true + found - right)[there]
     return {'accuracy': float(right.sum() / true.sum()), 'miou': float(iou.mean())}
+
+
+def true_labels(vertices: np.ndarray, frames: Sequence[Frame], tolerance: float) -> np.ndarray:
+    """uint8 V: the class that most labelled views see at a vertex; 255 where none sees it.
+
+    Args:
+        vertices: float32 V,3, metres in the world.
+        frames: with pose, camera, depth and labels.
+        tolerance: metres that the depth of a view may differ from that of a vertex it sees.
+    """
+    votes = np.zeros((len(vertices), IGNORE_INDEX + 1), np.uint16)
+    for frame in frames:
+        index, rows, columns = _seen(vertices, frame, tolerance)
+        votes[index, frame.labels[rows, columns]] += 1
+    votes[:, IGNORE_INDEX] = 0
+    return np.where(votes.any(axis=1), votes.argmax(axis=1), IGNORE_INDEX).astype(np.uint8)
+
+
+def _seen(vertices: np.ndarray, frame: Frame, tolerance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices that a view sees (int M), and the row and column of the pixel of each."""
+    T_camera_world, camera = np.linalg.inv(frame.T_world_camera), frame.intrinsics
+    x, y, z = T_camera_world[:3, :3] @ vertices.T + T_camera_world[:3, 3:]
+    ahead = z > 1e-3
+    z = np.where(ahead, z, 1.0)
+    columns, rows = np.rint(x / z * camera.fx + camera.cx), np.rint(y / z * camera.fy + camera.cy)
+    height, width = frame.depth.shape
+    index = np.flatnonzero(ahead & (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height))
+    rows, columns = rows[index].astype(np.intp), columns[index].astype(np.intp)
+    depth = frame.depth[rows, columns]
+    visible = (depth > 0) & (np.abs(depth - z[index]) <= tolerance)
+    return index[visible], rows[visible], columns[visible]
 
 
 def confusion_of(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:

@@ -14,7 +14,11 @@ from mtperception.mapping.poses import PoseFile, read_matrix
 from mtperception.recording.bag_files import is_bag
 from mtperception.recording.recording import TOLERANCE, Recording
 from mtperception.recording.topics import TopicRequest
+from mtperception.synthetic import PERIOD, SyntheticRoom, pose
 from mtperception.types import Frame
+
+SYNTHETIC = 'synthetic'
+"""The rendered room, as a source."""
 
 
 class Views(Protocol):
@@ -91,6 +95,34 @@ class FolderViews:
             )
 
 
+class RenderedViews:
+    """Once around the room that the package renders, with exact depth, labels and poses."""
+
+    count = 72
+
+    def __init__(self) -> None:
+        self._room = SyntheticRoom(320, 240)
+        self.description = f'the rendered room ({self.count} images)'
+        self.label_space: LabelSpace | None = load_label_space('nyuv2_40')
+        self.poses = 'exact'
+        self.notes: tuple[str, ...] = ()
+
+    def frames(self, every: int = 1) -> Iterator[Frame]:
+        """In the order of the walk."""
+        for index in range(0, self.count, every):
+            seconds = PERIOD * index / self.count
+            sample = self._room.frame(seconds)
+            yield Frame(
+                sample.image,
+                round(seconds * 1e9),
+                self._room.intrinsics,
+                str(index),
+                sample.depth,
+                sample.labels,
+                T_world_camera=pose(seconds),
+            )
+
+
 class WithPoses:
     """Other views with the poses of a file.
 
@@ -136,10 +168,10 @@ def open_views(
     depth_registered: bool = False,
     with_depth: bool = True,
 ) -> tuple[Views, Recording | None]:
-    """The views of a bag or folder, and the recording to close, if it is one.
+    """The views of a source, and the recording to close, if it is one.
 
     Args:
-        source: a bag, or a folder with `dataset.json`.
+        source: a bag, a folder with `dataset.json`, or `synthetic`.
         request: topics of a bag.
         poses: a file of poses in place of the source's.
         tolerance: seconds between stamps of what belongs together.
@@ -148,10 +180,14 @@ def open_views(
     Raises:
         SourceError: if it is neither.
     """
+    if str(source) == SYNTHETIC:
+        return RenderedViews(), None
     source = source.expanduser()
     file = PoseFile(poses, tolerance) if poses else None
     if not source.exists():
-        raise SourceError(f'{source}: no such file or folder: expected a bag, or a folder with dataset.json')
+        raise SourceError(
+            f'{source}: no such file or folder: expected a bag, a folder with dataset.json, or {SYNTHETIC}'
+        )
     recording = None
     if is_bag(source):
         recording = Recording(

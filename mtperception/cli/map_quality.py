@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mtperception map-quality`: how good maps of a recording are."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from mtperception import __version__
+from mtperception.card import DEFAULT_MODEL
+from mtperception.cli.folders import make_room_for, write_json
+from mtperception.cli.notes import say_notes
+from mtperception.cli.options import BackendOption, DeviceOption, JsonOption, ModelOption, PrecisionOption
+from mtperception.cli.progress import progress
+from mtperception.errors import InputError
+from mtperception.hardware import describe_hardware
+from mtperception.labels import LabelSpace
+from mtperception.mapping.assessment import AS_IT_IS, HEIGHT, MEDIAN, NEAR, Assessment
+from mtperception.mapping.fusion import RULES
+from mtperception.mapping.mapper import MapOptions
+from mtperception.mapping.views import Views, open_views
+from mtperception.predictor import Predictor
+from mtperception.recording.topics import TopicRequest
+from mtperception.types import Frame, Prediction
+
+DEFAULTS = MapOptions()
+SINGLE = 'single views'
+WIDTH = 120
+"""Characters of a line in a file."""
+PERCENT, NUMBER = '.1%', '.3f'
+LABEL_COLUMNS = {
+    'voxel_size': ('voxels', '.3g'),
+    'fusion': ('fusion', 's'),
+    'kept_classes': ('kept', 'd'),
+    'accuracy': ('accuracy', PERCENT),
+    'miou': ('mIoU', PERCENT),
+    'ece': ('ECE', NUMBER),
+    'accuracy_3d': ('3D accuracy', PERCENT),
+    'miou_3d': ('3D mIoU', PERCENT),
+    'ece_3d': ('3D ECE', NUMBER),
+    'flicker': ('flicker', PERCENT),
+    'ms': ('ms', '.0f'),
+    'mb': ('MB', '.1f'),
+    'mb_per_m2': ('MB/m2', '.2f'),
+}
+DEPTH_COLUMNS = {
+    'scale': ('scale of each view', 's'),
+    'depth_edge_threshold': ('edges', '.3g'),
+    'accuracy': ('accuracy m', NUMBER),
+    'completeness': ('completeness m', NUMBER),
+    'f_score': (f'F {100 * NEAR:.0f} cm', NUMBER),
+    'near_pixels': (f'pixels within {100 * NEAR:.0f} cm', PERCENT),
+    'factor': ('factor', NUMBER),
+}
+"""Heading and format by key of a row."""
+
+
+def map_quality(
+    source: Annotated[Path, typer.Argument(help='A ROS bag or folder as for map, with depth and poses, or synthetic.')],
+    model: ModelOption = DEFAULT_MODEL,
+    every: Annotated[int, typer.Option(min=1, help='Use every n-th image.')] = 1,
+    voxel_size: Annotated[
+        list[float] | None,
+        typer.Option(min=0.005, max=1.0, metavar='METRES', help='By default 0.05; the first is that of all tables.'),
+    ] = None,
+    fusion: Annotated[list[str] | None, typer.Option(help=f'{", ".join(RULES)}, by default all; repeat.')] = None,
+    kept_classes: Annotated[
+        list[int] | None, typer.Option(min=0, max=255, help='Classes that a voxel remembers, 0: all; repeat.')
+    ] = None,
+    max_depth: Annotated[float, typer.Option(min=0.1, max=1000, metavar='METRES')] = DEFAULTS.max_depth,
+    camera_height: Annotated[
+        float, typer.Option(min=0, max=100, metavar='METRES', help='Above the floor, if it is known.')
+    ] = DEFAULTS.camera_height,
+    image_topic: Annotated[str, typer.Option(help='Of a bag; default: the first in colour.')] = '',
+    depth_topic: Annotated[str, typer.Option(help='Of a bag; default: the nearest 16UC1 or 32FC1.')] = '',
+    label_topic: Annotated[str, typer.Option(help="Of a bag: true labels, in the model's label space.")] = '',
+    pose_topic: Annotated[str, typer.Option(help='Odometry or PoseStamped; default: the nearest, or transforms.')] = '',
+    label_offset: Annotated[int, typer.Option(min=0, max=254, help='Id of the first class in the label topic.')] = 1,
+    backend: BackendOption = 'auto',
+    device: DeviceOption = 'auto',
+    precision: PrecisionOption = 'auto',
+    json_file: JsonOption = None,
+) -> None:
+    """Measure how good maps of a recording are, by fusion rule and voxel size.
+
+    The model's labels are fused on the source's own depth and scored: single views, and the map rendered into them, and
+    its vertices, against the source's labels if it has them in the model's label space; how often labels change between
+    neighbouring views; time and memory. Then a map of the model's depth is compared with one of the source's. All views
+    are held in memory: about 10 MB each at 640x480. What each figure means: docs/mapping_quality.md.
+
+    Example: mtperception map-quality kitchen/ --every 2 --voxel-size 0.05 --voxel-size 0.1 --json quality.json
+    """
+    if unknown := [rule for rule in fusion or () if rule not in RULES]:
+        raise InputError(f'--fusion {unknown[0]}: expected one of {", ".join(RULES)}')
+    if json_file:
+        make_room_for(json_file, '--json')
+    voxels = voxel_size or [DEFAULTS.voxel_size]
+    options = MapOptions(voxel_size=voxels[0], max_depth=max_depth, memory_mb=2000)
+    request = TopicRequest(image_topic, '', depth_topic, label_topic, pose_topic)
+    with ExitStack() as stack:
+        views, recording = open_views(source, request, label_offset=label_offset)
+        if recording:
+            stack.enter_context(recording)
+        typer.echo(f'reading {views.description}', err=True)
+        predictor = stack.enter_context(closing(Predictor(model, backend, device, precision)))
+        frames, predictions = _predicted(views, predictor, every)
+        space, name = predictor.label_space, predictor.card.name
+    assessment = Assessment(_comparable(frames, views, space), predictions, space, options)
+    settings = [
+        *((voxels[0], rule, kept) for rule in fusion or RULES for kept in kept_classes or [DEFAULTS.kept_classes]),
+        *((size, (fusion or [DEFAULTS.fusion])[0], DEFAULTS.kept_classes) for size in voxels[1:]),
+    ]
+    labels = [{'fusion': SINGLE, **assessment.of_views()}]
+    with progress('mapping', len(settings)) as move:
+        for done, setting in enumerate(settings, 1):
+            labels.append(assessment.of_labels(*setting))
+            move(done)
+    depths = [assessment.of_depth(*setting) for setting in _depth_settings(camera_height)]
+    _print(labels, LABEL_COLUMNS, f'{name}: labels on the depth of the source')
+    _print(depths, DEPTH_COLUMNS, f'{name}: depth against that of the source')
+    say_notes(list(views.notes))
+    if json_file:
+        content = {
+            'mtperception': __version__,
+            'command': 'map-quality',
+            'model': name,
+            'hardware': describe_hardware(),
+            'source': views.description,
+            'frames': len(frames),
+            'labels': labels,
+            'depth': depths,
+        }
+        write_json(json_file, content, '--json')
+
+
+def _predicted(views: Views, predictor: Predictor, every: int) -> tuple[list[Frame], list[Prediction]]:
+    """The views that have pose, camera and depth, and what the model says of them."""
+    frames, predictions = [], []
+    with progress('predicting', len(range(0, views.count, every))) as move:
+        for done, frame in enumerate(views.frames(every), 1):
+            if frame.T_world_camera is not None and frame.intrinsics is not None and frame.depth is not None:
+                frames.append(frame)
+                predictions.append(predictor(frame.image, frame.intrinsics))
+            move(done)
+    if not frames:
+        raise InputError(
+            f'no image has pose, camera and depth (poses: {views.poses}): expected a source with all three'
+        )
+    return frames, predictions
+
+
+def _comparable(frames: Sequence[Frame], views: Views, space: LabelSpace) -> list[Frame]:
+    """Labels of another space are not scored."""
+    if views.label_space is None or views.label_space.name == space.name:
+        return list(frames)
+    typer.echo(f'labels are in {views.label_space.name}, the model has {space.name}: they are not scored', err=True)
+    return [replace(frame, labels=None) for frame in frames]
+
+
+def _depth_settings(camera_height: float) -> Iterator[tuple[Any, ...]]:
+    for scale in (AS_IT_IS, MEDIAN):
+        for edges in (0.0, DEFAULTS.depth_edge_threshold):
+            yield scale, edges
+    if camera_height:
+        yield HEIGHT, DEFAULTS.depth_edge_threshold, camera_height
+
+
+def _print(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, tuple[str, str]], title: str) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    used = {key: column for key, column in columns.items() if any(row.get(key) is not None for row in rows)}
+    for heading, _ in used.values():
+        table.add_column(heading, justify='right', no_wrap=True)
+    for row in rows:
+        table.add_row(*('-' if row.get(key) is None else format(row[key], form) for key, (_, form) in used.items()))
+    console.print(table)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A perfect model's maps have perfect scores, and known errors have the scores that follow from them."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip('mtperception.mapping.volume', reason='needs Open3D', exc_type=ImportError)
+
+from mtperception.labels import load_label_space
+from mtperception.mapping.assessment import AS_IT_IS, HEIGHT, MEDIAN, Assessment
+from mtperception.mapping.mapper import MapOptions
+from mtperception.mapping.quality import true_labels
+from mtperception.synthetic import SyntheticRoom, pose
+from mtperception.types import Frame, Intrinsics, Prediction
+
+ROOM = SyntheticRoom(160, 120)
+SPACE = load_label_space('nyuv2_40')
+TIMES = (3.0, 3.3, 3.6, 3.9)
+SCALE = 0.8
+WRONG = 0.3
+"""Share of the labels that are."""
+
+
+def frame(seconds):
+    sample = ROOM.frame(seconds)
+    return Frame(
+        sample.image, 0, ROOM.intrinsics, str(seconds), sample.depth, sample.labels, T_world_camera=pose(seconds)
+    )
+
+
+@pytest.fixture(scope='module')
+def frames():
+    return [frame(seconds) for seconds in TIMES]
+
+
+def assessed(frames, wrong=0.0):
+    """Of a model whose depth is too small by one factor, and which gives some pixels any class."""
+    generator, predictions = np.random.default_rng(0), []
+    for each in frames:
+        is_wrong = generator.random(each.labels.shape) < wrong
+        labels = np.where(is_wrong, generator.integers(0, 40, each.labels.shape), each.labels).astype(np.uint8)
+        sure = np.full(labels.shape, 255 * (1 - wrong), np.uint8)
+        predictions.append(Prediction(labels, sure, each.depth * np.float32(SCALE)))
+    return Assessment(frames, predictions, SPACE, MapOptions(max_depth=6.0))
+
+
+def test_right_labels(frames):
+    assessment = assessed(frames)
+    views = assessment.of_views()
+    assert (views['accuracy'], views['miou'], views['ece']) == (1, 1, 0)
+    assert views['flicker'] < 0.05  # borders between classes
+    row = assessment.of_labels(0.05, 'average', 4)
+    assert row['accuracy_3d'] > 0.95
+    assert row['accuracy'] > 0.8  # steps of depth have no surface, which counts as wrong
+    assert row['covered'] > row['accuracy']
+    assert row['mb_per_m2'] == pytest.approx(row['mb'] / row['m2'])
+    assert 5 < row['m2'] < 100
+
+
+def test_wrong_labels_are_averaged_out(frames):
+    assessment = assessed(frames, WRONG)
+    right = 1 - WRONG * 39 / 40
+    assert assessment.of_views()['accuracy'] == pytest.approx(right, abs=0.01)
+    assert assessment.of_views()['ece'] == pytest.approx(abs(right - int(255 * (1 - WRONG)) / 255), abs=0.01)
+    row = assessment.of_labels(0.05, 'average', 0)
+    assert row['accuracy_3d'] > 0.9
+    assert row['flicker'] < assessment.of_views()['flicker'] / 2
+    assert 0 < row['ece_3d'] < 1
+
+
+def test_depth_of_a_wrong_scale(frames):
+    """A part of the surfaces is near those of a room that is larger by a quarter; aligned, all is."""
+    assessment = assessed(frames)
+    as_it_is, aligned = assessment.of_depth(AS_IT_IS, 0.05), assessment.of_depth(MEDIAN, 0.05)
+    assert as_it_is['f_score'] < 0.6
+    assert as_it_is['near_pixels'] < 0.1  # depth is more than 25 cm nearly everywhere
+    assert aligned['f_score'] > 0.99
+    assert aligned['near_pixels'] == 1
+    by_height = assessment.of_depth(HEIGHT, 0.05, float(pose(TIMES[0])[2, 3]))
+    assert by_height['factor'] == pytest.approx(1 / SCALE, rel=0.05)
+    assert by_height['f_score'] > 0.9
+
+
+def test_without_labels_of_the_source(frames):
+    from dataclasses import replace
+
+    assessment = assessed(frames)
+    bare = Assessment(
+        [replace(each, labels=None) for each in frames], assessment._predictions, SPACE, MapOptions(max_depth=6.0)
+    )
+    assert set(bare.of_views()) == {'flicker'}
+    assert 'miou_3d' not in bare.of_labels(0.1, 'bayes', 4)
+
+
+def test_a_single_view_is_too_few(frames):
+    with pytest.raises(ValueError, match='expected at least 2'):
+        Assessment(frames[:1], [], SPACE, MapOptions())
+
+
+def test_true_labels_are_those_of_most_views_that_see_a_vertex():
+    camera = Intrinsics(2.0, 2.0, 0.5, 0.5, 2, 2)
+
+    def look(label, depth):
+        labels = np.array([[label, 255], [9, 9]], np.uint8)
+        return Frame(None, 0, camera, '', np.full((2, 2), depth, np.float32), labels, T_world_camera=np.eye(4))
+
+    ray = np.array([-0.25, -0.25, 1], np.float32)  # through the first pixel; the others: the one right of it, behind
+    vertices = np.stack([2 * ray, 2 * ray * [-1, 1, 1], -2 * ray]).astype(np.float32)
+    looks = [look(3, 2.0), look(3, 2.02), look(5, 2.0), look(7, 2.5), look(7, 2.5), look(7, 1.0)]
+    assert true_labels(vertices, looks, 0.05).tolist() == [3, 255, 255]
