@@ -18,7 +18,25 @@ from mtperception.mapping.surface import Surface
 from mtperception.media import write_image
 from mtperception.visualization import colorize_labels
 
-PAGE = HEAD + TABLES + PICTURES + NOTES + FOOT
+LEGEND = """\
+<h2>Classes of the vertices</h2>
+<ul class="classes">
+{% for entry in legend %}
+  <li><span class="swatch" style="background: {{ entry.color }}"></span><span class="name">{{ entry.name }}</span>
+  {{ entry.vertices }} <span class="muted">{{ entry.share }}</span></li>
+{% endfor %}
+</ul>
+
+"""
+"""With `legend`: name, colour, vertices and share of each class that the map has."""
+PAGE = HEAD + TABLES + LEGEND + PICTURES + NOTES + FOOT
+HEADINGS = {
+    'memory_mb': 'memory, MB',
+    'area_m2': 'area, m2',
+    'ms_per_frame': 'ms to fuse a frame',
+    'confidence': 'mean confidence',
+}
+"""Of figures whose names do not say it well."""
 VIEWS = 3
 """Poses of the camera that pictures are rendered from, spread over the recording."""
 CUT = 0.85
@@ -48,7 +66,8 @@ def write_report(mapper: Mapper, surface: Surface, summary: Mapping[str, Any], o
         heading=f'Map of {summary["source"]}',
         frames=summary['frames'],
         hardware=summary['hardware'],
-        tables=[_figures(summary), _classes(summary)],
+        tables=[_figures(summary)],
+        legend=_legend(summary, mapper.space),
         plots=[{'title': 'Floor plan, by class', 'path': 'images/floor_plan.png'}, *_plots(mapper, out)],
         galleries=[_gallery(mapper, surface, out)],
         notes=summary['notes'],
@@ -79,11 +98,14 @@ def floor_plan(surface: Surface, space: LabelSpace, voxel_size: float) -> np.nda
     return plan.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def picture(view: RenderedView, space: LabelSpace) -> np.ndarray:
-    """uint8 H,3 W,3: colour, labels and confidence (white is sure) beside each other."""
+def pictures(view: RenderedView, space: LabelSpace) -> dict[str, np.ndarray]:
+    """uint8 H,W,3 each: `color`, `labels` and `confidence` (white is sure); black where there is no surface."""
     gray = np.rint(view.confidence * 255).astype(np.uint8)
-    labels = np.where(view.depth[..., None] > 0, colorize_labels(view.labels, space), np.uint8(0))
-    return np.hstack([view.image, labels, np.repeat(gray[..., None], 3, axis=2)])
+    return {
+        'color': view.image,
+        'labels': np.where(view.depth[..., None] > 0, colorize_labels(view.labels, space), np.uint8(0)),
+        'confidence': np.repeat(gray[..., None], 3, axis=2),
+    }
 
 
 def _gallery(mapper: Mapper, surface: Surface, out: Path) -> dict[str, Any]:
@@ -91,13 +113,14 @@ def _gallery(mapper: Mapper, surface: Surface, out: Path) -> dict[str, Any]:
     images = []
     for index in np.unique(np.linspace(0, len(poses) - 1, VIEWS).astype(int)):
         view = renderer.render(poses[index], mapper.statistics.intrinsics)
-        path = f'images/view_{index}.png'
-        write_image(out / path, picture(view, mapper.space))
-        seen = float((view.depth > 0).mean())
-        images.append({'id': f'frame {index}', 'value': seen, 'paths': [path]})
+        paths = []
+        for name, picture in pictures(view, mapper.space).items():
+            paths.append(f'images/view_{index}_{name}.png')
+            write_image(out / paths[-1], picture)
+        images.append({'id': f'frame {index}', 'value': float((view.depth > 0).mean()), 'paths': paths})
     return {
         'title': 'The map as the camera would see it',
-        'caption': 'colour | labels | confidence',
+        'caption': 'Colour, labels, confidence (white is sure). Black: no surface; white among the labels: no class.',
         'metric': 'share of pixels with a surface',
         'images': images,
     }
@@ -118,12 +141,23 @@ def _over_frames(values: Sequence[float], unit: str) -> Figure:
 
 
 def _figures(summary: Mapping[str, Any]) -> dict[str, Any]:
-    rows = [(name.replace('_', ' '), f'{value:.4g}') for name, value in summary['metrics'].items() if value is not None]
+    rows = [
+        (HEADINGS.get(name, name.replace('_', ' ')), f'{value:,}' if isinstance(value, int) else f'{value:.4g}')
+        for name, value in summary['metrics'].items()
+        if value is not None
+    ]
     return {'title': 'Figures', 'columns': ['value'], 'rows': rows}
 
 
-def _classes(summary: Mapping[str, Any]) -> dict[str, Any]:
+def _legend(summary: Mapping[str, Any], space: LabelSpace) -> list[dict[str, str]]:
+    """The classes of the map, the largest first."""
     total = max(sum(summary['classes'].values()), 1)
-    ordered = sorted(summary['classes'].items(), key=lambda item: -item[1])
-    rows = [(name, count, f'{100 * count / total:.1f} %') for name, count in ordered]
-    return {'title': 'Classes of the vertices', 'columns': ['vertices', 'share'], 'rows': rows}
+    return [
+        {
+            'name': name,
+            'color': f'#{bytes(space.palette[space.names.index(name)]).hex()}',
+            'vertices': f'{count:,}',
+            'share': f'{count / total:.1%}',
+        }
+        for name, count in sorted(summary['classes'].items(), key=lambda item: -item[1])
+    ]

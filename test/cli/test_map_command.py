@@ -91,9 +91,12 @@ def test_a_mesh_for_each_class(mapped):
 
 def test_the_page_shows_pictures_that_are_there(mapped):
     page = (mapped / 'report' / 'index.html').read_text()
-    for name in ('images/floor_plan.png', 'plots/ms.png', 'plots/mb.png', 'images/view_0.png'):
+    views = [f'images/view_0_{name}.png' for name in ('color', 'labels', 'confidence')]
+    for name in ('images/floor_plan.png', 'plots/ms.png', 'plots/mb.png', *views):
         assert name in page
         assert (mapped / 'report' / name).stat().st_size > 500
+    assert 'background: #008000"></span><span class="name">floor</span>' in page  # the legend of the plan
+    assert 'e+0' not in page
 
 
 def test_a_single_view_is_a_map_if_so_asked(rooms, tmp_path, capsys):
