@@ -31,7 +31,7 @@ from mtperception.types import Frame, Prediction
 
 DEFAULTS = MapOptions()
 SINGLE = 'single views'
-WIDTH = 120
+WIDTH = 150
 """Characters of a line in a file."""
 PERCENT, NUMBER = '.1%', '.3f'
 LABEL_COLUMNS = {
