@@ -16,10 +16,10 @@ MODEL = ('--backend', 'onnxruntime', '--device', 'cpu')
 
 def test_the_rendered_room(tmp_path, capsys):
     file = tmp_path / 'quality.json'
-    options = ('--every', '36', '--fusion', 'average', '--voxel-size', '0.1', '--camera-height', '1.45')
+    options = ('--every', '8', '--fusion', 'average', '--voxel-size', '0.1', '--camera-height', '1.45')
     assert main(['map-quality', 'synthetic', *options, *MODEL, '--json', str(file)]) == 0
     said, content = capsys.readouterr().out, json.loads(file.read_text())
-    assert (content['command'], content['model'], content['frames']) == ('map-quality', 'nyuv2_indoor', 2)
+    assert (content['command'], content['model'], content['frames']) == ('map-quality', 'nyuv2_indoor', 9)
     single, fused = content['labels']
     assert single['fusion'] == 'single views'
     assert (fused['voxel_size'], fused['fusion'], fused['kept_classes']) == (0.1, 'average', 4)
