@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tasks: one record for each, which holds all that the package has to know of it.
 
-Card, graph, self-test, training views, losses, evaluation and comparison read this table. Losses, metrics and the last
-step of the graph are named here and live in registries where they belong: `training.losses.LOSSES`,
-`evaluation.metrics.METRICS`, `pipeline.FINISHES`.
+Card, graph, self-test, predictions, training views, losses, evaluation, reports and topics read this table. Losses,
+metrics and the last step of the graph are named here and live in registries where they belong:
+`training.losses.LOSSES`, `evaluation.metrics.METRICS`, `pipeline.FINISHES`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -42,6 +42,7 @@ def test_graph_contract(session):
         'confidence': ('tensor(uint8)', ['N', 'H', 'W']),
         'depth': ('tensor(float)', ['N', 'H', 'W']),
         'normals': ('tensor(float)', ['N', 'H', 'W', 3]),
+        'depth_confidence': ('tensor(uint8)', ['N', 'H', 'W']),
     }
 
 

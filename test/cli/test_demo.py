@@ -13,7 +13,7 @@ import pytest
 from node_processes import left_behind, until
 from videos import read_video
 
-from mtperception import __version__
+from mtperception import __version__, cli
 from mtperception.cli.demo import _said_by_player
 from mtperception.ros.monitor import STAGES
 
@@ -119,20 +119,16 @@ class TestErrors:
             (['--model', 'nonesuch'], "no model 'nonesuch'"),
         ],
     )
-    def test_nothing_is_started_for_what_is_not_there(self, arguments, message, tmp_path):
-        process = start(*arguments, '--out', tmp_path / 'out')
-        _, stderr = process.communicate(timeout=60)
-        assert process.returncode == 1
-        assert f'error: {message}' in stderr
+    def test_nothing_is_started_for_what_is_not_there(self, arguments, message, tmp_path, capsys):
+        assert cli.main(['demo', *arguments, '--out', str(tmp_path / 'out')]) == 1
+        assert f'error: {message}' in capsys.readouterr().err
         assert not (tmp_path / 'out').exists()
 
-    def test_a_source_is_not_overwritten(self, tmp_path):
+    def test_a_source_is_not_overwritten(self, tmp_path, capsys):
         """Its picture_1.png would be taken for one of an earlier demo."""
         cv2.imwrite(str(tmp_path / 'picture_1.png'), np.zeros((48, 64, 3), np.uint8))
-        process = start('--source', tmp_path, '--out', tmp_path)
-        _, stderr = process.communicate(timeout=60)
-        assert process.returncode == 1
-        assert 'could be overwritten: choose another folder' in stderr
+        assert cli.main(['demo', '--source', str(tmp_path), '--out', str(tmp_path)]) == 1
+        assert 'could be overwritten: choose another folder' in capsys.readouterr().err
         assert (tmp_path / 'picture_1.png').exists()
 
     def test_a_node_that_refuses_is_quoted(self, tmp_path):
