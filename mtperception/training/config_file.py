@@ -91,7 +91,7 @@ def _layers(path: Path, extended_by: tuple[Path, ...] = ()) -> DictConfig:
     content = OmegaConf.create(_written_out(OmegaConf.to_container(content)))
     if base is None:
         return content
-    beside = path.with_name(f'{base}.yaml')
+    beside = path.parent / f'{base}.yaml'
     base_path = beside if beside.exists() else resources.find('train', base)
     below = _layers(base_path, (*extended_by, path))
     for key in replaced:

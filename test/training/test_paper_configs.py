@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configurations of the papers' experiments can be run: they load, and their networks and learning rates exist."""
+"""The configurations of the papers' experiments, and of the comparison of all systems, can be run: they load, and their
+networks and learning rates exist."""
 
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from mtperception.training.optimization import learning_rates
 from mtperception.training.registry import create
 from mtperception.training.weighting import WEIGHTINGS
 
-PAPERS = sorted(path.stem for path in (Path(find('train', 'nyuv2')).parent / 'papers').glob('*.yaml'))
+FOLDER = Path(find('train', 'nyuv2')).parent
+PAPERS = sorted(path.stem for path in (FOLDER / 'papers').glob('*.yaml'))
+COMPARED = sorted(path.stem for path in (FOLDER / 'systems').glob('*.yaml') if path.stem != 'base')
 
 
 def test_every_system_has_an_experiment():
@@ -22,9 +25,9 @@ def test_every_system_has_an_experiment():
     assert networks >= {'multitasknet', 'hybridnet', 'mtl', 'mtl_spp', 'mtl_ssw', 'mt_unet'}
 
 
-@pytest.mark.parametrize('name', PAPERS)
+@pytest.mark.parametrize('name', [*(f'papers/{name}' for name in PAPERS), *(f'systems/{name}' for name in COMPARED)])
 def test_what_it_names_exists(name):
-    config = load_config(f'papers/{name}')
+    config = load_config(name)
     with torch.device('meta'):
         network = create_network(config.network.name, len(config.space), config.tasks, **config.network.options)
     rates = learning_rates(network.groups(), config.optimizer)
@@ -41,3 +44,20 @@ def test_hybridnet_cuts_an_image_of_its_data_into_18_parts():
     layout = config.input_policy.layout(2048, 1024)
     assert (layout.count, layout.columns[-1] + layout.tile[0], layout.rows[-1] + layout.tile[1]) == (18, 2048, 1024)
     assert (config.view.crop, config.view.scale) == ([342, 342], [1.0, 1.0])
+
+
+def test_the_compared_systems_see_the_same_images():
+    """What differs is the system: input, losses, weighting, learning rates."""
+    configs = {name: load_config(f'systems/{name}') for name in COMPARED}
+    assert {'joint_lw_refinenet', 'multitasknet', 'hybridnet', 'mtl_spp', 'mtl_ssw', 'mt_unet'} <= set(configs)
+    first = configs['joint_lw_refinenet']
+    for config in configs.values():
+        for key in ('data', 'validation', 'epochs', 'batch_size', 'label_space', 'tasks', 'depth_range', 'seed'):
+            assert getattr(config, key) == getattr(first, key)
+
+
+def test_a_file_of_ones_own_extends_that_of_a_paper(tmp_path):
+    """By its name with its folder, from wherever it is."""
+    (tmp_path / 'mine.yaml').write_text('extends: papers/mt_unet\nbatch_size: 3\n', encoding='utf-8')
+    config = load_config(tmp_path / 'mine.yaml')
+    assert (config.network.name, config.batch_size, config.weighting.name) == ('mt_unet', 3, 'variance')
