@@ -63,6 +63,7 @@ WITH_TORCH = (
     'backends.cuda',
     'backends.torch_backend',
     'benchmark.reference',
+    'benchmark.systems',
     'data',
     'training',
     'evaluation',

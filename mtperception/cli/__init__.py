@@ -56,6 +56,10 @@ COMMANDS = {
         'mtperception.cli.benchmark:benchmark',
         'Measure how fast a model is on this machine, compared with plain eager PyTorch.',
     ),
+    'compare': (
+        'mtperception.cli.compare:compare',
+        'Score several models on the same images, and measure what each costs, in turns.',
+    ),
     'benchmark-node': (
         'mtperception.cli.benchmark_node:benchmark_node',
         'Measure what the node keeps up with: a camera, the node and a subscriber, as three processes of this machine.',

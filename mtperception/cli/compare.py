@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mtperception compare`: one table of several models, how good they are and what they cost."""
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from mtperception import __version__
+from mtperception.atomic_write import atomic_file
+from mtperception.backends import BACKENDS
+from mtperception.benchmark.timing import Budget
+from mtperception.cli.folders import make_room_for, naming_option, write_json
+from mtperception.cli.options import DeviceOption, JsonOption, PrecisionOption
+from mtperception.cli.progress import progress
+from mtperception.cli.sharing import absolute_model
+from mtperception.cli.sizes import parse_size
+from mtperception.data import DATASETS
+from mtperception.data.fold import FOLDS
+from mtperception.errors import InputError, MissingPackageError
+from mtperception.evaluation.evaluate import NORMALS_WINDOW, evaluate
+from mtperception.hardware import describe_hardware
+from mtperception.predictor import Predictor
+from mtperception.scale.shared_evaluation import EvaluationPlan
+from mtperception.synthetic import SyntheticRoom
+
+COLUMNS = (
+    ('model', 'model', '{}'),
+    ('network', 'network', '`{}`'),
+    ('input', 'input', '{}'),
+    ('parameters', 'parameters', '{:,}'),
+    ('gflops', 'GFLOPs', '{:.1f}'),
+    ('miou', 'mIoU %', '{:.2%}'),
+    ('pixel_accuracy', 'pixel accuracy %', '{:.2%}'),
+    ('rmse', 'RMSE m', '{:.3f}'),
+    ('abs_rel', 'abs rel', '{:.3f}'),
+    ('forward_ms', 'forward ms', '{:.1f}'),
+    ('frame_ms', 'frame ms', '{:.1f}'),
+    ('ratio', 'ratio', '{:.2f}'),
+)
+"""Key in the JSON, heading and format."""
+
+
+def compare(
+    models: Annotated[list[str], typer.Argument(help='Model directories or names; the first is compared with.')],
+    dataset: Annotated[str, typer.Option(help=f'The data set to score them on: {", ".join(DATASETS)}.')],
+    root: Annotated[Path, typer.Option(help='The folder that holds it.')],
+    split: Annotated[str, typer.Option(help='Which of its lists of images; or a file with one id per line.')],
+    fold: Annotated[
+        int | None,
+        typer.Option(min=0, max=FOLDS - 1, help='Only the part that training with this fold holds back.'),
+    ] = None,
+    size: Annotated[str, typer.Option(metavar='WxH', help='Size of the frames that times are taken of.')] = '640x480',
+    seconds: Annotated[float, typer.Option(min=0, help='How long all are measured together.')] = 60.0,
+    backend: Annotated[str, typer.Option(help=f'{", ".join(BACKENDS)}.')] = 'openvino',
+    device: DeviceOption = 'cpu',
+    precision: PrecisionOption = 'auto',
+    json_file: JsonOption = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar='FILE', help='Write the table here, for a page of documentation.')
+    ] = None,
+) -> None:
+    """Score several models on the same images, and measure what each costs, in turns.
+
+    Each model sees images by its own input policy. `forward` is the network alone, `frame` from the bytes of a frame
+    to all maps at its size; `ratio` is how many times slower than the first model.
+
+    Example: mtperception compare models/a models/b --dataset folder --root data/nyuv2 --split train --fold 5
+    --markdown table.md
+    """
+    try:
+        from mtperception.benchmark.systems import measure_systems
+    except ImportError as error:
+        raise MissingPackageError(f'compare needs PyTorch ({error}): pip install "mtperception[train]"') from error
+    if backend not in BACKENDS:
+        raise InputError(f'unknown backend {backend!r}: expected {", ".join(BACKENDS)}')
+    width, height = parse_size(size, '--size')
+    for option, file in (('--json', json_file), ('--markdown', markdown)):
+        if file:
+            make_room_for(file, option)
+    names = [absolute_model(model) for model in models]
+    plan = EvaluationPlan(names[0], dataset, root.absolute(), split, fold, NORMALS_WINDOW, backend, device, precision)
+    with ExitStack() as stack:
+        predictors = [stack.enter_context(closing(Predictor(name, backend, device, precision))) for name in names]
+        metrics = _score(predictors, plan)
+        frame = SyntheticRoom(width, height).frame(2.0).image
+        with progress('measuring', None):
+            costs = measure_systems(predictors, frame, Budget(seconds))
+        rows = [_row(*one) for one in zip(predictors, metrics, costs, strict=True)]
+    content = {
+        'mtperception': __version__,
+        'command': 'compare',
+        'hardware': describe_hardware(),
+        'backend': f'{backend} on {device}, {predictors[0].backend.precision}',
+        'size': [width, height],
+        'selection': plan.selection,
+        'models': rows,
+    }
+    if json_file:
+        write_json(json_file, content, '--json')
+    if markdown:
+        with naming_option('--markdown'), atomic_file(markdown) as part:
+            part.write_text(as_markdown(content), encoding='utf-8')
+    _print(rows)
+
+
+def _score(predictors: Sequence[Predictor], plan: EvaluationPlan) -> list[Mapping[str, float]]:
+    """The metrics of each model on the same images."""
+    images = plan.images
+    summaries = []
+    with progress('scoring', len(predictors) * len(images)) as move:
+        for index, predictor in enumerate(predictors):
+            done = index * len(images)
+            evaluation = evaluate(predictor, images, on_image=lambda count, done=done: move(done + count))
+            summaries.append(evaluation.summary())
+    return summaries
+
+
+def _row(predictor: Predictor, metrics: Mapping[str, float], cost: Any) -> dict[str, Any]:
+    policy = predictor.input_policy
+    return {
+        'model': predictor.card.name,
+        'network': predictor.card.network,
+        'input': f'{policy.policy} {policy.width}x{policy.height}',
+        'parameters': cost.parameters,
+        'gflops': cost.gflops,
+        **{name: _known(metrics, name) for name in ('miou', 'pixel_accuracy', 'rmse', 'abs_rel')},
+        'forward_ms': cost.forward.median_ms,
+        'frame_ms': cost.frame.median_ms,
+        'ratio': cost.ratio,
+        'runs': cost.frame.runs,
+        'procedure': predictor.card.training.get('procedure', ''),
+    }
+
+
+def _known(metrics: Mapping[str, float], name: str) -> float | None:
+    """A metric; None of a task that the model lacks, and over nothing."""
+    value = metrics.get(name, math.nan)
+    return None if math.isnan(value) else value
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    """As people read them; a dash for what a model does not give."""
+    return ['-' if row[key] is None else form.format(row[key]).removesuffix('%').strip() for key, _, form in COLUMNS]
+
+
+def as_markdown(content: Mapping[str, Any]) -> str:
+    """The table, and what it was measured on."""
+    width, height = content['size']
+    selection = ', '.join(f'{name} {value}' for name, value in content['selection'].items())
+    lines = [[heading for _, heading, _ in COLUMNS], ['---'] * len(COLUMNS), *map(_cells, content['models'])]
+    table = '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
+    return (
+        f'{table}\n\nScores: {selection}; each at the size of the truth. Times: medians of frames of {width}x{height}, '
+        f'in turns, {content["backend"]}, {content["hardware"]}. GFLOPs are those of a frame, a multiply-add counts as '
+        'two.\n'
+    )
+
+
+def _print(rows: Sequence[Mapping[str, Any]]) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = 200
+    table = Table(*(heading for _, heading, _ in COLUMNS), box=SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*_cells(row))
+    console.print(table)
