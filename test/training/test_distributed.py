@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from mtperception.training.losses import LOSSES
 from mtperception.training.trainer import LAST, Trainer
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def config(room_data):
     """20 steps of two images, of which some have only depth, some only labels, and valid pixels are unevenly many."""
     parts = [
@@ -51,17 +52,31 @@ def annotated_images(trainer, task):
     return counts
 
 
-def test_two_processes_equal_one(config, tmp_path):
-    file, one, two = write_config(tmp_path / 'tiny.yaml', config), tmp_path / 'one', tmp_path / 'two'
+@pytest.fixture(scope='module')
+def file(config, tmp_path_factory):
+    """The configuration, with a checkpoint after each step."""
+    path = tmp_path_factory.mktemp('config') / 'tiny.yaml'
+    return write_config(path, replace(config, checkpoint_minutes=1e-9))
+
+
+@pytest.fixture(scope='module')
+def two(file, tmp_path_factory):
+    """The run of two processes on one machine, and what it printed."""
+    out = tmp_path_factory.mktemp('two') / 'run'
+    launcher = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
+    command = [sys.executable, *launcher, '-m', 'mtperception', 'train', str(file), '--out', str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def test_two_processes_equal_one(config, two, tmp_path):
+    one, (two, said) = tmp_path / 'one', two
     trainer = Trainer(config, one, torch.device('cpu'))
     # All cases are there: no process has an annotation, one of them, both.
     assert [set(annotated_images(trainer, task)) for task in ('segmentation', 'depth')] == [{0, 1, 2}, {0, 1, 2}]
     trainer.fit()
-    launcher = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2']
-    command = [sys.executable, *launcher, '-m', 'mtperception', 'train', str(file), '--out', str(two)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count('20 steps') == 1, done.stdout  # the first process alone speaks
+    assert said.count('20 steps') == 1, said  # the first process alone speaks
 
     expected, found = Checkpoint.read(one / LAST), Checkpoint.read(two / LAST)
     assert found.scalars['steps'] == 20
@@ -97,10 +112,12 @@ def worker_of(launcher):
     return int(child)
 
 
-def test_a_worker_on_one_of_two_hosts_is_killed(config, tmp_path):
-    """The run says so on both and ends; started again, it resumes and ends where it would have ended, bit by bit."""
-    config.checkpoint_minutes = 1e-9
-    file, killed, whole = write_config(tmp_path / 'tiny.yaml', config), tmp_path / 'killed', tmp_path / 'whole'
+def test_a_worker_on_one_of_two_hosts_is_killed(file, two, tmp_path):
+    """The run says so on both and ends; started again, it resumes and ends where it would have ended, bit by bit.
+
+    Where that is, does not depend on which machines the two processes are on.
+    """
+    killed, (whole, _) = tmp_path / 'killed', two
     hosts = start_hosts(file, killed)
     steps = 0
     while steps < 3:
@@ -114,10 +131,9 @@ def test_a_worker_on_one_of_two_hosts_is_killed(config, tmp_path):
     assert 'error: another training process has ended or cannot be reached, as seen by process 0' in said[0]
     assert 'a fault of mtperception' not in said[0]
     assert 3 <= Checkpoint.read(killed / LAST).scalars['steps'] < 20
-    for out in (killed, whole):
-        hosts = start_hosts(file, out)
-        said = [host.communicate(timeout=300)[0] for host in hosts]
-        assert [host.returncode for host in hosts] == [0, 0], said
+    hosts = start_hosts(file, killed)
+    said = [host.communicate(timeout=300)[0] for host in hosts]
+    assert [host.returncode for host in hosts] == [0, 0], said
     first, second = Checkpoint.read(killed / LAST), Checkpoint.read(whole / LAST)
     assert first.scalars == second.scalars
     assert [name for name, x in first.tensors.items() if not torch.equal(x, second.tensors[name])] == []
