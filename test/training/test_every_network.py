@@ -11,11 +11,11 @@ import torch
 from tiny_runs import tiny_config
 
 from mtperception.networks import NETWORKS, network_class
+from mtperception.tasks import TASKS
 from mtperception.training.config import ChoiceConfig, OptimizerConfig
 from mtperception.training.trainer import LAST, Trainer
 
 CPU = torch.device('cpu')
-LOSSES = {'segmentation': 'cross_entropy', 'depth': 'l1', 'normals': 'dot_product'}
 
 
 @pytest.mark.parametrize('name', NETWORKS)
@@ -27,7 +27,7 @@ def test_a_step_and_a_resume(name, room_data, tmp_path):
         room_data,
         tasks,
         network=ChoiceConfig(name, thin(name)),
-        losses={output: ChoiceConfig(LOSSES[task]) for output, task in outputs.items()},
+        losses={output: ChoiceConfig(TASKS[task].loss) for output, task in outputs.items()},
         # Plain SGD keeps the checkpoints of large networks small.
         optimizer=OptimizerConfig('sgd', {}, {'default': 1e-4}, clip_norm=1.0),
         batch_norm='frozen',
