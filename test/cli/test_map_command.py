@@ -99,6 +99,19 @@ def test_the_page_shows_pictures_that_are_there(mapped):
     assert 'e+0' not in page
 
 
+def test_nothing_is_lost_with_an_archive(rooms, mapped, tmp_path, capsys):
+    limit = json.loads((mapped / 'summary.json').read_text())['metrics']['memory_mb'] * 0.7
+    options = (*EXACT, '--memory-mb', str(limit), '--archive', tmp_path / 'archive')
+    status, said = run(capsys, rooms, '--out', tmp_path / 'map', *options)
+    assert status == 0, said
+    found = json.loads((tmp_path / 'map' / 'summary.json').read_text())['metrics']
+    expected = json.loads((mapped / 'summary.json').read_text())['metrics']
+    assert found['archived_blocks'] > 10
+    assert found['memory_mb'] <= limit
+    for name in ('voxels', 'vertices', 'triangles'):
+        assert found[name] == expected[name]
+
+
 def test_a_single_view_is_a_map_if_so_asked(rooms, tmp_path, capsys):
     arguments = (rooms, '--out', tmp_path / 'map', *EXACT, '--every', '100')
     status, said = run(capsys, *arguments)
