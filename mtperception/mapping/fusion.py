@@ -153,6 +153,14 @@ class ClassEvidence:
         """Take all evidence of some voxels away."""
         self.evidence[voxels] = 0
 
+    def move(self, old: np.ndarray, new: np.ndarray) -> None:
+        """Let voxels `new` have the evidence of voxels `old` (int64 M each); those that are only old have none."""
+        for values in (self.evidence, self.classes):
+            if values is not None:
+                moved = values[old]
+                values[old] = 0
+                values[new] = moved
+
     def _all_classes(self, voxels: np.ndarray) -> np.ndarray:
         """float32 M,C, a copy."""
         if self.classes is None:

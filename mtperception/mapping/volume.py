@@ -33,6 +33,8 @@ REACH = 3**0.5
 """Voxels along the line of sight from a surface within which one learns its class: the diagonal of a voxel."""
 GRID_BYTES = 4 + 4 + 12
 """Of a voxel in Open3D: distance, weight, colour."""
+FIRST_BLOCKS = 1000
+"""Buffers that a grid has at first; more when they are needed."""
 _DEVICE = o3c.Device('CPU:0')
 
 
@@ -80,17 +82,18 @@ class SemanticVolume:
         self.capacity = max(1, int(memory_mb * 1e6 / (bytes_per_voxel * VOXELS)))
         """Blocks."""
         self.bytes_per_block = bytes_per_voxel * VOXELS
-        self.evidence = ClassEvidence(self.capacity * VOXELS, num_classes, fusion, kept_classes)
+        # With room for the buffers of a view beside those of the map (`_reserve`). What is not written to is free.
+        self.evidence = ClassEvidence(2 * self.capacity * VOXELS, num_classes, fusion, kept_classes)
         self._grid = open3d.t.geometry.VoxelBlockGrid(
             ('tsdf', 'weight', 'color'),
             (o3c.float32, o3c.float32, o3c.float32),
             ((1), (1), (3)),
             voxel_size,
             BLOCK,
-            self.capacity,
+            min(self.capacity, FIRST_BLOCKS),
             _DEVICE,
         )
-        self._seen = np.full(self.capacity, -1, np.int64)
+        self._seen = np.full(2 * self.capacity, -1, np.int64)
         """By buffer: the frame that last touched the block; -1 for none."""
         self.frames = 0
         self._archive = BlockArchive(archive, self._record) if archive else None
@@ -241,7 +244,7 @@ class SemanticVolume:
             Centres float32 N,3 in metres; float32 N,C class probabilities; float32 N weights, in views.
         """
         buffers = self._active()
-        voxels = (buffers[:, None] * VOXELS + np.arange(VOXELS)).reshape(-1)
+        voxels = _voxels_of(buffers)
         voxels = voxels[self.evidence.is_seen(voxels)]
         weight = self._grid.attribute('weight').numpy().reshape(-1)[voxels]
         keys = self._grid.hashmap().key_tensor().numpy()[voxels // VOXELS]
@@ -264,10 +267,31 @@ class SemanticVolume:
                     'smaller max_depth or more memory_mb'
                 )
             self.drop_oldest(lacking)
+        self._reserve(self.blocks + new + len(keys))
         if self.archived_blocks:
             self._put(self._archive.take(keys.numpy()))
         hashmap.activate(keys)
         return hashmap.find(keys)[0].numpy().astype(np.int64)
+
+    def _reserve(self, blocks: int) -> None:
+        """Let the grid have so many buffers.
+
+        It grows by itself as soon as the blocks that it has and those that it is given, even if it has them, are more
+        than its buffers; then its blocks are in other buffers, and what is kept beside the grid would belong to others.
+        """
+        hashmap = self._grid.hashmap()
+        if blocks <= hashmap.capacity():
+            return
+        old = self._active()
+        keys = hashmap.key_tensor().numpy()[old].copy()
+        hashmap.reserve(max(blocks + blocks // 10, min(2 * hashmap.capacity(), self.capacity)))
+        if not len(old):
+            return
+        new = hashmap.find(o3c.Tensor(keys))[0].numpy().astype(np.int64)
+        self.evidence.move(_voxels_of(old), _voxels_of(new))
+        seen = self._seen[old]
+        self._seen[old] = -1
+        self._seen[new] = seen
 
     def _drop(self, keys: np.ndarray) -> None:
         """Take some blocks (int32 N,3) away, with all that is known of them."""
@@ -304,6 +328,7 @@ class SemanticVolume:
         """Add blocks that are not there."""
         if not len(records):
             return
+        self._reserve(self.blocks + len(records))
         keys = o3c.Tensor(np.ascontiguousarray(records['key']))
         self._grid.hashmap().activate(keys)
         buffers = self._grid.hashmap().find(keys)[0].numpy().astype(np.int64)
@@ -374,9 +399,13 @@ class SemanticVolume:
         """Open3D hands a buffer out again as it was left."""
         for name in ('tsdf', 'weight', 'color'):
             self._grid.attribute(name).numpy()[buffers] = 0
-        voxels = (buffers[:, None] * VOXELS + np.arange(VOXELS)).reshape(-1)
-        self.evidence.forget(voxels)
+        self.evidence.forget(_voxels_of(buffers))
         self._seen[buffers] = -1
+
+
+def _voxels_of(buffers: np.ndarray) -> np.ndarray:
+    """int64: flat indices of all voxels of some buffers."""
+    return (buffers[:, None] * VOXELS + np.arange(VOXELS)).reshape(-1)
 
 
 def distance_weight(depth: np.ndarray) -> np.ndarray:
