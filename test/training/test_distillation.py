@@ -99,7 +99,7 @@ def test_weights_and_the_run_as_a_whole(room_data, tmp_path):
     ('changes', 'message'),
     [
         ({'distillation': DistillationConfig(['street'])}, 'street has the classes of kitti_6, expected nyuv2_40'),
-        ({'distillation': DistillationConfig([TEACHER], {'normals': 1.0})}, 'nyuv2_indoor cannot teach normals'),
+        ({'distillation': DistillationConfig([TEACHER], {'normals': 1.0})}, 'nyuv2_indoor has no normals'),
         ({'distillation': DistillationConfig(['nonesuch'])}, 'nonesuch'),
     ],
 )
