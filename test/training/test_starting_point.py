@@ -88,7 +88,7 @@ def test_heads_for_other_classes_begin_anew(earlier, tmp_path, caplog):
     ).state_dict()
     other = {name for name, x in network.items() if name not in average or not torch.equal(x, average[name])}
     assert {name.split('.')[1] for name in other} == {'segmentation', 'normals'}
-    assert 'the heads for normals, segmentation begin anew' in caplog.text
+    assert 'the heads for normals, segmentation start from random weights' in caplog.text
 
 
 def test_a_fresh_depth_head_begins_in_the_middle_of_the_range(tmp_path):
