@@ -5,12 +5,16 @@ from collections.abc import Callable
 from functools import partial
 
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 Answer = Callable[[bool, str], None]
 """Says whether it succeeded, and a message; called once, in any thread."""
+
+FAREWELL_S = 1.0
+"""That a service stays after its last answer: one that leaves at once takes it along."""
 
 
 class DeferredTrigger:
@@ -38,6 +42,9 @@ class DeferredTrigger:
             self._answer(self._pending, False, 'the node was cleaned up before this was finished')
 
     async def _serve(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self._destroyed:
+            response.success, response.message = False, 'the node was cleaned up: ask again once it is configured'
+            return response
         if self._pending is not None:
             response.success = False
             response.message = f'an earlier {self._name} is still in work: ask again when it has been answered'
@@ -46,9 +53,14 @@ class DeferredTrigger:
         self._start(partial(self._answer, self._pending))
         response.success, response.message = await self._pending
         self._pending = None
-        if self._destroyed:  # after the response, which the executor sends when this returns
-            self._node.executor.create_task(self._node.destroy_service, self._service)
+        if self._destroyed:  # after the response, which the executor sends when this returns, has left
+            steady = Clock(clock_type=ClockType.STEADY_TIME)
+            self._farewell = self._node.create_timer(FAREWELL_S, self._leave, clock=steady)
         return response
+
+    def _leave(self) -> None:
+        self._node.destroy_timer(self._farewell)
+        self._node.destroy_service(self._service)
 
     def _answer(self, pending: Future, success: bool, message: str) -> None:
         if pending.done():

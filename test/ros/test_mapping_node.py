@@ -16,6 +16,8 @@ import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from graph import RELIABLE, NodeProcess, Observer
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from mapped_rooms import ROOM, TIMES, rightness
 from nav_msgs.msg import Odometry
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -304,6 +306,24 @@ def test_the_node_goes_on_while_a_map_is_saved(tmp_path):
         assert first.result().success, first.result().message
         assert first.result().message.endswith('of 3 frames')
         robot.spin_until(lambda: robot.value('frames fused') == 4, 'the frame that came meanwhile')
+
+
+def test_a_node_that_is_cleaned_up_meanwhile_answers_first(tmp_path):
+    options = {'voxel_size': 0.02, 'min_views': 1, 'use_image': False, 'publish_period': 3600.0}
+    with mapping(tmp_path, save_folder=str(tmp_path / 'saved'), **options) as (node, robot):
+        robot.walk(TIMES[:3])
+        change = f'{robot.name}/change_state'
+        robot.client(ChangeState, change)
+        client = robot.client(Trigger, f'{robot.node.get_namespace()}/map/save')
+        robot.spin_until(client.service_is_ready, 'the service')
+        saved = client.call_async(Trigger.Request())
+        for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
+            request = ChangeState.Request(transition=Transition(id=transition))
+            assert robot.request(ChangeState, change, request, again_s=60).success
+        robot.spin_until(saved.done, 'an answer')
+        assert saved.result().success or 'cleaned up before this was finished' in saved.result().message
+        assert robot.state_of(robot.name) == 'unconfigured'
+        assert 'Traceback' not in node.log
 
 
 def test_a_saved_map_has_what_was_archived(tmp_path):
