@@ -9,7 +9,7 @@ from perfect_network import Room, Wall, perfect_predictor, pinhole
 
 from mtperception.geometry import back_project
 from mtperception.labels import load_label_space
-from mtperception.messages.outputs import OUTPUTS
+from mtperception.messages.outputs import outputs_for
 from mtperception.messages.parameters import default_settings
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
@@ -139,7 +139,7 @@ def test_topics_and_clouds_leave_out_what_is_no_measurement(grouping):
     settings = replace(default_settings(), label_space=grouping, invalid_depth_classes=('floor',))
     presentation = Presentation.build(settings, predictor.card, predictor.label_space)
     products = Products(image, prediction, camera, presentation)
-    messages = {output.topic: output.make(products).fields for output in OUTPUTS if 'normals' not in output.tasks}
+    messages = {output.topic: output.make(products).fields for output in outputs_for(('segmentation', 'depth'))}
     depth = np.frombuffer(messages['depth/image']['data'], np.float32).reshape(240, 320)
     valid = prediction.valid_mask
     assert not valid[prediction.labels == names.index('floor')].any()

@@ -177,7 +177,8 @@ def test_mcap_decodes_it_by_the_definitions_in_it(mcap):
     assert_pixels(topics, kept)
     frame, _ = kept[stamp_ns(topics[IMAGE][0])]
     np.testing.assert_array_equal(maps(topics[IMAGE][0], channels=(3,)), frame.image)
-    assert [field.name for field in topics['/points'][0].fields] == ['x', 'y', 'z', 'rgb', 'label', 'confidence']
+    fields = [field.name for field in topics['/points'][0].fields]
+    assert fields == ['x', 'y', 'z', 'rgb', 'label', 'confidence', 'depth_confidence']
 
 
 def test_a_folder_is_of_the_same_storage(predictor, tmp_path):

@@ -32,6 +32,7 @@ def products():
         confidence=RNG.integers(0, 256, SIZE, np.uint8),
         depth=RNG.uniform(0, 12, SIZE).astype(np.float32),  # some of it invalid
         normals=RNG.normal(size=(*SIZE, 3)).astype(np.float32),
+        depth_confidence=RNG.integers(0, 256, SIZE, np.uint8),
     )
     presentation = Presentation.build(default_settings(), MODEL.card, MODEL.label_space)
     return Products(RNG.integers(0, 256, (*SIZE, 3), np.uint8), prediction, CAMERA, presentation)

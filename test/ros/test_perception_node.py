@@ -11,6 +11,7 @@ from live import LATCHED, active_node, endpoints, pixels
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
+from mtperception.card import DEFAULT_MODEL, open_model
 from mtperception.geometry import back_project
 from mtperception.labels import load_label_space
 from mtperception.messages.outputs import outputs_for
@@ -20,7 +21,7 @@ from mtperception.synthetic import SyntheticRoom
 from mtperception.visualization import overlay
 
 WIDTH, HEIGHT, FX = 160, 120, 140.0
-TOPICS = [output.topic for output in outputs_for(('segmentation', 'depth'))]
+TOPICS = [output.topic for output in outputs_for(open_model(DEFAULT_MODEL).card.tasks)]
 
 
 @pytest.fixture(scope='module')
@@ -71,6 +72,7 @@ def test_encodings(answers):
     assert encodings == {
         'depth/image': '32FC1',
         'depth/color': 'rgb8',
+        'depth/confidence': 'mono8',
         'semantic/image': 'mono8',
         'semantic/confidence': 'mono8',
         'semantic/mask': 'mono8',
@@ -100,17 +102,21 @@ def test_overlay_raw_and_jpeg(answers, prediction, frame):
 
 def test_points_are_the_depth_in_space(answers, prediction, frame):
     cloud = answers['points']
-    assert (cloud.width, cloud.height, cloud.point_step, cloud.is_dense) == (WIDTH // 4, HEIGHT // 4, 24, False)
+    assert (cloud.width, cloud.height, cloud.point_step, cloud.is_dense) == (WIDTH // 4, HEIGHT // 4, 28, False)
     assert [(f.name, f.offset) for f in cloud.fields] == [
-        ('x', 0), ('y', 4), ('z', 8), ('rgb', 12), ('label', 16), ('confidence', 20)
+        ('x', 0), ('y', 4), ('z', 8), ('rgb', 12), ('label', 16), ('confidence', 20), ('depth_confidence', 24)
     ]  # fmt: skip
-    raw = np.frombuffer(cloud.data, np.uint8).reshape(cloud.height, cloud.width, 24)
+    raw = np.frombuffer(cloud.data, np.uint8).reshape(cloud.height, cloud.width, 28)
     depth = pixels(answers['depth/image'], np.float32)
     expected = back_project(np.nan_to_num(depth), frame.intrinsics, stride=4)
     assert np.array_equal(raw[..., :12].copy().view(np.float32), expected, equal_nan=True)
     assert np.array_equal(raw[..., 16:20].copy().view(np.uint32)[..., 0], prediction.labels[::4, ::4] + 1)
     confidence = raw[..., 20:24].copy().view(np.float32)[..., 0]
     assert confidence == pytest.approx(prediction.confidence[::4, ::4] / 255, abs=1e-6)
+    sure = raw[..., 24:28].copy().view(np.float32)[..., 0]
+    assert sure == pytest.approx(
+        np.where(expected[..., 2] > 0, prediction.depth_confidence[::4, ::4], 0) / 255, abs=1e-6
+    )
 
 
 def test_classes_are_there_for_late_comers(node):

@@ -10,6 +10,7 @@ from live import active_node, endpoints, pixels, running_node
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage
 
+from mtperception.card import DEFAULT_MODEL, open_model
 from mtperception.messages.outputs import OUTPUTS, outputs_for
 from mtperception.messages.point_cloud import POINT_OF_DEPTH_CONFIDENCE
 from mtperception.predictor import Predictor
@@ -18,7 +19,7 @@ from mtperception.ros.process import ros_process
 from mtperception.synthetic import SyntheticRoom
 
 WIDTH, HEIGHT, FX = 160, 120, 140.0
-TOPICS = [output.topic for output in outputs_for(('segmentation', 'depth'))]
+TOPICS = [output.topic for output in outputs_for(open_model(DEFAULT_MODEL).card.tasks)]
 
 
 @pytest.fixture(scope='module')
