@@ -18,6 +18,8 @@ from mtperception.atomic_write import atomic_folder
 from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend
 from mtperception.card import CARD, GRAPH, SELF_TEST, WEIGHTS, ModelCard, ModelDirectory, open_model, sha256
 from mtperception.errors import OccupiedError
+from mtperception.half_constants import halve_constants
+from mtperception.networks.half_weights import fits, round_weights
 from mtperception.networks.inference import for_export
 from mtperception.parity import Parity as Parity
 from mtperception.parity import ParityError as ParityError
@@ -31,7 +33,9 @@ OPSET = 18
 FILES = (CARD, WEIGHTS, GRAPH, SELF_TEST)
 
 
-def export_model(network: nn.Module, card: ModelCard, out: Path, images: Iterable[np.ndarray] = ()) -> Parity:
+def export_model(
+    network: nn.Module, card: ModelCard, out: Path, images: Iterable[np.ndarray] = (), *, half: bool = False
+) -> Parity:
     """Write `out` as a model directory, whole or not at all.
 
     Args:
@@ -39,6 +43,7 @@ def export_model(network: nn.Module, card: ModelCard, out: Path, images: Iterabl
         card: what to say of it; the sha256 sums are filled in.
         out: the directory to write; an earlier model in it is replaced.
         images: uint8 H,W,3 images to compare on besides those that the package renders itself.
+        half: round the weights to float16 and keep them so in the files; the model computes as before, in float32.
 
     Returns:
         How well the graph in ONNX Runtime agrees with PyTorch, at fp32, batches of 1 and 2, odd sizes too.
@@ -52,18 +57,22 @@ def export_model(network: nn.Module, card: ModelCard, out: Path, images: Iterabl
     if out.exists() and not (out / CARD).is_file():
         raise OccupiedError(f'{out}: exists and is not a model directory: choose another place')
     with atomic_folder(out, FILES) as written:
-        return _write(network, card, written, images)
+        return _write(round_weights(network.float()) if half else network, card, written, images, half)
 
 
-def _write(network: nn.Module, card: ModelCard, folder: Path, images: Iterable[np.ndarray]) -> Parity:
+def _write(network: nn.Module, card: ModelCard, folder: Path, images: Iterable[np.ndarray], half: bool) -> Parity:
     pipeline = Pipeline(network.float().cpu(), card.depth_range, card.classes, card.temperature).eval()
     image = SyntheticRoom(*card.input.size, card.camera.fx).frame(0.0).image
     maps = run_pytorch(pipeline, image[None])
     check_usable(maps, maps)  # before the time that making a graph takes
     write_self_test(folder / SELF_TEST, image, {name: map_[0] for name, map_ in maps.items()})
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    if half:
+        weights = {name: value.half() if fits(value) else value for name, value in weights.items()}
     (folder / WEIGHTS).write_bytes(save(weights))
     export_graph(pipeline, card.tasks, folder / GRAPH)
+    if half:
+        halve_constants(folder / GRAPH)
     sums = {name: sha256(folder / name) for name in (WEIGHTS, GRAPH, SELF_TEST)}
     replace(card, sha256=sums).write(folder / CARD)
     return check_parity(pipeline, open_model(folder), images)

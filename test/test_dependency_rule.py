@@ -40,6 +40,7 @@ LAYERS = (
         'doctor',
         'evaluation',
         'export',
+        'half_constants',
         'mapping',
         'model_archive',
         'published',

@@ -21,6 +21,9 @@ def export(
         bool,
         typer.Option('--calibrate', help='Fit the temperature of the confidence on the validation images of the run.'),
     ] = False,
+    half: Annotated[
+        bool, typer.Option('--half', help='Round the weights to 16 bits, which halves the files, not the time.')
+    ] = False,
 ) -> None:
     """Turn a checkpoint of a training run into a model directory.
 
@@ -35,5 +38,5 @@ def export(
             from mtperception.training.checkpoint_export import export_checkpoint
         except ImportError as error:
             raise MissingPackageError(f'export needs PyTorch ({error}): pip install "mtperception[train]"') from error
-        parity = export_checkpoint(checkpoint, out, chosen, calibrate=calibrate)
+        parity = export_checkpoint(checkpoint, out, chosen, calibrate=calibrate, half=half)
     typer.echo(f'{out}: {parity}')

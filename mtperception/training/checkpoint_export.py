@@ -19,7 +19,12 @@ from mtperception.training.validation import Truth, draft_card
 
 
 def export_checkpoint(
-    checkpoint: Path, out: Path, classes: tuple[int, int] | None = None, *, calibrate: bool = False
+    checkpoint: Path,
+    out: Path,
+    classes: tuple[int, int] | None = None,
+    *,
+    calibrate: bool = False,
+    half: bool = False,
 ) -> Parity:
     """Write the averaged weights of a checkpoint as a model directory.
 
@@ -28,6 +33,7 @@ def export_checkpoint(
         out: the model directory to write.
         classes: first class and end of the slice of the label space to choose among; None is all of it.
         calibrate: fit the temperature of the confidence on the images that the run was validated on.
+        half: round the weights to float16, which halves the files.
 
     Raises:
         ConfigError: with `calibrate`, if there are none, or they have no labels that a temperature can be fitted to.
@@ -57,13 +63,13 @@ def export_checkpoint(
         training={
             'data': config.description,
             'licence': config.licence,
-            'procedure': _procedure(config, state.scalars['epoch']),
+            'procedure': _procedure(config, state.scalars['epoch']) + ('; weights rounded to float16' if half else ''),
         },
         metrics=metrics | ({'protocol': state.scalars['protocol']} if metrics else {}),
     )
     if calibrate:
         card = replace(card, temperature=_temperature(network, card, config))
-    return export_model(network, card, out)
+    return export_model(network, card, out, half=half)
 
 
 def _temperature(network: Network, card: ModelCard, config: TrainConfig) -> float:
