@@ -65,7 +65,7 @@ def test_a_tflite_network_labels(images, tmp_path):
         (['missing', *MODEL], 'missing: no such folder'),
         (['images', '--model', 'nonesuch'], "no model 'nonesuch'"),
         (['images', *MODEL, '--grouping', 'kitti_6'], "no grouping 'kitti_6' of nyuv2_40"),
-        (['images', *MODEL, '--label-space', 'nyuv2_40'], 'its card says it'),
+        (['images', *MODEL, '--label-space', 'nyuv2_40'], 'its card has one'),
     ],
 )
 def test_what_cannot_be_is_one_clear_line(arguments, message, images, tmp_path, capsys, monkeypatch):

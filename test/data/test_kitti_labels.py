@@ -60,7 +60,7 @@ def test_stray_colors_are_ignored_but_not_many(tmp_path):
     assert (labels == SIDEWALK).sum() == 199
     colors[0, :3] = 1, 2, 3
     write(path, colors)
-    with pytest.raises(DatasetError, match=r'colour \(1, 2, 3\) is of no class'):
+    with pytest.raises(DatasetError, match=r'colour \(1, 2, 3\) belongs to no class'):
         dataset[0]
 
 

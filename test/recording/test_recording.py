@@ -307,7 +307,8 @@ class TestWhatIsMissingIsTold:
         ]
         (note,) = self.notes(tmp_path, *pairs)
         assert note == (
-            f'depth: none of 3 images has a partner on {DEPTH} within 0.02 s; the nearest are {said} away: --tolerance'
+            f'depth: none of 3 images has a partner on {DEPTH} within 0.02 s; the nearest are {said} away: '
+            'see --tolerance'
         )
 
     def test_odometry_without_a_child_frame(self, tmp_path):

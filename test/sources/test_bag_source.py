@@ -103,7 +103,7 @@ class TestImages:
         source = open_source(str(bag))
         assert [frame.name for frame in source] == ['000001']
         assert source.notes[0].startswith(
-            'images: 1 refused, the first: found 40 bytes that are no sensor_msgs/msg/Image'
+            'images: 1 refused, the first: found 40 bytes that are not a sensor_msgs/msg/Image'
         )
 
     def test_a_bag_that_is_damaged_further_on_is_played_up_to_there(self, tmp_path):

@@ -84,7 +84,7 @@ def test_a_video_that_is_cut_off_is_told(tmp_path, caplog):
 def test_a_file_that_is_no_video_is_an_error_that_names_it(tmp_path):
     path = tmp_path / 'notes.mp4'
     path.write_bytes(b'not a video')
-    with pytest.raises(SourceError, match=r'notes\.mp4: not a video.*cut off.*\.png.*\.mcap'):
+    with pytest.raises(SourceError, match=r'notes\.mp4: not a video.*truncated.*\.png.*\.mcap'):
         open_source(str(path))
 
 

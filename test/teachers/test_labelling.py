@@ -303,7 +303,7 @@ def test_what_an_expert_cannot_do_is_said_before_anything_is_written(tmp_path, e
         label(source, expert, tmp_path / 'out', task='depth', grouping='nyuv2_13')
     with pytest.raises(ValueError, match="no grouping 'kitti_6' of nyuv2_40"):
         label(source, expert, tmp_path / 'out', grouping='kitti_6')
-    with pytest.raises(TeacherError, match='its card says it'):
+    with pytest.raises(TeacherError, match='its card has one'):
         open_teacher('nyuv2_indoor', TeacherOptions('nyuv2_40'))
     with pytest.raises(DatasetError, match='no such folder'):
         open_images(tmp_path / 'missing', 'train')
