@@ -10,7 +10,7 @@ from rooms import Samples
 from mtperception.card import ModelCard, ModelError, open_model
 from mtperception.evaluation.evaluate import evaluate
 from mtperception.input_policy import InputPolicy, TrainingCamera, focal_ratios
-from mtperception.messages.outputs import OUTPUTS
+from mtperception.messages.outputs import outputs_for
 from mtperception.messages.parameters import default_settings
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
@@ -144,7 +144,7 @@ def test_evaluation_and_node_see_what_the_predictor_sees(policy, image):
     assert evaluation.protocol['input'].startswith(policy.policy)
     presentation = Presentation.build(default_settings(), predictor.card, predictor.label_space)
     products = Products(image, predictor(image, camera), camera, presentation)
-    made = {output.topic: output.make(products).fields for output in OUTPUTS if 'normals' not in output.tasks}
+    made = {output.topic: output.make(products).fields for output in outputs_for(('segmentation', 'depth'))}
     assert (made['depth/camera_info']['width'], made['depth/camera_info']['k'][0]) == (320, 200.0)
     depth = np.frombuffer(made['depth/image']['data'], np.float32)
     assert np.median(np.abs(depth / exact['depth'].ravel() - 1)) < 1e-3
@@ -159,7 +159,7 @@ def test_the_cloud_of_a_stretched_image_is_the_wall():
     image = np.zeros((240, 320, 3), np.uint8)
     presentation = Presentation.build(default_settings(), predictor.card, predictor.label_space)
     products = Products(image, predictor(image, camera), camera, presentation)
-    made = {output.topic: output.make(products).fields for output in OUTPUTS}
+    made = {output.topic: output.make(products).fields for output in outputs_for(predictor.card.tasks)}
     assert made['depth/camera_info']['k'][[0, 4]].tolist() == pytest.approx([100.0, 400 / 3])
     cloud = np.frombuffer(made['points']['data'], np.float32).reshape(40, 40, 6)[..., :3]
     normals = np.frombuffer(made['normals/image']['data'], np.float32).reshape(160, 160, 3)

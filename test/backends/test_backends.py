@@ -51,10 +51,12 @@ def test_equals_pytorch(backend, reference, width, height, count):
         'labels': (np.uint8, (count, height, width)),
         'confidence': (np.uint8, (count, height, width)),
         'depth': (np.float32, (count, height, width)),
+        'depth_confidence': (np.uint8, (count, height, width)),
     }
     assert (found['labels'] == expected['labels']).mean() >= 0.999
     assert np.abs(found['depth'] - expected['depth']).max() <= 1e-3
-    assert np.abs(found['confidence'].astype(int) - expected['confidence']).max() <= 1
+    for name in ('confidence', 'depth_confidence'):
+        assert np.abs(found[name].astype(int) - expected[name]).max() <= 1
 
 
 def test_read_only_and_strided_images(backend):
@@ -109,7 +111,7 @@ def test_too_large_images_are_refused_before_anything_is_prepared(backend):
 
 def test_latency_names_the_inference(backend):
     maps, latency_ms = backend.run_timed(room(64, 48))
-    assert set(maps) == {'labels', 'confidence', 'depth'}
+    assert set(maps) == {'labels', 'confidence', 'depth', 'depth_confidence'}
     assert latency_ms['inference'] > 0
     assert set(latency_ms) <= {'upload', 'inference', 'download'}
 

@@ -47,8 +47,8 @@ def test_whole_forward_and_baseline_run_on_whole_batches(monkeypatch):
         module.benchmark('nyuv2_indoor', [ONNXRUNTIME], [module.Shape(64, 48, 2)], budget=Budget(iterations=1))
     shape = (2, 48, 64, 3)
     assert calls == {
-        'whole': (shape, {'labels', 'confidence', 'depth'}),
-        'forward': (shape, {'segmentation', 'depth'}),
+        'whole': (shape, {'labels', 'confidence', 'depth', 'depth_confidence'}),
+        'forward': (shape, {'segmentation', 'depth', 'depth_confidence'}),
         'baseline': shape,
     }
 

@@ -40,7 +40,7 @@ def done(every_task_model, tmp_path_factory):
 
 def test_the_result_for_programs(done):
     content, _, _ = done
-    assert (content['mtperception'], content['command'], content['model']) == (__version__, 'benchmark', 'three')
+    assert (content['mtperception'], content['command'], content['model']) == (__version__, 'benchmark', 'every_task')
     assert content['hardware'] == describe_hardware()
     assert {'numpy', 'torch', 'openvino'} <= set(content['versions'])
     assert content['baseline']['median_ms'] == content['results'][0]['baseline_ms']

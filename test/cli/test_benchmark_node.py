@@ -182,7 +182,7 @@ class TestErrors:
 
     def test_a_model_without_the_three_outputs(self, tmp_path, capsys):
         assert cli.main(['benchmark-node', '--model', str(depth_model(tmp_path))]) == 1
-        assert 'has depth: expected one with segmentation and depth' in capsys.readouterr().err
+        assert 'has depth, depth_confidence: expected one with segmentation and depth' in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ('arguments', 'message'),

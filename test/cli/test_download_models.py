@@ -19,7 +19,7 @@ from mtperception import resources
 from mtperception.card import FILES_OF_A_MODEL, ModelCard, open_model
 from mtperception.cli import main
 
-MODEL = 'three'
+MODEL = 'every_task'
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

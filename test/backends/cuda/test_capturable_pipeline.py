@@ -53,9 +53,10 @@ def test_maps_of_the_default_model(shape, classes):
     network = load_network('nyuv2_indoor')
     found = run(CapturablePipeline(network, (0.3, 10.0), classes), rooms(*shape))
     expected = run(Pipeline(network, (0.3, 10.0), classes), rooms(*shape))
-    assert set(found) == {'labels', 'confidence', 'depth'}
+    assert set(found) == {'labels', 'confidence', 'depth', 'depth_confidence'}
     assert (found['labels'] == expected['labels']).double().mean() >= 0.999
-    assert (found['confidence'].int() - expected['confidence']).abs().max() <= 1
+    for name in ('confidence', 'depth_confidence'):
+        assert (found[name].int() - expected[name]).abs().max() <= 1
     assert torch.allclose(found['depth'], expected['depth'], atol=1e-4)
 
 
