@@ -118,6 +118,8 @@ def _export(module: nn.Module, outputs: Sequence[str], path: Path) -> None:
             opset_version=OPSET,
             verbose=False,
         )
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # where the line that made it is on the machine of whoever exports
     program.save(path, external_data=False)
 
 

@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
+import mtperception
 from mtperception import export
 from mtperception.card import CARD, GRAPH, open_model
 from mtperception.errors import InputError
@@ -106,3 +107,7 @@ def test_the_default_model_on_real_images():
     parity = check_parity(pipeline, model, images)
     assert parity.graph['labels'].mean <= 0.001
     assert parity.graph['depth'].largest <= 1e-3
+
+
+def test_a_graph_says_nothing_of_the_machine_it_was_made_on(every_task_model):
+    assert str(Path(mtperception.__file__).parent).encode() not in (every_task_model / GRAPH).read_bytes()
