@@ -6,7 +6,7 @@ import subprocess
 from contextlib import closing
 
 import pytest
-from launched import LaunchObserver
+from launched import ROS2, LaunchObserver
 
 
 @pytest.fixture
@@ -38,3 +38,14 @@ def start(workspace, tmp_path):
         assert process.returncode == 0, said
         assert 'Traceback' not in said, said
         assert 'process has died' not in said, said
+
+
+@pytest.fixture
+def launch_file(start):
+    """Starts a launch file; the model runs in ONNX Runtime on the CPU, which is everywhere."""
+
+    def start_file(name, **arguments):
+        given = {'backend': 'onnxruntime', 'device': 'cpu', **arguments}
+        start(ROS2, 'launch', 'mtperception', name, *(f'{key}:={value}' for key, value in given.items()))
+
+    return start_file

@@ -2,6 +2,7 @@
 """The installed package under the real launch system, and its executable by itself: processes, seen over DDS."""
 
 import subprocess
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,15 +12,8 @@ from launched import ROS2, needs_launch, stand_in
 
 
 @pytest.fixture
-def launch(start):
-    """Starts the launch file; the model runs in ONNX Runtime on the CPU, which is everywhere."""
-
-    def start_launch(**arguments):
-        given = {'backend': 'onnxruntime', 'device': 'cpu', **arguments}
-        pairs = (f'{name}:={value}' for name, value in given.items())
-        start(ROS2, 'launch', 'mtperception', 'perception.launch.py', *pairs)
-
-    return start_launch
+def launch(launch_file):
+    return partial(launch_file, 'perception.launch.py')
 
 
 def test_the_installed_executable_becomes_active_by_itself(start, workspace, observer):

@@ -6,10 +6,11 @@ image_pipeline itself is not here; a container that only writes down what it is 
 
 import json
 import sys
+from functools import partial
 from importlib.util import find_spec
 
 import pytest
-from launched import ROS2, needs_launch, stand_in
+from launched import needs_launch, stand_in
 
 needs_container = pytest.mark.skipif(not find_spec('composition_interfaces'), reason='needs composition_interfaces')
 pytestmark = [needs_launch, needs_container]
@@ -53,13 +54,8 @@ def asked(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def launch(start):
-    def start_launch(**arguments):
-        given = {'backend': 'onnxruntime', 'device': 'cpu', **arguments}
-        pairs = (f'{name}:={value}' for name, value in given.items())
-        start(ROS2, 'launch', 'mtperception', 'image_pipeline.launch.py', *pairs)
-
-    return start_launch
+def launch(launch_file):
+    return partial(launch_file, 'image_pipeline.launch.py')
 
 
 def by_plugin(requests):
