@@ -1,41 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The map: a truncated signed distance in sparse blocks of voxels, by Open3D, and class evidence beside it."""
+"""The map: a truncated signed distance in sparse blocks of voxels, and class evidence beside it."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from mtperception.errors import InputError, MissingPackageError, MTPerceptionError
+from mtperception.errors import InputError, MTPerceptionError
 from mtperception.labels import IGNORE_INDEX
 from mtperception.mapping.archive import BlockArchive
+from mtperception.mapping.blocks import BLOCK, VoxelBlocks, o3c, open3d, voxels_of
 from mtperception.mapping.frame import MapFrame
-from mtperception.mapping.fusion import DEFAULT_RULE, ClassEvidence, spread
+from mtperception.mapping.fusion import DEFAULT_RULE, spread
 from mtperception.mapping.surface import NO_SURFACE, Surface
 from mtperception.types import Intrinsics
 
-try:
-    import open3d
-    import open3d.core as o3c
-except ImportError as error:
-    raise MissingPackageError(f'mapping needs Open3D ({error}): pip install "mtperception[mapping]"') from error
-except OSError as error:  # a library that Open3D is linked with
-    raise MissingPackageError(
-        f'Open3D cannot be loaded ({error}): on Debian and Ubuntu install libusb-1.0-0 and libgomp1'
-    ) from error
-
-BLOCK = 8
-"""Voxels along each edge of a block."""
-VOXELS = BLOCK**3
 TRUNCATION = 4.0
 """Voxels from a surface that its distance is kept for."""
 REACH = 3**0.5
 """Voxels along the line of sight from a surface within which one learns its class: the diagonal of a voxel."""
-GRID_BYTES = 4 + 4 + 12
-"""Of a voxel in Open3D: distance, weight, colour."""
-FIRST_BLOCKS = 1000
-"""Buffers that a grid has at first; more when they are needed."""
-_DEVICE = o3c.Device('CPU:0')
 
 
 class MapFullError(MTPerceptionError, MemoryError):
@@ -78,27 +61,11 @@ class SemanticVolume:
         self.max_depth = float(max_depth)
         self.dropped_blocks = 0
         """Taken away to make room, and not archived."""
-        bytes_per_voxel = GRID_BYTES + ClassEvidence(0, num_classes, fusion, kept_classes).bytes_per_voxel
-        self.capacity = max(1, int(memory_mb * 1e6 / (bytes_per_voxel * VOXELS)))
-        """Blocks."""
-        self.bytes_per_block = bytes_per_voxel * VOXELS
-        # With room for the buffers of a view beside those of the map (`_reserve`). What is not written to is free.
-        self.evidence = ClassEvidence(2 * self.capacity * VOXELS, num_classes, fusion, kept_classes)
-        self._grid = open3d.t.geometry.VoxelBlockGrid(
-            ('tsdf', 'weight', 'color'),
-            (o3c.float32, o3c.float32, o3c.float32),
-            ((1), (1), (3)),
-            voxel_size,
-            BLOCK,
-            min(self.capacity, FIRST_BLOCKS),
-            _DEVICE,
-        )
-        self._seen = np.full(2 * self.capacity, -1, np.int64)
-        """By buffer: the frame that last touched the block; -1 for none."""
+        self._blocks = VoxelBlocks(voxel_size, memory_mb, num_classes, fusion, kept_classes)
         self.frames = 0
-        self._archive = BlockArchive(archive, self._record) if archive else None
+        self._archive = BlockArchive(archive, self._blocks.record) if archive else None
         self._with_room_for: Callable[[int], SemanticVolume] = lambda blocks: SemanticVolume(
-            voxel_size, num_classes, fusion, kept_classes, max_depth, (blocks + 1) * self.bytes_per_block / 1e6
+            voxel_size, num_classes, fusion, kept_classes, max_depth, (blocks + 1) * self._blocks.bytes_per_block / 1e6
         )
 
     @property
@@ -109,12 +76,12 @@ class SemanticVolume:
     @property
     def blocks(self) -> int:
         """Blocks in use."""
-        return self._grid.hashmap().size()
+        return len(self._blocks)
 
     @property
     def memory_mb(self) -> float:
         """What the blocks in use take."""
-        return self.blocks * self.bytes_per_block / 1e6
+        return self.blocks * self._blocks.bytes_per_block / 1e6
 
     def integrate(self, frame: MapFrame) -> None:
         """Fuse one view.
@@ -131,14 +98,14 @@ class SemanticVolume:
         if not measured.any():
             self.frames += 1
             return
-        keys = self._grid.compute_unique_block_coordinates(depth, camera, view, 1.0, self.max_depth, TRUNCATION)
-        buffers = self._make_room(keys)
+        keys = self._blocks.grid.compute_unique_block_coordinates(depth, camera, view, 1.0, self.max_depth, TRUNCATION)
+        buffers = self._make_room(keys.numpy())
         arguments = [keys, depth, camera, view, 1.0, self.max_depth, TRUNCATION]
         if frame.image is not None:
             color = open3d.t.geometry.Image(o3c.Tensor(frame.image.astype(np.float32)))
             arguments.insert(2, color)
-        self._grid.integrate(*arguments)
-        self._seen[buffers] = self.frames
+        self._blocks.grid.integrate(*arguments)
+        self._blocks.last_seen[buffers] = self.frames
         self._add_classes(frame, buffers)
         self.frames += 1
 
@@ -151,9 +118,9 @@ class SemanticVolume:
         Returns:
             int32 N,3: their keys, in units of blocks.
         """
-        buffers = self._active()
-        oldest = buffers[np.argsort(self._seen[buffers], kind='stable')[:count]]
-        keys = self._grid.hashmap().key_tensor().numpy()[oldest].copy()
+        buffers = self._blocks.active()
+        oldest = buffers[np.argsort(self._blocks.last_seen[buffers], kind='stable')[:count]]
+        keys = self._blocks.keys(oldest)
         self._drop(keys)
         return keys
 
@@ -162,9 +129,9 @@ class SemanticVolume:
 
         They go into the archive, if there is one.
         """
-        keys = self._grid.hashmap().key_tensor().numpy()[self._active()]
+        keys = self._blocks.keys(self._blocks.active())
         centers = (keys + 0.5) * BLOCK * self.voxel_size
-        far = keys[np.linalg.norm(centers - position, axis=1) > distance].copy()
+        far = keys[np.linalg.norm(centers - position, axis=1) > distance]
         self._drop(far)
         return far
 
@@ -177,7 +144,7 @@ class SemanticVolume:
         if not self.archived_blocks:
             return self
         volume = self._with_room_for(self.blocks + self.archived_blocks)
-        volume._put(self._records(self._active()))
+        volume._put(self._blocks.records(self._blocks.active()))
         for records in self._archive.chunks():
             volume._put(records)
         volume.frames = self.frames
@@ -191,7 +158,7 @@ class SemanticVolume:
         """
         if not self.blocks:
             return NO_SURFACE
-        mesh = self._grid.extract_triangle_mesh(min_views - 0.5)
+        mesh = self._blocks.grid.extract_triangle_mesh(min_views - 0.5)
         if not mesh.vertex.positions.shape[0]:
             return NO_SURFACE
         vertices = mesh.vertex.positions.numpy()
@@ -220,14 +187,14 @@ class SemanticVolume:
         scaled = points / self.voxel_size
         corner = np.floor(scaled).astype(np.int64)
         fraction = (scaled - corner).astype(np.float32)
-        total = np.zeros((len(points), self.evidence.num_classes), np.float32)
+        total = np.zeros((len(points), self._blocks.evidence.num_classes), np.float32)
         weights = np.zeros(len(points), np.float32)
         for offset in np.ndindex(2, 2, 2):
             weight = np.where(offset, fraction, 1 - fraction).prod(axis=1)
-            voxels, found = self._voxels(corner + offset)
+            voxels, found = self._blocks.voxels(corner + offset)
             known = found & (weight > 1e-6)
-            known[known] = self.evidence.is_seen(voxels[known])
-            total[known] += weight[known, None] * self.evidence.probabilities(voxels[known])
+            known[known] = self._blocks.evidence.is_seen(voxels[known])
+            total[known] += weight[known, None] * self._blocks.evidence.probabilities(voxels[known])
             weights[known] += weight[known]
         seen = weights > 0
         total[seen] /= weights[seen, None]
@@ -243,111 +210,49 @@ class SemanticVolume:
         Returns:
             Centres float32 N,3 in metres; float32 N,C class probabilities; float32 N weights, in views.
         """
-        buffers = self._active()
-        voxels = _voxels_of(buffers)
-        voxels = voxels[self.evidence.is_seen(voxels)]
-        weight = self._grid.attribute('weight').numpy().reshape(-1)[voxels]
-        keys = self._grid.hashmap().key_tensor().numpy()[voxels // VOXELS]
-        local = voxels % VOXELS
-        inside = np.stack([local % BLOCK, local // BLOCK % BLOCK, local // BLOCK**2], axis=1)
-        centers = ((keys * BLOCK + inside) * self.voxel_size).astype(np.float32)
-        return centers, self.evidence.probabilities(voxels), weight
+        voxels = voxels_of(self._blocks.active())
+        voxels = voxels[self._blocks.evidence.is_seen(voxels)]
+        weight = self._blocks.grid.attribute('weight').numpy().reshape(-1)[voxels]
+        return self._blocks.centers(voxels), self._blocks.evidence.probabilities(voxels), weight
 
-    def _make_room(self, keys: 'o3c.Tensor') -> np.ndarray:
+    def _make_room(self, keys: np.ndarray) -> np.ndarray:
         """int64 M: the buffers of blocks, which are made where they are new; others go if there is no room."""
-        hashmap = self._grid.hashmap()
-        new = int((~hashmap.find(keys)[1].numpy()).sum())
-        lacking = self.blocks + new - self.capacity
+        buffers, found = self._blocks.find(keys)
+        new = int((~found).sum())
+        lacking = self.blocks + new - self._blocks.capacity
         if lacking > 0:
-            buffers, found = hashmap.find(keys)
-            self._seen[buffers.numpy()[found.numpy()]] = self.frames  # what this view sees is not the oldest
-            if len(keys) > self.capacity:
+            self._blocks.last_seen[buffers[found]] = self.frames  # what this view sees is not the oldest
+            if len(keys) > self._blocks.capacity:
                 raise MapFullError(
-                    f'one view needs {len(keys)} blocks, the map has room for {self.capacity}: use larger voxels, a '
-                    'smaller max_depth or more memory_mb'
+                    f'one view needs {len(keys)} blocks, the map has room for {self._blocks.capacity}: use larger '
+                    'voxels, a smaller max_depth or more memory_mb'
                 )
             self.drop_oldest(lacking)
-        self._reserve(self.blocks + new + len(keys))
+        self._blocks.reserve(self.blocks + new + len(keys))
         if self.archived_blocks:
-            self._put(self._archive.take(keys.numpy()))
-        hashmap.activate(keys)
-        return hashmap.find(keys)[0].numpy().astype(np.int64)
-
-    def _reserve(self, blocks: int) -> None:
-        """Let the grid have so many buffers.
-
-        It grows by itself as soon as the blocks that it has and those that it is given, even if it has them, are more
-        than its buffers; then its blocks are in other buffers, and what is kept beside the grid would belong to others.
-        """
-        hashmap = self._grid.hashmap()
-        if blocks <= hashmap.capacity():
-            return
-        old = self._active()
-        keys = hashmap.key_tensor().numpy()[old].copy()
-        hashmap.reserve(max(blocks + blocks // 10, min(2 * hashmap.capacity(), self.capacity)))
-        if not len(old):
-            return
-        new = hashmap.find(o3c.Tensor(keys))[0].numpy().astype(np.int64)
-        self.evidence.move(_voxels_of(old), _voxels_of(new))
-        seen = self._seen[old]
-        self._seen[old] = -1
-        self._seen[new] = seen
+            self._put(self._archive.take(keys))
+        return self._blocks.make(keys)
 
     def _drop(self, keys: np.ndarray) -> None:
-        """Take some blocks (int32 N,3) away, with all that is known of them."""
+        """Take some blocks (int32 N,3) away; into the archive, if there is one."""
         if not len(keys):
             return
-        tensor = o3c.Tensor(np.ascontiguousarray(keys, np.int32))
-        buffers = self._grid.hashmap().find(tensor)[0].numpy().astype(np.int64)
         if self._archive is None:
             self.dropped_blocks += len(keys)
         else:
-            self._archive.put(self._records(buffers))
-        self._clear(buffers)
-        self._grid.hashmap().erase(tensor)
-
-    @property
-    def _record(self) -> np.dtype:
-        """All that is known of a block."""
-        evidence = self.evidence
-        fields = [('key', '<i4', 3), ('tsdf', '<f4', VOXELS), ('weight', '<f4', VOXELS), ('color', '<f4', (VOXELS, 3))]
-        fields.append(('evidence', '<f4', (VOXELS, evidence.kept)))
-        if evidence.classes is not None:
-            fields.append(('classes', 'u1', (VOXELS, evidence.kept)))
-        return np.dtype(fields)
-
-    def _records(self, buffers: np.ndarray) -> np.ndarray:
-        """The blocks in some buffers, as records."""
-        records = np.empty(len(buffers), self._record)
-        records['key'] = self._grid.hashmap().key_tensor().numpy()[buffers]
-        for name, values in self._attributes().items():
-            records[name] = values[buffers]
-        return records
+            self._archive.put(self._blocks.records(self._blocks.find(keys)[0]))
+        self._blocks.remove(keys)
 
     def _put(self, records: np.ndarray) -> None:
-        """Add blocks that are not there."""
-        if not len(records):
-            return
-        self._reserve(self.blocks + len(records))
-        keys = o3c.Tensor(np.ascontiguousarray(records['key']))
-        self._grid.hashmap().activate(keys)
-        buffers = self._grid.hashmap().find(keys)[0].numpy().astype(np.int64)
-        for name, values in self._attributes().items():
-            values[buffers] = records[name]
-        self._seen[buffers] = self.frames
-
-    def _attributes(self) -> dict[str, np.ndarray]:
-        """By field of a record, the memory of all buffers."""
-        attributes = {name: self._grid.attribute(name).numpy() for name in ('tsdf', 'weight', 'color')}
-        evidence = {'evidence': self.evidence.evidence, 'classes': self.evidence.classes}
-        shapes = {'tsdf': (VOXELS,), 'weight': (VOXELS,), 'color': (VOXELS, 3)}
-        shapes |= dict.fromkeys(evidence, (VOXELS, self.evidence.kept))
-        found = {name: values for name, values in (attributes | evidence).items() if values is not None}
-        return {name: values.reshape(-1, *shapes[name]) for name, values in found.items()}
+        """Add blocks that are not there, as if this frame saw them."""
+        if len(records):
+            self._blocks.last_seen[self._blocks.put(records)] = self.frames
 
     def _add_classes(self, frame: MapFrame, buffers: np.ndarray) -> None:
         """Each voxel at the surface gets what the pixel that it is seen in says."""
-        coordinates, voxels = self._grid.voxel_coordinates_and_flattened_indices(o3c.Tensor(buffers.astype(np.int32)))
+        coordinates, voxels = self._blocks.grid.voxel_coordinates_and_flattened_indices(
+            o3c.Tensor(buffers.astype(np.int32))
+        )
         rows, columns, depth, near = self._seen_at_surface(frame, coordinates.numpy())
         voxels = voxels.numpy()[near].astype(np.int64)
         labels = frame.labels[rows, columns]
@@ -357,10 +262,10 @@ class SemanticVolume:
         rows, columns, depth = rows[known], columns[known], depth[known]
         if frame.probabilities is None:
             confidence = frame.confidence[rows, columns].astype(np.float32) / 255
-            probabilities = spread(labels[known], confidence, self.evidence.num_classes)
+            probabilities = spread(labels[known], confidence, self._blocks.evidence.num_classes)
         else:
             probabilities = _sampled(frame.probabilities, rows, columns, frame.depth.shape)
-        self.evidence.add(voxels[known], probabilities, distance_weight(depth))
+        self._blocks.evidence.add(voxels[known], probabilities, distance_weight(depth))
 
     def _seen_at_surface(self, frame: MapFrame, points: np.ndarray) -> tuple[np.ndarray, ...]:
         """Row, column and depth of the voxels that lie within a voxel of the surface, and which these are (bool)."""
@@ -377,35 +282,6 @@ class SemanticVolume:
         close = (depth > 0) & (depth < self.max_depth) & (np.abs(depth - z[near]) <= REACH * self.voxel_size)
         near[near] = close
         return rows[close], columns[close], depth[close], near
-
-    def _voxels(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Flat indices of voxels (int64 N,3, in units of voxels), and whether there are such (bool N)."""
-        if not len(indices):  # which Open3D refuses
-            return np.zeros(0, np.int64), np.zeros(0, bool)
-        blocks, inside = np.divmod(indices, BLOCK)
-        # As one number each: sorting rows takes many times as long.
-        packed = (blocks + 2**20) @ np.array([2**42, 2**21, 1])
-        _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
-        buffers, found = self._grid.hashmap().find(o3c.Tensor(blocks[first].astype(np.int32)))
-        local = inside @ np.array([1, BLOCK, BLOCK**2])
-        found = found.numpy()[inverse]
-        return np.where(found, buffers.numpy()[inverse].astype(np.int64) * VOXELS + local, 0), found
-
-    def _active(self) -> np.ndarray:
-        """int64: buffers in use."""
-        return self._grid.hashmap().active_buf_indices().numpy().astype(np.int64)
-
-    def _clear(self, buffers: np.ndarray) -> None:
-        """Open3D hands a buffer out again as it was left."""
-        for name in ('tsdf', 'weight', 'color'):
-            self._grid.attribute(name).numpy()[buffers] = 0
-        self.evidence.forget(_voxels_of(buffers))
-        self._seen[buffers] = -1
-
-
-def _voxels_of(buffers: np.ndarray) -> np.ndarray:
-    """int64: flat indices of all voxels of some buffers."""
-    return (buffers[:, None] * VOXELS + np.arange(VOXELS)).reshape(-1)
 
 
 def distance_weight(depth: np.ndarray) -> np.ndarray:
