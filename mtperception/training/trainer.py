@@ -23,7 +23,7 @@ from mtperception.training.checkpoint import (
     remove_partial,
     set_generator_state,
 )
-from mtperception.training.config import TrainConfig
+from mtperception.training.config import ConfigError, TrainConfig
 from mtperception.training.config_file import config_from_dict, config_to_dict
 from mtperception.training.distributed import rank, world_size
 from mtperception.training.divergence import ADVICE, DivergedError, check_losses, check_weights
@@ -129,6 +129,10 @@ class Trainer:
 
         Returns:
             Loss by output, over the batch of all processes, of the outputs that it has annotations for.
+
+        Raises:
+            ConfigError: if the network cannot learn from as few images at a time.
+            DivergedError: if a loss or a weight is not finite.
         """
         self.updates.set_learning_rates(self.steps, self.total_steps)
         count, annotated = self._over_all_processes(len(images), annotated)
@@ -181,8 +185,20 @@ class Trainer:
         normalized = normalize(images.permute(0, 2, 3, 1)).contiguous(memory_format=torch.channels_last)
         precision = DTYPES[self.config.precision]
         with torch.autocast(self.device.type, precision, enabled=precision != torch.float32):
-            outputs, taught = self.model(normalized), self.objective.distillation(normalized)
+            outputs, taught = self._outputs(normalized), self.objective.distillation(normalized)
         return self.objective(outputs, taught, targets, annotated)
+
+    def _outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        try:
+            return self.model(images)
+        except ValueError as error:
+            if len(images) > 1:
+                raise
+            # Batch norm has nothing to normalise where a network pools an image to one value per channel.
+            raise ConfigError(
+                f'batch_size {self.config.batch_size}, one image per process: {self.config.network.name} cannot learn '
+                f'from one image at a time ({error}): choose a larger batch_size, or batch_norm=frozen'
+            ) from error
 
     def end_epoch(self) -> None:
         """Count the epoch, tell the weighting, validate if it is time, write the checkpoints."""

@@ -5,6 +5,7 @@
 """
 
 import inspect
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from tiny_runs import tiny_config
 
 from mtperception.networks import NETWORKS, network_class
 from mtperception.tasks import TASKS
-from mtperception.training.config import ChoiceConfig, OptimizerConfig
+from mtperception.training.config import ChoiceConfig, ConfigError, OptimizerConfig
 from mtperception.training.trainer import LAST, Trainer
 
 CPU = torch.device('cpu')
@@ -45,13 +46,25 @@ def test_a_step_and_a_resume(name, room_data, tmp_path):
     assert all(torch.equal(x, resumed.network.state_dict()[key]) for key, x in trainer.network.state_dict().items())
 
 
+def test_one_image_at_a_time(room_data, tmp_path):
+    """Batch norm cannot normalise the one value per channel that pyramid pooling leaves of an image."""
+    network, rates = ChoiceConfig('mtl_spp', thin('mtl_spp')), OptimizerConfig('sgd', {}, {'default': 1e-4})
+    config = tiny_config(room_data, ('segmentation', 'depth'), network=network, optimizer=rates, batch_size=1)
+    trainer = Trainer(config, tmp_path / 'run', CPU)
+    with pytest.raises(ConfigError, match=r'batch_size 1, .*mtl_spp .*larger batch_size, or batch_norm=frozen'):
+        trainer.step(*next(iter(batches_of(trainer))))
+
+    frozen = Trainer(replace(config, batch_norm='frozen'), tmp_path / 'frozen', CPU)
+    assert set(frozen.step(*next(iter(batches_of(frozen))))) == {'segmentation', 'depth'}
+
+
 def thin(name):
     """Options that make a large network small, where it can be: the contract is the same."""
     return {'width': 0.125} if 'width' in inspect.signature(NETWORKS[name]).parameters else {}
 
 
 def batches_of(trainer):
-    """Batches of two of the training set."""
+    """Batches of the training set."""
     from mtperception.training.examples import BatchLoader
 
     return BatchLoader(trainer.examples, trainer.batches, 0, pin_memory=False)
