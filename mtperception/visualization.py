@@ -35,6 +35,18 @@ def colorize_depth(depth: np.ndarray, min_depth: float, max_depth: float) -> np.
     return _colored(index, _depth_colors())
 
 
+def colorize_normals(normals: np.ndarray) -> np.ndarray:
+    """Surface normals as colour: x, y, z from -1 to 1 are red, green, blue from 0 to 255.
+
+    Args:
+        normals: float32 H,W,3, unit vectors.
+
+    Returns:
+        uint8 H,W,3, RGB.
+    """
+    return np.rint((np.clip(normals, -1, 1) + 1) * 127.5).astype(np.uint8)
+
+
 def colorize_labels(labels: np.ndarray, label_space: LabelSpace) -> np.ndarray:
     """Labels in the exact colours of the palette, from which they can be read back.
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A task is added by one record in TASKS, here with a metric of its own in METRICS: nothing else knows of it."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,16 +10,19 @@ from shallow_network import ShallowNet
 from tiny_runs import data_of, history, tiny_config
 
 from mtperception.card import open_model
+from mtperception.cli.predict import PredictionWriter
 from mtperception.evaluation.evaluate import evaluate
 from mtperception.evaluation.metrics import METRICS
 from mtperception.evaluation.report import write_report
 from mtperception.evaluation.running_sum import ExactSum, RunningSum, quotient
+from mtperception.media import write_image
 from mtperception.messages.outputs import outputs_for
 from mtperception.messages.parameters import PARAMETERS
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
 from mtperception.networks import NETWORKS
 from mtperception.predictor import Predictor
+from mtperception.sources import open_source
 from mtperception.tasks import METRES, SMALLER, TASKS, GraphOutput, Measure, Target, Task
 from mtperception.training.checkpoint_export import export_checkpoint
 from mtperception.training.config import ChoiceConfig, OptimizerConfig
@@ -131,6 +135,15 @@ def test_it_is_evaluated_and_has_its_gallery(predictor, tmp_path):
     assert 'Worst images by distance error' in page
     assert 'images/0_distance_truth.png' in page
     assert 'plots/images_distance_error.png' in page
+
+
+def test_it_has_a_file(predictor, tmp_path):
+    """Of millimetres in 16 bits, as all distances have."""
+    write_image(tmp_path / 'room.png', rooms(1)[0].image)
+    source = open_source(str(tmp_path / 'room.png'))
+    assert [*PredictionWriter(predictor, tmp_path, maps=False).write({'room.png': source})] == [None]
+    stored = cv2.imread(str(tmp_path / 'room_distance.png'), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_allclose(stored / 1000, predictor(rooms(1)[0].image).map('distance'), atol=0.0006)
 
 
 def test_it_is_published(predictor):

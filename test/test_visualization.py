@@ -5,13 +5,19 @@ import numpy as np
 import pytest
 
 from mtperception.labels import IGNORE_INDEX, load_label_space
-from mtperception.visualization import colorize_depth, colorize_labels, overlay, side_by_side
+from mtperception.visualization import colorize_depth, colorize_labels, colorize_normals, overlay, side_by_side
 
 SPACE = load_label_space('nyuv2_40')
 
 
 def brightness(color):
     return float(np.asarray(color, float).sum())
+
+
+def test_axes_of_normals_are_red_green_and_blue():
+    """A wall that faces the camera is dark yellow: x and y in the middle, z towards the camera."""
+    normals = np.array([[[0, 0, -1], [1, 0, 0], [0, -1, 0]]], np.float32)
+    assert colorize_normals(normals).tolist() == [[[128, 128, 0], [255, 128, 128], [128, 0, 128]]]
 
 
 class TestColorizeDepth:

@@ -2,7 +2,7 @@
 """`mtperception predict`: depth and labels of images, folders, videos and bags, without ROS."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -21,8 +21,17 @@ from mtperception.geometry import depth_in_millimeters
 from mtperception.media import VideoWriter, write_image
 from mtperception.predictor import Predictor
 from mtperception.sources import Frame, Source, SourceOptions, open_source
+from mtperception.tasks import CLASSES, DIRECTIONS, METRES, SHARES, graph_outputs
 from mtperception.types import Prediction
-from mtperception.visualization import colorize_depth, overlay, side_by_side
+from mtperception.visualization import colorize_depth, colorize_normals, overlay, side_by_side
+
+STORED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    CLASSES: np.asarray,
+    SHARES: np.asarray,
+    METRES: depth_in_millimeters,
+    DIRECTIONS: colorize_normals,
+}
+"""By kind of a map: what its PNG file holds."""
 
 
 def predict(
@@ -39,8 +48,10 @@ def predict(
 ) -> None:
     """Depth and labels of images, folders, videos and bags.
 
-    An image NAME gives NAME_labels.png (8 bits: class indices of the model's label space), NAME_depth.png (16 bits:
-    millimetres, 0 invalid), NAME_overlay.png and NAME_depth_color.png; a video or a bag gives NAME_overlay_depth.mp4.
+    An image NAME gives a file for each map that the model has: NAME_labels.png (8 bits: class indices of its label
+    space), NAME_depth.png (16 bits: millimetres, 0 invalid), NAME_confidence.png of the labels and
+    NAME_depth_confidence.png (8 bits: 255 is certain), NAME_normals.png (x, y, z from -1 to 1 as red, green, blue); and
+    the pictures NAME_overlay.png and NAME_depth_color.png. A video or a bag gives NAME_overlay_depth.mp4.
     Damaged images are left out and counted; what is predicted is kept.
 
     Example: mtperception predict kitchen.jpg walk.mp4 --out predictions
@@ -121,10 +132,9 @@ class PredictionWriter:
 
     def _write_maps(self, frame: Frame, prediction: Prediction, name: str) -> None:
         files = self._pictures(frame.image, prediction)
-        if prediction.labels is not None:
-            files['labels'] = prediction.labels
-        if prediction.depth is not None:
-            files['depth'] = depth_in_millimeters(prediction.measured_depth)
+        for output in graph_outputs(self._predictor.card.tasks):
+            map_ = prediction.measured_depth if output.name == 'depth' else prediction.map(output.name)
+            files[output.name] = STORED[output.kind](map_)
         with naming_option('--out'):
             for kind, image in files.items():
                 write_image(self._out / f'{name}_{kind}.png', image)
@@ -135,6 +145,8 @@ class PredictionWriter:
             pictures['overlay'] = overlay(image, prediction.labels, self._predictor.label_space)
         if prediction.depth is not None:
             pictures['depth_color'] = colorize_depth(prediction.measured_depth, *self._predictor.card.depth_range)
+        if prediction.normals is not None and not pictures:
+            pictures['normals'] = colorize_normals(prediction.normals)
         return pictures
 
     def _unique(self, name: str, text: str) -> str:

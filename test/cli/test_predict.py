@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from full_disk import largest_file
-from perfect_network import Room, perfect_predictor, pinhole
+from perfect_network import Room, Wall, perfect_predictor, pinhole
 from videos import read_video
 
 from mtperception import cli
@@ -25,7 +25,7 @@ from mtperception.types import Intrinsics
 from mtperception.visualization import colorize_depth, overlay
 
 BACKEND = ('--backend', 'onnxruntime', '--device', 'cpu')
-KINDS = ('depth', 'depth_color', 'labels', 'overlay')
+KINDS = ('confidence', 'depth', 'depth_color', 'depth_confidence', 'labels', 'overlay')
 
 
 @pytest.fixture(scope='module')
@@ -77,6 +77,8 @@ def test_an_image_gives_labels_depth_and_pictures(tmp_path, predictor, capsys):
     np.testing.assert_array_equal(labels, expected.labels)
     assert (labels.dtype, depth.dtype) == (np.uint8, np.uint16)
     np.testing.assert_allclose(depth / 1000, expected.depth, atol=0.0006)
+    for kind in ('confidence', 'depth_confidence'):
+        np.testing.assert_array_equal(read(out / f'room_{kind}.png'), expected.map(kind))
     tinted = overlay(image(0), expected.labels, predictor.label_space)
     np.testing.assert_array_equal(read_rgb(out / 'room_overlay.png'), tinted)
     colors = colorize_depth(expected.depth, *predictor.card.depth_range)
@@ -256,6 +258,15 @@ def test_what_is_no_measurement_is_0_in_the_file_and_black_in_the_picture(tmp_pa
     assert np.array_equal(depth > 0, measured)
     assert depth[measured] / 1000 == pytest.approx(exact['depth'][measured], abs=6e-4)
     assert np.array_equal(read(tmp_path / 'room_depth_color.png').any(axis=2), measured)
+
+
+def test_normals_have_a_file(tmp_path):
+    predictor = perfect_predictor(Wall(2.0, (0.0, 0.28, -0.96)), pinhole(100.0, 160, 120))
+    write_image(tmp_path / 'wall.png', np.zeros((120, 160, 3), np.uint8))
+    for _ in PredictionWriter(predictor, tmp_path, maps=False).write({'wall': open_source(str(tmp_path / 'wall.png'))}):
+        pass
+    colors = np.unique(read_rgb(tmp_path / 'wall_normals.png').reshape(-1, 3), axis=0)
+    assert colors.tolist() == [[128, 163, 5]]
 
 
 class TestWhatIsLeft:
