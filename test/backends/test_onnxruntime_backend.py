@@ -56,12 +56,10 @@ def test_runs_share_no_memory(model):
 
 def test_what_the_library_raises_becomes_an_error_of_the_package(model, tmp_path):
     """ONNX Runtime's own errors are plain Exceptions: who prepares could not tell them from those of a program."""
-    graph = tmp_path / 'model.onnx'
-    shutil.copy(model.graph, graph)
-    backend = OnnxRuntimeBackend(model, 'cpu', 'fp32')
-    backend._graph = str(graph)
+    copy = open_model(shutil.copytree(model.path, tmp_path / 'copy'))
+    backend = OnnxRuntimeBackend(copy, 'cpu', 'fp32')
     backend.prepare(1, 48, 64)
-    graph.unlink()
+    copy.graph.unlink()
     with pytest.raises(PreparationError, match=r'onnxruntime on cpu cannot be prepared for 2 x 64x48.*NoSuchFile'):
         backend.prepare(2, 48, 64)
     assert backend.is_prepared(1, 48, 64)

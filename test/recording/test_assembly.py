@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import gc
+from weakref import ref
+
 from mtperception.recording.assembly import Assembly
 
 
@@ -35,7 +38,14 @@ def test_what_never_comes_is_missing_at_the_end():
 
 
 def test_what_nobody_waits_for_is_let_go():
+    class Message:
+        pass
+
     assembly = Assembly('image', {'depth': {0: 1}})
-    for topic in ('image', 'depth', 'depth', 'depth'):
-        list(assembly.add(topic, topic))
-    assert assembly._held == {}
+    assert list(assembly.add('image', Message())) == []
+    messages = [Message() for _ in range(3)]
+    held = [ref(message) for message in messages]
+    while messages:
+        list(assembly.add('depth', messages.pop(0)))
+    gc.collect()
+    assert [reference() for reference in held] == [None, None, None]

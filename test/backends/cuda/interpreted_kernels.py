@@ -26,7 +26,7 @@ for name in {key.partition('.')[0] for key in given if key.endswith('.logits')}:
     results |= {f'{name}.labels': labels, f'{name}.confidence': confidence, f'{name}.depth': metres}
 
 with torch.inference_mode():
-    pipeline = fastest_pipeline(load_network('nyuv2_indoor'), (0.3, 10.0), (0, 40))
+    pipeline = fastest_pipeline(load_network('nyuv2_indoor'), (0.3, 10.0), (6, 40), 1.5)
     assert isinstance(pipeline, FusedPipeline)
     results |= {f'pipeline.{name}': map_ for name, map_ in pipeline(torch.tensor(given['image'])).items()}
 np.savez(sys.argv[2], **{name: result.numpy() for name, result in results.items()})

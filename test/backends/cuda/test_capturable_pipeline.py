@@ -5,7 +5,6 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mtperception.backends.cuda.pipelines import CapturablePipeline, FusedPipeline, fastest_pipeline
+from mtperception.backends.cuda.pipelines import CapturablePipeline, fastest_pipeline
 from mtperception.backends.cuda.runner import StaticFrame, full_precision
 from mtperception.networks import load_network
 from mtperception.pipeline import Pipeline
@@ -173,13 +172,6 @@ def test_without_triton_the_log_says_what_to_install(every_task_network, caplog,
     assert type(pipeline) is CapturablePipeline
     assert 'Triton is not installed' in caplog.text
     assert 'pip install triton' in caplog.text
-
-
-def test_the_kernel_is_told_the_first_class():
-    pytest.importorskip('triton')
-    pipeline = FusedPipeline(nn.Linear(1, 1), (0.3, 10.0), (6, 46))
-    pipeline._kernels = SimpleNamespace(labels_and_confidence=lambda logits, size, first, temperature: first)
-    assert pipeline.make_labels(None, None) == 6
 
 
 @pytest.mark.parametrize(

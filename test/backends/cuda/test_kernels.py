@@ -151,8 +151,10 @@ def test_depth(found, name):
 
 
 def test_a_pipeline(found, image):
+    """Of some of the classes, with a temperature."""
     with torch.inference_mode():
-        expected = Pipeline(load_network('nyuv2_indoor'), (0.3, 10.0), (0, 40))(torch.tensor(image))
+        expected = Pipeline(load_network('nyuv2_indoor'), (0.3, 10.0), (6, 40), 1.5)(torch.tensor(image))
+    assert found['pipeline.labels'].min() >= 6
     assert (found['pipeline.labels'] == expected['labels'].numpy()).mean() >= 0.999
     assert np.abs(found['pipeline.confidence'].astype(int) - expected['confidence'].numpy()).max() <= 1
     assert found['pipeline.depth'] == pytest.approx(expected['depth'].numpy(), abs=1e-4)
