@@ -21,12 +21,12 @@ from mtperception.cli.error_report import ended_by_signals, explain
 COMMANDS = {
     'demo': (
         'mtperception.cli.demo:demo',
-        'Play a stream to the node over ROS 2, record what it publishes, and say how fast it is.',
+        'Play a stream to the node over ROS 2, record its outputs, and report its latency.',
     ),
     'predict': ('mtperception.cli.predict:predict', 'Depth and labels of images, folders, videos and bags.'),
     'label': (
         'mtperception.cli.label:label',
-        'Labels and depth by an expert, for images that have no ground truth.',
+        'Label images that have no ground truth with the labels and depth of an expert.',
     ),
     'evaluate': (
         'mtperception.cli.evaluate:evaluate',
@@ -34,7 +34,7 @@ COMMANDS = {
     ),
     'export-sequence': (
         'mtperception.cli.export_sequence:export_sequence',
-        "Write a recording with the model's depth, or a table of its classes, as mapping systems read them.",
+        "Write a recording with the model's depth, or a table of its classes, in the format of a mapping system.",
     ),
     'map': (
         'mtperception.cli.map:map_',
@@ -42,7 +42,7 @@ COMMANDS = {
     ),
     'map-quality': (
         'mtperception.cli.map_quality:map_quality',
-        'Measure how good maps of a recording are, by fusion rule and voxel size.',
+        'Measure the quality of maps of a recording, by fusion rule and voxel size.',
     ),
     'replay': (
         'mtperception.cli.replay:replay',
@@ -50,7 +50,7 @@ COMMANDS = {
     ),
     'replay-many': (
         'mtperception.cli.replay_many:replay_many',
-        'Score a model on many ROS 2 bags, by bag, by group and over all.',
+        'Score a model on many ROS 2 bags: per bag, per group and in total.',
     ),
     'benchmark': (
         'mtperception.cli.benchmark:benchmark',
@@ -58,13 +58,13 @@ COMMANDS = {
     ),
     'compare': (
         'mtperception.cli.compare:compare',
-        'Score several models on the same images, and measure what each costs, in turns.',
+        'Score several models on the same images, and measure the cost of each.',
     ),
     'benchmark-node': (
         'mtperception.cli.benchmark_node:benchmark_node',
-        'Measure what the node keeps up with: a camera, the node and a subscriber, as three processes of this machine.',
+        'Measure the rate that the node keeps up with: a camera, the node and a subscriber, as three processes.',
     ),
-    'train': ('mtperception.cli.train:train', 'Train a network as a configuration says.'),
+    'train': ('mtperception.cli.train:train', 'Train a network by a configuration.'),
     'doctor': ('mtperception.cli.doctor:doctor', 'Check what this machine can run, and what is missing.'),
     'download': ('mtperception.cli.download:download', 'Fetch the files of a data set, or a model.'),
     'export': ('mtperception.cli.export:export', 'Turn a checkpoint of a training run into a model directory.'),
@@ -116,7 +116,8 @@ def _build_app(arguments: Sequence[str]) -> typer.Typer:
     chosen = next((argument for argument in arguments if not argument.startswith('-')), None)
     for name, (target, summary) in COMMANDS.items():
         if name == chosen:
-            app.command(name)(_load(target))
+            command = _load(target)
+            app.command(name, help=_paragraphs(command.__doc__ or ''))(command)
         else:
             app.command(name, help=summary)(lambda: None)
     return app
@@ -125,6 +126,11 @@ def _build_app(arguments: Sequence[str]) -> typer.Typer:
 def _load(target: str) -> Callable[..., None]:
     module, _, function = target.partition(':')
     return getattr(importlib.import_module(module), function)
+
+
+def _paragraphs(docstring: str) -> str:
+    """A docstring with each paragraph on one line: rich keeps line ends where it should wrap."""
+    return '\n\n'.join(' '.join(paragraph.split()) for paragraph in docstring.split('\n\n'))
 
 
 def _print_version(wanted: bool) -> None:

@@ -47,26 +47,32 @@ def benchmark(
     ] = None,
     batch: Annotated[
         list[int] | None,
-        typer.Option(min=1, help='Images at a time, by default 1; may be repeated: of the first size.'),
+        typer.Option(min=1, help='Images per batch, by default 1, at the first size; may be repeated.'),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0, help='How long each combination is measured.')] = 10.0,
-    iterations: Annotated[int | None, typer.Option(min=1, help='Runs of each, in place of --seconds.')] = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help='Number of runs of each combination, instead of --seconds.')
+    ] = None,
     image: Annotated[
-        list[Path] | None, typer.Option(metavar='FILE', help='Image to run on, not a rendered one; may be repeated.')
+        list[Path] | None,
+        typer.Option(metavar='FILE', help='Image to run on instead of a rendered one; may be repeated.'),
     ] = None,
     json_file: JsonOption = None,
     plot: Annotated[
         Path | None, typer.Option(metavar='FILE', help='Draw latency against pixels and batch (png, svg, pdf).')
     ] = None,
     mapping: Annotated[
-        bool, typer.Option('--mapping', help='Measure the fusion of a map, not a model; of the others only --json.')
+        bool,
+        typer.Option(
+            '--mapping', help='Measure the fusion of a map instead of a model; the only other option is --json.'
+        ),
     ] = False,
 ) -> None:
     """Measure how fast a model is on this machine, compared with plain eager PyTorch.
 
-    All backends, devices and precisions that no option rules out are measured, from the bytes of an image to finished
-    maps. Each takes turns with the baseline, the same network in eager PyTorch, fp32, forward pass only, so that other
-    work on the machine disturbs both alike. What is unavailable here is listed, with the reason.
+    Measures every backend, device and precision that the options allow, from the bytes of an image to finished maps.
+    The baseline is the same network in eager PyTorch, fp32, forward pass only; both take turns, so that other work on
+    the machine slows both alike. Backends that are unavailable here are listed with the reason.
 
     Example: mtperception benchmark --backend openvino --backend onnxruntime --device cpu --size 640x480 --size 320x240
     """

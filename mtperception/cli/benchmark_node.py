@@ -69,20 +69,20 @@ def benchmark_node(
     ] = None,
     size: Annotated[str, typer.Option(metavar='WxH', help='Size of the images.')] = '640x480',
     network_size: Annotated[
-        str | None, typer.Option(metavar='WxH', help="What the node reduces them to; by default the model's own size.")
+        str | None, typer.Option(metavar='WxH', help="Size that the node reduces images to; default: the model's own.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help='How long each rate is played.')] = 20.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help='Duration of each rate.')] = 20.0,
     model: ModelOption = DEFAULT_MODEL,
     backend: BackendOption = 'auto',
     device: DeviceOption = 'auto',
     precision: PrecisionOption = 'auto',
     json_file: JsonOption = None,
 ) -> None:
-    """Measure what the node keeps up with: a camera, the node and a subscriber, as three processes of this machine.
+    """Measure the rate that the node keeps up with: a camera, the node and a subscriber, as three processes.
 
-    For each rate, images that were rendered before are played to the node, whose three main outputs a subscriber takes.
-    How many were dropped, and how long it took from the publishing of an image to the arrival of the last of its maps,
-    is counted over all images. Connecting, and preparing for the size, are over before the first of them.
+    Each rate plays rendered images to the node, and a subscriber receives its three main outputs. Reported are the
+    dropped images, and the time from publishing an image to the arrival of the last of its maps. Connecting and
+    preparing the model are not part of the measurement.
 
     Example: mtperception benchmark-node --rate 15 --rate 20 --backend openvino --device cpu --seconds 600 --json n.json
     """

@@ -48,28 +48,26 @@ COLUMNS = (
 
 
 def compare(
-    models: Annotated[list[str], typer.Argument(help='Model directories or names; the first is compared with.')],
-    dataset: Annotated[str, typer.Option(help=f'The data set to score them on: {", ".join(DATASETS)}.')],
-    root: Annotated[Path, typer.Option(help='The folder that holds it.')],
-    split: Annotated[str, typer.Option(help='Which of its lists of images; or a file with one id per line.')],
+    models: Annotated[list[str], typer.Argument(help='Model directories or names; the first is the baseline.')],
+    dataset: Annotated[str, typer.Option(help=f'Data set to score the models on: {", ".join(DATASETS)}.')],
+    root: Annotated[Path, typer.Option(help='Root folder of the data set.')],
+    split: Annotated[str, typer.Option(help='Split (`<split>.txt`), or a file with one id per line.')],
     fold: Annotated[
         int | None,
         typer.Option(min=0, max=FOLDS - 1, help='Only the part that training with this fold holds back.'),
     ] = None,
-    size: Annotated[str, typer.Option(metavar='WxH', help='Size of the frames that times are taken of.')] = '640x480',
-    seconds: Annotated[float, typer.Option(min=0, help='How long all are measured together.')] = 60.0,
+    size: Annotated[str, typer.Option(metavar='WxH', help='Frame size for the timing.')] = '640x480',
+    seconds: Annotated[float, typer.Option(min=0, help='Total time of the timing.')] = 60.0,
     backend: Annotated[str, typer.Option(help=f'{", ".join(BACKENDS)}.')] = 'openvino',
     device: DeviceOption = 'cpu',
     precision: PrecisionOption = 'auto',
     json_file: JsonOption = None,
-    markdown: Annotated[
-        Path | None, typer.Option(metavar='FILE', help='Write the table here, for a page of documentation.')
-    ] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar='FILE', help='Write the table as Markdown here.')] = None,
 ) -> None:
-    """Score several models on the same images, and measure what each costs, in turns.
+    """Score several models on the same images, and measure the cost of each.
 
-    Each model sees images by its own input policy. `forward` is the network alone, `frame` from the bytes of a frame
-    to all maps at its size; `ratio` is how many times slower than the first model.
+    Each model resizes images by its own input policy; timings take turns. `forward` is the network alone, `frame` the
+    time from the bytes of a frame to all maps at its size; `ratio` is how many times slower than the first model.
 
     Example: mtperception compare models/a models/b --dataset folder --root data/nyuv2 --split train --fold 5
     --markdown table.md

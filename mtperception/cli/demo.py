@@ -51,7 +51,7 @@ class Plan:
 
 def demo(
     source: Annotated[
-        str, typer.Option(help='What to play, in a loop.', metavar='synthetic|FILE|DIR|BAG|webcam:N')
+        str, typer.Option(help='Source to play, in a loop.', metavar='synthetic|FILE|DIR|BAG|webcam:N')
     ] = 'synthetic',
     image_topic: ImageTopicOption = '',
     rate: Annotated[float, typer.Option(help='Images per second.', min=0.1, max=1000)] = 10.0,
@@ -62,7 +62,7 @@ def demo(
     precision: PrecisionOption = 'auto',
     out: Annotated[Path, typer.Option(help='Folder for the video, the pictures and summary.json.')] = Path('demo'),
 ) -> None:
-    """Play a stream to the node over ROS 2, record what it publishes, and say how fast it is.
+    """Play a stream to the node over ROS 2, record its outputs, and report its latency.
 
     Example: mtperception demo --source webcam:0 --seconds 60
     """

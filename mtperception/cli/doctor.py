@@ -30,14 +30,14 @@ def doctor(
     model: ModelOption = DEFAULT_MODEL,
     json_file: JsonOption = None,
     topic: Annotated[
-        str, typer.Option(help='Also look at a live image topic, and say what the node will make of it.')
+        str, typer.Option(help='Also check a live image topic, and say whether the node can use it.')
     ] = '',
     seconds: Annotated[float, typer.Option(min=0.5, max=60, help='How long to listen to --topic.')] = 3.0,
 ) -> None:
     """Check what this machine can run, and what is missing.
 
-    Looks at Python, ROS and its middleware, models and their self-tests, backends and their time per frame, the limits
-    at which images are lost, and cameras. Exit status 1: the node cannot run here, or cannot use the topic.
+    Checks Python, ROS and its middleware, models and their self-tests, backends and their time per frame, the system
+    limits that make images get lost, and cameras. Exit status 1: the node cannot run here, or cannot use the topic.
 
     Example: mtperception doctor --topic /camera/image_raw
     """

@@ -34,8 +34,8 @@ def download(
 ) -> None:
     """Fetch the files of a data set, or a model.
 
-    Run it again to resume after an interruption. The terms are those of the authors (docs/datasets.md). A model is
-    verified, and --model NAME finds it then.
+    Run it again to resume after an interruption. The authors' terms apply (docs/datasets.md). Models are verified, and
+    can then be used by --model NAME.
 
     Example: mtperception download nyuv2 --root data/nyuv2_official
 

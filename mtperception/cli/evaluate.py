@@ -58,7 +58,7 @@ def evaluate(
         int, typer.Option(min=3, help='Window for fitting true normals, in pixels; odd.')
     ] = NORMALS_WINDOW,
     protocol: Annotated[
-        str, typer.Option(metavar='NAME', help=f'Measure as a paper does, too: {", ".join(PROTOCOLS)}.')
+        str, typer.Option(metavar='NAME', help=f'Also report the figures of a paper: {", ".join(PROTOCOLS)}.')
     ] = '',
     shard: ShardOption = WHOLE,
     parts: PartsOption = None,
@@ -73,12 +73,12 @@ def evaluate(
 ) -> None:
     """Compare a model's predictions with the truth of a data set.
 
-    Maps are compared at the full resolution of the truth, for all tasks that model and data set have in common. Metrics
-    go to standard output, and with --json to a file together with the protocol that they were measured by.
+    Maps are compared at the full resolution of the truth, for all tasks that both model and data set have. Metrics go
+    to standard output; --json writes them to a file together with the protocol.
 
-    With --parts, several processes may divide the work, with --shard or without: the one that finishes last merges it,
-    and so does every run after that. The result is that of a single process. Images that cannot be used are left out
-    and listed at the end.
+    Several processes with the same --parts divide the work, with or without --shard. The one that finishes last merges
+    the parts, and so does every later run. The result equals that of a single process. Images that cannot be used are
+    left out and listed at the end.
 
     Example: mtperception evaluate --model nyuv2_indoor --dataset folder --root data/nyuv2 --split train --fold 5
     --json result.json --report report

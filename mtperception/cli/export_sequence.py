@@ -47,7 +47,10 @@ def export_sequence(
     precision: PrecisionOption = 'auto',
     image_topic: ImageTopicOption = '',
     pose_topic: Annotated[
-        str, typer.Option(help='Of a bag, tum only: Odometry or PoseStamped; default: the nearest, or transforms.')
+        str,
+        typer.Option(
+            help='Pose topic of a bag (tum only), Odometry or PoseStamped; default: the nearest, or transforms.'
+        ),
     ] = '',
     rate: Annotated[
         float, typer.Option(min=0.0, help='Images per second of a folder.', show_default='that of the source')
@@ -60,16 +63,20 @@ def export_sequence(
         ImageCompression | None, typer.Option(help='klg only.', show_default=DEFAULTS.image_compression)
     ] = None,
     probabilities: Annotated[
-        bool, typer.Option('--probabilities', help='semanticfusion only: of all classes too; needs the extra torch.')
+        bool,
+        typer.Option(
+            '--probabilities',
+            help='semanticfusion only: also write the probabilities of all classes; needs the extra torch.',
+        ),
     ] = False,
     label_space: Annotated[
-        str, typer.Option(help='Tables only: the classes, such as nyuv2_13.', show_default="the model's")
+        str, typer.Option(help='Tables only: the label space, such as nyuv2_13.', show_default="the model's")
     ] = '',
     label_offset: Annotated[
-        int, typer.Option(min=0, max=LARGEST_ID, help='Tables only: id = class index + this, as on the topics.')
+        int, typer.Option(min=0, max=LARGEST_ID, help='Tables only: id = class index + this offset, as on the topics.')
     ] = DEFAULT_LABEL_OFFSET,
 ) -> None:
-    """Write a recording with the model's depth, or a table of its classes, as mapping systems read them.
+    """Write a recording with the model's depth, or a table of its classes, in the format of a mapping system.
 
     klg (ElasticFusion), tum (ORB-SLAM and others) and semanticfusion are recordings; hydra (Kimera, Hydra), nav2 and
     legend are tables of classes, made without a source.

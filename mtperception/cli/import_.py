@@ -20,11 +20,11 @@ def class_slice(text: str) -> tuple[int, int]:
 
 def import_(
     checkpoint: Annotated[Path, typer.Argument(help='The published checkpoint.', metavar='PUBLISHED.ckpt')],
-    network: Annotated[str, typer.Option(help='Its network.')],
+    network: Annotated[str, typer.Option(help='Name of its network.')],
     label_space: Annotated[str, typer.Option(help='The label space of its segmentation head.')],
     out: Annotated[Path, typer.Option(help='The model directory to write.')],
     classes: Annotated[
-        str | None, typer.Option(help='Slice of the classes to choose among; all by default.', metavar='FIRST:END')
+        str | None, typer.Option(help='Range of classes to choose from; default: all.', metavar='FIRST:END')
     ] = None,
 ) -> None:
     """Turn a published checkpoint into a model directory.

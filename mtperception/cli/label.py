@@ -60,11 +60,11 @@ def label(
     gpus: GpusOption = 0.0,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Labels and depth by an expert, for images that have no ground truth.
+    """Label images that have no ground truth with the labels and depth of an expert.
 
     Writes a data set (--dataset folder) that refers to the images and annotations of IMAGES where they are and adds
     labels/*.png and depth/*.png. Run it again after an interruption: it resumes where it stopped. Several processes may
-    write to the same folder, with --shard or without: no image is labelled twice, and the last one completes the data
+    write to the same folder, with or without --shard: no image is labelled twice, and the last one completes the data
     set.
 
     Example: mtperception label kitti --model street.tflite --label-space cityscapes_19 --grouping kitti_6 --out kitti_6

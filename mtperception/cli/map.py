@@ -66,14 +66,14 @@ def map_(
         int, typer.Option(min=0, max=255, help='Classes stored per voxel; 0: all.')
     ] = DEFAULTS.kept_classes,
     memory_mb: Annotated[
-        float, typer.Option(min=1, help='Limit of the map; what was not seen for longest is dropped.')
+        float, typer.Option(min=1, help='Memory limit of the map; the parts not seen for longest are dropped.')
     ] = DEFAULTS.memory_mb,
     archive: Annotated[
         Path | None,
-        typer.Option(metavar='FOLDER', help='Keep there what is dropped, until it is seen again or written.'),
+        typer.Option(metavar='FOLDER', help='Keep dropped parts in this folder, until they are seen again or written.'),
     ] = None,
     min_views: Annotated[
-        int, typer.Option(min=1, help='Keep only what this many images have seen.')
+        int, typer.Option(min=1, help='Keep only what at least this many images have seen.')
     ] = DEFAULTS.min_views,
     every: Annotated[int, typer.Option(min=1, help='Use every n-th image.')] = 1,
     dynamic_class: Annotated[
@@ -94,7 +94,7 @@ def map_(
         float, typer.Option(min=0, max=10, help='Leave out pixels at depth edges above this relative step; 0: off.')
     ] = DEFAULTS.depth_edge_threshold,
     depth_confidence_threshold: Annotated[
-        float, typer.Option(min=0, max=1, help='Leave out depth below this confidence, if the model gives one; 0: off.')
+        float, typer.Option(min=0, max=1, help='Leave out depth with a lower confidence, if the model has it; 0: off.')
     ] = DEFAULTS.depth_confidence_threshold,
     camera_height: Annotated[
         float,
@@ -103,17 +103,21 @@ def map_(
         ),
     ] = DEFAULTS.camera_height,
     image_topic: ImageTopicOption = '',
-    camera_info_topic: Annotated[str, typer.Option(help='Default: the one beside the images.')] = '',
-    depth_topic: Annotated[str, typer.Option(help='Of a bag; default: the nearest 16UC1 or 32FC1.')] = '',
-    label_topic: Annotated[str, typer.Option(help='Of a bag, with --labels recorded.')] = '',
-    pose_topic: Annotated[str, typer.Option(help='Odometry or PoseStamped; default: the nearest, or transforms.')] = '',
-    label_space: Annotated[str, typer.Option(help="Of a bag's labels.", show_default="the model's")] = '',
+    camera_info_topic: Annotated[
+        str, typer.Option(help='Camera info topic; default: the one next to the images.')
+    ] = '',
+    depth_topic: Annotated[str, typer.Option(help='Depth topic of a bag; default: the nearest 16UC1 or 32FC1.')] = '',
+    label_topic: Annotated[str, typer.Option(help='Label topic of a bag, for --labels recorded.')] = '',
+    pose_topic: Annotated[
+        str, typer.Option(help='Pose topic, Odometry or PoseStamped; default: the nearest, or transforms.')
+    ] = '',
+    label_space: Annotated[str, typer.Option(help="Label space of the bag's labels.", show_default="the model's")] = '',
     label_offset: Annotated[int, typer.Option(min=0, max=254, help='Id of the first class in the label topic.')] = 1,
     tolerance: Annotated[
-        float, typer.Option(min=0, metavar='SECONDS', help='Largest difference between stamps of one frame.')
+        float, typer.Option(min=0, metavar='SECONDS', help='Largest time difference between messages of one frame.')
     ] = TOLERANCE,
     depth_registered: Annotated[
-        bool, typer.Option('--depth-registered', help='Take depth as registered to the image, whatever its frame_id.')
+        bool, typer.Option('--depth-registered', help='Treat depth as registered to the image, whatever its frame_id.')
     ] = False,
     backend: BackendOption = 'auto',
     device: DeviceOption = 'auto',
@@ -124,8 +128,8 @@ def map_(
 ) -> None:
     """Fuse depth and labels under known poses into one mesh with a class for each vertex.
 
-    Depth and labels are the model's; --depth sensor takes the depth of an RGB-D camera. Poses come from odometry, a
-    PoseStamped or transforms of a bag, from the files that "pose" in a folder's dataset.json names, or from --poses.
+    Depth and labels come from the model; --depth sensor uses the depth of an RGB-D camera. Poses come from a bag
+    (Odometry, PoseStamped or transforms), from the files that "pose" in a folder's dataset.json names, or from --poses.
     Writes mesh.ply, points.ply, map.npz and summary.json: docs/mapping.md.
 
     Example: mtperception map walk.mcap --depth sensor --voxel-size 0.03 --out walk_map --report

@@ -67,27 +67,39 @@ def map_quality(
     every: Annotated[int, typer.Option(min=1, help='Use every n-th image.')] = 1,
     voxel_size: Annotated[
         list[float] | None,
-        typer.Option(min=0.005, max=1.0, metavar='METRES', help='By default 0.05; the first is that of all tables.'),
+        typer.Option(
+            min=0.005,
+            max=1.0,
+            metavar='METRES',
+            help='Voxel size, by default 0.05; may be repeated; the first is used in all tables.',
+        ),
     ] = None,
-    fusion: Annotated[list[str] | None, typer.Option(help=f'{", ".join(RULES)}, by default all; repeat.')] = None,
+    fusion: Annotated[
+        list[str] | None, typer.Option(help=f'{", ".join(RULES)}, by default all; may be repeated.')
+    ] = None,
     kept_classes: Annotated[
-        list[int] | None, typer.Option(min=0, max=255, help='Classes that a voxel remembers, 0: all; repeat.')
+        list[int] | None, typer.Option(min=0, max=255, help='Classes stored per voxel; 0: all; may be repeated.')
     ] = None,
     max_depth: Annotated[float, typer.Option(min=0.1, max=1000, metavar='METRES')] = DEFAULTS.max_depth,
     camera_height: Annotated[
-        float, typer.Option(min=0, max=100, metavar='METRES', help='Above the floor, if it is known.')
+        float,
+        typer.Option(
+            min=0, max=100, metavar='METRES', help='Camera height above the floor, to correct the depth scale.'
+        ),
     ] = DEFAULTS.camera_height,
-    image_topic: Annotated[str, typer.Option(help='Of a bag; default: the first in colour.')] = '',
-    depth_topic: Annotated[str, typer.Option(help='Of a bag; default: the nearest 16UC1 or 32FC1.')] = '',
-    label_topic: Annotated[str, typer.Option(help="Of a bag: true labels, in the model's label space.")] = '',
-    pose_topic: Annotated[str, typer.Option(help='Odometry or PoseStamped; default: the nearest, or transforms.')] = '',
+    image_topic: Annotated[str, typer.Option(help='Image topic of a bag; default: the first colour topic.')] = '',
+    depth_topic: Annotated[str, typer.Option(help='Depth topic of a bag; default: the nearest 16UC1 or 32FC1.')] = '',
+    label_topic: Annotated[str, typer.Option(help="Topic of true labels in a bag, in the model's label space.")] = '',
+    pose_topic: Annotated[
+        str, typer.Option(help='Pose topic, Odometry or PoseStamped; default: the nearest, or transforms.')
+    ] = '',
     label_offset: Annotated[int, typer.Option(min=0, max=254, help='Id of the first class in the label topic.')] = 1,
     backend: BackendOption = 'auto',
     device: DeviceOption = 'auto',
     precision: PrecisionOption = 'auto',
     json_file: JsonOption = None,
 ) -> None:
-    """Measure how good maps of a recording are, by fusion rule and voxel size.
+    """Measure the quality of maps of a recording, by fusion rule and voxel size.
 
     The model's labels are fused on the source's own depth and scored: single views, and the map rendered into them, and
     its vertices, against the source's labels if it has them in the model's label space; how often labels change between

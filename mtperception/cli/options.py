@@ -13,27 +13,33 @@ BackendOption = Annotated[str, typer.Option('--backend', help=f'auto, {", ".join
 DeviceOption = Annotated[str, typer.Option('--device', help='auto, cpu, cuda:N or tensorrt:N.')]
 PrecisionOption = Annotated[str, typer.Option('--precision', help=f'auto, {", ".join(PRECISIONS)}.')]
 ImageTopicOption = Annotated[
-    str, typer.Option('--image-topic', help='Of a bag: raw or compressed images; default: the first in colour.')
+    str, typer.Option('--image-topic', help='Image topic of a bag, raw or compressed; default: the first colour topic.')
 ]
-CameraInfoTopicOption = Annotated[str, typer.Option('--camera-info-topic', help='Default: the one beside the images.')]
+CameraInfoTopicOption = Annotated[
+    str, typer.Option('--camera-info-topic', help='Camera info topic; default: the one next to the images.')
+]
 DepthTopicOption = Annotated[
-    str, typer.Option('--depth-topic', help='Raw, or compressedDepth; default: the nearest 16UC1 or 32FC1.')
+    str, typer.Option('--depth-topic', help='Depth topic, raw or compressedDepth; default: the nearest 16UC1 or 32FC1.')
 ]
 LabelTopicOption = Annotated[
-    str, typer.Option('--label-topic', help='Recorded class ids, mono8 or PNG; default: none.')
+    str, typer.Option('--label-topic', help='Topic of recorded class ids, mono8 or PNG; default: none.')
 ]
 PoseTopicOption = Annotated[
-    str, typer.Option('--pose-topic', help='Odometry or PoseStamped; default: the nearest, or transforms.')
+    str, typer.Option('--pose-topic', help='Pose topic, Odometry or PoseStamped; default: the nearest, or transforms.')
 ]
-TruthSpaceOption = Annotated[str, typer.Option('--label-space', help="Of the label topic; default: the model's.")]
+TruthSpaceOption = Annotated[
+    str, typer.Option('--label-space', help="Label space of the label topic; default: the model's.")
+]
 LabelOffsetOption = Annotated[
     int, typer.Option('--label-offset', min=0, max=254, help='Id of the first class in the label topic.')
 ]
 ToleranceOption = Annotated[
     float,
-    typer.Option('--tolerance', min=0, metavar='SECONDS', help='Largest difference between the stamps of a pair.'),
+    typer.Option(
+        '--tolerance', min=0, metavar='SECONDS', help='Largest time difference between messages of one frame.'
+    ),
 ]
 DepthRegisteredOption = Annotated[
-    bool, typer.Option('--depth-registered', help='Take depth as registered to the image, whatever its frame_id.')
+    bool, typer.Option('--depth-registered', help='Treat depth as registered to the image, whatever its frame_id.')
 ]
 JsonOption = Annotated[Path | None, typer.Option('--json', metavar='FILE', help='Write the result here.')]

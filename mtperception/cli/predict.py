@@ -43,7 +43,7 @@ def predict(
     precision: PrecisionOption = 'auto',
     image_topic: ImageTopicOption = '',
     maps: Annotated[
-        bool, typer.Option('--maps', help='Of videos and bags too, write the files of each frame.')
+        bool, typer.Option('--maps', help='Also write the files of each frame of videos and bags.')
     ] = False,
 ) -> None:
     """Depth and labels of images, folders, videos and bags.

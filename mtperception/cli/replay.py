@@ -75,7 +75,7 @@ def replay(
         typer.Option(metavar='PATH', help='Write the input and all outputs here: .mcap, .db3, or a folder like BAG.'),
     ] = None,
     live: Annotated[
-        bool, typer.Option('--live', help='Before, play the images to the node over ROS 2, and compare its answers.')
+        bool, typer.Option('--live', help='First play the images to the node over ROS 2, and compare its answers.')
     ] = False,
     rate: Annotated[
         float, typer.Option(min=0, max=1000, help='Images per second with --live; 0: as they were recorded.')
@@ -83,13 +83,13 @@ def replay(
 ) -> None:
     """Score a model on every image of a ROS 2 bag, in order.
 
-    ROS is not needed but for --live. Depth is compared with the bag's depth sensor as it is, after alignment by the
-    median, and after alignment by scale and shift: what alignment takes away is an error of scale, what it leaves one
-    of shape. With or without a sensor, flicker says how restless labels and depth are from frame to frame; where the
-    bag has poses, the motion of the camera is taken out. Of a bag that was cut off, what can be read is scored.
+    ROS is needed only for --live. Depth is compared with the bag's depth sensor three times: as it is, aligned by the
+    median, and aligned by scale and shift. An error that alignment removes is one of scale; the rest is one of shape.
+    Flicker says how much labels and depth change from frame to frame, also without a sensor; if the bag has poses, the
+    motion of the camera is compensated. A bag that was cut off is scored as far as it can be read.
 
-    With --shard and --parts, several processes divide the bag: the one that finishes last merges what they scored, and
-    so does every run with --parts after that. But for the time that it took, the result is that of a single process.
+    Several processes with --shard and the same --parts divide the bag. The one that finishes last merges the parts, and
+    so does every later run. Apart from the time taken, the result equals that of a single process.
 
     Example: mtperception replay drive/ --depth-topic /camera/depth/image_raw --json result.json --report report
     """

@@ -67,14 +67,14 @@ def replay_many(
     group: Annotated[
         str,
         typer.Option(
-            metavar='REGEX', help=r"Also by robot or camera: what this finds in a bag's path, such as 'robot_(\d+)'."
+            metavar='REGEX', help=r"Also group bags by what this finds in their paths, such as 'robot_(\d+)'."
         ),
     ] = '',
     backend: BackendOption = 'auto',
     device: DeviceOption = 'auto',
     precision: PrecisionOption = 'auto',
     parts: Annotated[
-        Path, typer.Option(metavar='DIR', help='Keep what is scored here; bags that are in it are not scored again.')
+        Path, typer.Option(metavar='DIR', help='Keep results here; bags that already have one are not scored again.')
     ] = FOLDER,
     workers: WorkersOption = 0,
     address: AddressOption = '',
@@ -82,14 +82,14 @@ def replay_many(
     dry_run: DryRunOption = False,
     json_file: JsonOption = None,
     report: Annotated[
-        Path | None, typer.Option(metavar='DIR', help='Write a page, the worst bags first, here.')
+        Path | None, typer.Option(metavar='DIR', help='Write a page with the worst bags first here.')
     ] = None,
 ) -> None:
-    """Score a model on many ROS 2 bags, by bag, by group and over all.
+    """Score a model on many ROS 2 bags: per bag, per group and in total.
 
-    Each bag is scored as `mtperception replay` does it. What is scored is kept: run it again after an interruption or
-    with more bags, and only what is missing is done, unless the model, the bag or an option has changed. A bag that
-    cannot be used is listed at the end.
+    Each bag is scored as by `mtperception replay`. Results are kept: run it again after an interruption or with more
+    bags, and only the missing ones are scored, unless the model, the bag or an option has changed. Bags that cannot be
+    used are listed at the end.
 
     Example: mtperception replay-many fleet/*/*.mcap --group 'fleet/(\\w+)/' --workers 2 --json fleet.json --report page
     """

@@ -28,22 +28,26 @@ ShardOption = Annotated[
         parser=_parse,
         metavar='I/N',
         show_default='everything',
-        help='Do only the I-th of N shares of the work, from 1 on.',
+        help='Do only share I of N, counted from 1.',
     ),
 ]
 PartsOption = Annotated[
-    Path | None, typer.Option(metavar='DIR', help='Keep finished parts here: to divide the work, or to resume it.')
+    Path | None, typer.Option(metavar='DIR', help='Keep finished parts here, to divide or to resume the work.')
 ]
 WorkersOption = Annotated[
-    int, typer.Option(min=0, metavar='N', help='Processes that do the work, started by Ray; 0: this one does.')
+    int, typer.Option(min=0, metavar='N', help='Worker processes, started by Ray; 0: work in this process.')
 ]
 AddressOption = Annotated[
-    str, typer.Option(metavar='RAY', help='A running Ray cluster, such as auto or ray://HOST:10001; default: one here.')
+    str,
+    typer.Option(
+        metavar='RAY',
+        help='Address of a running Ray cluster, such as auto or ray://HOST:10001; default: start one here.',
+    ),
 ]
 GpusOption = Annotated[
-    float, typer.Option('--gpus-per-worker', min=0.0, help='Of each worker; 0.5: two workers share one.')
+    float, typer.Option('--gpus-per-worker', min=0.0, help='GPUs per worker; 0.5: two workers share one.')
 ]
-DryRunOption = Annotated[bool, typer.Option('--dry-run', help='Say what would be done, and do nothing.')]
+DryRunOption = Annotated[bool, typer.Option('--dry-run', help='Print what would be done, and stop.')]
 
 
 def workers_of(count: int, address: str, gpus: float) -> Workers | None:

@@ -20,7 +20,7 @@ def train(
         Path | None, typer.Option(help="The run's folder; runs/<name of the configuration> by default.")
     ] = None,
 ) -> None:
-    """Train a network as a configuration says.
+    """Train a network by a configuration.
 
     A run that was stopped resumes from its last checkpoint.
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -61,6 +62,18 @@ def test_help_fits_the_terminal_and_cuts_nothing_off(name, columns, monkeypatch,
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= columns
     assert '…' not in said
+
+
+@pytest.mark.parametrize('columns', [80, 100, 120])
+def test_paragraphs_of_help_fill_the_lines(columns, monkeypatch, capsys):
+    """Wherever the docstring's own lines end."""
+    monkeypatch.setenv('COLUMNS', str(columns))
+    assert cli.main(['replay', '--help']) == 0
+    said = '\n'.join(line.strip() for line in capsys.readouterr().out.splitlines())
+    start = said.index('ROS is needed')
+    for paragraph in said[start : said.index('Example:')].strip().split('\n\n'):
+        for line, following in pairwise(paragraph.splitlines()):
+            assert len(f'{line} {following.split()[0]}') > columns - 4
 
 
 @pytest.mark.parametrize('name', list(cli.COMMANDS))
