@@ -28,7 +28,7 @@ def export(
     """Turn a checkpoint of a training run into a model directory.
 
     The exported graph is compared with PyTorch before anything is written. --calibrate fits the softmax temperature on
-    the validation images, so that a confidence of 80 % is right in 80 % of the pixels. It does not change the labels.
+    the validation images, so that confidences are close to the share of right labels. It does not change the labels.
 
     Example: mtperception export runs/nyuv2_indoor/best.safetensors --out models/mine
     """
