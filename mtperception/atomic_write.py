@@ -24,7 +24,7 @@ INTERRUPTIONS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 LISTED_AGAIN = 10.0
 """Seconds after which a folder is searched again for what killed processes left."""
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
-"""Of writing to a file that is open: such errors name no file."""
+"""Errors when writing to an open file: they name no file."""
 
 
 @contextmanager

@@ -32,7 +32,7 @@ SELF_TEST = 'selftest.npz'
 FILES_OF_A_MODEL = (CARD, WEIGHTS, GRAPH, SELF_TEST)
 DEFAULT_MODEL = 'nyuv2_indoor'
 MAX_BYTES = 2 * 2**30
-"""Of the weights, and of the graph."""
+"""Largest file of weights, and of a graph, bytes."""
 MAX_WORD = 200
 """Characters of a name."""
 MAX_CLASSES = 254
@@ -74,7 +74,7 @@ class ModelCard:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """Figures, with the protocol that they were measured by."""
     sha256: Mapping[str, str] = field(default_factory=dict)
-    """Of the other files of the directory, by name."""
+    """SHA-256 of the other files of the directory, by name."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without the other files; raises ModelError."""

@@ -231,6 +231,6 @@ def _starts(whole: int, part: int) -> tuple[int, ...]:
 
 
 def _spans(starts: tuple[int, ...], part: int, whole: int) -> list[tuple[int, int, int]]:
-    """Of each part its start, and the first and the end of the pixels that are taken from it: overlaps are halved."""
+    """For each part: its start, and the first and the end of the pixels used from it; overlaps are halved."""
     cuts = [(before + part + after) // 2 for before, after in pairwise(starts)]
     return list(zip(starts, [0, *cuts], [*cuts, whole], strict=True))

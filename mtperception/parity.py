@@ -54,7 +54,7 @@ class Parity:
     graph: Mapping[str, Difference] = field(default_factory=dict)
     """By output of the graph."""
     rounding: Mapping[str, Difference] = field(default_factory=dict)
-    """Of PyTorch in single precision, on the same images."""
+    """Rounding differences of PyTorch in single precision, on the same images."""
 
     def add(self, found: Maps, single: Maps, double: Maps) -> 'Parity':
         """With more images.

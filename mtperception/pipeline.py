@@ -17,7 +17,7 @@ from mtperception.upsampling import upsample, upsampled_argmax
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 TOLERANCE = 0.025
-"""Of the largest depth: the error that the confidence of depth is about."""
+"""Error that the confidence of depth refers to, as a share of the largest depth."""
 
 Statistics = tuple[torch.Tensor, torch.Tensor]
 

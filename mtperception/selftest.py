@@ -21,7 +21,7 @@ MIN_LABEL_AGREEMENT = {'fp32': 0.999, 'reduced': 0.97}
 MAX_DEPTH_ERROR = {'fp32': 0.001, 'reduced': 0.02}
 MAX_NORMAL_ERROR = {'fp32': 0.1, 'reduced': 2.0}
 MAX_BYTES = 256 * 2**20
-"""Of the file: well above one of `MAX_PIXELS`."""
+"""Largest file, bytes: well above one with `MAX_PIXELS`."""
 MAX_HEADER = 16 * 2**10
 MAX_SIDE = 4096
 """Pixels: above any size that networks are trained at."""

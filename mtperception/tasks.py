@@ -33,7 +33,7 @@ class GraphOutput:
     """One output of an exported graph."""
 
     name: str
-    """Of the tensor, of the map that a backend gives, and of that of a prediction (`types.Prediction.map`)."""
+    """Name of the tensor, of a backend's map, and of a prediction's map (`types.Prediction.map`)."""
     dtype: str
     channels: int
     """1: the map is N,H,W; else N,H,W,channels."""

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 MAX_PIXELS = 4096 * 3072
-"""Of what a graph is run on: a larger image is reduced first."""
+"""Largest image that a graph is run on; larger ones are reduced first."""
 MAX_IMAGE_PIXELS = 8192 * 8192
 """Larger images are refused, whether they come in files, videos, recordings or messages."""
 MAX_IMAGE_SIDE = 16384

@@ -22,7 +22,7 @@ Shape = tuple[int, int, int]
 MAX_PREPARED_SHAPES = 4
 """Kept by default: a camera and a few more sizes."""
 MEMORY_SHARE = 0.25
-"""Of the memory that is available when a backend is opened: the default budget for what it prepares."""
+"""Default budget for prepared shapes, as a share of the memory that is available when a backend is opened."""
 PRECISIONS = ('fp32', 'fp16', 'bf16')
 
 

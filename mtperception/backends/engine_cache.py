@@ -34,7 +34,7 @@ def has_engine(folder: Path) -> bool:
 
 
 def _installed_version() -> str:
-    """Of ONNX Runtime, without the time that importing it takes; 'none' if it is not installed."""
+    """Version of ONNX Runtime, without importing it, which takes long; 'none' if it is not installed."""
     for name in _DISTRIBUTIONS:
         try:
             return metadata.version(name)

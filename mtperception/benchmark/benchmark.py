@@ -242,6 +242,6 @@ def _describe(photographs: Sequence[np.ndarray]) -> str:
 
 
 def _versions() -> dict[str, str]:
-    """Of what runs the model, by the name of its package."""
+    """Versions of the libraries that run the model, by package."""
     installed = {distribution.name for distribution in metadata.distributions()}
     return {package: metadata.version(package) for package in _PACKAGES if package in installed}

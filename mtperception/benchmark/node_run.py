@@ -28,7 +28,7 @@ class NodeRun:
     answers: np.ndarray
     """int64 N,2, a row for each image of which all maps arrived: its stamp and when the last map was there, ns."""
     stages_ms: Stages
-    """Of the node's last 1000 answers at most, by its own account."""
+    """Stages of the last 1000 answers at most, as the node reports them."""
 
     @property
     def frames_out(self) -> int:

@@ -27,7 +27,7 @@ class SystemCost:
 
     parameters: int
     gflops: float
-    """Of the network, for a frame: convolutions and matrix products, a multiply-add as two; of all its tiles."""
+    """For a frame with all its tiles: convolutions and matrix products; a multiply-add counts as two."""
     forward: Latency
     """The network alone, for a frame, by the predictor's own library."""
     frame: Latency

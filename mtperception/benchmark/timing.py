@@ -31,7 +31,7 @@ class Latency:
 
     @classmethod
     def of(cls, seconds: list[float]) -> 'Latency':
-        """Of the runs that took so long."""
+        """From the durations of the runs."""
         times = np.array(seconds) * 1e3
         return cls(*np.percentile(times, (50, 90, 99)).tolist(), float(times.mean()), len(times))
 

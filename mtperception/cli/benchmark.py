@@ -34,7 +34,7 @@ WIDTH = 120
 """Characters of a line in a file."""
 
 _Columns = tuple[tuple[str, str, str], ...]
-"""Of a table: the key of a row in the JSON, heading and format."""
+"""Columns of a table: key of a row in the JSON, heading, format."""
 
 
 def benchmark(

@@ -19,7 +19,7 @@ ESCALATION = ((signal.SIGINT, 8.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0)
 
 
 Parameters = Mapping[str, str | float | bool | Sequence[int]]
-"""Of a ROS node, by name."""
+"""Parameters of a ROS node, by name."""
 
 
 class ProcessEndedError(MTPerceptionError, OSError):

@@ -26,7 +26,7 @@ NODE, PLAYER = 'perception_node', 'camera_player'
 PATIENCE_S = 10.0
 """How long the last frames may take to be answered, and what is published to arrive."""
 PREPARED_WITHIN_S = 900.0
-"""Of the first image: some libraries build an engine for its size for minutes."""
+"""Time limit for the first answer: some libraries build an engine for minutes."""
 SETTLED_S = 0.5
 """After so long the node has taken notice of a message that reached its process."""
 INTERRUPTED = 130

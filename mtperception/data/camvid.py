@@ -62,7 +62,7 @@ COLORS: dict[Color, str | None] = {
 }
 """The colours of the official label_colors.txt and what they are in KITTI-6."""
 SEGNET_SPACE = 'camvid_11'
-"""Of SegNet's indices 0..10; 11 is unlabelled."""
+"""Label space of SegNet's indices 0..10; 11 is unlabelled."""
 EXPECTED = (
     'expected 701_StillsRaw_full and LabeledApproved_full from mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid; '
     'to get them: mtperception download camvid --root FOLDER'

@@ -15,7 +15,7 @@ from mtperception.labels import IGNORE_INDEX
 from mtperception.types import Sample
 
 LARGEST_SHARE = 0.15
-"""Of an image: what is larger is no thing but a wall or a floor."""
+"""Largest share of the image that an object may cover; anything larger is a wall or a floor."""
 SMALLEST_PIXELS = 16
 
 

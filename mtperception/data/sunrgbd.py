@@ -57,7 +57,7 @@ class _Entry:
     image: str
     depth: str
     row: int
-    """Of the label file."""
+    """Row in the label file."""
 
 
 class SunRgbd:

@@ -37,7 +37,7 @@ class ViewConfig:
     contrast: float = 0.2
     saturation: float = 0.3
     white_balance: float = 0.08
-    """Of each colour channel by itself."""
+    """Largest change of each colour channel by itself."""
     normals_window: int = 15
     """Pixels of the window that planes are fitted over for the normals."""
 
@@ -49,7 +49,7 @@ class Example:
     image: torch.Tensor
     """uint8 3,h,w, RGB."""
     targets: Targets
-    """Of the tasks that the sample has annotations for."""
+    """Targets of the tasks that the sample has annotations for."""
 
 
 def random_view(

@@ -71,7 +71,7 @@ def _import_error(module: str) -> str:
 
 
 def _version(distribution: str, module: str) -> str:
-    """Of a package by pip's metadata, which apt's OpenCV does not have."""
+    """Version of a package by pip's metadata, or by the module itself: apt's OpenCV has no metadata."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

@@ -8,7 +8,7 @@ from mtperception.evaluation.running_sum import RunningSum, check_same_shape
 from mtperception.labels import IGNORE_INDEX
 
 BINS = 15
-"""Of equal width, as in the source: each is 17 of the 255 steps of a confidence."""
+"""Bins of equal width, as in the source: each is 17 of the 255 steps of a confidence."""
 LEVELS = 256
 
 

@@ -34,11 +34,11 @@ class Evaluation:
     metrics: Mapping[str, Mapping[str, float]]
     """By task, then by name (`metrics.py`); only tasks that model and data set have in common."""
     label_space: LabelSpace | None
-    """Of the data set; None if no labels were compared, and so for what follows."""
+    """Label space of the data set; this and what follows are None if no labels were compared."""
     confusion: np.ndarray | None
     """int64 C,C: pixels by true class (row) and predicted class (column)."""
     iou: Mapping[str, float]
-    """Of each class by its name, 0..1; NaN of a class that neither prediction nor truth has."""
+    """IoU by class name, 0..1; NaN for a class that neither prediction nor truth has."""
     depth_profile: DepthProfile | None
     """Error by distance; None if no depth was compared."""
     images: tuple[ImageScore, ...]

@@ -21,7 +21,7 @@ UNITS = {
     'angle_median': '°',
 }
 TITLES = {'miou': 'mIoU', 'rmse': 'RMSE', 'angle_mean': 'mean angle'}
-"""Of metrics; others are called by their names."""
+"""Titles of metrics whose names are not used as they are."""
 UNITS_IN_WORDS = {' m': ' in metres', ' px': ' in pixels', '°': ' in degrees'}
 PERCENT = ('miou', 'pixel_accuracy', 'mean_accuracy', 'ece')
 PERCENT_PREFIXES = ('delta', 'within_', 'label_flicker', 'depth_flicker')

@@ -19,9 +19,9 @@ class Setting:
 
     model: str
     tasks: Sequence[str]
-    """Of the model, those that are measured."""
+    """Tasks of the model that are measured."""
     label_space: str
-    """Of the data set; empty if no labels can be compared."""
+    """Label space of the data set; empty if no labels can be compared."""
     furthest: float
     """Metres: end of the model's range of depth."""
     scales_depth: bool

@@ -43,7 +43,7 @@ class BlockArchive:
 
     @property
     def size_mb(self) -> float:
-        """Of the file."""
+        """Size of the file."""
         return (len(self._slots) + len(self._free)) * self._record.itemsize / 1e6
 
     def put(self, records: np.ndarray) -> None:

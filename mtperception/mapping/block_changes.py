@@ -8,7 +8,7 @@ import numpy as np
 _PACKING = np.array([2**42, 2**21, 1], np.int64)
 """Makes one number of a key, whose parts are within +-2**20: 400 km at blocks of 0.4 m."""
 _MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-"""Of the mixing function (Steele et al., Fast Splittable Pseudorandom Number Generators, OOPSLA 2014, variant 13)."""
+"""Of the mixing function by Steele et al. (Fast Splittable Pseudorandom Number Generators, OOPSLA 2014), variant 13."""
 
 
 @dataclass(frozen=True)

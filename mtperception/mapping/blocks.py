@@ -20,7 +20,7 @@ BLOCK = 8
 """Voxels along each edge of a block."""
 VOXELS = BLOCK**3
 GRID_BYTES = 4 + 4 + 12
-"""Of a voxel in Open3D: distance, weight, colour."""
+"""Bytes per voxel in Open3D: distance, weight, colour."""
 FIRST_BLOCKS = 1000
 """Buffers that a grid has at first; more when they are needed."""
 _DEVICE = o3c.Device('CPU:0')
@@ -49,7 +49,7 @@ class VoxelBlocks:
         """Blocks that there may be."""
         # With room for the buffers of a view beside those of the map (`reserve`). What is not written to is free.
         self.evidence = ClassEvidence(2 * self.capacity * VOXELS, num_classes, fusion, kept_classes)
-        """Of classes, by flat index of the voxel."""
+        """Evidence for classes, by flat index of the voxel."""
         self.last_seen = np.full(2 * self.capacity, -1, np.int64)
         """By buffer: the frame that last touched the block; -1 for none."""
         self.grid = open3d.t.geometry.VoxelBlockGrid(

@@ -15,7 +15,7 @@ class MapFrame:
     T_world_camera: np.ndarray
     """float64 4,4: pose of the camera's optical frame."""
     intrinsics: Intrinsics
-    """Of exactly this size."""
+    """Camera for images of exactly this size."""
     depth: np.ndarray
     """float32 H,W: metres along the optical axis, 0 = invalid."""
     labels: np.ndarray

@@ -68,7 +68,7 @@ class MapStatistics:
     """What became of the frames. Series have a value for each used frame, as many as are kept."""
 
     ms: deque[float] = field(default_factory=deque)
-    """Of fusing, without the prediction."""
+    """Times to fuse a view, without the prediction."""
     prediction_ms: deque[float] = field(default_factory=deque)
     memory_mb: deque[float] = field(default_factory=deque)
     """After the frame."""
@@ -82,11 +82,11 @@ class MapStatistics:
     left_out_frames: Counter[str] = field(default_factory=Counter)
     """By reason."""
     pixels: int = 0
-    """Of the used frames."""
+    """Pixels of the used frames."""
     left_out_pixels: Counter[str] = field(default_factory=Counter)
     """By reason, see `filtering.REASONS`."""
     intrinsics: Intrinsics | None = None
-    """Of the newest used frame."""
+    """Camera of the newest used frame."""
 
 
 SERIES = ('ms', 'prediction_ms', 'memory_mb', 'median_depths', 'poses', 'scales')

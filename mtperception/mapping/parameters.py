@@ -105,7 +105,7 @@ class MappingSettings:
 
     @property
     def options(self) -> MapOptions:
-        """Of the map."""
+        """Options of the map."""
         return MapOptions(
             depth=SENSOR,
             labels=RECORDED,

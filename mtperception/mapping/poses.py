@@ -10,7 +10,7 @@ from mtperception.errors import SourceError
 from mtperception.recording.transform_tree import Trajectory
 
 COLUMNS = 8
-"""Of a line: stamp in seconds, position, quaternion."""
+"""Columns of a line: stamp in seconds, position, quaternion."""
 RIGID = 1e-2
 """How much a rotation matrix may differ from an orthonormal one: files have few digits."""
 

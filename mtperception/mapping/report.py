@@ -36,7 +36,7 @@ HEADINGS = {
     'ms_per_frame': 'ms to fuse a frame',
     'confidence': 'mean confidence',
 }
-"""Of figures whose names do not say it well."""
+"""Titles of figures whose names are not clear enough."""
 VIEWS = 3
 """Poses of the camera that pictures are rendered from, spread over the recording."""
 CUT = 0.85

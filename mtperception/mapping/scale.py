@@ -11,11 +11,11 @@ from mtperception.types import Intrinsics
 FLOOR_CLASSES = ('floor', 'road', 'ground')
 """What a camera stands on: the first of these that a label space has."""
 MIN_SHARE = 0.02
-"""Of the image's pixels that must be floor."""
+"""Smallest share of the image's pixels that must be floor."""
 MIN_INLIERS = 0.5
-"""Of the floor's pixels that must lie on one plane."""
+"""Smallest share of the floor's pixels that must lie on one plane."""
 TOLERANCE = 0.05
-"""Of the inverse depth, by which a pixel of the plane may differ from it."""
+"""Largest relative difference of inverse depth between a pixel of the plane and the plane."""
 ROUNDS = 3
 CANDIDATES, SAMPLED = 64, 512
 """Planes that are tried, and pixels that each is tried on."""

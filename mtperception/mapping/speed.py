@@ -15,7 +15,7 @@ WIDTH, HEIGHT, VOXEL_SIZE, SPACE = 480, 360, 0.05, 'nyuv2_40'
 """What is measured."""
 VIEWS = 60
 CONFIDENCE = 230
-"""Of all labels, 0..255."""
+"""Confidence of all labels, 0..255."""
 
 
 def mapping_speed(views: int = VIEWS, on_step: Callable[[int], None] = lambda done: None) -> dict[str, float]:

@@ -32,4 +32,4 @@ NO_SURFACE = Surface(
     np.zeros(0, np.uint8),
     np.zeros(0, np.float32),
 )
-"""Of a map in which nothing was seen."""
+"""The surface of an empty map."""

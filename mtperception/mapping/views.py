@@ -30,7 +30,7 @@ class Views(Protocol):
     poses: str
     """How poses are known, or why not."""
     label_space: LabelSpace | None
-    """Of the recorded labels, where the source says which."""
+    """Label space of the recorded labels, if the source names one."""
 
     @property
     def notes(self) -> tuple[str, ...]:

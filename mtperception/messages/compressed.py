@@ -33,9 +33,9 @@ _PNG_CHUNK_FRAME = 12
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """By colour type."""
 MAX_SEGMENTS = 20_000
-"""Of a file: a PNG of 12 megapixels has some thousand chunks, a JPEG some dozen segments."""
+"""Most segments of a file: a PNG of 12 megapixels has some thousand chunks, a JPEG some dozen segments."""
 MAX_SCANS = 32
-"""Of a progressive JPEG. Encoders make 10, some up to 15; each is another pass over the whole picture."""
+"""Most scans of a progressive JPEG. Encoders make 10, some up to 15; each is another pass over the whole picture."""
 _JPEG_SCAN = b'\xff\xda'
 _JPEG_PADDING = re.compile(b'\xff*')
 # SOF0 to SOF15 (ITU-T T.81, table B.1); C4, C8 and CC between them are tables and an extension.

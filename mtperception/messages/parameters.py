@@ -14,7 +14,7 @@ from mtperception.types import DEPTH_SCALE_MODES, OUTPUT_SIZES
 NODE_NAME = 'perception'
 """What the node is called unless it is renamed."""
 MAX_SIDE = 8192
-"""Of `network_size`, in pixels."""
+"""Largest side of `network_size`, pixels."""
 DEFAULT_MASK_CLASSES = ('person', 'car')
 DEPTH_ENCODINGS = ('32FC1', '16UC1')
 IMAGE_TRANSPORTS = ('raw', 'compressed')

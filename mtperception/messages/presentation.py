@@ -118,7 +118,7 @@ class Presentation:
 
 
 def _groups(space: LabelSpace) -> list[str | None]:
-    """Of each class, the name of its group in the first grouping; None where there is none."""
+    """For each class, the name of its group in the first grouping; None if there is none."""
     if not space.groupings:
         return [None] * len(space)
     target, table = next(iter(space.groupings.items()))

@@ -12,7 +12,7 @@ import numpy as np
 from mtperception.errors import MTPerceptionError
 
 MAX_NIBBLES = 11
-"""Of a number of 32 bits."""
+"""Most nibbles of a number of 32 bits."""
 
 
 class RvlError(MTPerceptionError, ValueError):

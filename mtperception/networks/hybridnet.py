@@ -19,14 +19,14 @@ from mtperception.networks.network import ENCODER, Network
 from mtperception.networks.vgg16 import VGG16Encoder
 
 ASPP_RATES = (6, 12, 18, 24)
-"""Of ASPP-L."""
+"""Dilation rates of ASPP-L."""
 ASPP_CHANNELS = 1024
 GLOBAL_SIZE = (228, 304)
 """Height and width that the global depth network sees, as Eigen et al. have it for NYUv2."""
 COARSE_SIZE = (55, 74)
-"""Of the map that it gives."""
+"""Height and width of its map."""
 FINE_CHANNELS = 63
-"""Of the refining network's first convolution: with the global depth map they are 64."""
+"""Output channels of the refining network's first convolution; 64 with the global depth map."""
 
 
 class HybridNet(Network):

@@ -18,10 +18,10 @@ from mtperception.networks.layers import pad_to_multiple, scaled
 from mtperception.networks.network import Network
 
 CHANNELS = (64, 128, 256, 512)
-"""Of the encoder's blocks, finest first; the decoders have them in reverse."""
+"""Channels of the encoder's blocks, finest first; the decoders have them in reverse."""
 BOTTLENECK_CHANNELS = 1024
 STRIDE = 16
-"""Of the bottleneck."""
+"""Stride of the bottleneck."""
 DROPOUT = 0.2
 CROSS_TALK_BLOCK = 2
 """Index of the decoder block that also gets what the other decoder's block before it gave."""

@@ -21,11 +21,11 @@ from mtperception.networks.network import Network, NetworkError
 from mtperception.networks.resnet50 import STRIDES, ResNet50Encoder, bottleneck
 
 SE_REDUCTION = 16
-"""Of squeeze-and-excitation (Hu et al., CVPR 2018, section 6.1)."""
+"""Reduction ratio of squeeze-and-excitation (Hu et al., CVPR 2018, section 6.1)."""
 LEAST_SQUEEZED = 8
 """Channels between: with one or two, a ReLU can cut a thin network off."""
 POOLED_SIZES = (1, 2, 3, 6)
-"""Of the maps that pyramid pooling makes (Zhao et al., CVPR 2017, section 3.2)."""
+"""Sizes of the maps of pyramid pooling (Zhao et al., CVPR 2017, section 3.2)."""
 HEADS = ('aspp', 'pyramid')
 SUBNETWORKS = ('none', 'se_last', 'se', 'residual')
 

@@ -38,7 +38,7 @@ class Network(nn.Module):
     TASKS: ClassVar[tuple[str, ...]] = tuple(name for name, task in TASKS.items() if not task.about)
     """Tasks that it can be built for."""
     TOGETHER: ClassVar[tuple[str, ...]] = ()
-    """Of these, those that it can only have together."""
+    """Tasks that it supports only together."""
     AUXILIARY: ClassVar[Mapping[str, str]] = {}
     """Outputs that only training sees, each with the task whose annotations it learns from."""
 

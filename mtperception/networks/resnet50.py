@@ -11,13 +11,13 @@ from mtperception.networks.layers import scaled
 
 STEM_CHANNELS = 64
 PLANES = (64, 128, 256, 512)
-"""Of the 3x3 convolutions of each stage."""
+"""Channels of the 3x3 convolutions, by stage."""
 BLOCKS = (3, 4, 6, 3)
 EXPANSION = 4
 """Channels of a block's output, in those of its 3x3 convolution."""
 STRIDES = (1, 2, 1, 1)
 DILATIONS = (1, 1, 2, 4)
-"""Of the stages: in the last two, dilation takes the place of stride (DeepLab v3, section 3.1)."""
+"""Dilations of the stages; the last two have dilation instead of stride (DeepLab v3, section 3.1)."""
 
 
 class ResNet50Encoder(nn.Module):

@@ -10,7 +10,7 @@ from mtperception.errors import InputError
 from mtperception.networks.layers import scaled
 
 CHANNELS = (64, 128, 256, 512, 512)
-"""Of the five stages."""
+"""Channels of the five stages."""
 CONVOLUTIONS = (2, 2, 3, 3, 3)
 """3x3 convolutions in each stage."""
 

@@ -45,7 +45,7 @@ class FirstPass:
     trees: dict[str, TransformTree] = field(default_factory=dict)
     """By topic of transforms."""
     tree: TransformTree = field(default_factory=TransformTree)
-    """Of the transforms that concern the images."""
+    """Transforms that concern the images."""
     pose_frame: str = ''
     """What the pose topic gives the pose of."""
     pose_stamps: list[int] = field(default_factory=list)

@@ -37,7 +37,7 @@ class _Part(NamedTuple):
     start_ns: int
     """When its first message was received."""
     offset: int
-    """Of its record in the file."""
+    """Position of its record in the file."""
     channels: frozenset[int] | None
     """Whose messages it has; None = not known."""
 

@@ -63,7 +63,7 @@ class RecordedFrame(Frame):
     """Position among the images of its topic."""
     received_ns: int
     header: Any
-    """Of the image, as it is: a std_msgs/Header of rosbags."""
+    """The image's own header: a std_msgs/Header of rosbags."""
 
 
 class Recording:
@@ -135,7 +135,7 @@ class Recording:
 
     @property
     def stamps_ns(self) -> tuple[int, ...]:
-        """Of all images, in the order of the recording."""
+        """Stamps of all images, in the order of the recording."""
         return tuple(self._stamps)
 
     @property

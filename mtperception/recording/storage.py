@@ -32,7 +32,7 @@ class Connection:
     kind: str
     """Type of its messages, such as `sensor_msgs/msg/Image`."""
     encoding: str = CDR
-    """Of its messages."""
+    """Encoding of its messages."""
     count: int = 0
     """How many messages the file says it has of it."""
     qos: str = field(default='', compare=False)

@@ -16,7 +16,7 @@ ODOMETRY = 'nav_msgs/msg/Odometry'
 POSE = 'geometry_msgs/msg/PoseStamped'
 _NODE_OUTPUTS = tuple(output.topic for output in OUTPUTS)
 _NODE_PICTURES = ('depth/color', 'semantic/color', 'overlay/image')
-"""Of the node's outputs, those for the eye, whose names no driver of a camera uses."""
+"""The node's outputs that are pictures for people; no camera driver uses these names."""
 _NAMED = 8
 """Topics that a message names at most."""
 

@@ -177,7 +177,7 @@ class TransformTree:
         return next(iter(parents.values())).trajectory.at_rest if len(parents) == 1 else None
 
     def _parents(self, frame: str) -> list[str]:
-        """Of a frame that may move, the newest first."""
+        """Parents of a frame that may move, newest first."""
         parents = self._moving.get(frame, {})
         return sorted(parents, key=lambda parent: parents[parent].trajectory.end_ns, reverse=True)
 

@@ -53,7 +53,7 @@ class DepthScores:
 
     @property
     def overall(self) -> AlignedMetrics:
-        """Of all pixels."""
+        """Metrics over all pixels."""
         return _aligned(self._overall)
 
     @property

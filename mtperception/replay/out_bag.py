@@ -188,7 +188,7 @@ def _field(store: 'Typestore', value: Any) -> Any:
 
 
 def quality_of_service(depth: int, *, latched: bool = False) -> 'Qos':
-    """Of the node's outputs, as `ros2 bag play` offers them again: reliable."""
+    """QoS of the node's outputs, which `ros2 bag play` offers again: reliable."""
     from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 
     forever = QosTime(9223372036, 854775807)  # RMW_DURATION_INFINITE
@@ -217,7 +217,7 @@ def _qos_profiles(text: str) -> 'list[Qos]':
 
 
 def _suffix(out: Path, like: Path) -> str:
-    """Of the storage file."""
+    """Suffix of the storage file."""
     if out.suffix in SUFFIXES:
         return out.suffix
     return kind_of(files_of(like).paths[0])

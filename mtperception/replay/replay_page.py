@@ -29,7 +29,7 @@ from mtperception.types import Prediction
 from mtperception.visualization import colorize_labels
 
 _FLICKER = 'label_flicker'
-"""Of frames without any truth."""
+"""Metric for frames without any truth."""
 _GROUPED = ('rmse', 'abs_rel', 'delta1')
 """Metrics in the tables by distance and by class, under each alignment."""
 

@@ -42,7 +42,7 @@ class FrameResult:
     flicker: Flicker | None
     compensated: Flicker | None
     truth: DepthTruth | None = None
-    """Of a frame with measured depth."""
+    """Measured depth of the frame, if it has any."""
     size: tuple[int, int] = (0, 0)
     """Width and height of the image."""
     with_camera: bool = False
@@ -84,7 +84,7 @@ class WorstFrame:
     """One of the frames with the worst values of a metric."""
 
     value: float
-    """Of the metric."""
+    """Value of the metric."""
     index: int
     """Position among the images of its topic."""
     previous: int | None
@@ -97,9 +97,9 @@ class Replay:
 
     model: str
     label_space: LabelSpace
-    """Of the model's labels."""
+    """Label space of the model's labels."""
     truth_space: LabelSpace | None
-    """Of the label topic; None without one."""
+    """Label space of the label topic; None without one."""
     frames: tuple[FrameResult, ...]
     """In the order of the recording."""
     depth: AlignedMetrics | None

@@ -163,11 +163,11 @@ class Scorer:
         )
 
     def depth_metrics(self) -> AlignedMetrics | None:
-        """Of all depth; None without any truth."""
+        """Metrics over all depth; None without any truth."""
         return self._depth.overall if self._depth.overall.pixels else None
 
     def segmentation_metrics(self) -> dict[str, float]:
-        """Of all labels, without those that are over nothing."""
+        """Metrics over all labels, without undefined ones."""
         metrics = self._segmentation.compute() if self._segmentation else {}
         return {name: value for name, value in metrics.items() if not np.isnan(value)}
 

@@ -21,7 +21,7 @@ class MapStatus:
 
     @classmethod
     def of(cls, mapper: Mapper) -> 'MapStatus':
-        """Of the map as it is now."""
+        """Status of the map as it is now."""
         statistics, volume = mapper.statistics, mapper.volume
         values = {
             'frames fused': str(statistics.used),

@@ -68,7 +68,7 @@ class Mapping:
         """Frames by reason."""
         self.last_reason = ''
         self._lock = threading.Lock()
-        """Of the counters, which two threads write."""
+        """Guards the counters, which two threads write."""
         self._status = MapStatus.of(self._mapper)
         self._sets = StampedSets()
         self._waiting: dict[str, Any] | None = None

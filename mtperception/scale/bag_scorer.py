@@ -33,7 +33,7 @@ class BagPlan:
     """Where the scores are kept."""
     request: TopicRequest
     label_space: str
-    """Of the label topic; empty: the model's."""
+    """Label space of the label topic; empty: the model's."""
     label_offset: int
     tolerance: float
     depth_registered: bool
@@ -49,7 +49,7 @@ class BagPlan:
 
     @property
     def truth_space(self) -> LabelSpace | None:
-        """Of the label topic, where one was asked for."""
+        """Label space of the label topic, if one was asked for."""
         return load_label_space(self.label_space) if self.label_space else None
 
     def path(self, bag: str) -> Path:

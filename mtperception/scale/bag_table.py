@@ -20,7 +20,7 @@ WORST_BY = {'rmse': True, 'miou': False, 'label_flicker': True}
 """Metrics that bags are ordered by, the first that any has: whether the largest values are the worst."""
 
 SHARED = ('network_size', 'input', 'depth_range', *DEFINITIONS)
-"""Of the protocol of a bag: what holds for all of them."""
+"""Entries of a bag's protocol that are the same for all bags."""
 
 
 @dataclass(frozen=True)

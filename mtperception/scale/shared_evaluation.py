@@ -41,7 +41,7 @@ class EvaluationPlan:
     device: str
     precision: str
     protocol: str = ''
-    """Of a paper: a key of `evaluation.paper_protocols.PROTOCOLS`; empty: none."""
+    """Protocol of a paper, a key of `evaluation.paper_protocols.PROTOCOLS`; empty: none."""
 
     @cached_property
     def images(self) -> Dataset:

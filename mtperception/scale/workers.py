@@ -41,7 +41,7 @@ class Workers:
 
     count: int
     address: str = ''
-    """Of a running Ray, in its own notation; empty: one is started on this machine, and ends with this process."""
+    """Address of a running Ray, in Ray's notation; empty: a Ray on this machine that ends with this process."""
     gpus: float = 0.0
     """GPUs of each; a fraction lets several share one."""
 

@@ -62,9 +62,9 @@ class WriterOptions:
     """What some formats can be told; the others take no notice."""
 
     depth_compression: str = 'zlib'
-    """Of .klg files: zlib or none."""
+    """Compression of depth in .klg files: zlib or none."""
     image_compression: str = 'jpeg'
-    """Of .klg files: jpeg or none."""
+    """Compression of images in .klg files: jpeg or none."""
 
 
 class SequenceWriter(Protocol):

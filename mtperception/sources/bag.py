@@ -12,7 +12,7 @@ from mtperception.recording.topics import TopicRequest
 from mtperception.sources.source import SourceOptions
 
 RATE = 10.0
-"""Of a recording of a single moment."""
+"""Images per second assumed for a recording of a single moment."""
 
 
 class Bag:

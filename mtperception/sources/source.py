@@ -13,14 +13,14 @@ class SourceOptions:
     """What some kinds of source need to be told; the others take no notice."""
 
     width: int = 640
-    """Of rendered images."""
+    """Width of rendered images."""
     height: int = 480
     rate: float = 0.0
     """Images per second of a source that has no rate of its own; 0 = its default."""
     image_topic: str = ''
-    """Of a bag; empty = the first with colour or grey images."""
+    """Image topic of a bag; empty = the first with colour or grey images."""
     pose_topic: str = ''
-    """Of a bag; empty = the nearest."""
+    """Pose topic of a bag; empty = the nearest."""
 
 
 class Source(Protocol):

@@ -24,7 +24,7 @@ class Annotation:
     """One kind of annotation, a PNG file per image."""
 
     key: str
-    """Of `dataset.json`, and the folder of the files."""
+    """Key in `dataset.json`, and name of the folder of the files."""
     entries: Mapping[str, Any]
     """What `dataset.json` says about it."""
     encode: Callable[[Prediction], np.ndarray]

@@ -22,11 +22,11 @@ class Teacher(Protocol):
     name: str
     """What it is called in the records of what it labelled."""
     sha256: str
-    """Of the file that decides what it is: two experts with the same give the same annotations."""
+    """SHA-256 of the file that defines the expert: experts with the same value give the same annotations."""
     tasks: tuple[str, ...]
     """What it knows, among `tasks.TASKS`."""
     label_space: LabelSpace
-    """Of its labels; none without segmentation."""
+    """Label space of its labels; empty without segmentation."""
     gives_confidence: bool
     """Whether its labels come with `Prediction.confidence`."""
     max_depth: float
@@ -54,7 +54,7 @@ class TeacherOptions:
     """How to run an expert. Each kind knows some of these; the others must be left as they are."""
 
     label_space: str = ''
-    """Of a network that does not say it itself."""
+    """Label space of a network that does not name it itself."""
     backend: str = 'auto'
     device: str = 'auto'
     precision: str = 'auto'

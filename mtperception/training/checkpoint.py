@@ -76,7 +76,7 @@ def remove_partial(folder: Path) -> None:
 
 
 _PARTIAL = (r'\.(.+)\.safetensors\.partial', r'\.(.+)\.part\d*\.safetensors', r'\.tmp\w{6}')
-"""Of our own writing, of earlier versions too, and of the safetensors library."""
+"""Names of partial files: ours, those of earlier versions, and those of the safetensors library."""
 
 
 def is_checkpoint(path: Path) -> bool:

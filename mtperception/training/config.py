@@ -143,7 +143,7 @@ class TrainConfig:
     batch_size: int = 8
     """Images per step, of all processes together."""
     average_decay: float = 0.998
-    """Of the moving average of the weights, which is what is validated and exported; 0: the weights themselves."""
+    """Decay of the moving average of the weights, which is validated and exported; 0: no averaging."""
     precision: str = 'bf16'
     device: str = 'auto'
     workers: int = 1
@@ -158,7 +158,7 @@ class TrainConfig:
     description: str = ''
     """What the run is for: goes into the card."""
     licence: str = ''
-    """Of the resulting weights and of the data, in words: goes into the card."""
+    """Licence of the resulting weights and of the data, in words; stored in the card."""
 
     @property
     def training_camera(self) -> TrainingCamera:

@@ -48,7 +48,7 @@ class SiLog(ScaleInvariant):
     """
 
     SMALLEST = 1e-8
-    """Of which the root is taken: the slope of the root is infinite at 0."""
+    """Smallest argument of the root, whose slope is infinite at 0."""
 
     def __init__(self, invariance: float = 0.85, factor: float = 10.0) -> None:
         super().__init__(invariance)

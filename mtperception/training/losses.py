@@ -134,7 +134,7 @@ class Laplace(Loss):
     """
 
     LIMIT = 6.0
-    """Of |ln b|: millimetres to hundreds of metres."""
+    """Limit of |ln b|: millimetres to hundreds of metres."""
 
     def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """No unit; it can be negative."""

@@ -111,7 +111,7 @@ def _surroundings() -> dict[str, str | int]:
 
 
 def _revision() -> str:
-    """Of the source tree, in git's words; 'unknown' where the package is installed without it."""
+    """Revision of the source tree by git; 'unknown' if the package is installed without it."""
     command = ['git', 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*']
     try:
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)

@@ -93,7 +93,7 @@ def _slope(logits: torch.Tensor, truth: torch.Tensor, sharpness: float) -> float
 def _pixels(
     network: nn.Module, card: ModelCard, space: LabelSpace, dataset: Dataset, each: int, rng: np.random.Generator
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Of each image with labels: logits n,C of the classes to choose among, and the true class among them, n."""
+    """For each image with labels: logits n,C of the classes to choose from, and the true class among them, n."""
     if not dataset.label_space:
         return
     first, end = card.classes

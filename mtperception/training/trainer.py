@@ -76,7 +76,7 @@ class Trainer:
         self.epoch_losses = self._no_losses()
         """By output: sum of the epoch's losses, and their number."""
         self.metrics: dict[str, float] = {}
-        """Of the weights as they are; none if they were not measured."""
+        """Metrics of the current weights; empty if they were not measured."""
         self.protocol: dict[str, Any] = {}
         self.best: float | None = None
         if rank() == 0:

@@ -143,7 +143,7 @@ class Validator:
 
 
 def _mean(values: list[float]) -> float:
-    """Of those that are known: a metric over nothing is NaN."""
+    """Mean of the values that are not NaN: a metric over nothing is NaN."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float('nan')
 

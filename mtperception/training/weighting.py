@@ -155,7 +155,7 @@ class VarianceWeighting(Weighting):
 
 
 def _variance(values: torch.Tensor) -> torch.Tensor:
-    """Of each column of n,K, over what is known of it; NaN where that is less than two values."""
+    """Variance of each column of n,K over its known values; NaN for fewer than two."""
     known = values.isfinite()
     count = known.sum(dim=0)
     mean = torch.where(known, values, 0.0).sum(dim=0) / count

@@ -13,7 +13,7 @@ from mtperception.messages.message import Message
 
 _CDR_LITTLE_ENDIAN = b'\x00\x01\x00\x00'
 _ALIGNMENT = 4
-"""Of numbers of four bytes, counted from the end of the mark above."""
+"""Alignment of numbers of four bytes, counted from the end of the mark above."""
 
 
 def serialized_image(message: Message, header: Header) -> bytes:
