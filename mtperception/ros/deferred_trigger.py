@@ -18,7 +18,7 @@ FAREWELL_S = 1.0
 
 
 class DeferredTrigger:
-    """A std_srvs/Trigger service that another thread answers. A request while one is in work is refused at once.
+    """A std_srvs/Trigger service that another thread answers. A request while one is running is refused at once.
 
     Args:
         node: owns the service.
@@ -47,7 +47,7 @@ class DeferredTrigger:
             return response
         if self._pending is not None:
             response.success = False
-            response.message = f'an earlier {self._name} is still in work: ask again when it has been answered'
+            response.message = f'an earlier {self._name} is still running: ask again when it has been answered'
             return response
         self._pending = Future()
         self._start(partial(self._answer, self._pending))

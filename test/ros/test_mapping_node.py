@@ -298,7 +298,7 @@ def test_the_node_goes_on_while_a_map_is_saved(tmp_path):
         robot.spin_until(second.done, 'a refusal')
         assert not first.done()
         assert not second.result().success
-        assert 'an earlier map/save is still in work' in second.result().message
+        assert 'an earlier map/save is still running' in second.result().message
         assert robot.state_of(robot.name) == 'active'
         assert not first.done()
         robot.show(1000, TIMES[3])  # waits for the worker, and is fused after the map was saved

@@ -222,7 +222,7 @@ def test_a_size_that_memory_is_too_short_for_is_one_clear_line_and_can_be_repair
 
 
 def test_services_answer_while_the_network_runs(tmp_path):
-    """A frame that takes long is still in work when a parameter was read and set."""
+    """A frame that takes long is still running when a parameter was read and set."""
     large = SyntheticRoom(1280, 960, 1050.0).frame(0.0).image
     with active_node(tmp_path, network_size=[1280, 960]) as (_, peer):
         peer.subscribe('semantic/image')
