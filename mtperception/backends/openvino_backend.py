@@ -2,6 +2,7 @@
 """OpenVINO, on the CPU."""
 
 import time
+from functools import cache
 
 import numpy as np
 
@@ -16,6 +17,16 @@ except ImportError as error:
 PRECISIONS = {'fp32': 'f32', 'bf16': 'bf16', 'fp16': 'f16'}
 
 
+@cache
+def _core() -> openvino.Core:
+    """The only one of this process, for its whole life.
+
+    Each sets its thread's stack for signal handlers, and its end brings back the stack before. When the older of two ends
+    first, the newer brings back one that is freed, and the next signal (Ctrl+C is enough) is a segmentation fault.
+    """
+    return openvino.Core()
+
+
 class OpenVinoBackend(Backend):
     """One compiled model per shape, with threads set for latency."""
 
@@ -25,14 +36,13 @@ class OpenVinoBackend(Backend):
         super().__init__(device, precision)
         if device != 'cpu':
             raise BackendUnavailableError(f'openvino runs on the CPU here, not on {device}: choose device cpu')
-        self._core = openvino.Core()
-        capabilities = self._core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+        capabilities = _core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
         if precision != 'fp32' and precision.upper() not in capabilities:
             raise BackendUnavailableError(f'openvino: this CPU has no {precision} (it has {", ".join(capabilities)})')
         self._graph = str(model.graph)
 
     def _compile(self, batch: int, height: int, width: int) -> Runner:
-        model = self._core.read_model(self._graph)
+        model = _core().read_model(self._graph)
         model.reshape([batch, height, width, 3])
         # Without the first hint OpenVINO computes in bf16 wherever the CPU can; without the last each shape has an
         # executor of its own, with a thread that outlives it.
@@ -41,7 +51,7 @@ class OpenVinoBackend(Backend):
             'PERFORMANCE_HINT': 'LATENCY',
             'EXCLUSIVE_ASYNC_REQUESTS': True,
         }
-        request = self._core.compile_model(model, 'CPU', hints).create_infer_request()
+        request = _core().compile_model(model, 'CPU', hints).create_infer_request()
         names = [output.get_any_name() for output in model.outputs]
         request.infer({0: np.zeros((batch, height, width, 3), np.uint8)})
         kinds = [(tensor.data.dtype, tensor.data.shape) for tensor in request.output_tensors]
