@@ -21,8 +21,8 @@ PRECISIONS = {'fp32': 'f32', 'bf16': 'bf16', 'fp16': 'f16'}
 def _core() -> openvino.Core:
     """The only one of this process, for its whole life.
 
-    Each sets its thread's stack for signal handlers, and its end brings back the stack before. When the older of two ends
-    first, the newer brings back one that is freed, and the next signal (Ctrl+C is enough) is a segmentation fault.
+    Each sets its thread's stack for signal handlers, and its end brings back the stack before. When the older of two
+    ends first, the newer brings back one that is freed: the next signal (Ctrl+C is enough) is a segmentation fault.
     """
     return openvino.Core()
 
