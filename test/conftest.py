@@ -67,6 +67,14 @@ def pytest_xdist_make_scheduler(config, log):
     return ByModule(config, log)
 
 
+def pytest_collection_modifyitems(config, items):
+    """With more than one worker, in the order that `ByModule` wants."""
+    if hasattr(config, 'workerinput'):
+        from scheduling import begins
+
+        items.sort(key=lambda item: begins(item.path.relative_to(ROOT / 'test').as_posix()))
+
+
 @contextmanager
 def reserved_domain():
     """A ROS domain that nobody uses, and that no other worker or run takes as long as this context lasts."""

@@ -272,9 +272,13 @@ def test_normals_have_a_file(tmp_path):
 class TestWhatIsLeft:
     """Of a run that does not come to its end."""
 
+    @pytest.fixture(scope='class')
+    def film(self, tmp_path_factory):
+        """Long enough for a signal to meet it."""
+        return video(tmp_path_factory.mktemp('film') / 'walk.mp4', frames=600)
+
     @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-    def test_a_signal_leaves_nothing_half_written(self, tmp_path, number):
-        film = video(tmp_path / 'walk.mp4', frames=3000)
+    def test_a_signal_leaves_nothing_half_written(self, film, tmp_path, number):
         out = tmp_path / 'out'
         command = [sys.executable, '-m', 'mtperception', 'predict', str(film), '--out', str(out), *BACKEND]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
