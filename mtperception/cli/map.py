@@ -16,11 +16,20 @@ from mtperception.cli.folders import check_apart, make_folder, make_room_for, na
 from mtperception.cli.notes import say_notes
 from mtperception.cli.options import (
     BackendOption,
+    CameraHeightOption,
+    CameraInfoTopicOption,
+    DepthRegisteredOption,
+    DepthTopicOption,
     DeviceOption,
+    EveryOption,
     ImageTopicOption,
     JsonOption,
+    LabelOffsetOption,
+    MaxDepthOption,
     ModelOption,
+    PoseTopicOption,
     PrecisionOption,
+    ToleranceOption,
 )
 from mtperception.cli.progress import progress
 from mtperception.errors import InputError, MissingPackageError, RunError
@@ -56,9 +65,7 @@ def map_(
         Path | None, typer.Option(metavar='FILE', help='Poses in TUM format: stamp x y z qx qy qz qw.')
     ] = None,
     voxel_size: Annotated[float, typer.Option(min=0.005, max=1.0, metavar='METRES')] = DEFAULTS.voxel_size,
-    max_depth: Annotated[
-        float, typer.Option(min=0.1, max=1000, metavar='METRES', help='Leave out depth beyond this.')
-    ] = DEFAULTS.max_depth,
+    max_depth: MaxDepthOption = DEFAULTS.max_depth,
     fusion: Annotated[
         Fusion, typer.Option(metavar='RULE', help=f'How views agree on a class: {", ".join(RULES)}; docs/mapping.md.')
     ] = FUSION,
@@ -75,7 +82,7 @@ def map_(
     min_views: Annotated[
         int, typer.Option(min=1, help='Keep only what at least this many images have seen.')
     ] = DEFAULTS.min_views,
-    every: Annotated[int, typer.Option(min=1, help='Use every n-th image.')] = 1,
+    every: EveryOption = 1,
     dynamic_class: Annotated[
         list[str] | None,
         typer.Option(
@@ -96,29 +103,16 @@ def map_(
     depth_confidence_threshold: Annotated[
         float, typer.Option(min=0, max=1, help='Leave out depth with a lower confidence, if the model has it; 0: off.')
     ] = DEFAULTS.depth_confidence_threshold,
-    camera_height: Annotated[
-        float,
-        typer.Option(
-            min=0, max=100, metavar='METRES', help='Camera height above the floor, to correct the depth scale.'
-        ),
-    ] = DEFAULTS.camera_height,
+    camera_height: CameraHeightOption = DEFAULTS.camera_height,
     image_topic: ImageTopicOption = '',
-    camera_info_topic: Annotated[
-        str, typer.Option(help='Camera info topic; default: the one next to the images.')
-    ] = '',
-    depth_topic: Annotated[str, typer.Option(help='Depth topic of a bag; default: the nearest 16UC1 or 32FC1.')] = '',
+    camera_info_topic: CameraInfoTopicOption = '',
+    depth_topic: DepthTopicOption = '',
     label_topic: Annotated[str, typer.Option(help='Label topic of a bag, for --labels recorded.')] = '',
-    pose_topic: Annotated[
-        str, typer.Option(help='Pose topic, Odometry or PoseStamped; default: the nearest, or transforms.')
-    ] = '',
+    pose_topic: PoseTopicOption = '',
     label_space: Annotated[str, typer.Option(help="Label space of the bag's labels.", show_default="the model's")] = '',
-    label_offset: Annotated[int, typer.Option(min=0, max=254, help='Id of the first class in the label topic.')] = 1,
-    tolerance: Annotated[
-        float, typer.Option(min=0, metavar='SECONDS', help='Largest time difference between messages of one frame.')
-    ] = TOLERANCE,
-    depth_registered: Annotated[
-        bool, typer.Option('--depth-registered', help='Treat depth as registered to the image, whatever its frame_id.')
-    ] = False,
+    label_offset: LabelOffsetOption = 1,
+    tolerance: ToleranceOption = TOLERANCE,
+    depth_registered: DepthRegisteredOption = False,
     backend: BackendOption = 'auto',
     device: DeviceOption = 'auto',
     precision: PrecisionOption = 'auto',

@@ -16,7 +16,20 @@ from mtperception import __version__
 from mtperception.card import DEFAULT_MODEL
 from mtperception.cli.folders import make_room_for, write_json
 from mtperception.cli.notes import say_notes
-from mtperception.cli.options import BackendOption, DeviceOption, JsonOption, ModelOption, PrecisionOption
+from mtperception.cli.options import (
+    BackendOption,
+    CameraHeightOption,
+    DepthTopicOption,
+    DeviceOption,
+    EveryOption,
+    ImageTopicOption,
+    JsonOption,
+    LabelOffsetOption,
+    MaxDepthOption,
+    ModelOption,
+    PoseTopicOption,
+    PrecisionOption,
+)
 from mtperception.cli.progress import progress
 from mtperception.errors import InputError
 from mtperception.hardware import describe_hardware
@@ -64,7 +77,7 @@ DEPTH_COLUMNS = {
 def map_quality(
     source: Annotated[Path, typer.Argument(help='A ROS bag or folder as for map, with depth and poses, or synthetic.')],
     model: ModelOption = DEFAULT_MODEL,
-    every: Annotated[int, typer.Option(min=1, help='Use every n-th image.')] = 1,
+    every: EveryOption = 1,
     voxel_size: Annotated[
         list[float] | None,
         typer.Option(
@@ -80,20 +93,13 @@ def map_quality(
     kept_classes: Annotated[
         list[int] | None, typer.Option(min=0, max=255, help='Classes stored per voxel; 0: all; may be repeated.')
     ] = None,
-    max_depth: Annotated[float, typer.Option(min=0.1, max=1000, metavar='METRES')] = DEFAULTS.max_depth,
-    camera_height: Annotated[
-        float,
-        typer.Option(
-            min=0, max=100, metavar='METRES', help='Camera height above the floor, to correct the depth scale.'
-        ),
-    ] = DEFAULTS.camera_height,
-    image_topic: Annotated[str, typer.Option(help='Image topic of a bag; default: the first colour topic.')] = '',
-    depth_topic: Annotated[str, typer.Option(help='Depth topic of a bag; default: the nearest 16UC1 or 32FC1.')] = '',
+    max_depth: MaxDepthOption = DEFAULTS.max_depth,
+    camera_height: CameraHeightOption = DEFAULTS.camera_height,
+    image_topic: ImageTopicOption = '',
+    depth_topic: DepthTopicOption = '',
     label_topic: Annotated[str, typer.Option(help="Topic of true labels in a bag, in the model's label space.")] = '',
-    pose_topic: Annotated[
-        str, typer.Option(help='Pose topic, Odometry or PoseStamped; default: the nearest, or transforms.')
-    ] = '',
-    label_offset: Annotated[int, typer.Option(min=0, max=254, help='Id of the first class in the label topic.')] = 1,
+    pose_topic: PoseTopicOption = '',
+    label_offset: LabelOffsetOption = 1,
     backend: BackendOption = 'auto',
     device: DeviceOption = 'auto',
     precision: PrecisionOption = 'auto',

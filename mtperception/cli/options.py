@@ -43,3 +43,17 @@ DepthRegisteredOption = Annotated[
     bool, typer.Option('--depth-registered', help='Treat depth as registered to the image, whatever its frame_id.')
 ]
 JsonOption = Annotated[Path | None, typer.Option('--json', metavar='FILE', help='Write the result here.')]
+MaxDepthOption = Annotated[
+    float, typer.Option('--max-depth', min=0.1, max=1000, metavar='METRES', help='Leave out depth beyond this.')
+]
+CameraHeightOption = Annotated[
+    float,
+    typer.Option(
+        '--camera-height',
+        min=0,
+        max=100,
+        metavar='METRES',
+        help='Camera height above the floor, to correct the depth scale.',
+    ),
+]
+EveryOption = Annotated[int, typer.Option('--every', min=1, help='Use every n-th image.')]
