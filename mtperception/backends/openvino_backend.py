@@ -19,10 +19,11 @@ PRECISIONS = {'fp32': 'f32', 'bf16': 'bf16', 'fp16': 'f16'}
 
 @cache
 def _core() -> openvino.Core:
-    """The only one of this process, for its whole life.
+    """The only Core of the process, kept until the process ends.
 
-    Each sets its thread's stack for signal handlers, and its end brings back the stack before. When the older of two
-    ends first, the newer brings back one that is freed: the next signal (Ctrl+C is enough) is a segmentation fault.
+    A Core sets its thread's alternate stack for signal handlers, and restores the one before when it is destroyed. If
+    the older of two is destroyed first, the newer restores a stack that is freed: the next signal is a segmentation
+    fault.
     """
     return openvino.Core()
 
