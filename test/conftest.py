@@ -4,6 +4,7 @@
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,12 @@ from mtperception.ros.domain import free_domain_id, port_of
 # Before anything loads OpenMP. Its threads spin while they wait for each other: with a thread for each core in each
 # worker of pytest-xdist, most of the processors' time is spent waiting. And sums do not depend on the number of cores.
 os.environ['OMP_NUM_THREADS'] = '1'
+
+# A shell that starts the tests in the background, or with nohup, has these ignored; commands that the tests start would
+# inherit that, and rightly obey.
+for number, handler in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGED = (
