@@ -21,12 +21,6 @@ from mtperception.ros.domain import free_domain_id, port_of
 # worker of pytest-xdist, most of the processors' time is spent waiting. And sums do not depend on the number of cores.
 os.environ['OMP_NUM_THREADS'] = '1'
 
-# A shell that starts the tests in the background, or with nohup, has these ignored; commands that the tests start would
-# inherit that, and rightly obey.
-for number, handler in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
-    if signal.getsignal(number) == signal.SIG_IGN:
-        signal.signal(number, handler)
-
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGED = (
     'LICENSE',
@@ -80,6 +74,19 @@ def pytest_collection_modifyitems(config, items):
         from scheduling import begins
 
         items.sort(key=lambda item: begins(item.path.relative_to(ROOT / 'test').as_posix()))
+
+
+@pytest.fixture
+def heeded_signals():
+    """SIGHUP and SIGINT do what they do in a terminal, also when nohup or a shell in the background has them ignored.
+
+    Commands that a test starts would inherit that, and rightly obey.
+    """
+    handlers = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @contextmanager

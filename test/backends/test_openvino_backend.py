@@ -26,5 +26,6 @@ signal.raise_signal(signal.SIGTERM)
 
 def test_signals_are_handled_after_the_older_of_two_backends_ended_first():
     """As when a node is configured again, or two models are compared: it was a segmentation fault."""
-    done = subprocess.run([sys.executable, '-c', A_SIGNAL_AFTER_TWO], capture_output=True, text=True, check=False)
+    command = [sys.executable, '-c', A_SIGNAL_AFTER_TWO]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (0, 'handled\n'), done.stderr

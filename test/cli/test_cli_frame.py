@@ -167,6 +167,7 @@ def test_debug_shows_the_traceback(error, arguments, command, capsys):
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.usefixtures('heeded_signals')
 def test_a_signal_ends_a_command_in_order(number, command, tmp_path):
     """What is half written is removed; the exit status names the signal, as shells do."""
 

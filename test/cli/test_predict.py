@@ -278,6 +278,7 @@ class TestWhatIsLeft:
         return video(tmp_path_factory.mktemp('film') / 'walk.mp4', frames=600)
 
     @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+    @pytest.mark.usefixtures('heeded_signals')
     def test_a_signal_leaves_nothing_half_written(self, film, tmp_path, number):
         out = tmp_path / 'out'
         command = [sys.executable, '-m', 'mtperception', 'predict', str(film), '--out', str(out), *BACKEND]
