@@ -86,6 +86,16 @@ class Observer:
             self._clients[service] = self.node.create_client(service_type, service)
         return self._clients[service]
 
+    def until_discovered(self, name):
+        """Wait until a lifecycle node knows all that this observer has made so far.
+
+        It is announced in the order in which it was made: a node that answers the newest client knows the others.
+        """
+        service = f'{name}/get_state'
+        if service in self._clients:
+            self.node.destroy_client(self._clients.pop(service))
+        self.state_of(name)
+
     def state_of(self, name):
         """The state of a lifecycle node."""
         return self.request(GetState, f'{name}/get_state', GetState.Request()).current_state.label

@@ -102,7 +102,7 @@ class Peer(Observer):
         """Whether the node could make the transition of an id; asked without a label, as lifecycle managers do."""
         service = f'{self.name}/change_state'
         self.client(ChangeState, service)
-        self.state()  # once it answers this, it has discovered the older client as well
+        self.until_discovered(self.name)
         request = ChangeState.Request(transition=Transition(id=id_))
         return self.request(ChangeState, service, request, again_s).success
 

@@ -110,8 +110,18 @@ class Robot(Observer):
     def follow(self, follower):
         return self.node.create_subscription(PointCloud2, 'map/updates', follower.take, FOLLOWING)
 
+    def service(self, name):
+        """The client of a service that is asked once, which the node has discovered."""
+        path = f'{self.node.get_namespace()}/{name}'
+        client = self.client(Trigger, path)
+        self.spin_until(client.service_is_ready, f'service {path}')
+        self.until_discovered(self.name)
+        return client
+
     def ask(self, service):
-        return self.request(Trigger, f'{self.node.get_namespace()}/{service}', Trigger.Request(), again_s=60)
+        answer = self.service(service).call_async(Trigger.Request())
+        self.spin_until(answer.done, f'an answer of {service}')
+        return answer.result()
 
     def tell_pose(self, number, seconds):
         """The pose of a frame alone."""
@@ -292,8 +302,7 @@ def test_the_node_goes_on_while_a_map_is_saved(tmp_path):
     options = {'voxel_size': 0.02, 'min_views': 1, 'use_image': False, 'publish_period': 3600.0}
     with mapping(tmp_path, save_folder=str(tmp_path / 'saved'), **options) as (_, robot):
         robot.walk(TIMES[:3])
-        client = robot.client(Trigger, f'{robot.node.get_namespace()}/map/save')
-        robot.spin_until(client.service_is_ready, 'the service')
+        client = robot.service('map/save')
         first, second = client.call_async(Trigger.Request()), client.call_async(Trigger.Request())
         robot.spin_until(second.done, 'a refusal')
         assert not first.done()
@@ -314,8 +323,7 @@ def test_a_node_that_is_cleaned_up_meanwhile_answers_first(tmp_path):
         robot.walk(TIMES[:3])
         change = f'{robot.name}/change_state'
         robot.client(ChangeState, change)
-        client = robot.client(Trigger, f'{robot.node.get_namespace()}/map/save')
-        robot.spin_until(client.service_is_ready, 'the service')
+        client = robot.service('map/save')
         saved = client.call_async(Trigger.Request())
         for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
             request = ChangeState.Request(transition=Transition(id=transition))
