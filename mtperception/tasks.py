@@ -14,14 +14,12 @@ import numpy as np
 from mtperception.geometry import normals_from_depth, tilt_normals
 from mtperception.input_policy import depth_ratio
 from mtperception.labels import IGNORE_INDEX
+from mtperception.metric import DEGREE, LARGER, METRE, PERCENT, PIXEL, RECORDING_METRICS, SMALLER, Metric
 from mtperception.types import Sample
 
 Zoom = tuple[float, float]
 """Focal lengths of a view, along rows and columns, over those of the training camera."""
 NO_ZOOM: Zoom = (1.0, 1.0)
-
-LARGER, SMALLER = 'larger', 'smaller'
-"""Which values of a metric are the better ones."""
 
 CLASSES, SHARES, METRES, DIRECTIONS = 'classes', 'shares', 'metres', 'directions'
 """What a map holds, which decides how it is resized and compared: class indices; shares of 255; distances; unit
@@ -70,8 +68,8 @@ class Measure:
     """A key of `evaluation.metrics.METRICS`."""
     outputs: tuple[str, ...]
     """The maps of a prediction that it compares with the target, in the order of its `update`."""
-    metrics: Mapping[str, str]
-    """By name LARGER or SMALLER, whichever is better."""
+    metrics: Mapping[str, Metric]
+    """By name, in the order of what it computes."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +104,9 @@ class Task:
         return name if self.target.needs == (name,) else ''
 
     @property
-    def metrics(self) -> Mapping[str, str]:
-        """Its metrics: by name LARGER or SMALLER, whichever is better."""
-        return {name: better for measure in self.measures for name, better in measure.metrics.items()}
+    def metrics(self) -> Mapping[str, Metric]:
+        """Its metrics, by name."""
+        return {name: metric for measure in self.measures for name, metric in measure.metrics.items()}
 
     @property
     def main_metric(self) -> str:
@@ -140,8 +138,16 @@ SEGMENTATION = Task(
     finish='classes',
     target=Target(('labels',), _labels, IGNORE_INDEX, 'uint8', 1),
     measures=(
-        Measure('classes', ('labels',), dict.fromkeys(('miou', 'pixel_accuracy', 'mean_accuracy'), LARGER)),
-        Measure('calibration', ('labels', 'confidence'), {'ece': SMALLER}),
+        Measure(
+            'classes',
+            ('labels',),
+            {
+                'miou': Metric(LARGER, PERCENT, 'mIoU', headline=True),
+                'pixel_accuracy': Metric(LARGER, PERCENT, headline=True),
+                'mean_accuracy': Metric(LARGER, PERCENT),
+            },
+        ),
+        Measure('calibration', ('labels', 'confidence'), {'ece': Metric(SMALLER, PERCENT)}),
     ),
     loss='cross_entropy',
     raw_channels=None,
@@ -156,11 +162,28 @@ DEPTH = Task(
         Measure(
             'metres',
             ('depth',),
-            dict.fromkeys(('rmse', 'rmse_per_image', 'rmse_log', 'abs_err', 'abs_rel', 'sq_rel'), SMALLER)
-            | dict.fromkeys(('delta1', 'delta2', 'delta3'), LARGER)
-            | {'silog': SMALLER},
+            {
+                'rmse': Metric(SMALLER, METRE, 'RMSE', headline=True),
+                'rmse_per_image': Metric(SMALLER, METRE),
+                'rmse_log': Metric(SMALLER),
+                'abs_err': Metric(SMALLER, METRE),
+                'abs_rel': Metric(SMALLER, headline=True),
+                'sq_rel': Metric(SMALLER, METRE),
+                'delta1': Metric(LARGER, PERCENT, headline=True),
+                'delta2': Metric(LARGER, PERCENT),
+                'delta3': Metric(LARGER, PERCENT),
+                'silog': Metric(SMALLER),
+            },
         ),
-        Measure('edges', ('depth',), dict.fromkeys(('rmse_edges', 'dbe_acc', 'dbe_comp'), SMALLER)),
+        Measure(
+            'edges',
+            ('depth',),
+            {
+                'rmse_edges': Metric(SMALLER, METRE),
+                'dbe_acc': Metric(SMALLER, PIXEL),
+                'dbe_comp': Metric(SMALLER, PIXEL),
+            },
+        ),
     ),
     loss='berhu',
     raw_channels=1,
@@ -175,8 +198,11 @@ NORMALS = Task(
         Measure(
             'directions',
             ('normals',),
-            dict.fromkeys(('angle_mean', 'angle_median'), SMALLER)
-            | dict.fromkeys(('within_11_25', 'within_22_5', 'within_30'), LARGER),
+            {
+                'angle_mean': Metric(SMALLER, DEGREE, 'mean angle', headline=True),
+                'angle_median': Metric(SMALLER, DEGREE),
+                **dict.fromkeys(('within_11_25', 'within_22_5', 'within_30'), Metric(LARGER, PERCENT)),
+            },
         ),
     ),
     loss='dot_product',
@@ -188,7 +214,7 @@ DEPTH_CONFIDENCE = Task(
     outputs=(GraphOutput('depth_confidence', 'uint8', 1, SHARES),),
     finish='error_scale',
     target=DEPTH.target,
-    measures=(Measure('surest', ('depth', 'depth_confidence'), {'rmse_surest_70': SMALLER}),),
+    measures=(Measure('surest', ('depth', 'depth_confidence'), {'rmse_surest_70': Metric(SMALLER, METRE)}),),
     loss='laplace',
     raw_channels=2,
     about='depth',
@@ -232,10 +258,24 @@ def task_measured_by(metric: str) -> Task:
     return {name: task for task in TASKS.values() for name in task.metrics}[metric]
 
 
+def metrics_by_name() -> dict[str, Metric]:
+    """Every metric: those of tasks, in the table's order, then those of recordings."""
+    return {name: metric for task in TASKS.values() for name, metric in task.metrics.items()} | RECORDING_METRICS
+
+
+def metric_of(name: str) -> Metric:
+    """What is known of a metric of a task or of recordings.
+
+    Raises:
+        KeyError: if there is none of that name.
+    """
+    return metrics_by_name()[name]
+
+
 def larger_is_better(metric: str) -> bool:
     """Whether a metric is a score, such as an accuracy; smaller is better for an error, such as a distance.
 
     Raises:
-        KeyError: if no task is measured by it.
+        KeyError: if there is no such metric.
     """
-    return task_measured_by(metric).metrics[metric] == LARGER
+    return metric_of(metric).better == LARGER

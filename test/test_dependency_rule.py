@@ -24,6 +24,7 @@ LAYERS = (
         'input_policy',
         'labels',
         'media',
+        'metric',
         'model_terms',
         'parity',
         'resized_prediction',

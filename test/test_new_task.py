@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A task is added by one record in TASKS, here with a metric of its own in METRICS: nothing else knows of it."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -20,10 +22,11 @@ from mtperception.messages.outputs import outputs_for
 from mtperception.messages.parameters import PARAMETERS
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
+from mtperception.metric import METRE, SMALLER, Metric
 from mtperception.networks import NETWORKS
 from mtperception.predictor import Predictor
 from mtperception.sources import open_source
-from mtperception.tasks import METRES, SMALLER, TASKS, GraphOutput, Measure, Target, Task
+from mtperception.tasks import METRES, TASKS, GraphOutput, Measure, Target, Task
 from mtperception.training.checkpoint_export import export_checkpoint
 from mtperception.training.config import ChoiceConfig, OptimizerConfig
 from mtperception.training.trainer import LAST, Trainer
@@ -42,7 +45,7 @@ DISTANCE = Task(
     outputs=(GraphOutput('distance', 'float32', 1, METRES),),
     finish='metres',
     target=Target(('depth', 'intrinsics'), distance, 0, 'float32', 1),
-    measures=(Measure('distances', ('distance',), {'distance_error': SMALLER}),),
+    measures=(Measure('distances', ('distance',), {'distance_error': Metric(SMALLER, METRE, 'distance off')}),),
     loss='l1',
     raw_channels=1,
 )
@@ -132,7 +135,11 @@ def test_it_is_evaluated_and_has_its_gallery(predictor, tmp_path):
     assert evaluation.images[0].metrics['distance_error'] == pytest.approx(np.abs(found - truth).mean(), rel=1e-5)
     write_report(evaluation, predictor, dataset, tmp_path / 'report')
     page = (tmp_path / 'report' / 'index.html').read_text(encoding='utf-8')
-    assert 'Worst images by distance error' in page
+    assert 'Worst images by distance off' in page
+    assert f'distance_error<b>{evaluation.summary()["distance_error"]:.4f} m</b>' in page
+    shown = [float(value) for value in re.findall(r'distance_error (\S+) m</figcaption>', page)]
+    assert len(shown) == 2
+    assert shown == sorted(shown, reverse=True), 'smaller is better: the largest come first'
     assert 'images/0_distance_truth.png' in page
     assert 'plots/images_distance_error.png' in page
 

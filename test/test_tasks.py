@@ -8,9 +8,19 @@ import torch
 from mtperception.evaluation.comparison import Comparison, LabelMapping
 from mtperception.evaluation.metrics import METRICS
 from mtperception.geometry import normals_from_depth
+from mtperception.metric import RECORDING_METRICS
 from mtperception.networks import create_network
 from mtperception.pipeline import Pipeline
-from mtperception.tasks import NO_ZOOM, TASKS, graph_output, graph_outputs, in_order, larger_is_better, metrics_of
+from mtperception.tasks import (
+    NO_ZOOM,
+    TASKS,
+    graph_output,
+    graph_outputs,
+    in_order,
+    larger_is_better,
+    metrics_by_name,
+    metrics_of,
+)
 from mtperception.training.losses import LOSSES
 from mtperception.types import Intrinsics, Prediction, Sample
 
@@ -109,8 +119,9 @@ def test_order_is_the_tables_whatever_is_asked_for():
 
 
 def test_metrics_have_names_of_their_own():
-    names = metrics_of(list(TASKS))
+    names = [*metrics_of(list(TASKS)), *RECORDING_METRICS]
     assert len(names) == len(set(names))
+    assert list(metrics_by_name()) == names
     assert [name for name in names if larger_is_better(name)] == [
         *('miou', 'pixel_accuracy', 'mean_accuracy'),
         *('delta1', 'delta2', 'delta3'),

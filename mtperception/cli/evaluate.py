@@ -40,6 +40,7 @@ from mtperception.scale.part_folder import PartFolder, part_path
 from mtperception.scale.shard import WHOLE, Shard
 from mtperception.scale.shared_evaluation import EvaluationPlan, PartScorer, merge_parts, open_part_scorer
 from mtperception.scale.workers import Workers, distribute
+from mtperception.tasks import metric_of
 
 
 def evaluate(
@@ -184,7 +185,7 @@ def _print(evaluation: Evaluation) -> None:
     metrics = Table('task', 'metric', 'value', title=f'{evaluation.model}, {evaluation.frames} images')
     for task, values in evaluation.metrics.items():
         for name, value in values.items():
-            metrics.add_row(task, name, f'{value:.4f}')
+            metrics.add_row(task, name, metric_of(name).format(value))
         metrics.add_section()
     console = Console()
     if evaluation.figures:

@@ -45,9 +45,11 @@ from mtperception.cli.sharing import (
 )
 from mtperception.recording.recording import TOLERANCE
 from mtperception.recording.topics import TopicRequest
+from mtperception.replay.result import WORST_BY
 from mtperception.scale.bag_scorer import BagPlan, BagScorer, open_bag_scorer
 from mtperception.scale.bag_table import BagTable, merge_bags
 from mtperception.scale.workers import Workers, distribute
+from mtperception.tasks import metric_of
 
 FOLDER = Path('replay-many.parts')
 
@@ -193,9 +195,9 @@ def _print(table: BagTable) -> None:
     console = Console()
     figures = Table('metric', 'value', title=f'{table.model}, {len(table.bags)} bags, {table.frames} images')
     for name, value in table.metrics.items():
-        figures.add_row(name, f'{value:.4f}')
+        figures.add_row(name, metric_of(name).format(value))
     console.print(figures)
-    metrics = [name for name in ('rmse', 'miou', 'label_flicker') if name in table.metrics]
+    metrics = [name for name in WORST_BY if name in table.metrics]
     if table.groups:
         groups = Table('group', 'bags', 'images', *metrics, title='by group')
         for name, (bags, frames, values) in table.groups.items():
@@ -208,4 +210,4 @@ def _print(table: BagTable) -> None:
 
 
 def _cell(metrics: Mapping[str, float], name: str) -> str:
-    return f'{metrics[name]:.4f}' if name in metrics else '-'
+    return metric_of(name).format(metrics.get(name, math.nan))

@@ -13,6 +13,7 @@ from mtperception.cli.notes import say_notes
 from mtperception.replay.alignment import ALIGNMENTS
 from mtperception.replay.depth_scores import AlignedMetrics
 from mtperception.replay.result import Replay
+from mtperception.tasks import metric_of
 
 
 def as_json(result: Replay, topics: Mapping[str, str]) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def print_result(result: Replay) -> None:
     console = Console()
     table = Table('metric', 'value', title=f'{result.model}, {len(result.frames)} images')
     for name, value in result.summary().items():
-        table.add_row(name, f'{value:.4f}')
+        table.add_row(name, metric_of(name).format(value))
     console.print(table)
     if result.depth is not None:
         console.print(_alignment_table(result.depth))
@@ -83,15 +84,15 @@ def _alignment_table(depth: AlignedMetrics) -> Table:
     computed = depth.compute()
     table = Table('metric', *computed, title='depth by alignment')
     for name in computed['raw']:
-        table.add_row(name, *(f'{values[name]:.4f}' for values in computed.values()))
+        table.add_row(name, *(metric_of(name).format(values[name]) for values in computed.values()))
     return table
 
 
 def _group_table(title: str, groups: Mapping[str, AlignedMetrics]) -> Table:
     """RMSE under each alignment; most pixels first."""
-    table = Table(title, 'pixels', *ALIGNMENTS, title=f'RMSE of depth by {title}, metres')
+    table = Table(title, 'pixels', *ALIGNMENTS, title=f'RMSE of depth by {title}')
     total = sum(group.pixels for group in groups.values())
     for name, group in sorted(groups.items(), key=lambda entry: -entry[1].pixels):
-        values = (f'{metrics["rmse"]:.3f}' for metrics in group.compute().values())
+        values = (metric_of('rmse').format(metrics['rmse']) for metrics in group.compute().values())
         table.add_row(name, f'{group.pixels / total:.1%}', *values)
     return table

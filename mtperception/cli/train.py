@@ -9,6 +9,7 @@ import typer
 from mtperception.cli.folders import naming_option
 from mtperception.cli.progress import progress_with_text
 from mtperception.errors import MissingPackageError
+from mtperception.tasks import metric_of
 
 
 def train(
@@ -43,5 +44,5 @@ def train(
     if first:
         kept = folder / (BEST if (folder / BEST).exists() else LAST)
         state = Checkpoint.read(kept).scalars
-        figures = [f'{name} {value:.4f}' for name, value in state['metrics'].items()]
+        figures = [f'{name} {metric_of(name).format(value)}' for name, value in state['metrics'].items()]
         typer.echo(f'{kept}: ' + ', '.join([f'{state["steps"]} steps', *figures]))

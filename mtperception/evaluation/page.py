@@ -1,30 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages of reports, as Jinja templates put together of the parts they share."""
 
-import math
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
 from mtperception import __version__
 from mtperception.labels import LabelSpace
-
-UNITS = {
-    'rmse': ' m',
-    'rmse_per_image': ' m',
-    'abs_err': ' m',
-    'sq_rel': ' m',
-    'rmse_edges': ' m',
-    'dbe_acc': ' px',
-    'dbe_comp': ' px',
-    'angle_mean': '°',
-    'angle_median': '°',
-}
-TITLES = {'miou': 'mIoU', 'rmse': 'RMSE', 'angle_mean': 'mean angle'}
-"""Titles of metrics whose names are not used as they are."""
-UNITS_IN_WORDS = {' m': ' in metres', ' px': ' in pixels', '°': ' in degrees'}
-PERCENT = ('miou', 'pixel_accuracy', 'mean_accuracy', 'ece')
-PERCENT_PREFIXES = ('delta', 'within_', 'label_flicker', 'depth_flicker')
+from mtperception.tasks import metric_of
 
 HEAD = """\
 <!DOCTYPE html>
@@ -180,22 +163,17 @@ def render(template: str, **context: Any) -> str:
 
 def format_metric(value: float, name: str) -> str:
     """A metric for people: shares in percent, lengths in metres, angles in degrees."""
-    if math.isnan(value):
-        return '–'
-    if name in PERCENT or name.startswith(PERCENT_PREFIXES):
-        return f'{100 * value:.2f} %'
-    return f'{value:.2f}°' if name.startswith('angle_') else f'{value:.4f}{UNITS.get(name, "")}'
+    return metric_of(name).format(value)
 
 
 def title_of(metric: str) -> str:
     """What a metric is called in headings."""
-    return TITLES.get(metric, metric.replace('_', ' '))
+    return metric_of(metric).title or metric.replace('_', ' ')
 
 
 def axis_label(metric: str) -> str:
     """What a metric is called on an axis: with its unit."""
-    unit = '°' if metric.startswith('angle_') else UNITS.get(metric, '')
-    return title_of(metric) + UNITS_IN_WORDS.get(unit, '')
+    return f'{title_of(metric)} {metric_of(metric).unit.words}'.rstrip()
 
 
 def hex_colors(label_space: LabelSpace) -> list[str]:

@@ -29,6 +29,9 @@ DEFINITIONS = {
 }
 """What the metrics are that no data set has, for protocols."""
 
+WORST_BY = ('rmse', 'miou', 'label_flicker')
+"""Metrics that frames, and bags, are ordered by."""
+
 
 @dataclass(frozen=True)
 class FrameResult:

@@ -21,13 +21,12 @@ from mtperception.recording.recording import RecordedFrame
 from mtperception.replay.depth_scores import BANDS, AlignedMetrics, DepthScores
 from mtperception.replay.depth_truth import depth_truth, truth_notes
 from mtperception.replay.flicker import View, compensated_flicker, plain_flicker
-from mtperception.replay.result import FrameResult, Replay, WorstFrame
+from mtperception.replay.result import WORST_BY, FrameResult, Replay, WorstFrame
+from mtperception.tasks import larger_is_better
 from mtperception.types import Prediction
 
 SHOWN = 6
 """Frames that are named as the worst by a metric."""
-_WORST = {'rmse': True, 'miou': False, 'label_flicker': True}
-"""By metric: whether the largest values are the worst."""
 
 
 class Scorer:
@@ -195,20 +194,21 @@ class Scorer:
 
     def _worst(self) -> dict[str, Sequence[WorstFrame]]:
         """By truth where there is one; flicker says something where there is none."""
-        found = {metric: worst_frames(self.frames, metric, largest=largest) for metric, largest in _WORST.items()}
+        found = {metric: worst_frames(self.frames, metric) for metric in WORST_BY}
         found = {metric: worst for metric, worst in found.items() if worst}
         flicker = {metric: found.pop(metric) for metric in ['label_flicker'] if metric in found}
         return found or flicker
 
 
-def worst_frames(frames: Sequence[FrameResult], metric: str, *, largest: bool) -> tuple[WorstFrame, ...]:
-    """The frames with the largest or smallest values of a metric, the worst first; of equal ones the earlier first."""
+def worst_frames(frames: Sequence[FrameResult], metric: str) -> tuple[WorstFrame, ...]:
+    """The frames with the worst values of a metric, the worst first; of equal ones the earlier first."""
     known = [
         WorstFrame(frame.values()[metric], frame.index, frames[position - 1].index if position else None)
         for position, frame in enumerate(frames)
         if not np.isnan(frame.values().get(metric, np.nan))
     ]
-    return tuple(sorted(known, key=lambda frame: -frame.value if largest else frame.value)[:SHOWN])
+    sign = 1 if larger_is_better(metric) else -1
+    return tuple(sorted(known, key=lambda frame: sign * frame.value)[:SHOWN])
 
 
 def band_names() -> list[str]:

@@ -10,9 +10,7 @@ import numpy as np
 from mtperception.atomic_write import write_text_atomically
 from mtperception.evaluation.page import BAGS_PAGE, format_metric, render
 from mtperception.scale.bag_table import BagTable
-
-COLUMNS = ('rmse', 'abs_rel', 'delta1', 'scale', 'miou', 'pixel_accuracy', 'label_flicker', 'depth_flicker')
-"""Metrics in the tables, as far as any bag has them."""
+from mtperception.tasks import metrics_by_name
 
 
 def write_page(table: BagTable, out: Path) -> None:
@@ -37,8 +35,8 @@ def write_page(table: BagTable, out: Path) -> None:
 
 
 def shown_columns(table: BagTable) -> list[str]:
-    """Those of `COLUMNS` that there is something for."""
-    return [name for name in COLUMNS if name in table.metrics]
+    """The metrics in the tables: of those for many bags, the ones that any bag has."""
+    return [name for name, metric in metrics_by_name().items() if metric.headline and name in table.metrics]
 
 
 def row(metrics: Mapping[str, float], columns: Sequence[str]) -> list[str]:

@@ -13,11 +13,9 @@ import numpy as np
 from mtperception.card import ModelDirectory
 from mtperception.labels import LabelSpace
 from mtperception.replay.replay import ScoredPart, conclude
-from mtperception.replay.result import DEFINITIONS, SERIES, Replay, summary_of
+from mtperception.replay.result import DEFINITIONS, SERIES, WORST_BY, Replay, summary_of
 from mtperception.replay.scorer import Scorer
-
-WORST_BY = {'rmse': True, 'miou': False, 'label_flicker': True}
-"""Metrics that bags are ordered by, the first that any has: whether the largest values are the worst."""
+from mtperception.tasks import larger_is_better
 
 SHARED = ('network_size', 'input', 'depth_range', *DEFINITIONS)
 """Entries of a bag's protocol that are the same for all bags."""
@@ -135,7 +133,7 @@ def worst_first(bags: Sequence[BagScore]) -> list[BagScore]:
     metric = next((name for name in WORST_BY if any(not _lacks(bag, name) for bag in bags)), None)
     if metric is None:
         return list(bags)
-    sign = -1 if WORST_BY[metric] else 1
+    sign = 1 if larger_is_better(metric) else -1
     return sorted(bags, key=lambda bag: (_lacks(bag, metric), 0 if _lacks(bag, metric) else sign * bag.metrics[metric]))
 
 

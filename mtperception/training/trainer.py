@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from mtperception.data.transforms import Targets
 from mtperception.pipeline import normalize
+from mtperception.tasks import TASKS, metric_of
 from mtperception.training.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -320,5 +321,6 @@ def _average_with(decay: float) -> Callable[[list[torch.Tensor], list[torch.Tens
 
 def _text(epoch: int, losses: Mapping[str, float], metrics: Mapping[str, float]) -> str:
     parts = [f'epoch {epoch + 1}', *(f'{output} {loss:.3f}' for output, loss in losses.items())]
-    parts += [f'{name} {metrics[name]:.3f}' for name in ('miou', 'rmse') if name in metrics]
+    names = (task.main_metric for task in TASKS.values() if not task.about)
+    parts += [f'{name} {metric_of(name).format(metrics[name])}' for name in names if name in metrics]
     return ', '.join(parts)

@@ -140,6 +140,10 @@ def test_a_report_without_labels_has_no_classes(predictor, samples, tmp_path):
         ('rmse', 0.63281, '0.6328 m'),
         ('angle_mean', 23.954, '23.95°'),
         ('silog', 12.5, '12.5000'),
+        ('dbe_acc', 1.25, '1.2500 px'),
+        ('rmse_surest_70', 0.5, '0.5000 m'),
+        ('label_flicker_compensated', 0.012, '1.20 %'),
+        ('scale', 1.125, '1.1250'),
         ('miou', float('nan'), '–'),
     ],
 )

@@ -32,13 +32,14 @@ def test_labels_are_compared_in_the_space_of_the_truth():
 def test_the_worst_of_many_are_named():
     """Of equal ones the earlier; a frame without the metric is none of them, but comes before the next."""
     values = [5, 9, None, 8, 7, 6, 9, 11, 1]
-    frames = [FrameResult(10 + i, 0, None, {} if x is None else {'miou': x}, None, None) for i, x in enumerate(values)]
-    worst = worst_frames(frames, 'miou', largest=True)
+    known = [{} if x is None else {'rmse': x, 'miou': x} for x in values]
+    frames = [FrameResult(10 + i, 0, None, metrics, None, None) for i, metrics in enumerate(known)]
+    worst = worst_frames(frames, 'rmse')
     assert [frame.value for frame in worst] == [11, 9, 9, 8, 7, 6]
     assert [frame.index for frame in worst] == [17, 11, 16, 13, 14, 15]
     assert (worst[1].previous, worst[3].previous) == (10, 12)
-    assert [frame.value for frame in worst_frames(frames, 'miou', largest=False)] == [1, 5, 6, 7, 8, 9]
-    assert worst_frames(frames[:1], 'miou', largest=True)[0].previous is None
+    assert [frame.value for frame in worst_frames(frames, 'miou')] == [1, 5, 6, 7, 8, 9]
+    assert worst_frames(frames[:1], 'rmse')[0].previous is None
 
 
 class TestDepthTruth:
