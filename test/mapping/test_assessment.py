@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A perfect model's maps have perfect scores, and known errors have the scores that follow from them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,15 +35,19 @@ def frames():
     return [frame(seconds) for seconds in TIMES]
 
 
-def assessed(frames, wrong=0.0):
-    """Of a model whose depth is too small by one factor, and which gives some pixels any class."""
+def predicted(frames, wrong=0.0):
+    """By a model whose depth is too small by one factor, and which gives some pixels any class."""
     generator, predictions = np.random.default_rng(0), []
     for each in frames:
         is_wrong = generator.random(each.labels.shape) < wrong
         labels = np.where(is_wrong, generator.integers(0, 40, each.labels.shape), each.labels).astype(np.uint8)
         sure = np.full(labels.shape, 255 * (1 - wrong), np.uint8)
         predictions.append(Prediction(labels, sure, each.depth * np.float32(SCALE)))
-    return Assessment(frames, predictions, SPACE, MapOptions(max_depth=6.0))
+    return predictions
+
+
+def assessed(frames, wrong=0.0):
+    return Assessment(frames, predicted(frames, wrong), SPACE, MapOptions(max_depth=6.0))
 
 
 def test_right_labels(frames):
@@ -85,11 +91,8 @@ def test_depth_of_a_wrong_scale(frames):
 
 
 def test_without_labels_of_the_source(frames):
-    from dataclasses import replace
-
-    assessment = assessed(frames)
     bare = Assessment(
-        [replace(each, labels=None) for each in frames], assessment._predictions, SPACE, MapOptions(max_depth=6.0)
+        [replace(each, labels=None) for each in frames], predicted(frames), SPACE, MapOptions(max_depth=6.0)
     )
     assert set(bare.of_views()) == {'flicker'}
     assert 'miou_3d' not in bare.of_labels(0.1, 'bayes', 4)
