@@ -44,11 +44,17 @@ def test_a_rate_that_varies_gives_the_stamps_of_the_file(video):
     assert [due for due, _ in timeline(source)] == [0, 0.05, 0.55, 0.6]
 
 
-def test_stamps_that_stand_still_go_on_at_the_rate(video, monkeypatch):
-    """Of a container without stamps."""
-    stated = iter([0, 0, 0, None])
-    monkeypatch.setattr('mtperception.sources.video._stated_stamp_ns', lambda capture: next(stated))
-    assert [frame.stamp_ns for frame in open_source(str(video))] == [0, 50_000_000, 100_000_000, 150_000_000]
+@pytest.mark.parametrize(
+    ('durations', 'milliseconds'), [((0, 0, 1, 1), (0, 25, 50, 75)), ((1, 0, 0, 1), (0, 50, 75, 100))]
+)
+def test_stamps_that_stand_still_go_on_at_the_rate(video, durations, milliseconds):
+    """Images of no duration: the file gives several the same stamp. Four in a tenth of a second are 40 per second."""
+    content = video.read_bytes()
+    unit = struct.unpack_from('>IIII', content, content.index(b'stts') + 4)[3]
+    video.write_bytes(with_durations(content, [unit * duration for duration in durations]))
+    source = open_source(str(video))
+    assert source.rate == 40
+    assert [frame.stamp_ns for frame in source] == [each * 1_000_000 for each in milliseconds]
 
 
 @pytest.mark.parametrize('name', ['a[1].mp4', 'run #3.mp4', 'walk_%04d.mp4', '12:30 walk.mp4', 'what?.mp4', 'ü ß.mp4'])
