@@ -245,4 +245,4 @@ def test_an_autostart_that_comes_too_late_does_nothing(transition, state):
         assert getattr(node, f'trigger_{transition}')() == SUCCESS
         with observing() as observer, spinning(node, threading.Event()):
             observer.spin_for(0.5)
-            assert node._state_machine.current_state[1] == state
+            assert observer.state_of('/lamp') == state
