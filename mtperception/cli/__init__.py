@@ -26,7 +26,7 @@ COMMANDS = {
     'predict': ('mtperception.cli.predict:predict', 'Depth and labels of images, folders, videos and bags.'),
     'label': (
         'mtperception.cli.label:label',
-        'Label images that have no ground truth with the labels and depth of an expert.',
+        'Label images that have no ground truth with the labels and depth of a teacher.',
     ),
     'evaluate': (
         'mtperception.cli.evaluate:evaluate',

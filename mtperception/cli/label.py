@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mtperception label`: what a data set has no ground truth for, annotated by an expert."""
+"""`mtperception label`: what a data set has no ground truth for, annotated by a teacher."""
 
 import time
 from contextlib import closing
@@ -38,7 +38,7 @@ def label(
         Path, typer.Argument(help='A data set with a dataset.json, or a folder of images.', metavar='IMAGES')
     ],
     model: Annotated[
-        str, typer.Option(help='The expert: a model directory, the name of an installed model, or a .tflite file.')
+        str, typer.Option(help='The teacher: a model directory, the name of an installed model, or a .tflite file.')
     ],
     out: Annotated[Path, typer.Option(help='Folder to write the data set to; created if missing.')],
     split: Annotated[str, typer.Option(help='Split (`<split>.txt`), or a file with one id per line.')] = 'train',
@@ -46,7 +46,7 @@ def label(
         Task | None,
         typer.Option(help='Write only this task, even over ground truth.', show_default='tasks without ground truth'),
     ] = None,
-    grouping: Annotated[str, typer.Option(help="A grouping of the expert's classes, such as kitti_6.")] = '',
+    grouping: Annotated[str, typer.Option(help="A grouping of the teacher's classes, such as kitti_6.")] = '',
     label_space: Annotated[str, typer.Option(help='The classes of a .tflite file, such as cityscapes_19.')] = '',
     minimum_confidence: Annotated[
         float, typer.Option(min=0.0, max=1.0, help='Leave out labels with a lower confidence.')
@@ -60,7 +60,7 @@ def label(
     gpus: GpusOption = 0.0,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Label images that have no ground truth with the labels and depth of an expert.
+    """Label images that have no ground truth with the labels and depth of a teacher.
 
     Writes a data set (--dataset folder) that refers to the images and annotations of IMAGES where they are and adds
     labels/*.png and depth/*.png. Run it again after an interruption: it resumes where it stopped. Several processes may
@@ -74,9 +74,9 @@ def label(
     options = TeacherOptions(label_space, backend, device, precision)
     out, pool = out.expanduser(), workers_of(workers, address, gpus)
     start = time.monotonic()
-    with closing(open_teacher(model, options)) as expert:
+    with closing(open_teacher(model, options)) as teacher:
         if dry_run:
-            _print_plan(Labeller(image_set, expert, out, wanted), image_set, shard, workers)
+            _print_plan(Labeller(image_set, teacher, out, wanted), image_set, shard, workers)
             return
         worker = None
         if pool:
@@ -84,7 +84,7 @@ def label(
             opener = partial(open_labeller, there, absolute_model(model), options, out.absolute(), wanted)
             worker = partial(distribute, opener, pool)
         with rate_progress('labelling', len(shard.positions(len(image_set.ids)))) as move, naming_option('--out'):
-            done = label_images(image_set, expert, out, wanted, move, shard, worker)
+            done = label_images(image_set, teacher, out, wanted, move, shard, worker)
     kept = f', {done.kept} already existed' if done.kept else ''
     typer.echo(f'{out}: {done.labelled} images labelled in {time.monotonic() - start:.1f} s{kept}', err=True)
     check_failures(done.failed, 'images', f'repair them or remove them from {split}, then run it again')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Experts: networks that annotate what a data set has no ground truth for."""
+"""Teachers: networks that annotate what a data set has no ground truth for."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ TEACHERS: dict[str, TeacherLoader] = {'': _model, '.tflite': _litert}
 
 
 def open_teacher(model: str, options: TeacherOptions | None = None) -> Teacher:
-    """Load an expert.
+    """Load a teacher.
 
     Args:
         model: a model directory, the name of an installed one, or a `.tflite` file.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The annotations that an expert can add to a data set: how they are stored in the `folder` layout."""
+"""The annotations that a teacher can add to a data set: how they are stored in the `folder` layout."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,23 +35,23 @@ class Annotation:
         return folder / self.entries[self.key].replace('{id}', name)
 
 
-def labels_annotation(expert: Teacher, grouping: str, minimum_confidence: float) -> Annotation:
+def labels_annotation(teacher: Teacher, grouping: str, minimum_confidence: float) -> Annotation:
     """Hard labels.
 
     Args:
-        expert: gives them.
-        grouping: label space to map them to; empty: the expert's own.
-        minimum_confidence: 0..1; pixels that the expert is less sure of become 255. 0: all are kept.
+        teacher: gives them.
+        grouping: label space to map them to; empty: the teacher's own.
+        minimum_confidence: 0..1; pixels that the teacher is less sure of become 255. 0: all are kept.
 
     Raises:
-        TeacherError: if the expert gives no confidence but some is asked for.
+        TeacherError: if the teacher gives no confidence but some is asked for.
         ValueError: if its label space has no such grouping.
         ResourceNotFoundError: if the label space of the labels is not an installed one: nobody could read them.
     """
-    if minimum_confidence and not expert.gives_confidence:
-        raise TeacherError(f'minimum confidence {minimum_confidence}: {expert.name} gives no confidence: use 0')
-    table = expert.label_space.grouping(grouping) if grouping else np.arange(256, dtype=np.uint8)
-    space = grouping or expert.label_space.name
+    if minimum_confidence and not teacher.gives_confidence:
+        raise TeacherError(f'minimum confidence {minimum_confidence}: {teacher.name} gives no confidence: use 0')
+    table = teacher.label_space.grouping(grouping) if grouping else np.arange(256, dtype=np.uint8)
+    space = grouping or teacher.label_space.name
     resources.find('labels', space)
     least = int(np.ceil(minimum_confidence * 255))
 
@@ -65,9 +65,9 @@ def labels_annotation(expert: Teacher, grouping: str, minimum_confidence: float)
     return Annotation('labels', entries, encode)
 
 
-def depth_annotation(expert: Teacher) -> Annotation:
-    """Depth in 16 bits, in the finest steps that reach as far as the expert sees; what none reaches is missing."""
-    scale = FINE if expert.max_depth <= MAX_RAW * FINE else COARSE
+def depth_annotation(teacher: Teacher) -> Annotation:
+    """Depth in 16 bits, in the finest steps that reach as far as the teacher sees; what none reaches is missing."""
+    scale = FINE if teacher.max_depth <= MAX_RAW * FINE else COARSE
 
     def encode(prediction: Prediction) -> np.ndarray:
         depth = prediction.measured_depth

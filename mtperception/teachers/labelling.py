@@ -9,7 +9,7 @@ The result is a data set in the `folder` layout whose images and known annotatio
 out/dataset.json      the layout of the source, its paths leading there, and what was added
     <split>.txt       the ids; written last: a folder that has it is complete
     labels/{id}.png   and depth/{id}.png: what was added
-    expert.json       who made it, of what: no other expert may continue it
+    expert.json       who made it, of what: no other teacher may continue it
 
 Any number of processes may write to one folder: who annotates an image has claimed it in `expert.json` (`JobFile`).
 """
@@ -43,11 +43,11 @@ class Request:
     """What to write."""
 
     task: str = ''
-    """'segmentation' or 'depth', even over a ground truth; empty: all that the images lack and the expert knows."""
+    """'segmentation' or 'depth', even over a ground truth; empty: all that the images lack and the teacher knows."""
     grouping: str = ''
-    """Label space to map the labels to; empty: the expert's own."""
+    """Label space to map the labels to; empty: the teacher's own."""
     minimum_confidence: float = 0.0
-    """0..1: labels that the expert is less sure of become 255."""
+    """0..1: labels that the teacher is less sure of become 255."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Done:
     """What a run did."""
 
     labelled: int
-    """Images that the expert looked at."""
+    """Images that the teacher looked at."""
     kept: int
     """Images of its share whose files already existed, or were made by another process meanwhile."""
     failed: Mapping[str, str]
@@ -69,23 +69,23 @@ class Labeller:
 
     Args:
         images: what to annotate.
-        expert: annotates.
+        teacher: annotates.
         out: the folder to write; created if missing.
         request: what to write.
 
     Raises:
         DatasetError: if `out` holds something else.
-        TeacherError: if the expert cannot do what is asked for, or there is nothing to do.
-        ValueError: if the expert's label space has no such grouping.
+        TeacherError: if the teacher cannot do what is asked for, or there is nothing to do.
+        ValueError: if the teacher's label space has no such grouping.
     """
 
-    def __init__(self, images: ImageSet, expert: Teacher, out: Path, request: Request) -> None:
+    def __init__(self, images: ImageSet, teacher: Teacher, out: Path, request: Request) -> None:
         self._images = images
-        self._expert = expert
+        self._teacher = teacher
         self._out = out
-        self._annotations = _annotations(images, expert, request)
+        self._annotations = _annotations(images, teacher, request)
         self._layout = images.layout_seen_from(out)
-        self._record = _record(self._layout['rgb'], expert, self._annotations, request)
+        self._record = _record(self._layout['rgb'], teacher, self._annotations, request)
         _check_place(out, images, self._record)
         self._job: JobFile | None = None
 
@@ -129,7 +129,7 @@ class Labeller:
         return missing
 
     def close(self) -> None:
-        """Let go of the folder; the expert stays open."""
+        """Let go of the folder; the teacher stays open."""
         self._job.close()
 
     def __enter__(self) -> 'Labeller':
@@ -148,7 +148,7 @@ class Labeller:
         if not missing:
             return Outcome(name, kept=True)
         try:
-            prediction = self._expert(*self._images.read(name))
+            prediction = self._teacher(*self._images.read(name))
         except ValueError as error:
             return Outcome(name, failed=str(error))
         for annotation in missing:
@@ -161,7 +161,7 @@ class Labeller:
 
 def label_images(
     images: ImageSet,
-    expert: Teacher,
+    teacher: Teacher,
     out: Path,
     request: Request,
     report: Callable[[int], None] = lambda done: None,
@@ -175,7 +175,7 @@ def label_images(
 
     Args:
         images: what to annotate.
-        expert: annotates.
+        teacher: annotates.
         out: the folder to write; created if missing.
         request: what to write.
         report: told after each image how many are done.
@@ -187,7 +187,7 @@ def label_images(
         OSError: if a file cannot be written.
     """
     names = [images.ids[position] for position in shard.positions(len(images.ids))]
-    with Labeller(images, expert, out, request) as labeller:
+    with Labeller(images, teacher, out, request) as labeller:
         todo = [name for name in names if not labeller.is_done(name)]
         labelled, kept, failed = 0, len(names) - len(todo), {}
         report(kept)
@@ -201,34 +201,34 @@ def label_images(
     return Done(labelled, kept, {name: failed[name] for name in names if name in failed}, missing)
 
 
-def _annotations(images: ImageSet, expert: Teacher, request: Request) -> list[Annotation]:
+def _annotations(images: ImageSet, teacher: Teacher, request: Request) -> list[Annotation]:
     """What is to be written for each image."""
-    known = [task for task in KEY_OF_TASK if task in expert.tasks]
+    known = [task for task in KEY_OF_TASK if task in teacher.tasks]
     tasks = [request.task] if request.task else [task for task in known if KEY_OF_TASK[task] not in images.layout]
     if not known or set(tasks) - set(known):
         expected = request.task or ' or '.join(KEY_OF_TASK)
-        raise TeacherError(f'{expert.name} has {", ".join(expert.tasks)}: expected an expert for {expected}')
+        raise TeacherError(f'{teacher.name} has {", ".join(teacher.tasks)}: expected a teacher for {expected}')
     if not tasks:
         raise TeacherError(
-            f'{images.root} has ground truth for every task of {expert.name} ({", ".join(known)}): '
+            f'{images.root} has ground truth for every task of {teacher.name} ({", ".join(known)}): '
             'pass --task to overwrite one'
         )
     annotations = []
     if 'segmentation' in tasks:
-        annotations.append(labels_annotation(expert, request.grouping, request.minimum_confidence))
+        annotations.append(labels_annotation(teacher, request.grouping, request.minimum_confidence))
     elif request.grouping or request.minimum_confidence:
         raise TeacherError(f'grouping or minimum confidence given, but no labels are written, only {", ".join(tasks)}')
     if 'depth' in tasks:
-        annotations.append(depth_annotation(expert))
+        annotations.append(depth_annotation(teacher))
     return annotations
 
 
-def _record(source: str, expert: Teacher, annotations: Sequence[Annotation], request: Request) -> dict[str, Any]:
+def _record(source: str, teacher: Teacher, annotations: Sequence[Annotation], request: Request) -> dict[str, Any]:
     """What the files of an output folder depend on."""
     return {
-        'expert': expert.name,
-        'sha256': expert.sha256,
-        'label_space': expert.label_space.name,
+        'expert': teacher.name,
+        'sha256': teacher.sha256,
+        'label_space': teacher.label_space.name,
         'source': source,
         'annotations': [annotation.key for annotation in annotations],
         'grouping': request.grouping,
@@ -237,7 +237,7 @@ def _record(source: str, expert: Teacher, annotations: Sequence[Annotation], req
 
 
 def _check_place(out: Path, images: ImageSet, record: Mapping[str, Any]) -> None:
-    """Check that nothing is in the way of a folder, or that it is of the same expert, source and request."""
+    """Check that nothing is in the way of a folder, or that it is of the same teacher, source and request."""
     if out.resolve() == images.root.resolve():
         raise DatasetError(f'{out} holds the images: choose another folder for the output')
     strangers = [name for name in (LAYOUT, *KEY_OF_TASK.values()) if (out / name).exists()]
@@ -255,7 +255,7 @@ def _check_place(out: Path, images: ImageSet, record: Mapping[str, Any]) -> None
 
 
 def open_labeller(images: ImageSet, model: str, options: TeacherOptions, out: Path, request: Request) -> Labeller:
-    """A labeller with an expert of its own, for another process, which ends with it.
+    """A labeller with a teacher of its own, for another process, which ends with it.
 
     Raises:
         TeacherError, ResourceNotFoundError, ModelError, BackendUnavailableError, SelfTestError: as `open_teacher`.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A segmentation network for LiteRT (TensorFlow Lite) as an expert."""
+"""A segmentation network for LiteRT (TensorFlow Lite) as a teacher."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ RUNTIME_OPTIONS = ('backend', 'device', 'precision')
 
 
 class LiteRTTeacher:
-    """A `.tflite` file that turns a square of RGB bytes into class indices. Implements `Expert`; runs on the CPU.
+    """A `.tflite` file that turns a square of RGB bytes into class indices. Implements `Teacher`; runs on the CPU.
 
     Images of another shape are cut into squares, so that things keep their proportions.
 

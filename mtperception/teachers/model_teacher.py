@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model of this package as an expert."""
+"""A model of this package as a teacher."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from mtperception.types import Intrinsics, Prediction
 
 
 class ModelTeacher:
-    """A model directory, run as `mtperception predict` runs it. Implements `Expert`.
+    """A model directory, run as `mtperception predict` runs it. Implements `Teacher`.
 
     Args:
         model: the directory or the name of an installed model.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an expert is."""
+"""What a teacher is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Teacher(Protocol):
     name: str
     """What it is called in the records of what it labelled."""
     sha256: str
-    """SHA-256 of the file that defines the expert: experts with the same value give the same annotations."""
+    """SHA-256 of the file that defines the teacher: teachers with the same value give the same annotations."""
     tasks: tuple[str, ...]
     """What it knows, among `tasks.TASKS`."""
     label_space: LabelSpace
@@ -40,7 +40,7 @@ class Teacher(Protocol):
             intrinsics: its camera, where that is known.
 
         Returns:
-            Maps of the image's H,W. Unlike a model, an expert may leave pixels without a label (255).
+            Maps of the image's H,W. Unlike a model, a teacher may leave pixels without a label (255).
         """
         ...
 
@@ -51,7 +51,7 @@ class Teacher(Protocol):
 
 @dataclass(frozen=True)
 class TeacherOptions:
-    """How to run an expert. Each kind knows some of these; the others must be left as they are."""
+    """How to run a teacher. Each kind knows some of these; the others must be left as they are."""
 
     label_space: str = ''
     """Label space of a network that does not name it itself."""
@@ -61,4 +61,4 @@ class TeacherOptions:
 
 
 TeacherLoader = Callable[[str, TeacherOptions], Teacher]
-"""Loads an expert from a path or a name; raises TeacherError, or what loading a model raises."""
+"""Loads a teacher from a path or a name; raises TeacherError, or what loading a model raises."""

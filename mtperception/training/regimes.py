@@ -35,7 +35,7 @@ class Regime(ABC):
 class BlitzNet(Regime):
     """All parts after every batch, but a head is left intact until a batch has an annotation for it.
 
-    Dvornik et al., ICCV 2017, section 3.3. With complete annotations, or an expert's, everything is updated every time.
+    Dvornik et al., ICCV 2017, section 3.3. With complete annotations, or a teacher's, everything is updated every time.
     """
 
     def __init__(self, outputs: Sequence[str]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How an expert's answers are stored."""
+"""How a teacher's answers are stored."""
 
 from types import SimpleNamespace
 
@@ -13,7 +13,7 @@ from mtperception.teachers.teacher import TeacherError
 from mtperception.types import Prediction
 
 
-def expert(space='cityscapes_19', confidence=True, max_depth=10.0):
+def teacher(space='cityscapes_19', confidence=True, max_depth=10.0):
     """What the storage depends on."""
     return SimpleNamespace(
         name='someone', label_space=load_label_space(space), gives_confidence=confidence, max_depth=max_depth
@@ -26,15 +26,15 @@ STREET = Prediction(
 )
 
 
-def test_labels_of_the_experts_own_classes():
-    annotation = labels_annotation(expert(), '', 0.0)
+def test_labels_of_the_teachers_own_classes():
+    annotation = labels_annotation(teacher(), '', 0.0)
     assert annotation.encode(STREET).tolist() == [[0, 9, 14, 3, 255]]
     assert annotation.entries['label_space'] == 'cityscapes_19'
     assert annotation.entries['ignore_index'] == 255
 
 
 def test_grouped_labels_leave_out_what_has_no_counterpart():
-    annotation = labels_annotation(expert(), 'kitti_6', 0.0)
+    annotation = labels_annotation(teacher(), 'kitti_6', 0.0)
     encoded = annotation.encode(STREET)
     assert encoded.dtype == np.uint8
     assert encoded.tolist() == [[2, 4, 5, 255, 255]]  # road, vegetation, car
@@ -43,21 +43,21 @@ def test_grouped_labels_leave_out_what_has_no_counterpart():
 
 def test_unsure_labels_are_left_out():
     # Half sure is 127.5 of 255: 127 is less, 128 is not.
-    assert labels_annotation(expert(), '', 0.5).encode(STREET).tolist() == [[0, 9, 255, 3, 255]]
-    assert labels_annotation(expert(), 'kitti_6', 1.0).encode(STREET).tolist() == [[2, 255, 255, 255, 255]]
+    assert labels_annotation(teacher(), '', 0.5).encode(STREET).tolist() == [[0, 9, 255, 3, 255]]
+    assert labels_annotation(teacher(), 'kitti_6', 1.0).encode(STREET).tolist() == [[2, 255, 255, 255, 255]]
     assert STREET.labels.tolist() == [[0, 9, 14, 3, 255]]
 
 
 def test_what_cannot_be_stored_is_said(tmp_path):
     with pytest.raises(TeacherError, match='someone gives no confidence'):
-        labels_annotation(expert(confidence=False), '', 0.5)
+        labels_annotation(teacher(confidence=False), '', 0.5)
     with pytest.raises(ValueError, match="no grouping 'nyuv2_13' of cityscapes_19"):
-        labels_annotation(expert(), 'nyuv2_13', 0.0)
+        labels_annotation(teacher(), 'nyuv2_13', 0.0)
     with pytest.raises(ValueError, match=r"no grouping 'nonesuch' of cityscapes_19: expected one of: .*kitti_6"):
-        labels_annotation(expert(), 'nonesuch', 0.0)
+        labels_annotation(teacher(), 'nonesuch', 0.0)
     (tmp_path / 'mine.yaml').write_text('classes: [{name: a, color: [0, 0, 1]}]')
     with pytest.raises(ResourceNotFoundError, match="no label space 'mine'"):
-        labels_annotation(expert(str(tmp_path / 'mine.yaml')), '', 0.0)
+        labels_annotation(teacher(str(tmp_path / 'mine.yaml')), '', 0.0)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_cannot_be_stored_is_said(tmp_path):
     ],
 )
 def test_depth_in_steps_that_reach_far_enough(max_depth, depth, raw):
-    annotation = depth_annotation(expert(max_depth=max_depth))
+    annotation = depth_annotation(teacher(max_depth=max_depth))
     encoded = annotation.encode(Prediction(depth=np.array([depth], np.float32)))
     assert encoded.dtype == np.uint16
     assert encoded.tolist() == [raw]

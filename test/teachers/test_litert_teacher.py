@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks for LiteRT as experts: a hand-made one, and the Cityscapes teacher where it is at hand."""
+"""Networks for LiteRT as teachers: a hand-made one, and the Cityscapes teacher where it is at hand."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ def argmax(tmp_path):
     return write_argmax(tmp_path / 'argmax.tflite')
 
 
-def expert(path, space='kitti_6', **options):
+def loaded(path, space='kitti_6', **options):
     return open_teacher(str(path), TeacherOptions(space, **options))
 
 
@@ -43,7 +43,7 @@ def stripes(height, *bands):
 def test_a_wide_image_is_labelled_in_its_own_pixels(argmax, height):
     """At the network's size, reduced and enlarged: bands are multiples of two pixels, so no scale blurs a border."""
     image = stripes(height, (RED, height), (GREEN, 2 * height), (BLUE, height))
-    labels = expert(argmax)(image, None).labels
+    labels = loaded(argmax)(image, None).labels
     assert labels.dtype == np.uint8
     assert labels.shape == (height, 4 * height)
     inner = [height // 2, 2 * height, 4 * height - 1]
@@ -54,18 +54,18 @@ def test_a_wide_image_is_labelled_in_its_own_pixels(argmax, height):
 
 def test_a_tall_image_too(argmax):
     image = stripes(8, (RED, 8), (GREEN, 4), (BLUE, 8)).transpose(1, 0, 2)
-    np.testing.assert_array_equal(expert(argmax)(image, None).labels, image.argmax(axis=2))
+    np.testing.assert_array_equal(loaded(argmax)(image, None).labels, image.argmax(axis=2))
 
 
 def test_what_is_no_class_is_unlabelled(argmax, tmp_path):
     space = tmp_path / 'two.yaml'
     space.write_text('classes: [{name: a, color: [0, 0, 1]}, {name: b, color: [0, 0, 2]}]')
-    labels = expert(argmax, str(space))(stripes(8, (BLUE, 4), (GREEN, 4)), None).labels
+    labels = loaded(argmax, str(space))(stripes(8, (BLUE, 4), (GREEN, 4)), None).labels
     assert labels[0].tolist() == [255] * 4 + [1] * 4
 
 
 def test_it_says_what_it_is(argmax):
-    opened = expert(argmax)
+    opened = loaded(argmax)
     assert (opened.name, opened.sha256, opened.tasks) == ('argmax', sha256(argmax), ('segmentation',))
     assert opened.label_space is load_label_space('kitti_6')
     assert not opened.gives_confidence
@@ -73,18 +73,18 @@ def test_it_says_what_it_is(argmax):
 
 def test_what_cannot_be_used_is_said(argmax, tmp_path):
     with pytest.raises(TeacherError, match=r'argmax\.tflite: no label space given'):
-        expert(argmax, '')
+        loaded(argmax, '')
     with pytest.raises(TeacherError, match='device given, but LiteRT always runs on the CPU'):
-        expert(argmax, device='cuda:0')
+        loaded(argmax, device='cuda:0')
     with pytest.raises(TeacherError, match=r'missing\.tflite: no such file'):
-        expert(tmp_path / 'missing.tflite')
+        loaded(tmp_path / 'missing.tflite')
     (tmp_path / 'text.tflite').write_text('no network')
     with pytest.raises(TeacherError, match=r'text\.tflite: not a network that LiteRT can run'):
-        expert(tmp_path / 'text.tflite')
+        loaded(tmp_path / 'text.tflite')
     with pytest.raises(TeacherError, match='found uint8 1x8x8x4, int64 1x8x8: expected one input, uint8 1xSxSx3'):
-        expert(write_argmax(tmp_path / 'four.tflite', channels=4))
+        loaded(write_argmax(tmp_path / 'four.tflite', channels=4))
     with pytest.raises(TeacherError, match='found float32 1x8x8x3, int64 1x8x8: expected'):
-        expert(write_argmax(tmp_path / 'float.tflite', kind='float32'))
+        loaded(write_argmax(tmp_path / 'float.tflite', kind='float32'))
 
 
 def test_without_litert_the_error_names_the_extra(argmax):
@@ -101,7 +101,7 @@ def test_without_litert_the_error_names_the_extra(argmax):
 @pytest.mark.skipif(not TEACHER.exists(), reason='needs the Cityscapes teacher')
 def test_the_teacher_agrees_with_people_on_streets():
     """Nine in ten labelled pixels; a wrong order of classes or channels would be far below."""
-    teacher = expert(TEACHER, 'cityscapes_19')
+    teacher = loaded(TEACHER, 'cityscapes_19')
     table = teacher.label_space.grouping('kitti_6')
     camvid = Folder(SHARED / 'data' / 'camvid', 'train')
     right = total = 0
