@@ -143,6 +143,16 @@ class InputPolicy:
         return f'{self.policy}: {_DESCRIPTIONS[self.policy]} {self.width}x{self.height}'
 
 
+def seen_focal_lengths(camera: TrainingCamera, policy: InputPolicy) -> tuple[float, float | None]:
+    """Focal lengths of a training camera, along rows and columns, in pixels of what a network with this policy sees.
+
+    The second is None where the camera's fy is not known.
+    """
+    width, height = policy.layout(camera.width, camera.height).plane
+    fy = None if camera.fy is None else camera.fy * height / camera.height
+    return camera.fx * width / camera.width, fy
+
+
 def focal_ratios(
     intrinsics: Intrinsics, layout: Layout, camera: TrainingCamera, trained: InputPolicy
 ) -> tuple[float, float]:
@@ -160,11 +170,11 @@ def focal_ratios(
     Raises:
         ValueError: if a focal length or a size is not positive.
     """
-    width, height = trained.layout(camera.width, camera.height).plane
-    x = focal_scale(intrinsics.fx, layout.image[0], layout.plane[0], camera.fx * width / camera.width)
-    if camera.fy is None:
+    fx, fy = seen_focal_lengths(camera, trained)
+    x = focal_scale(intrinsics.fx, layout.image[0], layout.plane[0], fx)
+    if fy is None:
         return x, x
-    return x, focal_scale(intrinsics.fy, layout.image[1], layout.plane[1], camera.fy * height / camera.height)
+    return x, focal_scale(intrinsics.fy, layout.image[1], layout.plane[1], fy)
 
 
 def depth_ratio(x: float, y: float) -> float:

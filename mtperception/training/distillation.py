@@ -7,8 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mtperception.card import open_model
+from mtperception.card import ModelCard, open_model
+from mtperception.input_policy import depth_ratio, seen_focal_lengths
 from mtperception.networks import load_network
+from mtperception.tasks import DIRECTIONS, METRES, NO_ZOOM, TASKS
 from mtperception.training.config import ConfigError, TrainConfig
 from mtperception.training.loss import mean
 from mtperception.upsampling import upsample
@@ -63,8 +65,8 @@ class Distillation(nn.Module):
         self._stride = config.loss_stride
         self.teachers = nn.ModuleList(load_network(name).requires_grad_(False) for name in self._config.teachers)
         cards = [open_model(name).card for name in self._config.teachers]
-        self._scales = [config.camera.fx / card.camera.fx for card in cards]
-        """What a teacher's depth is multiplied by: views are of the run's camera."""
+        self._ratios = [_ratios(config, card) for card in cards]
+        """Focal lengths of the run's camera over those of each teacher's, as their networks see images."""
         self.weights = dict(self._config.weights) or {task: 1.0 for task in config.tasks if task in DIFFERENCES}
         """By task."""
         for name, card in zip(self._config.teachers, cards, strict=True):
@@ -87,10 +89,15 @@ class Distillation(nn.Module):
         return [f'{task}{SUFFIX}' for task in self.weights]
 
     def forward(self, images: torch.Tensor) -> list[dict[str, torch.Tensor]]:
-        """Raw outputs of each teacher for normalised images N,3,H,W, without gradients, as the run's camera has
-        depth."""
+        """Raw outputs of each teacher for normalised images N,3,H,W, without gradients, as the run's camera has them.
+
+        Directions are not of unit length.
+        """
         with torch.no_grad():
-            return [self._scaled(teacher(images), s) for teacher, s in zip(self.teachers, self._scales, strict=True)]
+            return [
+                {task: _to_camera(task, raw, ratios) for task, raw in teacher(images).items()}
+                for teacher, ratios in zip(self.teachers, self._ratios, strict=True)
+            ]
 
     def losses(
         self,
@@ -113,6 +120,20 @@ class Distillation(nn.Module):
             losses[f'{task}{SUFFIX}'] = weight * mean(error.sum(), count)
         return losses
 
-    @staticmethod
-    def _scaled(outputs: Mapping[str, torch.Tensor], scale: float) -> dict[str, torch.Tensor]:
-        return {task: x * scale if task == 'depth' else x for task, x in outputs.items()}
+
+def _ratios(config: TrainConfig, teacher: ModelCard) -> tuple[float, float]:
+    """A view is of the run's camera; to its teacher it looks like one of the teacher's."""
+    x, y = seen_focal_lengths(config.training_camera, config.input_policy)
+    teacher_x, teacher_y = seen_focal_lengths(teacher.camera, teacher.input)
+    ratio = x / teacher_x
+    return ratio, ratio if y is None or teacher_y is None else y / teacher_y
+
+
+def _to_camera(task: str, raw: torch.Tensor, ratios: tuple[float, float]) -> torch.Tensor:
+    """A raw output N,C,h,w as a camera with these focal ratios has it: what the predictor does with maps."""
+    output = TASKS[task].outputs[0] if task in TASKS else None
+    if output is None or ratios == NO_ZOOM:
+        return raw
+    if output.kind == METRES:
+        return raw * depth_ratio(*ratios)
+    return raw * raw.new_tensor((*ratios, 1))[:, None, None] if output.kind == DIRECTIONS else raw

@@ -2,12 +2,16 @@
 """What teachers say is learnt: by numbers worked by hand, and on images without annotations."""
 
 import math
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from tiny_runs import data_of, history, tiny_config
 
-from mtperception.training.config import CameraConfig, ConfigError, DistillationConfig
+from mtperception.card import CARD, open_model
+from mtperception.networks import load_network
+from mtperception.training.config import CameraConfig, ConfigError, DistillationConfig, InputConfig
 from mtperception.training.distillation import DIFFERENCES, Distillation, angle, depth_difference, soft_cross_entropy
 from mtperception.training.examples import BatchLoader
 from mtperception.training.trainer import Trainer
@@ -46,9 +50,9 @@ def test_nothing_is_to_be_learnt_from_oneself(task):
     assert DIFFERENCES[task](raw, [raw, raw], 2.0).abs().max() < 1e-5
 
 
-def distilled(root, **changes):
+def distilled(root, *tasks, **changes):
     settings = {'data': [data_of(root, ['depth'])], 'distillation': DistillationConfig([TEACHER]), 'epochs': 30}
-    return tiny_config(root, **(settings | changes))
+    return tiny_config(root, *tasks, **(settings | changes))
 
 
 def test_images_without_any_annotation_teach_what_the_teacher_says(room_data, tmp_path):
@@ -84,6 +88,39 @@ def test_depth_is_that_of_the_runs_camera(room_data):
         for factor in (1, 2)
     ]
     torch.testing.assert_close(depths[1], 2 * depths[0])
+
+
+def test_a_student_that_sees_images_reduced_is_taught_what_is_nearer(room_data):
+    """At half the size all looks twice as far; the student's own depth is that of images so reduced."""
+    camera = CameraConfig(389.145, 480, 360)
+    images = torch.randn(1, 3, 64, 64)
+    whole, half = (
+        Distillation(distilled(room_data, camera=camera, input=InputConfig('keep_aspect', width, height)))(images)
+        for width, height in ((480, 360), (240, 180))
+    )
+    torch.testing.assert_close(half[0]['depth'], 0.5 * whole[0]['depth'])
+
+
+def test_a_stretched_student_is_taught_tilted_planes(room_data, every_task_model, tmp_path):
+    """Columns are half as wide for it, rows as high: depth times sqrt(1 / 2), and normals with half their x."""
+    teacher = tmp_path / 'teacher'
+    shutil.copytree(every_task_model, teacher)
+    card = open_model(teacher).card
+    replace(card, camera=replace(card.camera, fy=card.camera.fx)).write(teacher / CARD)
+    fx, width, height = card.camera.fx, card.camera.width, card.camera.height
+    distillation = DistillationConfig([str(teacher)], {'depth': 1.0, 'normals': 1.0})
+    config = distilled(
+        room_data,
+        ('depth', 'normals'),
+        camera=CameraConfig(fx, width, height, fx),
+        input=InputConfig('stretch', width // 2, height),
+        distillation=distillation,
+    )
+    images = torch.randn(1, 3, 64, 64)
+    (taught,), said = Distillation(config)(images), load_network(teacher)(images)
+    torch.testing.assert_close(taught['depth'], math.sqrt(0.5) * said['depth'])
+    torch.testing.assert_close(taught['normals'], said['normals'] * torch.tensor([0.5, 1, 1])[:, None, None])
+    torch.testing.assert_close(taught['segmentation'], said['segmentation'])
 
 
 def test_weights_and_the_run_as_a_whole(room_data, tmp_path):
