@@ -17,6 +17,7 @@ from mtperception.geometry import tilt_normals, unit_vectors
 from mtperception.input_policy import Layout, depth_ratio, focal_ratios
 from mtperception.labels import DEFAULT_INVALID_DEPTH_CLASSES, LabelSpace, invalid_depth_table
 from mtperception.resized_prediction import ResizedPrediction
+from mtperception.tasks import DIRECTIONS, METRES, NO_ZOOM, graph_outputs
 from mtperception.types import DEPTH_SCALE_MODES, OUTPUT_SIZES, Intrinsics, Prediction
 
 _ROUNDING = {'fp32': 2**-20, 'fp16': 2**-11, 'bf16': 2**-8}
@@ -203,12 +204,13 @@ class BackendPredictor:
         """The maps of one image to the camera's scale, still at the network's size, and which depth is valid."""
         maps = {name: layout.joined(stack) for name, stack in tiles.items()}
         x, y = self._focal_ratios(layout, intrinsics)
-        if 'depth' in maps:
-            maps['valid_mask'] = self._valid(maps['depth'], maps.get('labels'))  # by the graph's own depth
-            maps['depth'] *= np.float32(self.depth_scale * depth_ratio(x, y))
-        if 'normals' in maps and (x, y) != (1, 1):
-            maps['normals'] = unit_vectors(tilt_normals(maps['normals'], x, y))
-        return maps
+        valid = self._valid(maps['depth'], maps.get('labels')) if 'depth' in maps else None  # by the graph's own depth
+        for output in graph_outputs(self.card.tasks):
+            if output.kind == METRES:
+                maps[output.name] *= np.float32(self.depth_scale * depth_ratio(x, y))
+            elif output.kind == DIRECTIONS and (x, y) != NO_ZOOM:
+                maps[output.name] = unit_vectors(tilt_normals(maps[output.name], x, y))
+        return maps if valid is None else {**maps, 'valid_mask': valid}
 
     def _prediction(self, maps: Maps, layout: Layout, latency_ms: Mapping[str, float]) -> Prediction:
         """The maps at the size that is wanted."""

@@ -22,8 +22,8 @@ Zoom = tuple[float, float]
 NO_ZOOM: Zoom = (1.0, 1.0)
 
 CLASSES, SHARES, METRES, DIRECTIONS = 'classes', 'shares', 'metres', 'directions'
-"""What a map holds, which decides how it is resized and compared: class indices; shares of 255; distances; unit
-vectors."""
+"""What a map holds, which decides how it is resized, compared, and converted to the camera: class indices; shares of
+255; lengths along the optical axis, which the camera scales; unit vectors, which it tilts."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from mtperception.evaluation.evaluate import evaluate
 from mtperception.evaluation.metrics import METRICS
 from mtperception.evaluation.report import write_report
 from mtperception.evaluation.running_sum import ExactSum, RunningSum, quotient
+from mtperception.input_policy import depth_ratio
 from mtperception.media import write_image
 from mtperception.messages.outputs import outputs_for
 from mtperception.messages.parameters import PARAMETERS
@@ -30,21 +31,19 @@ from mtperception.tasks import METRES, TASKS, GraphOutput, Measure, Target, Task
 from mtperception.training.checkpoint_export import export_checkpoint
 from mtperception.training.config import ChoiceConfig, OptimizerConfig
 from mtperception.training.trainer import LAST, Trainer
+from mtperception.types import Intrinsics
 
 
 def distance(sample, zoom, window):
-    """Metres from the camera to what is seen, rather than along its axis."""
-    camera = sample.intrinsics
-    rows, columns = np.mgrid[: camera.height, : camera.width]
-    ray = np.hypot(np.hypot((columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy), 1)
-    return (sample.depth * ray).astype(np.float32)
+    """Metres along the axis to the nearest thing that a pixel or its neighbours show, as the training camera has it."""
+    return cv2.erode(sample.depth, np.ones((3, 3), np.uint8)) / np.float32(depth_ratio(*zoom))
 
 
 DISTANCE = Task(
     name='distance',
     outputs=(GraphOutput('distance', 'float32', 1, METRES),),
     finish='metres',
-    target=Target(('depth', 'intrinsics'), distance, 0, 'float32', 1),
+    target=Target(('depth',), distance, 0, 'float32', 1),
     measures=(Measure('distances', ('distance',), {'distance_error': Metric(SMALLER, METRE, 'distance off')}),),
     loss='l1',
     raw_channels=1,
@@ -124,6 +123,20 @@ def test_it_is_exported_and_predicted_at_the_size_of_any_image(trained, predicto
         assert prediction.map('labels') is None
     network = trained.average.module.eval()
     assert set(network(torch.zeros(1, 3, 64, 64))) == {'depth', 'distance'}
+
+
+def test_its_metres_are_those_of_the_camera(predictor):
+    """A lens twice as long shows the same pixels of a room that is twice as far, in both tasks."""
+    image = rooms(1)[0].image
+    camera = predictor.card.camera
+    found, longer = (predictor(image, centred(factor * camera.fx, image)) for factor in (1, 2))
+    for name in ('depth', 'distance'):
+        np.testing.assert_allclose(longer.map(name), 2 * found.map(name), rtol=1e-6)
+
+
+def centred(fx, image):
+    height, width = image.shape[:2]
+    return Intrinsics(fx, fx, (width - 1) / 2, (height - 1) / 2, width, height)
 
 
 def test_it_is_evaluated_and_has_its_gallery(predictor, tmp_path):
