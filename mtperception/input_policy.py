@@ -78,12 +78,15 @@ class Layout:
             resize_image(image, self.plane, out[0])
             return
         plane = image if self.plane == self.image else resize_image(image, self.plane)
-        width, height = self.tile
-        corners = [(top, left) for top in self.rows for left in self.columns]
-        for (top, left), tile in zip(corners, out, strict=True):
-            part = plane[top : top + height, left : left + width]
-            below, right = height - part.shape[0], width - part.shape[1]
+        for part, tile in zip(self.parts(plane), out, strict=True):
+            below, right = tile.shape[0] - part.shape[0], tile.shape[1] - part.shape[1]
             tile[:] = cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_REPLICATE) if below or right else part
+
+    def parts(self, plane: np.ndarray) -> list[np.ndarray]:
+        """What each tile shows of a map of the plane, plane_h,plane_w,..., row by row; less than a tile where the plane
+        is smaller."""
+        width, height = self.tile
+        return [plane[top : top + height, left : left + width] for top in self.rows for left in self.columns]
 
     def joined(self, tiles: np.ndarray) -> np.ndarray:
         """Put the maps of all tiles, count,h,w,..., together: plane_h,plane_w,....
@@ -195,6 +198,16 @@ def resize_image(image: np.ndarray, size: Size, out: np.ndarray | None = None) -
     """
     looks_at_all = 2 * size[0] >= image.shape[1] and 2 * size[1] >= image.shape[0]
     return cv2.resize(image, size, dst=out, interpolation=cv2.INTER_LINEAR if looks_at_all else cv2.INTER_AREA)
+
+
+def resize_nearest(values: np.ndarray, size: Size) -> np.ndarray:
+    """A map at another width and height, each pixel that of the nearest centre: neither classes nor the depths of two
+    things have a mean.
+
+    OpenCV's INTER_NEAREST takes the pixel whose corner is nearest: up to half a pixel off from what is bilinear.
+    """
+    same = (values.shape[1], values.shape[0]) == size
+    return values if same else cv2.resize(values, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _keep_aspect(size: Size, image: Size) -> Layout:

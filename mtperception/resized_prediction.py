@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from mtperception.geometry import unit_vectors
+from mtperception.input_policy import resize_nearest
 from mtperception.tasks import CLASSES, DIRECTIONS, SHARES, graph_output
 from mtperception.types import Prediction
 
@@ -96,7 +97,6 @@ class ResizedPrediction(Prediction):
             return None
         kind = graph_output(name).kind
         if kind in (CLASSES, SHARES):
-            # INTER_NEAREST takes the pixel whose corner is nearest: up to half a pixel off from what is bilinear.
-            return cv2.resize(map_, self._size, interpolation=cv2.INTER_NEAREST_EXACT)
+            return resize_nearest(map_, self._size)
         resized = cv2.resize(map_, self._size, interpolation=cv2.INTER_LINEAR)
         return unit_vectors(resized) if kind == DIRECTIONS else resized

@@ -3,13 +3,11 @@
 
 from dataclasses import replace
 
-import cv2
-
 from mtperception.data import Dataset
 from mtperception.errors import InputError
 from mtperception.evaluation.grouped_truth import GroupedTruth
 from mtperception.evaluation.paper_protocols import PaperProtocol
-from mtperception.input_policy import Size, resize_image
+from mtperception.input_policy import Size, resize_image, resize_nearest
 from mtperception.labels import load_label_space
 from mtperception.types import Sample
 
@@ -60,8 +58,5 @@ class ResizedSamples:
             sample,
             image=resize_image(sample.image, self._size),
             intrinsics=sample.intrinsics and sample.intrinsics.resized(*self._size),
-            **{
-                name: None if map_ is None else cv2.resize(map_, self._size, interpolation=cv2.INTER_NEAREST_EXACT)
-                for name, map_ in truth.items()
-            },
+            **{name: None if map_ is None else resize_nearest(map_, self._size) for name, map_ in truth.items()},
         )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mtperception.errors import SourceError
+from mtperception.input_policy import resize_nearest
 from mtperception.messages import (
     RefusedMessageError,
     compressed_to_depth,
@@ -25,7 +26,7 @@ from mtperception.recording.camera_motion import camera_motion
 from mtperception.recording.first_pass import first_pass, used_connections
 from mtperception.recording.image_topics import DECODERS
 from mtperception.recording.pairing import nearest_gap, pair_by_stamp
-from mtperception.recording.registration import choose_registration, resize_nearest
+from mtperception.recording.registration import choose_registration
 from mtperception.recording.storage import Connection, StoredMessage
 from mtperception.recording.topics import TopicRequest, choose_topics, connections_of
 from mtperception.types import Frame, Intrinsics

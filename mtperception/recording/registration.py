@@ -4,9 +4,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
+from mtperception.input_policy import resize_nearest
 from mtperception.messages import RefusedCameraInfoError, RefusedImageError, intrinsics_from
 from mtperception.recording.first_pass import FirstPass
 from mtperception.recording.topics import Topics
@@ -26,12 +26,6 @@ class Registration:
     """From depth (float32 h,w, metres), width and height of the image and its camera to float32 H,W, 0 = invalid.
     It raises RefusedMessageError where it cannot."""
     description: str
-
-
-def resize_nearest(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A map at another width and height: neither classes nor the depths of two things have a mean."""
-    same = (values.shape[1], values.shape[0]) == size
-    return values if same else cv2.resize(values, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def choose_registration(found: FirstPass, topics: Topics, *, as_it_is: bool) -> Registration:

@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol
 import cv2
 import numpy as np
 
+from mtperception.input_policy import resize_nearest
 from mtperception.labels import LabelSpace
 from mtperception.types import Intrinsics
 
@@ -52,7 +53,7 @@ class SequenceFrame:
         return replace(
             self,
             image=cv2.resize(self.image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR),
-            depth=cv2.resize(self.depth, size, interpolation=cv2.INTER_NEAREST_EXACT),
+            depth=resize_nearest(self.depth, size),
             intrinsics=self.intrinsics and self.intrinsics.resized(*size),
         )
 

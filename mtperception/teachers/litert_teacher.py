@@ -8,6 +8,7 @@ import numpy as np
 
 from mtperception.card import sha256
 from mtperception.errors import MissingPackageError
+from mtperception.input_policy import resize_nearest
 from mtperception.labels import IGNORE_INDEX, LabelSpace, load_label_space
 from mtperception.teachers.squares import by_squares
 from mtperception.teachers.teacher import TeacherError, TeacherOptions
@@ -66,7 +67,7 @@ class LiteRTTeacher:
         indices = self._interpreter.get_tensor(self._output).reshape(self._side, self._side)
         is_class = (indices >= 0) & (indices < len(self.label_space))
         labels = np.where(is_class, indices, IGNORE_INDEX).astype(np.uint8)
-        return cv2.resize(labels, (side, side), interpolation=cv2.INTER_NEAREST_EXACT)
+        return resize_nearest(labels, (side, side))
 
 
 def _label_space(path: Path, options: TeacherOptions) -> LabelSpace:

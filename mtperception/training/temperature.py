@@ -7,7 +7,6 @@ Source: C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, On Calibration of Modern Ne
 import math
 from collections.abc import Iterator, Sequence
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -17,7 +16,7 @@ from mtperception.data import Dataset
 from mtperception.errors import MTPerceptionError
 from mtperception.evaluation.comparison import map_labels
 from mtperception.evaluation.grouped_truth import GroupedTruth
-from mtperception.input_policy import Layout
+from mtperception.input_policy import Layout, resize_nearest
 from mtperception.labels import IGNORE_INDEX, LabelSpace, load_label_space
 from mtperception.pipeline import normalize
 
@@ -98,7 +97,7 @@ def _pixels(
         return
     first, end = card.classes
     images = GroupedTruth(dataset, space)
-    table = _model_classes(space, load_label_space(images.label_space), card.classes)
+    table = _classes(space, load_label_space(images.label_space), card.classes)
     for index in range(len(images)):
         sample = images[index]
         if sample.labels is None:
@@ -114,26 +113,19 @@ def _pixels(
         yield flat[torch.from_numpy(chosen)], torch.from_numpy(truth.ravel()[chosen].astype(np.int64) - first)
 
 
-def _model_classes(model: LabelSpace, truth: LabelSpace, classes: tuple[int, int]) -> np.ndarray:
+def _classes(model: LabelSpace, truth: LabelSpace, classes: tuple[int, int]) -> np.ndarray:
     """uint8 256: the model's class by class of the truth, by name; 255 for what the model does not choose among."""
     if truth.names != model.names:
         map_labels(model, classes, truth)  # raises what users need to know
-    table = np.full(256, IGNORE_INDEX, np.uint8)
-    for index, name in enumerate(truth.names):
-        if name in model.names[slice(*classes)]:
-            table[index] = model.names.index(name)
-    return table
+    table = truth.by_name(model)
+    first, end = classes
+    return np.where((table >= first) & (table < end), table, IGNORE_INDEX).astype(np.uint8)
 
 
 def _truth_tiles(labels: np.ndarray, layout: Layout, size: tuple[int, int]) -> np.ndarray:
-    """uint8 count,h,w: labels as the network sees the image, at the size of its output; nearest neighbours."""
-    plane = cv2.resize(labels, layout.plane, interpolation=cv2.INTER_NEAREST)
-    tiles = np.full((layout.count, *size[::-1]), IGNORE_INDEX, np.uint8)
-    width, height = layout.tile
-    corners = [(top, left) for top in layout.rows for left in layout.columns]
-    for (top, left), tile in zip(corners, tiles, strict=True):
-        whole = np.full((height, width), IGNORE_INDEX, np.uint8)
-        part = plane[top : top + height, left : left + width]
-        whole[: part.shape[0], : part.shape[1]] = part
-        tile[:] = cv2.resize(whole, size, interpolation=cv2.INTER_NEAREST)
-    return tiles
+    """uint8 count,h,w: labels as the network sees the image, at the size of its output; the nearest pixel's."""
+    plane = resize_nearest(labels, layout.plane)
+    tiles = np.full((layout.count, *layout.tile[::-1]), IGNORE_INDEX, np.uint8)
+    for part, tile in zip(layout.parts(plane), tiles, strict=True):
+        tile[: part.shape[0], : part.shape[1]] = part
+    return np.stack([resize_nearest(tile, size) for tile in tiles])

@@ -67,6 +67,18 @@ def test_the_fitted_temperature_is_the_known_factor(factor, policy):
     assert temperature == pytest.approx(factor, rel=0.05)
 
 
+class Coarse(Colors):
+    """Says something of one pixel in 16 only: the one whose centre is nearest to that of its block."""
+
+    def forward(self, image):
+        return super().forward(image[:, :, 2::4, 2::4])
+
+
+def test_truth_is_that_of_the_pixels_that_a_coarse_output_is_about():
+    found = fit_temperature(Coarse(2.0), CARD, [Samples(samples(20), 'kitti_6')])
+    assert found == pytest.approx(2.0, rel=0.1)
+
+
 def test_the_calibration_error_falls_and_labels_stay():
     temperature = fit_temperature(Colors(4.0), CARD, [Samples(samples(), 'kitti_6')])
     before, after = ece(Colors(4.0), CARD), ece(Colors(4.0), replace(CARD, temperature=temperature))
