@@ -43,7 +43,7 @@ from mtperception.mapping.summary import summary
 from mtperception.mapping.views import Views, open_views
 from mtperception.mapping.volume import SemanticVolume
 from mtperception.predictor import Predictor
-from mtperception.recording.recording import TOLERANCE
+from mtperception.recording.options import TOLERANCE, RecordingOptions
 from mtperception.recording.topics import TopicRequest
 
 Fusion = Enum('Fusion', {name: name for name in RULES}, type=str)
@@ -158,11 +158,8 @@ def map_(
     with ExitStack() as stack:
         views, recording = open_views(
             source,
-            request,
+            RecordingOptions(request, tolerance, label_offset, depth_registered),
             poses=poses,
-            tolerance=tolerance,
-            label_offset=label_offset,
-            depth_registered=depth_registered,
             with_depth=options.depth != DEFAULTS.depth,
         )
         if recording:

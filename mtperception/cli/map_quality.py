@@ -39,6 +39,7 @@ from mtperception.mapping.fusion import RULES
 from mtperception.mapping.mapper import MapOptions
 from mtperception.mapping.views import Views, open_views
 from mtperception.predictor import Predictor
+from mtperception.recording.options import RecordingOptions
 from mtperception.recording.topics import TopicRequest
 from mtperception.types import Frame, Prediction
 
@@ -122,7 +123,7 @@ def map_quality(
     options = MapOptions(voxel_size=voxels[0], max_depth=max_depth, memory_mb=2000)
     request = TopicRequest(image_topic, '', depth_topic, label_topic, pose_topic)
     with ExitStack() as stack:
-        views, recording = open_views(source, request, label_offset=label_offset)
+        views, recording = open_views(source, RecordingOptions(request, label_offset=label_offset))
         if recording:
             stack.enter_context(recording)
         typer.echo(f'reading {views.description}', err=True)

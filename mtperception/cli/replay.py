@@ -36,7 +36,8 @@ from mtperception.cli.session import INTERRUPTED, InterruptedRunError
 from mtperception.cli.sharing import PartsOption, ShardOption
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import Predictor
-from mtperception.recording.recording import TOLERANCE, Recording
+from mtperception.recording.options import TOLERANCE, RecordingOptions
+from mtperception.recording.recording import Recording
 from mtperception.recording.topics import TopicRequest
 from mtperception.replay.live_answers import LiveComparison, LiveRun
 from mtperception.replay.out_bag import LEFT_OUT, BagRecorder, check_free, recorded_bag
@@ -104,17 +105,10 @@ def replay(
     plan = LivePlan(open_model(model), backend, device, precision, rate) if live else None
     write_report = _report_writer(report, bag) if report else None
     request = TopicRequest(image_topic, camera_info_topic, depth_topic, label_topic, pose_topic)
+    options = RecordingOptions(request, tolerance, label_offset, depth_registered)
     truth_space = load_label_space(label_space) if label_space else None
     with ExitStack() as stack:
-        recording = stack.enter_context(
-            Recording(
-                bag.expanduser(),
-                request,
-                tolerance=tolerance,
-                label_offset=label_offset,
-                depth_registered=depth_registered,
-            )
-        )
+        recording = stack.enter_context(Recording(bag.expanduser(), options))
         for line in recording.topics.lines():
             typer.echo(line, err=True)
         if json_file:
@@ -126,7 +120,7 @@ def replay(
 
         topics, live_figures = recording.topics.roles(), {}
         if parts:
-            options = {
+            depends_on = {
                 'label_space': label_space,
                 'label_offset': label_offset,
                 'tolerance': tolerance,
@@ -135,7 +129,7 @@ def replay(
                 'precision': precision,
             }
             count = shard.count if shard != WHOLE else stored_count(parts) or 1
-            folder = stack.enter_context(PartFolder(parts, _record(model, recording, options), count))
+            folder = stack.enter_context(PartFolder(parts, _record(model, recording, depends_on), count))
             result = _shared(folder, model, predictor, recording, shard, truth_space)
             if result is None:
                 return

@@ -43,7 +43,7 @@ from mtperception.cli.sharing import (
     rate_progress,
     workers_of,
 )
-from mtperception.recording.recording import TOLERANCE
+from mtperception.recording.options import TOLERANCE, RecordingOptions
 from mtperception.recording.topics import TopicRequest
 from mtperception.replay.result import WORST_BY
 from mtperception.scale.bag_scorer import BagPlan, BagScorer, open_bag_scorer
@@ -102,11 +102,8 @@ def replay_many(
     plan = BagPlan(
         absolute_model(model),
         parts.expanduser().absolute(),
-        request,
+        RecordingOptions(request, tolerance, label_offset, depth_registered),
         label_space,
-        label_offset,
-        tolerance,
-        depth_registered,
         backend,
         device,
         precision,

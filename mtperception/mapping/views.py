@@ -12,8 +12,8 @@ from mtperception.errors import InputError, SourceError
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.mapping.poses import PoseFile, read_matrix
 from mtperception.recording.bag_files import is_bag
-from mtperception.recording.recording import TOLERANCE, Recording
-from mtperception.recording.topics import TopicRequest
+from mtperception.recording.options import RecordingOptions
+from mtperception.recording.recording import Recording
 from mtperception.synthetic import PERIOD, SyntheticRoom, pose
 from mtperception.types import Frame
 
@@ -160,22 +160,18 @@ class WithPoses:
 
 def open_views(
     source: Path,
-    request: TopicRequest,
+    options: RecordingOptions,
     *,
     poses: Path | None = None,
-    tolerance: float = TOLERANCE,
-    label_offset: int = 1,
-    depth_registered: bool = False,
     with_depth: bool = True,
 ) -> tuple[Views, Recording | None]:
     """The views of a source, and the recording to close, if it is one.
 
     Args:
         source: a bag, a folder with `dataset.json`, or `synthetic`.
-        request: topics of a bag.
+        options: of a bag; the tolerance also holds for `poses`.
         poses: a file of poses in place of the source's.
-        tolerance: seconds between stamps of what belongs together.
-        label_offset, depth_registered, with_depth: of a bag, as for `Recording`.
+        with_depth: of a bag, as for `Recording`.
 
     Raises:
         SourceError: if it is neither.
@@ -183,21 +179,14 @@ def open_views(
     if str(source) == SYNTHETIC:
         return RenderedViews(), None
     source = source.expanduser()
-    file = PoseFile(poses, tolerance) if poses else None
+    file = PoseFile(poses, options.tolerance) if poses else None
     if not source.exists():
         raise SourceError(
             f'{source}: no such file or folder: expected a bag, a folder with dataset.json, or {SYNTHETIC}'
         )
     recording = None
     if is_bag(source):
-        recording = Recording(
-            source,
-            request,
-            tolerance=tolerance,
-            label_offset=label_offset,
-            depth_registered=depth_registered,
-            with_depth=with_depth,
-        )
+        recording = Recording(source, options, with_depth=with_depth)
     views = RecordedViews(recording) if recording else FolderViews(source)
     return (WithPoses(views, file) if file else views), recording
 

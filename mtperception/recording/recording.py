@@ -25,14 +25,13 @@ from mtperception.recording.bag_reader import BagReader
 from mtperception.recording.camera_motion import camera_motion
 from mtperception.recording.first_pass import first_pass, used_connections
 from mtperception.recording.image_topics import DECODERS
+from mtperception.recording.options import DEFAULTS, RecordingOptions
 from mtperception.recording.pairing import nearest_gap, pair_by_stamp
 from mtperception.recording.registration import choose_registration
 from mtperception.recording.storage import Connection, StoredMessage
-from mtperception.recording.topics import TopicRequest, choose_topics, connections_of
+from mtperception.recording.topics import choose_topics, connections_of
 from mtperception.types import Frame, Intrinsics
 
-TOLERANCE = 0.02
-"""Seconds: default of how far the stamps of a pair may be apart."""
 _DEPTH = {IMAGE: image_to_depth, COMPRESSED_IMAGE: compressed_to_depth}
 _LABELS = {IMAGE: image_to_labels, COMPRESSED_IMAGE: compressed_to_labels}
 """By the type of the topic."""
@@ -72,36 +71,22 @@ class Recording:
 
     Args:
         path: a folder, or an .mcap or .db3 file. What can be read of a broken one is used.
-        request: names of topics; what is not named is found.
-        tolerance: seconds that the stamps of an image and of what belongs to it may be apart.
-        label_offset: id of the first class in the label topic.
-        depth_registered: whether depth is registered to the image whatever its frame_id says.
+        options: how to read it.
         with_depth: whether to look for depth that is not asked for.
 
     Raises:
         SourceError: if it is no bag, or nothing can be read from it, or there is no topic with images.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        request: TopicRequest | None = None,
-        *,
-        tolerance: float = TOLERANCE,
-        label_offset: int = 1,
-        depth_registered: bool = False,
-        with_depth: bool = True,
-    ) -> None:
-        request = request or TopicRequest()
+    def __init__(self, path: Path, options: RecordingOptions = DEFAULTS, *, with_depth: bool = True) -> None:
         self.path = path
-        self.tolerance = tolerance
-        self._label_offset = label_offset
+        self._options = options
         self._refused: dict[str, tuple[int, str]] = {}
         self._refused_before: dict[str, tuple[int, str]] = {}
         self._notes: dict[str, None] = {}
         self._reader = BagReader(path)
         try:
-            self.topics = choose_topics(self._reader, request, with_depth=with_depth)
+            self.topics = choose_topics(self._reader, options.request, with_depth=with_depth)
             self._first_pass = first_pass(self._reader, self.topics, self._messages())
             self._note_missing()
         except SourceError as error:
@@ -111,10 +96,10 @@ class Recording:
         except BaseException:
             self.close()
             raise
-        self._motion = camera_motion(self._first_pass, self.topics.image, pose_asked_for=bool(request.pose))
-        self._registration = choose_registration(self._first_pass, self.topics, as_it_is=depth_registered)
+        self._motion = camera_motion(self._first_pass, self.topics.image, pose_asked_for=bool(options.request.pose))
+        self._registration = choose_registration(self._first_pass, self.topics, as_it_is=options.depth_registered)
         self._pairs = {
-            topic: pair_by_stamp(self._stamps, self._first_pass.stamps[topic], round(tolerance * 1e9))
+            topic: pair_by_stamp(self._stamps, self._first_pass.stamps[topic], round(options.tolerance * 1e9))
             for topic in (self.topics.depth, self.topics.labels)
             if topic
         }
@@ -169,7 +154,7 @@ class Recording:
         """Where the frames and their truth come from, for a protocol."""
         facts: dict[str, Any] = {'bag': str(self.path), 'images': self.count}
         if self._pairs:
-            facts['pairing'] = f'nearest stamps within {self.tolerance:g} s, each message used once'
+            facts['pairing'] = f'nearest stamps within {self._options.tolerance:g} s, each message used once'
         for topic, pairs in self._pairs.items():
             facts[f'pairs_{topic}'] = (
                 f'{len(pairs)} of {self.count} images, of {len(self._first_pass.stamps[topic])} there'
@@ -271,8 +256,8 @@ class Recording:
         if gap is None:
             return f'{role}: no message on {topic} could be read'
         return (
-            f'{role}: none of {self.count} images has a partner on {topic} within {self.tolerance:g} s; the nearest '
-            f'are {gap / 1e9:.3g} s away: see --tolerance'
+            f'{role}: none of {self.count} images has a partner on {topic} within {self._options.tolerance:g} s; the '
+            f'nearest are {gap / 1e9:.3g} s away: see --tolerance'
         )
 
     def _frame(self, joined: 'Joined[_Raw]') -> Iterator[RecordedFrame]:
@@ -292,7 +277,8 @@ class Recording:
             'depth', lambda: self._registration.apply(_DEPTH[raw_depth.kind](message(raw_depth)), size, intrinsics)
         )
         labels = raw_labels and self._decoded(
-            'labels', lambda: resize_nearest(_LABELS[raw_labels.kind](message(raw_labels), self._label_offset), size)
+            'labels',
+            lambda: resize_nearest(_LABELS[raw_labels.kind](message(raw_labels), self._options.label_offset), size),
         )
         stamp_ns = self._stamps[joined.index]
         yield RecordedFrame(

@@ -15,8 +15,8 @@ from mtperception.card import CARD, open_model, sha256
 from mtperception.errors import SourceError
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import Predictor
+from mtperception.recording.options import RecordingOptions
 from mtperception.recording.recording import Recording
-from mtperception.recording.topics import TopicRequest
 from mtperception.replay.replay import score
 from mtperception.scale.job_file import JobFile
 from mtperception.scale.workers import Outcome
@@ -31,12 +31,9 @@ class BagPlan:
     model: str
     folder: Path
     """Where the scores are kept."""
-    request: TopicRequest
+    recording: RecordingOptions
     label_space: str
     """Label space of the label topic; empty: the model's."""
-    label_offset: int
-    tolerance: float
-    depth_registered: bool
     backend: str
     device: str
     precision: str
@@ -44,8 +41,14 @@ class BagPlan:
     @cached_property
     def _record(self) -> dict[str, Any]:
         """What scores depend on, but for the bag."""
-        options = {key: value for key, value in asdict(self).items() if key not in ('model', 'folder', 'device')}
-        return {'mtperception': __version__, 'model': sha256(open_model(self.model).path / CARD), **options}
+        return {
+            'mtperception': __version__,
+            'model': sha256(open_model(self.model).path / CARD),
+            **asdict(self.recording),
+            'label_space': self.label_space,
+            'backend': self.backend,
+            'precision': self.precision,
+        }
 
     @property
     def truth_space(self) -> LabelSpace | None:
@@ -119,13 +122,7 @@ class BagScorer:
 
     def _score(self, bag: str) -> Mapping[str, Any]:
         plan = self._plan
-        with Recording(
-            Path(bag),
-            plan.request,
-            tolerance=plan.tolerance,
-            label_offset=plan.label_offset,
-            depth_registered=plan.depth_registered,
-        ) as recording:
+        with Recording(Path(bag), plan.recording) as recording:
             part = score(
                 self._predictor,
                 recording,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mtperception.errors import SourceError
 from mtperception.recording.bag_files import is_bag
+from mtperception.recording.options import RecordingOptions
 from mtperception.recording.recording import RecordedFrame, Recording
 from mtperception.recording.topics import TopicRequest
 from mtperception.sources.source import SourceOptions
@@ -26,7 +27,7 @@ class Bag:
     def __init__(self, spec: str, options: SourceOptions) -> None:
         path = Path(spec).expanduser()
         request = TopicRequest(image=options.image_topic, pose=options.pose_topic)
-        self._recording = Recording(path, request, with_depth=False)
+        self._recording = Recording(path, RecordingOptions(request), with_depth=False)
         weakref.finalize(self, self._recording.close)
         self.count = self._recording.count
         seconds = self._recording.seconds

@@ -16,7 +16,6 @@ from mtperception import cli, resources
 from mtperception.card import CARD, ModelCard
 from mtperception.predictor import Predictor
 from mtperception.recording.recording import Recording
-from mtperception.recording.topics import TopicRequest
 from mtperception.replay.replay import replay
 
 BACKEND = ('--backend', 'onnxruntime', '--device', 'cpu')
@@ -46,7 +45,7 @@ def replays(fleet):
     """Each bag by itself."""
     results = []
     for bag in fleet[:2]:
-        with Recording(bag, TopicRequest()) as recording:
+        with Recording(bag) as recording:
             results.append(replay(Predictor('nyuv2_indoor', 'onnxruntime', 'cpu'), recording))
     return results
 

@@ -36,6 +36,7 @@ from recordings import (
 )
 from rosbags.rosbag2 import StoragePlugin
 
+from mtperception.recording.options import RecordingOptions
 from mtperception.recording.recording import Recording
 from mtperception.recording.topics import TopicRequest
 from mtperception.synthetic import SyntheticRoom, pose
@@ -48,7 +49,7 @@ def color(value):
 
 
 def frames_of(path, request=None, **options):
-    with Recording(path, request, **options) as recording:
+    with Recording(path, RecordingOptions(request or TopicRequest(), **options)) as recording:
         return list(recording.frames()), recording.notes, recording.facts()
 
 

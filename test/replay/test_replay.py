@@ -32,6 +32,7 @@ from mtperception.errors import SourceError
 from mtperception.evaluation.metrics import DepthMetrics, SegmentationMetrics
 from mtperception.labels import load_label_space
 from mtperception.predictor import Predictor
+from mtperception.recording.options import RecordingOptions
 from mtperception.recording.recording import Recording
 from mtperception.recording.topics import TopicRequest
 from mtperception.replay.replay import ScoredPart, conclude, new_scorer, replay, score
@@ -43,6 +44,7 @@ from mtperception.types import Prediction
 
 KITCHEN = Path(__file__).resolve().parents[3] / 'shared' / 'data' / 'sevenscenes_kitchen'
 COUNT = 4
+LABELLED = RecordingOptions(TopicRequest(labels=LABELS))
 
 
 @pytest.fixture(scope='module')
@@ -59,7 +61,7 @@ def walk(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def result(predictor, walk):
-    with Recording(walk, TopicRequest(labels=LABELS)) as recording:
+    with Recording(walk, LABELLED) as recording:
         return replay(predictor, recording)
 
 
@@ -138,7 +140,7 @@ def long_walk():
 def test_parts_merge_to_the_whole_bit_by_bit(predictor, tmp_path, count):
     """Each knows the frame before its own, also where the one right before is refused."""
     path = write_recording(tmp_path / 'bag', long_walk())
-    with Recording(path, TopicRequest(labels=LABELS)) as recording:
+    with Recording(path, LABELLED) as recording:
         whole = replay(predictor, recording)
         total = None
         for number in range(1, count + 1):
@@ -178,7 +180,7 @@ def test_labels_of_a_coarser_space(predictor, tmp_path):
     grouped = space.grouping('nyuv2_13')[SyntheticRoom(96, 72).frame(0.0).labels]
     messages = [(t, m) for t, m in room_messages(1) if t != LABELS]
     messages.append((LABELS, image(np.where(grouped == 255, 0, grouped + 1).astype(np.uint8), 10**12, 'mono8')))
-    with Recording(write_recording(tmp_path / 'bag', messages), TopicRequest(labels=LABELS)) as recording:
+    with Recording(write_recording(tmp_path / 'bag', messages), LABELLED) as recording:
         result = replay(predictor, recording, truth_space=load_label_space('nyuv2_13'))
     assert len(result.iou) == 13
 
@@ -189,10 +191,10 @@ def test_labels_of_a_finer_space(tmp_path):
     messages.append((LABELS, image((fine + 1).astype(np.uint8), 10**12, 'mono8')))
     bag = write_recording(tmp_path / 'bag', messages)
     street = Predictor('street', 'onnxruntime', 'cpu')
-    with Recording(bag, TopicRequest(labels=LABELS)) as recording:
+    with Recording(bag, LABELLED) as recording:
         result = replay(street, recording, truth_space=load_label_space('cityscapes_19'))
     truth = load_label_space('cityscapes_19').grouping('kitti_6')[fine]
-    (frame,) = Recording(bag, TopicRequest()).frames()
+    (frame,) = Recording(bag).frames()
     predicted = street(frame.image, frame.intrinsics).labels
     known = truth != 255
     assert result.summary()['pixel_accuracy'] == pytest.approx((predicted == truth)[known].mean())
@@ -206,7 +208,7 @@ def test_a_class_too_many_names_the_image(predictor, tmp_path):
     error = pytest.raises(
         ValueError, match=f'image 0 of {IMAGE}: recorded labels .* nyuv2_40: class 98 .*: expected another label offset'
     )
-    with Recording(path, TopicRequest(labels=LABELS)) as recording, error:
+    with Recording(path, LABELLED) as recording, error:
         replay(predictor, recording)
 
 
@@ -235,7 +237,7 @@ def test_a_depth_camera_beside_the_colour_camera_is_registered(predictor, tmp_pa
 def test_exact_predictions_score_perfectly_and_hardly_flicker(predictor, walk):
     """The scorer alone: the truth itself, at half its scale, as a model would give it."""
     scorer = Scorer(predictor, predictor.label_space)
-    with Recording(walk, TopicRequest(labels=LABELS)) as recording:
+    with Recording(walk, LABELLED) as recording:
         for frame in recording.frames():
             scorer.add(frame, Prediction(labels=frame.labels, depth=frame.depth / 2))
     result = scorer.result({'reading': 1.0}, {}, [])
@@ -273,7 +275,7 @@ def test_no_usable_image_is_an_error_that_says_why(predictor, tmp_path):
     good = image(np.zeros((2, 2, 3), np.uint8), 1)
     path = write_recording(tmp_path / 'bag', [('/good', good), ('/broken', broken)])
     error = pytest.raises(SourceError, match='no usable image: images: 1 refused, the first: found step 1')
-    with Recording(path, TopicRequest(image='/broken')) as recording, error:
+    with Recording(path, RecordingOptions(TopicRequest(image='/broken'))) as recording, error:
         replay(predictor, recording)
 
 

@@ -14,6 +14,7 @@ pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 from recordings import IMAGE, LABELS, image, room_messages, write_recording
 
 from mtperception.predictor import Predictor
+from mtperception.recording.options import DEFAULTS, RecordingOptions
 from mtperception.recording.recording import Recording
 from mtperception.recording.topics import TopicRequest
 from mtperception.replay.replay import replay
@@ -45,15 +46,15 @@ def predictor():
     with_network.close()
 
 
-def report(predictor, folder, messages, request=None):
-    with Recording(write_recording(folder / 'bag', messages), request) as recording:
+def report(predictor, folder, messages, options=DEFAULTS):
+    with Recording(write_recording(folder / 'bag', messages), options) as recording:
         result = replay(predictor, recording)
         write_report(result, vars(recording.topics), predictor, recording, folder / 'report')
     return result, Page(folder / 'report' / 'index.html')
 
 
 def test_a_recording_with_everything(predictor, tmp_path):
-    result, page = report(predictor, tmp_path, room_messages(3), TopicRequest(labels=LABELS))
+    result, page = report(predictor, tmp_path, room_messages(3), RecordingOptions(TopicRequest(labels=LABELS)))
     for text in ('nyuv2_indoor on', 'scale_shift', '1-2 m', 'IoU by class', 'odometry of camera', LABELS):
         assert text in page.text
     assert f'{result.summary()["rmse"]:.4f} m' in page.text
@@ -67,7 +68,7 @@ def test_a_recording_with_everything(predictor, tmp_path):
 
 
 def test_the_pictures_are_those_of_the_frame(predictor, tmp_path):
-    result, _ = report(predictor, tmp_path, room_messages(2), TopicRequest(labels=LABELS))
+    result, _ = report(predictor, tmp_path, room_messages(2), RecordingOptions(TopicRequest(labels=LABELS)))
     worst = result.worst['miou'][0]
     path = tmp_path / 'report' / 'images' / f'miou_{worst.index}_truth.png'
     expected = colorize_labels(SyntheticRoom(96, 72).frame(0.1 * worst.index).labels, result.label_space)
