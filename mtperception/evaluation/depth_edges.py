@@ -31,7 +31,7 @@ filters may round differently from one process to the next. Four times the steps
 """
 
 
-def depth_edges(depth: np.ndarray) -> np.ndarray:
+def canny_edges(depth: np.ndarray) -> np.ndarray:
     """bool H,W: the edges of a map of depth, one pixel wide, by Canny's method on depth over its own range.
 
     Args:
@@ -60,7 +60,7 @@ def true_edges(truth: np.ndarray) -> np.ndarray:
     dense = valid & (share >= 0.5)
     if not dense.any():
         return np.zeros(truth.shape, bool)
-    return depth_edges(_filled(truth, valid)) & dense
+    return canny_edges(_filled(truth, valid)) & dense
 
 
 def _filled(depth: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -113,7 +113,7 @@ class DepthEdgeMetrics(RunningSum):
         near = valid & (from_truth <= NEAR_EDGE)
         self._sums['squared'] += ((depth[near].astype(np.float64) - truth[near]) ** 2).sum()
         self._sums['pixels'] += np.count_nonzero(near)
-        self._sums['boundary'] += _boundary_errors(depth_edges(depth), valid, edges, from_truth)
+        self._sums['boundary'] += _boundary_errors(canny_edges(depth), valid, edges, from_truth)
         self._sums['images'] += 1
 
     def compute(self) -> dict[str, float]:

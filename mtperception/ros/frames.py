@@ -35,7 +35,7 @@ MEETINGS = 30
 
 
 @dataclass(frozen=True)
-class Frame:
+class ReceivedImage:
     """An image as it arrived."""
 
     camera: Camera
@@ -58,7 +58,7 @@ class Frame:
 class DecodedFrame:
     """A frame whose image can be used."""
 
-    frame: Frame
+    frame: ReceivedImage
     image: np.ndarray
     """uint8 H,W,3, RGB."""
     intrinsics: Intrinsics | None
@@ -98,13 +98,13 @@ class FrameProcessor:
         self._logger = logger
         self.submit: Callable[[Camera, DecodedFrame], None] = lambda camera, frame: None
         self.resume: Callable[[Camera, DecodedFrame], None] = lambda camera, frame: None
-        self._decoders: dict[Camera, LatestWorker[Frame]] = {}
+        self._decoders: dict[Camera, LatestWorker[ReceivedImage]] = {}
         self._preparation: Preparation[DecodedFrame | None] = Preparation(
             self._prepare, self._drop, self._resume, self._refuse
         )
         self._meetings: Counter[tuple[int, int, int]] = Counter()
 
-    def decode_aside(self, frame: Frame) -> None:
+    def decode_aside(self, frame: ReceivedImage) -> None:
         """Decode a frame in its camera's own thread and `submit` it; the newest wins. Returns at once."""
         decoder = self._decoders.get(frame.camera)
         if decoder is None:
@@ -112,7 +112,7 @@ class FrameProcessor:
             self._decoders[frame.camera] = decoder
         decoder.submit(frame.camera, frame)
 
-    def handle(self, frames: Sequence[Frame | DecodedFrame]) -> None:
+    def handle(self, frames: Sequence[ReceivedImage | DecodedFrame]) -> None:
         """Answer what has arrived, one frame of each camera at most; those of a size may run together.
 
         Never raises: what goes wrong is counted as refused, with the cameras that it concerns.
@@ -166,12 +166,12 @@ class FrameProcessor:
         for camera in cameras:
             camera.refuse(kind, reason)
 
-    def _decode_all(self, frames: Sequence[Frame]) -> None:
+    def _decode_all(self, frames: Sequence[ReceivedImage]) -> None:
         for frame in frames:
             with self._guarded([frame.camera]):
                 self.submit(frame.camera, self._decode(frame))
 
-    def _decode(self, frame: Frame) -> DecodedFrame:
+    def _decode(self, frame: ReceivedImage) -> DecodedFrame:
         started = time.monotonic()
         message = frame.message
         image = compressed_to_rgb(message) if isinstance(message, CompressedImage) else image_to_rgb(message)
@@ -217,7 +217,7 @@ class FrameProcessor:
             if count > 1 and self._meetings[shape] == MEETINGS:
                 self._preparation.wait(shape, shape, None)
 
-    def _drop(self, frame: Frame | DecodedFrame | None) -> None:
+    def _drop(self, frame: ReceivedImage | DecodedFrame | None) -> None:
         if frame is not None:
             frame.camera.monitor.drop()
 
@@ -240,7 +240,7 @@ class FrameProcessor:
             self._logger.warning(f'images run one by one: {reason}')
 
 
-def _intrinsics(frame: Frame, image: np.ndarray) -> Intrinsics | None:
+def _intrinsics(frame: ReceivedImage, image: np.ndarray) -> Intrinsics | None:
     """The camera at the image's size; None without a usable camera_info: nothing is invented."""
     frame.camera.note_camera_info(frame.camera_info is not None, frame.received)
     if frame.camera_info is None:

@@ -52,8 +52,8 @@ FRAME, PUBLICATION, RESET, SAVING = 'frame', 'publication', 'reset', 'saving'
 """Senders of the worker's jobs, of each of which the newest counts."""
 
 
-class Mapping:
-    """The component of the mapping node.
+class MappingComponent:
+    """What does the work of the mapping node.
 
     Raises:
         MTPerceptionError, OSError: if the settings cannot be used.

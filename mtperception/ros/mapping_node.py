@@ -4,14 +4,14 @@
 from collections.abc import Sequence
 
 from mtperception.mapping.parameters import NODE_NAME, PARAMETERS
-from mtperception.ros.mapping import Mapping
+from mtperception.ros.mapping import MappingComponent
 from mtperception.ros.node import ManagedNode
 from mtperception.ros.process import ros_process, spinning
 
 
 def mapping_node() -> ManagedNode:
     """Subscribes to what the perception node publishes and to poses; its parameters: `mapping.parameters`."""
-    return ManagedNode(NODE_NAME, PARAMETERS, Mapping)
+    return ManagedNode(NODE_NAME, PARAMETERS, MappingComponent)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

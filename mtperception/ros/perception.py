@@ -15,13 +15,13 @@ from mtperception.messages.presentation import Presentation
 from mtperception.predictor import Predictor
 from mtperception.ros.camera import Camera
 from mtperception.ros.diagnostics import Stream, diagnostic_array
-from mtperception.ros.frames import Frame, FrameProcessor
+from mtperception.ros.frames import FrameProcessor, ReceivedImage
 from mtperception.ros.node import ManagedNode
 from mtperception.ros.worker import LatestWorker
 
 
-class Perception:
-    """The component of the perception node.
+class PerceptionComponent:
+    """What does the work of the perception node.
 
     Raises:
         MTPerceptionError, OSError: if the settings or the model cannot be used.
@@ -114,7 +114,7 @@ class Perception:
 
     def _on_image(self, camera: Camera, message: Image | CompressedImage, camera_info: CameraInfo | None) -> None:
         """Decide in the executor's thread whether an image goes to the worker."""
-        frame = Frame(camera, message, camera_info, time.monotonic())
+        frame = ReceivedImage(camera, message, camera_info, time.monotonic())
         if not camera.accept(frame.stamp_ns, frame.received, self.settings.max_rate):
             return
         if isinstance(message, CompressedImage):

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from mtperception.messages.parameters import NODE_NAME, PARAMETERS
 from mtperception.ros.node import ManagedNode
-from mtperception.ros.perception import Perception
+from mtperception.ros.perception import PerceptionComponent
 from mtperception.ros.process import ros_process, spinning
 
 
 def perception_node() -> ManagedNode:
     """Subscribes to `image` and `camera_info`, publishes `messages.outputs.OUTPUTS`; its parameters: PARAMETERS."""
-    return ManagedNode(NODE_NAME, PARAMETERS, Perception)
+    return ManagedNode(NODE_NAME, PARAMETERS, PerceptionComponent)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from mtperception.evaluation.depth_edges import DepthEdgeMetrics, depth_edges, true_edges
+from mtperception.evaluation.depth_edges import DepthEdgeMetrics, canny_edges, true_edges
 
 NEAR, FAR = 1.0, 3.0
 
@@ -28,15 +28,15 @@ def scores(*images):
 
 
 def test_a_step_has_an_edge_of_one_pixel_in_each_row():
-    edges = depth_edges(step(30))
+    edges = canny_edges(step(30))
     columns = np.nonzero(edges)[1]
     assert set(columns) <= {29, 30}
     assert (edges[2:-2].sum(axis=1) == 1).all()
 
 
 def test_a_slope_and_a_plane_have_none():
-    assert not depth_edges(np.tile(np.linspace(1, 3, 60, dtype=np.float32), (40, 1))).any()
-    assert not depth_edges(np.full((40, 60), 2.0, np.float32)).any()
+    assert not canny_edges(np.tile(np.linspace(1, 3, 60, dtype=np.float32), (40, 1))).any()
+    assert not canny_edges(np.full((40, 60), 2.0, np.float32)).any()
 
 
 def test_a_perfect_prediction_has_no_error():

@@ -22,7 +22,7 @@ from mtperception.predictor import BackendPredictor
 from mtperception.ros import frames, preparation
 from mtperception.ros.camera import Camera
 from mtperception.ros.conversions import rgb8_image
-from mtperception.ros.frames import Frame, FrameProcessor
+from mtperception.ros.frames import FrameProcessor, ReceivedImage
 from mtperception.ros.qos import QosWarnings
 from mtperception.ros.worker import LatestWorker
 from mtperception.types import Prediction
@@ -44,7 +44,9 @@ class Rig:
 
     def frame(self, name, width, height, seed=0):
         image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-        return Frame(self.cameras[name], rgb8_image(image, Header(frame_id=name)), None, time.monotonic()), image
+        return ReceivedImage(
+            self.cameras[name], rgb8_image(image, Header(frame_id=name)), None, time.monotonic()
+        ), image
 
     def answer(self, *frames):
         """Handle frames, and those that wait for a preparation when it is over."""
@@ -266,7 +268,9 @@ def test_what_waits_is_forgotten_on_deactivation(node, predictor):
 
 def jpeg(camera, image):
     data = array.array('B', cv2.imencode('.jpg', image)[1].tobytes())
-    return Frame(camera, CompressedImage(header=Header(frame_id=camera.name), data=data), None, time.monotonic())
+    return ReceivedImage(
+        camera, CompressedImage(header=Header(frame_id=camera.name), data=data), None, time.monotonic()
+    )
 
 
 def test_an_image_that_takes_long_to_decode_holds_up_its_own_camera_only(node, predictor, monkeypatch):
@@ -298,7 +302,7 @@ def test_an_image_that_takes_long_to_decode_holds_up_its_own_camera_only(node, p
         wait_until(lambda: slow.monitor.answered.count + slow.monitor.dropped == 4)
         assert slow.monitor.answered.count >= 1
         rig.processor.decode_aside(
-            Frame(quick, CompressedImage(header=Header(frame_id='quick')), None, time.monotonic())
+            ReceivedImage(quick, CompressedImage(header=Header(frame_id='quick')), None, time.monotonic())
         )
         wait_until(lambda: quick.monitor.refusals.counts == {'data': 1})
     finally:
@@ -342,7 +346,7 @@ def test_more_sizes_than_the_budget_holds_are_not_prepared_in_turns(node, predic
 
 def test_the_stamp_of_a_frame_is_in_nanoseconds():
     message = Image(header=Header(stamp=Time(sec=12, nanosec=345678901)))
-    assert Frame(None, message, None, 0.0).stamp_ns == 12_345_678_901
+    assert ReceivedImage(None, message, None, 0.0).stamp_ns == 12_345_678_901
 
 
 def test_where_the_time_of_a_frame_goes(node, predictor):
