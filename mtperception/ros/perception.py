@@ -3,6 +3,7 @@
 
 import gc
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
@@ -19,18 +20,43 @@ from mtperception.ros.frames import FrameProcessor, ReceivedImage
 from mtperception.ros.node import ManagedNode
 from mtperception.ros.worker import LatestWorker
 
+OpenModel = Callable[[Settings], Predictor]
+
+
+def open_predictor(settings: Settings) -> Predictor:
+    """The model of the settings, as they say that it is to run.
+
+    Raises:
+        MTPerceptionError, OSError: if the model cannot be used, or not in this way.
+    """
+    return Predictor(
+        settings.model,
+        settings.backend,
+        settings.device,
+        settings.precision,
+        network_size=settings.network_size,
+        output_size=settings.output_size,
+        max_batch=len(settings.cameras),
+        memory_budget=settings.memory_budget * 10**6 or None,
+    )
+
 
 class PerceptionComponent:
     """What does the work of the perception node.
+
+    Args:
+        node: the node.
+        settings: of its parameters.
+        open_model: opens the model that the settings name; raises what `open_predictor` raises.
 
     Raises:
         MTPerceptionError, OSError: if the settings or the model cannot be used.
     """
 
-    def __init__(self, node: ManagedNode, settings: Settings) -> None:
+    def __init__(self, node: ManagedNode, settings: Settings, open_model: OpenModel) -> None:
         self._node = node
         with ExitStack() as undo:  # what fails half-way leaves nothing on the graph
-            self.predictor = _open(settings)
+            self.predictor = open_model(settings)
             undo.callback(self.predictor.close)
             self._present(settings)
             self.predictor.warm_up(settings.warm_up_iterations)
@@ -143,16 +169,3 @@ class PerceptionComponent:
         self.processor.close()
         self.predictor.close()
         gc.collect()
-
-
-def _open(settings: Settings) -> Predictor:
-    return Predictor(
-        settings.model,
-        settings.backend,
-        settings.device,
-        settings.precision,
-        network_size=settings.network_size,
-        output_size=settings.output_size,
-        max_batch=len(settings.cameras),
-        memory_budget=settings.memory_budget * 10**6 or None,
-    )

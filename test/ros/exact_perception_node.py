@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from mtperception.card import GRAPH
-from mtperception.ros import perception
 from mtperception.ros.perception_node import main
 
 sys.path.append(str(Path(__file__).parent.parent))  # for the process, which no test runner helps
@@ -24,5 +23,4 @@ def exact_predictor(settings):
 
 
 if __name__ == '__main__':
-    perception._open = exact_predictor
-    main()
+    main(open_model=exact_predictor)

@@ -3,21 +3,21 @@
 
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from graph import TIMEOUT_S
 from hooked_backend import HookedBackend
-from live import active_node, pixels
+from live import Peer, active_node, pixels
 from slow_perception_node import HEIGHT, SECONDS, WIDTH
 
 from mtperception.backends.registry import BACKENDS
 from mtperception.predictor import Predictor
-from mtperception.ros import perception
-from mtperception.ros.conversions import rgb8_image
+from mtperception.ros.perception import open_predictor
 from mtperception.ros.perception_node import perception_node
-from mtperception.ros.process import ros_process
+from mtperception.ros.process import ros_process, spinning
 from mtperception.synthetic import SyntheticRoom
 
 SLOW_NODE = Path(__file__).with_name('slow_perception_node.py')
@@ -94,39 +94,31 @@ def test_a_signal_while_it_prepares_ends_it_in_order(tmp_path, frame):
 
 def test_memory_is_released_when_the_preparation_is_over(monkeypatch, frame):
     predictors = []
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
 
-    class Remembered(Predictor):
-        def __init__(self, *args, **options):
-            super().__init__(*args, **options)
-            predictors.append(self)
-
-    monkeypatch.setattr(perception, 'Predictor', Remembered)
-    begun = threading.Event()
+    def opened(settings):
+        predictors.append(open_predictor(settings))
+        return predictors[-1]
 
     def wait(batch, height, width):
-        begun.set()
         if (width, height) == (WIDTH, HEIGHT):
-            time.sleep(4.0)
+            begun.set()
+            may_end.wait(TIMEOUT_S)
+            ended.set()
 
     monkeypatch.setitem(BACKENDS, 'onnxruntime', lambda *place: HookedBackend(*place, wait))
     settings = ('autostart:=false', 'backend:=onnxruntime', 'device:=cpu', 'warm_up_iterations:=1')
-    with ros_process(['--ros-args', *(text for setting in settings for text in ('-p', setting))]):
-        node = perception_node()
-        node.trigger_configure()
-        node.trigger_activate()
-        begun.clear()
-        camera = node._component.cameras[0]
-        monkeypatch.setattr(camera.publishers, 'has_subscribers', lambda: True)
-        node._component._on_image(camera, rgb8_image(frame.image, perception.Image().header), None)
+    arguments = ['--ros-args', *(text for setting in settings for text in ('-p', setting))]
+    with ros_process(arguments) as stop, closing(Peer('')) as peer, spinning(perception_node(opened), stop):
+        assert peer.transition('configure')
+        assert peer.transition('activate')
         (predictor,) = predictors
-        (worker,) = [thread for thread in threading.enumerate() if thread.name == 'perception worker']
-        assert begun.wait(10), 'the preparation is in hand, and lasts four seconds'
-        start = time.monotonic()
-        for transition in (node.trigger_deactivate, node.trigger_cleanup):
-            transition()
-        assert time.monotonic() - start < 3
+        peer.subscribe('semantic/image')
+        peer.spin_until(lambda: (peer.send(frame.image) and peer.spin_for(0.2)) or begun.is_set())
+        assert peer.transition('deactivate')
+        assert peer.transition('cleanup')
+        assert not ended.is_set(), 'no transition waits for the preparation'
         assert predictor.is_prepared(640, 480), 'it is in use'
-        worker.join(10)
-        assert not predictor.is_prepared(640, 480)
+        may_end.set()
+        peer.spin_until(lambda: not predictor.is_prepared(640, 480), 'memory to be released')
         assert not predictor.is_prepared(WIDTH, HEIGHT)
-        node.destroy_node()
