@@ -112,7 +112,7 @@ setup(
     maintainer='mtperception maintainers',
     maintainer_email='maintainers@example.org',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
-    package_data={PACKAGE: ['py.typed']},
+    package_data={PACKAGE: ['py.typed', 'templates/*.html']},
     data_files=data_files(),
     python_requires='>=3.10',
     install_requires=BASE,

@@ -14,8 +14,10 @@ import pytest
 from catkin_pkg.package import parse_package
 from packaging.requirements import Requirement
 
+import mtperception
 from mtperception import __version__
 
+TEMPLATES = Path(mtperception.__file__).with_name('templates')
 EXECUTABLES = ('camera_player', 'mapping_node', 'perception_node')
 FIND = """
 import json, pathlib, mtperception
@@ -28,7 +30,9 @@ names = {
     'launch': ['perception.launch.py'],
 }
 found = [str(resources.find(kind, name)) for kind in names for name in names[kind]]
-print(json.dumps({'package': mtperception.__file__, 'models': names['model'], 'found': found}))
+templates = sorted(path.name for path in pathlib.Path(mtperception.__file__).with_name('templates').glob('*.html'))
+facts = {'package': mtperception.__file__, 'models': names['model'], 'found': found, 'templates': templates}
+print(json.dumps(facts))
 """
 
 
@@ -112,6 +116,7 @@ def test_files_are_found_in_the_install_that_runs(name, request, tmp_path):
     assert Path(result['package']).is_relative_to(layout.package)
     assert [path for path in result['found'] if not Path(path).is_relative_to(layout.files)] == []
     assert 'picked_up' in result['models']
+    assert result['templates'] == sorted(path.name for path in TEMPLATES.iterdir())
 
 
 def test_pip_puts_the_commands_on_path(pip_environment, tmp_path):

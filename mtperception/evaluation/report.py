@@ -18,7 +18,7 @@ from mtperception.data import Dataset
 from mtperception.evaluation.comparison import map_labels
 from mtperception.evaluation.evaluate import NORMALS_WINDOW, Evaluation
 from mtperception.evaluation.grouped_truth import GroupedTruth
-from mtperception.evaluation.page import EVALUATION_PAGE, axis_label, hex_colors, render, title_of
+from mtperception.evaluation.page import axis_label, hex_colors, render, title_of
 from mtperception.evaluation.paper_protocols import find_protocol, predict
 from mtperception.evaluation.pictures import draw_pair
 from mtperception.evaluation.plots import (
@@ -56,7 +56,7 @@ def write_report(evaluation: Evaluation, predictor: BackendPredictor, dataset: D
             (part / folder).mkdir()
         pictures = _Pictures(predictor, dataset, evaluation)
         page = render(
-            EVALUATION_PAGE,
+            'evaluation',
             title=f'{evaluation.model}: evaluation',
             heading=evaluation.model,
             frames=evaluation.frames,

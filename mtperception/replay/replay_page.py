@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from mtperception.atomic_write import atomic_entries
 from mtperception.evaluation.comparison import map_labels
-from mtperception.evaluation.page import REPLAY_PAGE, format_metric, hex_colors, render, title_of
+from mtperception.evaluation.page import format_metric, hex_colors, render, title_of
 from mtperception.evaluation.pictures import draw_pair
 from mtperception.evaluation.plots import plot_depth_errors, plot_error_by_distance, plot_over_time, save_plot
 from mtperception.media import write_image
@@ -55,7 +55,7 @@ def write_report(
         pictures = _Pictures(replay, predictor, recording)
         roles = {role.replace('_', ' '): topic or 'none' for role, topic in topics.items()}
         page = render(
-            REPLAY_PAGE,
+            'replay',
             title=f'{replay.model}: replay',
             heading=f'{replay.model} on {replay.protocol["bag"]}',
             frames=len(replay.frames),

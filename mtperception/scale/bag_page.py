@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mtperception.atomic_write import write_text_atomically
-from mtperception.evaluation.page import BAGS_PAGE, format_metric, render
+from mtperception.evaluation.page import format_metric, render
 from mtperception.scale.bag_table import BagTable
 from mtperception.tasks import metrics_by_name
 
@@ -21,7 +21,7 @@ def write_page(table: BagTable, out: Path) -> None:
     """
     failed = [why if why.startswith(bag) else f'{bag}: {why}' for bag, why in table.failed.items()]
     page = render(
-        BAGS_PAGE,
+        'bags',
         title=f'{table.model}: {len(table.bags)} bags',
         heading=f'{table.model} on {len(table.bags)} bags',
         frames=table.frames,
