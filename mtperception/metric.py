@@ -45,6 +45,10 @@ class Metric:
     headline: bool = False
     """Whether it is one of the few that tables of many models or recordings show."""
 
+    def heading(self, name: str) -> str:
+        """What it is called in headings: its title, or its name in words."""
+        return self.title or name.replace('_', ' ')
+
     def format(self, value: float) -> str:
         """A value for people, with its unit; a dash for one over nothing (NaN)."""
         return self.unit.number(value) + ('' if math.isnan(value) else self.unit.symbol)

@@ -2,7 +2,7 @@
 """`mtperception compare`: one table of several models, how good they are and what they cost."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,22 +29,23 @@ from mtperception.hardware import describe_hardware
 from mtperception.predictor import Predictor
 from mtperception.scale.shared_evaluation import EvaluationPlan
 from mtperception.synthetic import SyntheticRoom
+from mtperception.tasks import TASKS, metric_of, metrics_of
 
-COLUMNS = (
-    ('model', 'model', '{}'),
-    ('network', 'network', '`{}`'),
-    ('input', 'input', '{}'),
-    ('parameters', 'parameters', '{:,}'),
-    ('gflops', 'GFLOPs', '{:.1f}'),
-    ('miou', 'mIoU %', '{:.2%}'),
-    ('pixel_accuracy', 'pixel accuracy %', '{:.2%}'),
-    ('rmse', 'RMSE m', '{:.3f}'),
-    ('abs_rel', 'abs rel', '{:.3f}'),
-    ('forward_ms', 'forward ms', '{:.1f}'),
-    ('frame_ms', 'frame ms', '{:.1f}'),
-    ('ratio', 'ratio', '{:.2f}'),
+_Column = tuple[str, str, Callable[[Any], str]]
+"""Key in the JSON, heading, and how a value is written."""
+MODEL: tuple[_Column, ...] = (
+    ('model', 'model', '{}'.format),
+    ('network', 'network', '`{}`'.format),
+    ('input', 'input', '{}'.format),
+    ('parameters', 'parameters', '{:,}'.format),
+    ('gflops', 'GFLOPs', '{:.1f}'.format),
 )
-"""Key in the JSON, heading and format."""
+COST: tuple[_Column, ...] = (
+    ('forward_ms', 'forward ms', '{:.1f}'.format),
+    ('frame_ms', 'frame ms', '{:.1f}'.format),
+    ('ratio', 'ratio', '{:.2f}'.format),
+)
+"""Columns before and behind those of the scores."""
 
 
 def compare(
@@ -128,7 +129,7 @@ def _row(predictor: Predictor, metrics: Mapping[str, float], cost: Any) -> dict[
         'input': f'{policy.policy} {policy.width}x{policy.height}',
         'parameters': cost.parameters,
         'gflops': cost.gflops,
-        **{name: _known(metrics, name) for name in ('miou', 'pixel_accuracy', 'rmse', 'abs_rel')},
+        **{name: _known(metrics, name) for name in _scores()},
         'forward_ms': cost.forward.median_ms,
         'frame_ms': cost.frame.median_ms,
         'ratio': cost.ratio,
@@ -143,17 +144,36 @@ def _known(metrics: Mapping[str, float], name: str) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    """As people read them; a dash for what a model does not give."""
-    return ['-' if row[key] is None else form.format(row[key]).removesuffix('%').strip() for key, _, form in COLUMNS]
+def _scores() -> list[str]:
+    """The metrics of tasks that models are compared by."""
+    return [name for name in metrics_of(list(TASKS)) if metric_of(name).headline]
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[_Column]:
+    """Those of the table: of the scores, the ones that any of the models has."""
+    scores = []
+    for name in _scores():
+        if any(row[name] is not None for row in rows):
+            metric = metric_of(name)
+            heading = f'{metric.heading(name)} {metric.unit.symbol.strip()}'.strip()
+            scores.append((name, heading, metric.unit.number))
+    return [*MODEL, *scores, *COST]
+
+
+def _cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The heading and the rows as people read them; a dash for what a model does not give."""
+    columns = _columns(rows)
+    cells = ([('-' if row[key] is None else write(row[key])) for key, _, write in columns] for row in rows)
+    return [[heading for _, heading, _ in columns], *cells]
 
 
 def as_markdown(content: Mapping[str, Any]) -> str:
     """The table, and what it was measured on."""
     width, height = content['size']
     selection = ', '.join(f'{name} {value}' for name, value in content['selection'].items())
-    lines = [[heading for _, heading, _ in COLUMNS], ['---'] * len(COLUMNS), *map(_cells, content['models'])]
-    table = '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
+    heading, *cells = _cells(content['models'])
+    lines = [heading, ['---'] * len(heading), *cells]
+    table = '\n'.join(f'| {" | ".join(line)} |' for line in lines)
     return (
         f'{table}\n\nScores: {selection}; each at the size of the truth. Times: medians of frames of {width}x{height}, '
         f'in turns, {content["backend"]}, {content["hardware"]}. GFLOPs are those of a frame, a multiply-add counts as '
@@ -165,7 +185,8 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = 200
-    table = Table(*(heading for _, heading, _ in COLUMNS), box=SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*_cells(row))
+    heading, *cells = _cells(rows)
+    table = Table(*heading, box=SIMPLE_HEAD)
+    for row in cells:
+        table.add_row(*row)
     console.print(table)
