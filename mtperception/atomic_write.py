@@ -93,6 +93,23 @@ def atomic_entries(out: Path) -> Iterator[Path]:
         yield part
 
 
+@contextmanager
+def scratch_folder(out: Path) -> Iterator[Path]:
+    """A new, empty folder beside `out`, on the same disk, that is gone when the block ends.
+
+    It is for what writes several files, of which some are then moved to `out`.
+
+    Args:
+        out: the file or folder to be; the folders above it are made if need be.
+
+    Raises:
+        WriteError: if it cannot be written.
+    """
+    with _written_beside(out.expanduser().resolve(), put_in_place=lambda part, out: None) as part:
+        part.mkdir()
+        yield part
+
+
 def check_replaceable(out: Path, entries: Sequence[str]) -> None:
     """Check that nothing is at `out`, or a folder with nothing but some entries.
 
@@ -208,13 +225,27 @@ def _written_beside(
                 remove(part)
 
 
+def remove_left_in(folder: Path) -> None:
+    """Remove the parts of all files and folders in a folder whose processes have ended."""
+    for path in folder.glob('.*'):
+        if _is_left(path.name, r'.+', r'(\.\w+)?'):
+            remove(path)
+
+
 def _left_by_killed(out: Path) -> Iterator[Path]:
-    """Parts of a file or folder whose process has ended; those of a process that runs are its own."""
-    yield out.with_name(f'.{out.stem}.part{out.suffix}')  # of earlier versions
+    """Parts of a file or folder whose process has ended."""
     for name in _parts_in(out.parent, int(time.monotonic() / LISTED_AGAIN)):
-        found = re.fullmatch(rf'{re.escape(f".{out.stem}.part")}([1-9]\d*){re.escape(out.suffix)}', name)
-        if found and not _is_running(int(found[1])):
+        if _is_left(name, re.escape(out.stem), re.escape(out.suffix)):
             yield out.with_name(name)
+
+
+def _is_left(name: str, stem: str, suffix: str) -> bool:
+    """Whether a name is that of a part, for such a stem and suffix, whose process does not run: else it is its own.
+
+    Earlier versions put no process into the name.
+    """
+    found = re.fullmatch(rf'\.{stem}\.part([1-9]\d*)?{suffix}', name)
+    return found is not None and not (found[1] and _is_running(int(found[1])))
 
 
 @lru_cache(maxsize=16)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ended_process import ended_process
 from full_disk import largest_file
 
 from mtperception.atomic_write import (
@@ -65,9 +66,7 @@ def test_what_was_killed_half_way_is_no_obstacle(tmp_path):
     (tmp_path / '.out.part').mkdir()
     (tmp_path / '.out.part' / 'b').write_text('half')
     (tmp_path / '.x.part').write_text('half')
-    ended = subprocess.Popen(['true'])
-    ended.wait()
-    (tmp_path / f'.x.part{ended.pid}').write_text('half')
+    (tmp_path / f'.x.part{ended_process()}').write_text('half')
     write_folder(tmp_path / 'out', 'new')
     with atomic_file(tmp_path / 'x') as part:
         part.write_text('new')

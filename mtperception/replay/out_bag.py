@@ -8,7 +8,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtperception.atomic_write import remove, write_errors
+from mtperception.atomic_write import scratch_folder, write_errors
 from mtperception.errors import OccupiedError, WriteError
 from mtperception.messages.message import Message
 from mtperception.messages.outputs import CLASSES_TOPIC, FRAME_DEPTH, LATCHED_DEPTH, classes, outputs_for
@@ -113,23 +113,18 @@ def recorded_bag(out: Path, like: Path, predictor: BackendPredictor, taken: Coll
 
     check_free(out)
     plugin = StoragePlugin.MCAP if _suffix(out, like) == '.mcap' else StoragePlugin.SQLITE3
-    # What is not complete never is at `out`; what a killed process left is removed by the next one.
-    folder = out.with_name(f'.{out.name}.part')
-    made = folder / (out.stem if out.suffix in SUFFIXES else out.name)
-    try:
+    with scratch_folder(out) as folder:
+        made = folder / (out.stem if out.suffix in SUFFIXES else out.name)
         with bag_write_errors(out, folder):
-            remove(folder)
-            folder.mkdir(parents=True)
             writer = Writer(made, version=Writer.VERSION_LATEST, storage_plugin=plugin)
             writer.open()
         with _closed(writer, out, folder):
             yield BagRecorder(writer, predictor, taken, lambda: bag_write_errors(out, folder))
         if out.suffix in SUFFIXES:
             made = next(file for file in made.iterdir() if file.suffix == out.suffix)
+        check_free(out)  # another process may have been faster
         with bag_write_errors(out, folder):
             made.rename(out)
-    finally:
-        remove(folder)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch.optim import Optimizer
 
-from mtperception.atomic_write import write_bytes_atomically
+from mtperception.atomic_write import remove_left_in, write_bytes_atomically
 from mtperception.errors import CheckpointError
 
 FORMAT = 'mtperception checkpoint 1'
@@ -70,13 +70,14 @@ class Checkpoint:
 
 def remove_partial(folder: Path) -> None:
     """Remove what writers of checkpoints left in a run's folder when they were killed."""
+    remove_left_in(folder)
     for path in folder.glob('.*'):
         if path.is_file() and any(re.fullmatch(pattern, path.name) for pattern in _PARTIAL):
             path.unlink(missing_ok=True)
 
 
-_PARTIAL = (r'\.(.+)\.safetensors\.partial', r'\.(.+)\.part\d*\.safetensors', r'\.tmp\w{6}')
-"""Names of partial files: ours, those of earlier versions, and those of the safetensors library."""
+_PARTIAL = (r'\.(.+)\.safetensors\.partial', r'\.tmp\w{6}')
+"""Names of partial files of earlier versions, and of the safetensors library."""
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -2,6 +2,9 @@
 """A recorded bag, read back with rosbags and with the mcap library."""
 
 import json
+import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,12 +12,13 @@ import cv2
 import numpy as np
 import pytest
 from bags import STORE
+from ended_process import ended_process
 from full_disk import largest_file
 from recordings import transforms, translation
 from rosbags.rosbag2 import Writer
 
 from mtperception.card import open_model
-from mtperception.errors import WriteError
+from mtperception.errors import OccupiedError, WriteError
 from mtperception.replay.out_bag import quality_of_service
 
 pytest.importorskip('rosbags', reason='bags need the extra `bags`')
@@ -226,6 +230,20 @@ def test_nothing_is_overwritten(predictor, bag, tmp_path):
     assert (tmp_path / 'out.mcap').read_text() == 'mine'
 
 
+def test_of_two_processes_that_write_one_bag_the_first_to_finish_has_it(predictor, bag, tmp_path):
+    out = tmp_path / 'out.mcap'
+    faster = [sys.executable, '-m', 'mtperception', 'replay', bag, '--backend', 'onnxruntime', '--out-bag', out]
+    with Recording(bag) as recording, ExitStack() as writing:
+        recorder = writing.enter_context(recorded_bag(out, bag, predictor, recording.used_topics))
+        subprocess.run(faster, check=True, capture_output=True, timeout=120)
+        replay(predictor, recording, on_message=recorder.message, listeners=[recorder.frame])
+        with pytest.raises(OccupiedError, match='already exists'):
+            writing.close()
+    assert list(tmp_path.iterdir()) == [out]
+    messages, _, _ = read(out)
+    assert len(messages['/depth/image']) == COUNT
+
+
 def test_what_is_not_complete_is_not_left(predictor, bag, tmp_path):
     def fail(frame, prediction):
         raise KeyboardInterrupt
@@ -244,7 +262,7 @@ def test_what_is_not_complete_is_not_left(predictor, bag, tmp_path):
 @pytest.mark.parametrize('size', [0, 3000, 40_000])
 def test_a_full_disk_is_an_error_of_the_bag_that_is_written(predictor, bag, tmp_path, name, size):
     """SQLite has errors of its own for it. A run that was killed before is no obstacle."""
-    (tmp_path / f'.{name}.part' / 'out').mkdir(parents=True)
+    (tmp_path / f'.out.part{ended_process()}{Path(name).suffix}' / 'out').mkdir(parents=True)
     with (
         largest_file(size),
         pytest.raises(WriteError, match=f'^{tmp_path}/{name}: cannot be written: '),

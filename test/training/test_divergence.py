@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run whose numbers are no longer any stops, says where and what to try, and keeps its last good checkpoint."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 import torch
+from ended_process import ended_process
 from rooms import rooms, write_rooms
 from tiny_runs import data_of, tiny_config, write_config
 
@@ -123,8 +125,13 @@ def test_the_best_is_found_behind_a_validation_without_truth(room_data, tmp_path
 
 def test_what_a_killed_run_left_is_taken_away(room_data, tmp_path):
     Trainer(tiny_config(room_data, epochs=1), tmp_path, CPU).fit()
-    left = ['.tmpAbC123', '.last.safetensors.partial', '.best.part.safetensors', '.best.part4711.safetensors']
-    mine = ['.tmp', '.tmpfolder.yaml', 'notes.partial', '.notes']
+    left = [
+        '.tmpAbC123',
+        '.last.safetensors.partial',
+        '.best.part.safetensors',
+        f'.best.part{ended_process()}.safetensors',
+    ]
+    mine = [f'.last.part{os.getppid()}.safetensors', '.tmp', '.tmpfolder.yaml', 'notes.partial', '.notes']
     for name in left + mine:
         (tmp_path / name).write_bytes(b'half')
     Trainer(tiny_config(room_data, epochs=1), tmp_path, CPU)
