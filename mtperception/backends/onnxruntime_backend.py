@@ -7,6 +7,7 @@ import os
 import time
 from contextlib import redirect_stdout
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -40,7 +41,7 @@ OPTIONS = {
         'trt_engine_cache_enable': 'True',
         'trt_engine_cache_path': '{engines}',
         'trt_timing_cache_enable': 'True',
-        'trt_timing_cache_path': '{cache}',
+        'trt_timing_cache_path': '{timings}',
         'trt_fp16_enable': '{fp16}',
     },
 }
@@ -49,6 +50,23 @@ OPTIONS = {
 _ARENA_EXTENDED_AS_REQUESTED = 1
 _FATAL = 4  # severity: errors arrive as exceptions, warnings about fall-backs are checked for here
 _log = logging.getLogger(__name__)
+
+
+def providers_for(device: str, precision: str, timings: Path, engines: Path) -> list[tuple[str, dict[str, str]]]:
+    """Execution providers with their options, the one asked for first.
+
+    Args:
+        device: 'cpu', 'cuda:N' or 'tensorrt:N'; without a number the first.
+        precision: of `PRECISIONS` for that kind of device.
+        timings: folder for the timings of layers, which all shapes of a model share.
+        engines: folder for the engines of one shape.
+    """
+    kind, _, index = device.partition(':')
+    values = {'device': index or '0', 'engines': engines, 'timings': timings, 'fp16': precision == 'fp16'}
+    return [
+        (provider, {key: option.format(**values) for key, option in OPTIONS[provider].items()})
+        for provider in PROVIDERS[kind]
+    ]
 
 
 class OnnxRuntimeBackend(Backend):
@@ -62,13 +80,12 @@ class OnnxRuntimeBackend(Backend):
 
     def __init__(self, model: ModelDirectory, device: str, precision: str) -> None:
         super().__init__(device, precision)
-        self._kind, _, index = device.partition(':')
+        self._kind = device.partition(':')[0]
         if precision not in PRECISIONS[self._kind]:
             raise BackendUnavailableError(
                 f'onnxruntime on {device} has no {precision}: choose one of {", ".join(PRECISIONS[self._kind])}'
             )
         self._graph = str(model.graph)
-        self._index = index or '0'
         self._cache = engine_cache(model, self._kind)
         if self._kind != 'cpu':
             _load_cuda_libraries()
@@ -112,9 +129,9 @@ class OnnxRuntimeBackend(Backend):
             options.add_free_dimension_override_by_name(dimension, size)
         # ONNX Runtime falls back to other providers by itself: when opening a session fails, when a run fails (both are
         # turned off here) and when a provider does not load (found out below).
-        session = onnxruntime.InferenceSession(
-            self._graph, options, providers=self._providers(shape), enable_fallback=False
-        )
+        engines = engine_folder(self._cache, self.precision, shape)
+        providers = providers_for(self.device, self.precision, self._cache, engines)
+        session = onnxruntime.InferenceSession(self._graph, options, providers=providers, enable_fallback=False)
         session.disable_fallback()  # versions that do not know the argument take it without a word
         provider = PROVIDERS[self._kind][0]
         if provider not in session.get_providers():
@@ -124,19 +141,6 @@ class OnnxRuntimeBackend(Backend):
                 'pip install "onnxruntime-gpu[cuda,cudnn]"'
             )
         return session
-
-    def _providers(self, shape: tuple[int, int, int]) -> list[tuple[str, dict[str, str]]]:
-        """Providers with their options, the one asked for first."""
-        values = {
-            'device': self._index,
-            'engines': engine_folder(self._cache, self.precision, shape),
-            'cache': self._cache,
-            'fp16': self.precision == 'fp16',
-        }
-        return [
-            (provider, {key: option.format(**values) for key, option in OPTIONS[provider].items()})
-            for provider in PROVIDERS[self._kind]
-        ]
 
 
 @cache

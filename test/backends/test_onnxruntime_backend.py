@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ONNX Runtime's buffers are the caller's arrays, and engines are kept by all that they depend on."""
 
+import os
 import shutil
 import string
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from mtperception.backends.backend import PreparationError
 from mtperception.backends.engine_cache import engine_cache, engine_folder, has_engine
-from mtperception.backends.onnxruntime_backend import OPTIONS, PROVIDERS, OnnxRuntimeBackend
+from mtperception.backends.onnxruntime_backend import OPTIONS, PROVIDERS, OnnxRuntimeBackend, providers_for
 from mtperception.card import GRAPH, ModelDirectory, open_model
 from mtperception.synthetic import SyntheticRoom
 
@@ -117,10 +118,23 @@ def test_cuda_libraries_of_pip_are_found_without_pytorch(model, device):
     assert done.stdout == f'False {device != "cpu"}\n'
 
 
-def test_a_session_that_fails_stays_where_it_is(model):
-    """By default ONNX Runtime runs it on the CPU from then on, and prints so."""
-    session = OnnxRuntimeBackend(model, 'cpu', 'fp32')._open_session((1, 48, 64))
-    assert not session._enable_fallback
+def test_a_session_that_fails_stays_where_it_is(model, tmp_path):
+    """By default ONNX Runtime opens it again on the CPU, and prints so; here no GPU is there for TensorRT."""
+    code = (
+        'from mtperception.backends.backend import BackendUnavailableError\n'
+        'from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend\n'
+        'from mtperception.card import open_model\n'
+        f'backend = OnnxRuntimeBackend(open_model({str(model.path)!r}), "tensorrt:0", "fp32")\n'
+        'try:\n'
+        '    backend.prepare(1, 48, 64)\n'
+        'except BackendUnavailableError:\n'
+        '    print("unavailable")\n'
+    )
+    environment = {**os.environ, 'CUDA_VISIBLE_DEVICES': '', 'XDG_CACHE_HOME': str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, '-c', code], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == 'unavailable\n'
 
 
 def test_options_are_data():
@@ -132,15 +146,21 @@ def test_options_are_data():
         for _, name, _, _ in string.Formatter().parse(option)
         if name is not None
     }
-    assert places == {'device', 'engines', 'cache', 'fp16'}
+    assert places == {'device', 'engines', 'timings', 'fp16'}
 
 
-def test_providers_are_of_the_device_and_the_precision(model):
-    (name, options), _ = OnnxRuntimeBackend(model, 'cuda:1', 'fp32')._providers((1, 48, 64))
-    assert (name, options) == ('CUDAExecutionProvider', {'device_id': '1', 'use_tf32': '0'})
+def test_providers_are_of_the_device_and_the_precision(tmp_path):
+    folders = (tmp_path / 'cache', tmp_path / 'cache' / 'engines')
+    on_cpu = ('CPUExecutionProvider', {})
+    assert providers_for('cpu', 'fp32', *folders) == [on_cpu]
+    for device, number in (('cuda:1', '1'), ('cuda', '0')):
+        on_cuda = ('CUDAExecutionProvider', {'device_id': number, 'use_tf32': '0'})
+        assert providers_for(device, 'fp32', *folders) == [on_cuda, on_cpu]
     for precision, switched in (('fp16', 'True'), ('fp32', 'False')):
-        (_, options), *_ = OnnxRuntimeBackend(model, 'tensorrt:2', precision)._providers((1, 48, 64))
+        (name, options), (_, of_cuda), last = providers_for('tensorrt:2', precision, *folders)
+        assert (name, of_cuda['device_id'], last) == ('TensorrtExecutionProvider', '2', on_cpu)
         assert (options['device_id'], options['trt_fp16_enable']) == ('2', switched)
+        assert (options['trt_timing_cache_path'], options['trt_engine_cache_path']) == tuple(map(str, folders))
 
 
 MANY_SHAPES = """
