@@ -15,29 +15,25 @@ def is_valid(depth: np.ndarray) -> np.ndarray:
     return (depth > 0) & (depth < np.inf)
 
 
-def back_project(depth: np.ndarray, intrinsics: Intrinsics, stride: int = 1) -> np.ndarray:
+def back_project(depth: np.ndarray, intrinsics: Intrinsics) -> np.ndarray:
     """Points in the camera's optical frame (x right, y down, z forward), organised like the image.
 
     Args:
         depth: float32 H,W, metres along the optical axis; what is not `is_valid` is left out.
         intrinsics: the camera of exactly this H x W.
-        stride: keep the pixels of every `stride`-th row and column, from the first on.
 
     Returns:
-        float32 h,w,3, metres, with h = ceil(H / stride) and w = ceil(W / stride); NaN where depth is invalid.
+        float32 H,W,3, metres; NaN where depth is invalid.
 
     Raises:
-        ValueError: if the intrinsics are those of another size, or stride is below 1.
+        ValueError: if the intrinsics are those of another size.
     """
     _check_size(depth, intrinsics)
-    if stride < 1:
-        raise InputError(f'stride {stride}: expected 1 or more')
-    kept = depth[::stride, ::stride]
-    z = np.where(is_valid(kept), kept, np.float32(np.nan))
+    z = np.where(is_valid(depth), depth, np.float32(np.nan))
     x, y = pixel_rays(intrinsics)
     points = np.empty((*z.shape, 3), np.float32)
-    np.multiply(z, x[::stride], out=points[..., 0])
-    np.multiply(z, y[::stride, None], out=points[..., 1])
+    np.multiply(z, x, out=points[..., 0])
+    np.multiply(z, y[:, None], out=points[..., 1])
     points[..., 2] = z
     return points
 

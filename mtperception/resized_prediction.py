@@ -42,6 +42,26 @@ class ResizedPrediction(Prediction):
         return prediction
 
     @property
+    def computed(self) -> Mapping[str, np.ndarray]:
+        """As `Prediction.computed`."""
+        return self._maps
+
+    def with_maps(self, maps: Mapping[str, np.ndarray]) -> 'ResizedPrediction':
+        """As `Prediction.with_maps`."""
+        return ResizedPrediction.to_size(maps, self._size, self.latency_ms)
+
+    def sampled(self, stride: int) -> Prediction:
+        """As `Prediction.sampled`; the pixels in between are never made."""
+        maps = {
+            name: _sampled(graph_output(name).kind, map_, self._size, stride)
+            for name, map_ in self._maps.items()
+            if name != 'valid_mask'
+        }
+        if self.valid_mask is not None:  # of bytes, and mostly of ones: it costs little as a whole
+            maps['valid_mask'] = self.valid_mask[::stride, ::stride]
+        return Prediction.of(maps, self.latency_ms)
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Height and width of the maps."""
         return self._size[::-1] if self._size else super().shape
@@ -100,3 +120,37 @@ class ResizedPrediction(Prediction):
             return resize_nearest(map_, self._size)
         resized = cv2.resize(map_, self._size, interpolation=cv2.INTER_LINEAR)
         return unit_vectors(resized) if kind == DIRECTIONS else resized
+
+
+def _sampled(kind: str, map_: np.ndarray, size: tuple[int, int], stride: int) -> np.ndarray:
+    """Every `stride`-th row and column of a map, as it is when it is resized."""
+    height, width = map_.shape[:2]
+    if kind in (CLASSES, SHARES):
+        return map_[_nearest(size[1], height, stride)[:, None], _nearest(size[0], width, stride)]
+    values = _bilinear(map_, size, stride)
+    return unit_vectors(values) if kind == DIRECTIONS else values
+
+
+def _nearest(size: int, small: int, stride: int) -> np.ndarray:
+    """For every `stride`-th of `size` pixels, the one of `small` that `resize_nearest` takes."""
+    return resize_nearest(np.arange(small, dtype=np.uint16)[None], (size, 1))[0, ::stride]
+
+
+def _bilinear(map_: np.ndarray, size: tuple[int, int], stride: int) -> np.ndarray:
+    """Every `stride`-th row and column of a float32 map that is resized bilinearly: the same as OpenCV's resize."""
+    height, width, *channels = map_.shape
+    above, below, down = _between(size[1], height, stride)
+    left, right, along = _between(size[0], width, stride)
+    along = along.reshape(-1, *(1 for _ in channels))
+    upper, lower = (
+        map_[rows[:, None], left] * (1 - along) + map_[rows[:, None], right] * along for rows in (above, below)
+    )
+    down = down.reshape(-1, 1, *(1 for _ in channels))
+    return upper * (1 - down) + lower * down
+
+
+def _between(size: int, small: int, stride: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For every `stride`-th of `size` pixels: the two of `small` that it lies between, and the share of the second."""
+    centre = ((np.arange(0, size, stride) + 0.5) * (small / size) - 0.5).clip(0, small - 1)
+    first = np.floor(centre).astype(int)
+    return first, np.minimum(first + 1, small - 1), (centre - first).astype(np.float32)

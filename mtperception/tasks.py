@@ -244,6 +244,12 @@ def graph_output(name: str) -> GraphOutput:
     return {output.name: output for output in graph_outputs(TASKS)}[name]
 
 
+def with_scaled_lengths(maps: Mapping[str, np.ndarray], factor: float) -> dict[str, np.ndarray]:
+    """Maps by the name of the graph's output, those in metres multiplied by a factor."""
+    lengths = {output.name for output in graph_outputs(TASKS) if output.kind == METRES}
+    return {name: map_ * np.float32(factor) if name in lengths else map_ for name, map_ in maps.items()}
+
+
 def metrics_of(tasks: Sequence[str]) -> list[str]:
     """The metrics that tasks are measured by, task after task."""
     return [metric for task in tasks for metric in TASKS[task].metrics]

@@ -2,7 +2,7 @@
 """The data that flows through the package."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import cv2
 import numpy as np
@@ -57,6 +57,17 @@ class Intrinsics:
             cy=(self.cy + 0.5) * y - 0.5,
             width=width,
             height=height,
+        )
+
+    def sampled(self, stride: int) -> 'Intrinsics':
+        """The same camera for every `stride`-th row and column of its images, from the first on."""
+        return Intrinsics(
+            fx=self.fx / stride,
+            fy=self.fy / stride,
+            cx=self.cx / stride,
+            cy=self.cy / stride,
+            width=-(-self.width // stride),
+            height=-(-self.height // stride),
         )
 
 
@@ -139,7 +150,26 @@ class Prediction:
         return cv2.copyTo(self.depth, self.valid_mask.view(np.uint8))
 
     @property
+    def computed(self) -> Mapping[str, np.ndarray]:
+        """The maps that there are, by the name of the graph's output, and `valid_mask`; at the size that they were
+        computed at, which may be smaller than `shape`."""
+        named = {name: getattr(self, name) for name in _MAPS}
+        return {name: map_ for name, map_ in named.items() if map_ is not None} | dict(self.others)
+
+    def with_maps(self, maps: Mapping[str, np.ndarray]) -> 'Prediction':
+        """The same with other maps in place of the `computed` ones, each of the same size."""
+        return Prediction.of(maps, self.latency_ms)
+
+    def sampled(self, stride: int) -> 'Prediction':
+        """Every `stride`-th row and column, from the first on."""
+        return Prediction.of({name: map_[::stride, ::stride] for name, map_ in self.computed.items()}, self.latency_ms)
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Height and width of the maps."""
         maps = (self.labels, self.depth, self.normals, *self.others.values())
         return next(x.shape[:2] for x in maps if x is not None)
+
+
+_MAPS = tuple(item.name for item in fields(Prediction) if item.name not in ('latency_ms', 'others'))
+"""The fields of a prediction that hold a map."""

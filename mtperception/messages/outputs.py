@@ -81,17 +81,8 @@ def _normals(products: Products) -> Message:
 
 
 def _points(products: Products) -> Message:
-    presentation = products.presentation
-    kept = (slice(None, None, presentation.settings.point_stride),) * 2
-    ids = cv2.LUT(products.labels[kept], presentation.id_table)  # of these pixels alone
-    depth_confidence = products.depth_confidence
-    return point_cloud(
-        products.points,
-        products.image[kept],
-        ids,
-        products.prediction.confidence[kept],
-        None if depth_confidence is None else depth_confidence[kept],
-    )
+    kept = products.sampled
+    return point_cloud(kept.points, kept.image, kept.ids, kept.prediction.confidence, kept.depth_confidence)
 
 
 OUTPUTS = (

@@ -20,6 +20,7 @@ class Products:
         prediction: the maps, of the input's size or smaller.
         intrinsics: the camera at the size of the input, if it is known.
         presentation: how to show them.
+        depth: float32 h,w, metres, 0 = invalid: that of the prediction to be shown, if it was made before.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class Products:
         prediction: Prediction,
         intrinsics: Intrinsics | None,
         presentation: Presentation,
+        depth: np.ndarray | None = None,
     ) -> None:
         self.prediction = prediction
         self.presentation = presentation
         self._image = image
         self._intrinsics = intrinsics
+        self._depth = depth
 
     @cached_property
     def image(self) -> np.ndarray:
@@ -61,7 +64,7 @@ class Products:
     @cached_property
     def depth(self) -> np.ndarray:
         """float32 h,w: metres, 0 = invalid."""
-        return self.presentation.valid_depth(self.prediction)
+        return self.presentation.valid_depth(self.prediction) if self._depth is None else self._depth
 
     @cached_property
     def depth_confidence(self) -> np.ndarray | None:
@@ -77,5 +80,18 @@ class Products:
 
     @cached_property
     def points(self) -> np.ndarray:
-        """float32 h/s,w/s,3: metres in the camera frame, NaN = invalid, of every `point_stride`-th pixel."""
-        return back_project(self.depth, self.intrinsics, self.presentation.settings.point_stride)
+        """float32 h,w,3: metres in the camera frame, NaN = invalid."""
+        return back_project(self.depth, self.intrinsics)
+
+    @property
+    def sampled(self) -> 'Products':
+        """The products of every `point_stride`-th row and column: maps are not enlarged for the pixels in between."""
+        settings = self.presentation.settings
+        kept = (slice(None, None, settings.point_stride),) * 2
+        return Products(
+            self.image[kept],
+            self.prediction.sampled(settings.point_stride),
+            self.intrinsics and self.intrinsics.sampled(settings.point_stride),
+            self.presentation,
+            self.depth[kept] if settings.depth_edge_threshold else None,  # edges are found among all pixels
+        )

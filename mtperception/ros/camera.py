@@ -2,9 +2,7 @@
 """One camera of the node: its topics, and what is counted of its stream."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
-import numpy as np
 from rclpy.lifecycle import LifecycleNode
 
 from mtperception.mapping.scale import FloorScale
@@ -13,6 +11,7 @@ from mtperception.ros.monitor import Monitor
 from mtperception.ros.publishers import OutputPublishers
 from mtperception.ros.qos import QosWarnings
 from mtperception.ros.rate_limit import RateLimit
+from mtperception.tasks import with_scaled_lengths
 from mtperception.types import Intrinsics, Prediction
 
 CAMERA_INFO_PATIENCE_S = 2.0
@@ -48,11 +47,12 @@ class Camera:
             intrinsics: of the image; None leaves depth as it is.
         """
         scale = self.floor_scale
-        if scale is None or intrinsics is None or prediction.depth is None:
+        if scale is None or intrinsics is None or 'depth' not in prediction.computed:
             return prediction
-        height, width = prediction.shape
-        factor = scale.update(prediction.measured_depth, prediction.labels, intrinsics.resized(width, height))
-        return replace(prediction, depth=prediction.depth * np.float32(factor))
+        small = Prediction.of(prediction.computed, {})  # what the network saw says as much, and is not enlarged
+        height, width = small.shape
+        factor = scale.update(small.measured_depth, small.labels, intrinsics.resized(width, height))
+        return prediction.with_maps(with_scaled_lengths(prediction.computed, factor))
 
     def listen(self, transport: str, on_image: OnImage) -> None:
         """Subscribe: 'raw' or 'compressed' images; each goes to `on_image`, in the executor's thread."""
