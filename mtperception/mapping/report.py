@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from mtperception.evaluation.page import FOOT, HEAD, NOTES, PICTURES, TABLES, render
+from mtperception.evaluation.page import render
 from mtperception.evaluation.plots import plot_over_time, save_plot
 from mtperception.labels import LabelSpace
 from mtperception.mapping.export import class_colors
@@ -18,18 +18,6 @@ from mtperception.mapping.surface import Surface
 from mtperception.media import write_image
 from mtperception.visualization import colorize_labels
 
-LEGEND = """\
-<h2>Classes of the vertices</h2>
-<ul class="classes">
-{% for entry in legend %}
-  <li><span class="swatch" style="background: {{ entry.color }}"></span><span class="name">{{ entry.name }}</span>
-  {{ entry.vertices }} <span class="muted">{{ entry.share }}</span></li>
-{% endfor %}
-</ul>
-
-"""
-"""With `legend`: name, colour, vertices and share of each class that the map has."""
-PAGE = HEAD + TABLES + LEGEND + PICTURES + NOTES + FOOT
 HEADINGS = {
     'memory_mb': 'memory, MB',
     'area_m2': 'area, m2',
@@ -61,7 +49,7 @@ def write_report(mapper: Mapper, surface: Surface, summary: Mapping[str, Any], o
         (out / folder).mkdir(parents=True, exist_ok=True)
     write_image(out / 'images' / 'floor_plan.png', floor_plan(surface, mapper.space, mapper.options.voxel_size))
     text = render(
-        PAGE,
+        'map',
         title='Semantic map',
         heading=f'Map of {summary["source"]}',
         frames=summary['frames'],
@@ -117,7 +105,7 @@ def _gallery(mapper: Mapper, surface: Surface, out: Path) -> dict[str, Any]:
         for name, picture in pictures(view, mapper.space).items():
             paths.append(f'images/view_{index}_{name}.png')
             write_image(out / paths[-1], picture)
-        images.append({'id': f'frame {index}', 'value': float((view.depth > 0).mean()), 'paths': paths})
+        images.append({'id': f'frame {index}', 'value': f'{(view.depth > 0).mean():.1%}', 'paths': paths})
     return {
         'title': 'The map as the camera would see it',
         'caption': 'Colour, labels, confidence (white is sure). Black: no surface; white among the labels: no class.',
