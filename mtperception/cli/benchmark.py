@@ -24,7 +24,8 @@ from mtperception.cli.folders import make_room_for, naming_option, write_json
 from mtperception.cli.options import JsonOption, ModelOption
 from mtperception.cli.progress import progress
 from mtperception.cli.sizes import parse_size
-from mtperception.errors import InputError, MissingPackageError, RunError
+from mtperception.cli.usage import needs
+from mtperception.errors import InputError, RunError
 from mtperception.hardware import describe_hardware
 
 SIZE = '640x480'
@@ -224,8 +225,6 @@ def _prepare_plot(plot: Path) -> Callable[[Sequence[Result]], Any]:
     """The function that draws. What it lacks is said before the measurements, not after."""
     if plot.suffix.lower() not in PLOTS:
         raise InputError(f'--plot {plot}: expected a name that ends in {", ".join(PLOTS[:-1])} or {PLOTS[-1]}')
-    try:
+    with needs('--plot', 'matplotlib', 'train'):
         from mtperception.benchmark.plots import plot_cost
-    except ImportError as error:
-        raise MissingPackageError(f'--plot needs matplotlib ({error}): pip install "mtperception[train]"') from error
     return plot_cost

@@ -21,9 +21,10 @@ from mtperception.cli.options import DeviceOption, JsonOption, PrecisionOption
 from mtperception.cli.progress import progress
 from mtperception.cli.sharing import absolute_model
 from mtperception.cli.sizes import parse_size
+from mtperception.cli.usage import needs
 from mtperception.data import DATASETS
 from mtperception.data.fold import FOLDS
-from mtperception.errors import InputError, MissingPackageError
+from mtperception.errors import InputError
 from mtperception.evaluation.evaluate import NORMALS_WINDOW, evaluate
 from mtperception.hardware import describe_hardware
 from mtperception.predictor import Predictor
@@ -73,10 +74,8 @@ def compare(
     Example: mtperception compare models/a models/b --dataset folder --root data/nyuv2 --split train --fold 5
     --markdown table.md
     """
-    try:
+    with needs('compare', 'PyTorch', 'train'):
         from mtperception.benchmark.systems import measure_systems
-    except ImportError as error:
-        raise MissingPackageError(f'compare needs PyTorch ({error}): pip install "mtperception[train]"') from error
     if backend not in BACKENDS:
         raise InputError(f'unknown backend {backend!r}: expected {", ".join(BACKENDS)}')
     width, height = parse_size(size, '--size')

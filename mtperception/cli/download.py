@@ -10,9 +10,10 @@ from mtperception import resources
 from mtperception.card import CARD
 from mtperception.cli.folders import make_folder
 from mtperception.cli.progress import progress
+from mtperception.cli.usage import needs
 from mtperception.data import DATASETS, remote_files
 from mtperception.data.download import fetch
-from mtperception.errors import InputError, MissingPackageError
+from mtperception.errors import InputError
 from mtperception.model_archive import install_model, remote_model
 from mtperception.published_weights import PUBLISHED, REPOSITORY, remote_checkpoint
 
@@ -72,10 +73,8 @@ def _published(name: str, folder: Path) -> None:
     if (place / CARD).is_file():
         typer.echo(f'{place}: already exists; use it with --model {_name(place)}', err=True)
         return
-    try:
+    with needs('import', 'PyTorch', 'torch'):
         from mtperception.published import import_checkpoint
-    except ImportError as error:
-        raise MissingPackageError(f'import needs PyTorch ({error}): pip install "mtperception[torch]"') from error
     published, file = PUBLISHED[name], remote_checkpoint(name)
     typer.echo(f'{name}: {published.what}; from github.com/{REPOSITORY}', err=True)
     typer.echo(f'licence: {published.training["licence"]}', err=True)

@@ -8,7 +8,7 @@ import typer
 
 from mtperception.cli.import_ import class_slice
 from mtperception.cli.progress import progress
-from mtperception.errors import MissingPackageError
+from mtperception.cli.usage import needs
 
 
 def export(
@@ -34,9 +34,7 @@ def export(
     """
     chosen = None if classes is None else class_slice(classes)
     with progress('exporting and comparing', None):
-        try:
+        with needs('export', 'PyTorch', 'train'):
             from mtperception.training.checkpoint_export import export_checkpoint
-        except ImportError as error:
-            raise MissingPackageError(f'export needs PyTorch ({error}): pip install "mtperception[train]"') from error
         parity = export_checkpoint(checkpoint, out, chosen, calibrate=calibrate, half=half)
     typer.echo(f'{out}: {parity}')

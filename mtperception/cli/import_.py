@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mtperception.cli.progress import progress
-from mtperception.errors import MissingPackageError
+from mtperception.cli.usage import needs
 
 
 def class_slice(text: str) -> tuple[int, int]:
@@ -34,9 +34,7 @@ def import_(
     """
     chosen = None if classes is None else class_slice(classes)
     with progress('importing, exporting and comparing', None):
-        try:
+        with needs('import', 'PyTorch', 'torch'):
             from mtperception.published import import_checkpoint
-        except ImportError as error:
-            raise MissingPackageError(f'import needs PyTorch ({error}): pip install "mtperception[torch]"') from error
         parity = import_checkpoint(checkpoint, network, label_space, out, chosen)
     typer.echo(f'{out}: {parity}')

@@ -1,27 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What commands with `--report` do before their work: what is missing is said then, not after it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mtperception.cli.folders import check_apart, make_folder
-from mtperception.errors import MissingPackageError
+from mtperception.cli.usage import needs
 
 REPORT = '--report'
 
 
-@contextmanager
-def report_needs(packages: str) -> Iterator[None]:
-    """Around the import of what writes a report.
-
-    Raises:
-        MissingPackageError: if it cannot be imported; names these packages and the extra that has them.
-    """
-    try:
-        yield
-    except ImportError as error:
-        raise MissingPackageError(f'{REPORT} needs {packages} ({error}): pip install "mtperception[train]"') from error
+def report_needs(packages: str) -> AbstractContextManager[None]:
+    """Around the import of what writes a report; raises as `needs`."""
+    return needs(REPORT, packages, 'train')
 
 
 def prepare_report(out: Path, inputs: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from mtperception.cli.folders import naming_option
 from mtperception.cli.progress import progress_with_text
-from mtperception.errors import MissingPackageError
+from mtperception.cli.usage import needs
 from mtperception.tasks import metric_of
 
 
@@ -27,13 +27,11 @@ def train(
 
     Example: mtperception train nyuv2_indoor paths.nyuv2=/data/nyuv2 epochs=20
     """
-    try:
+    with needs('training', 'more', 'train'):
         from mtperception.training.checkpoint import Checkpoint
         from mtperception.training.config_file import load_config
         from mtperception.training.distributed import process_group, rank
         from mtperception.training.trainer import BEST, LAST, Trainer
-    except ImportError as error:
-        raise MissingPackageError(f'training needs more ({error}): pip install "mtperception[train]"') from error
     loaded = load_config(config, changes or ())
     folder = out or Path('runs') / Path(config).stem
     with process_group(loaded.device) as device, progress_with_text(folder.name, quiet=rank() > 0) as report:
