@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`mtperception replay`: how good a model is on a recording of one's own robot."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,35 +11,22 @@ from typing import Annotated, Any
 import typer
 
 from mtperception import __version__
-from mtperception.card import CARD, DEFAULT_MODEL, open_model, sha256
+from mtperception.card import CARD, open_model, sha256
 from mtperception.cli.folders import make_folder, make_room_for, naming_option, write_json
 from mtperception.cli.live_replay import LivePlan, live_run
-from mtperception.cli.options import (
-    BackendOption,
-    CameraInfoTopicOption,
-    DepthRegisteredOption,
-    DepthTopicOption,
-    DeviceOption,
-    ImageTopicOption,
-    JsonOption,
-    LabelOffsetOption,
-    LabelTopicOption,
-    ModelOption,
-    PoseTopicOption,
-    PrecisionOption,
-    ToleranceOption,
-    TruthSpaceOption,
-)
+from mtperception.cli.option_records import with_records
+from mtperception.cli.options import JsonOption, TruthSpaceOption
 from mtperception.cli.progress import progress
+from mtperception.cli.recording_options import LabelledBagSettings, ModelSettings
 from mtperception.cli.replay_output import as_json, print_live, print_result
 from mtperception.cli.reports import prepare_report, report_needs
 from mtperception.cli.session import INTERRUPTED, InterruptedRunError
 from mtperception.cli.sharing import PartsOption, ShardOption
+from mtperception.cli.usage import check_usage
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import Predictor
-from mtperception.recording.options import TOLERANCE, RecordingOptions
+from mtperception.recording.options import RecordingOptions
 from mtperception.recording.recording import Recording
-from mtperception.recording.topics import TopicRequest
 from mtperception.replay.live_answers import LiveComparison, LiveRun
 from mtperception.replay.out_bag import LEFT_OUT, BagRecorder, check_free, recorded_bag
 from mtperception.replay.replay import conclude
@@ -50,37 +38,49 @@ from mtperception.scale.shared_evaluation import digest
 from mtperception.scale.shared_replay import merge_shares, score_shares
 
 
-def replay(
-    bag: Annotated[Path, typer.Argument(help='A rosbag2 folder, or an .mcap or .db3 file.')],
-    model: ModelOption = DEFAULT_MODEL,
-    image_topic: ImageTopicOption = '',
-    camera_info_topic: CameraInfoTopicOption = '',
-    depth_topic: DepthTopicOption = '',
-    label_topic: LabelTopicOption = '',
-    pose_topic: PoseTopicOption = '',
-    label_space: TruthSpaceOption = '',
-    label_offset: LabelOffsetOption = 1,
-    tolerance: ToleranceOption = TOLERANCE,
-    depth_registered: DepthRegisteredOption = False,
-    backend: BackendOption = 'auto',
-    device: DeviceOption = 'auto',
-    precision: PrecisionOption = 'auto',
-    shard: ShardOption = WHOLE,
-    parts: PartsOption = None,
-    json_file: JsonOption = None,
+@dataclass(frozen=True)
+class _Outputs:
+    """What is written besides the figures."""
+
+    json_file: JsonOption = None
     report: Annotated[
         Path | None, typer.Option(metavar='DIR', help='Write a page with plots over time and the worst frames here.')
-    ] = None,
+    ] = None
     out_bag: Annotated[
         Path | None,
         typer.Option(metavar='PATH', help='Write the input and all outputs here: .mcap, .db3, or a folder like BAG.'),
-    ] = None,
+    ] = None
+
+
+@dataclass(frozen=True)
+class _Sharing:
+    """Which part of the bag is done here."""
+
+    shard: ShardOption = WHOLE
+    parts: PartsOption = None
+
+
+@dataclass(frozen=True)
+class _Live:
+    """Whether the node is played to, and how."""
+
     live: Annotated[
         bool, typer.Option('--live', help='First play the images to the node over ROS 2, and compare its answers.')
-    ] = False,
+    ] = False
     rate: Annotated[
         float, typer.Option(min=0, max=1000, help='Images per second with --live; 0: as they were recorded.')
-    ] = 0.0,
+    ] = 0.0
+
+
+@with_records
+def replay(
+    bag: Annotated[Path, typer.Argument(help='A rosbag2 folder, or an .mcap or .db3 file.')],
+    model: ModelSettings,
+    reading: LabelledBagSettings,
+    outputs: _Outputs,
+    sharing: _Sharing,
+    playing: _Live,
+    label_space: TruthSpaceOption = '',
 ) -> None:
     """Score a model on every image of a ROS 2 bag, in order.
 
@@ -94,76 +94,85 @@ def replay(
 
     Example: mtperception replay drive/ --depth-topic /camera/depth/image_raw --json result.json --report report
     """
-    _check_usage(
-        (rate and not live, '--rate', 'expected together with --live'),
-        (shard != WHOLE and not parts, '--shard', 'expected together with --parts'),
-        (parts and (live or out_bag), '--parts', 'not together with --live or --out-bag'),
-    )
-    if out_bag:
-        check_free(out_bag)
-        make_folder(out_bag.parent, '--out-bag')
-    plan = LivePlan(open_model(model), backend, device, precision, rate) if live else None
-    write_report = _report_writer(report, bag) if report else None
-    request = TopicRequest(image_topic, camera_info_topic, depth_topic, label_topic, pose_topic)
-    options = RecordingOptions(request, tolerance, label_offset, depth_registered)
+    _check(outputs, sharing, playing)
+    if outputs.out_bag:
+        check_free(outputs.out_bag)
+        make_folder(outputs.out_bag.parent, '--out-bag')
+    plan = _live_plan(playing, model)
+    write_report = _report_writer(outputs.report, bag) if outputs.report else None
     truth_space = load_label_space(label_space) if label_space else None
     with ExitStack() as stack:
-        recording = stack.enter_context(Recording(bag.expanduser(), options))
+        recording = stack.enter_context(Recording(bag.expanduser(), reading.options))
         for line in recording.topics.lines():
             typer.echo(line, err=True)
-        if json_file:
-            make_room_for(json_file, '--json')
+        if outputs.json_file:
+            make_room_for(outputs.json_file, '--json')
 
         @cache
         def predictor() -> Predictor:
-            return stack.enter_context(closing(Predictor(model, backend, device, precision)))
+            return stack.enter_context(closing(model.open()))
 
-        topics, live_figures = recording.topics.roles(), {}
-        if parts:
-            depends_on = {
-                'label_space': label_space,
-                'label_offset': label_offset,
-                'tolerance': tolerance,
-                'depth_registered': depth_registered,
-                'backend': backend,
-                'precision': precision,
-            }
-            count = shard.count if shard != WHOLE else stored_count(parts) or 1
-            folder = stack.enter_context(PartFolder(parts, _record(model, recording, depends_on), count))
-            result = _shared(folder, model, predictor, recording, shard, truth_space)
+        live_figures = {}
+        if sharing.parts:
+            record = _record(model, recording, reading.options, label_space)
+            folder = stack.enter_context(PartFolder(sharing.parts, record, _part_count(sharing)))
+            result = _shared(folder, model.model, predictor, recording, sharing.shard, truth_space)
             if result is None:
                 return
             stack.enter_context(folder.merging())
         else:
             run = stack.enter_context(_live_run(recording, plan))
-            result, live_figures = _scored(recording, predictor(), truth_space, out_bag, run)
-        content = as_json(result, topics) | ({'live': live_figures} if live else {})
-        if json_file:
-            write_json(json_file, content, '--json')
-        print_result(result)
-        if live:
-            print_live(live_figures)
+            result, live_figures = _scored(recording, predictor(), truth_space, outputs.out_bag, run)
+        _present(result, recording, live_figures if playing.live else None, outputs.json_file)
         if write_report:
-            with progress('drawing', None), naming_option('--report', report):
-                write_report(result, topics, predictor(), recording, report)
-            typer.echo(f'{report / "index.html"}: written', err=True)
+            with progress('drawing', None), naming_option('--report', outputs.report):
+                write_report(result, recording.topics.roles(), predictor(), recording, outputs.report)
+            typer.echo(f'{outputs.report / "index.html"}: written', err=True)
 
 
-def _check_usage(*problems: tuple[object, str, str]) -> None:
-    for wrong, option, message in problems:
-        if wrong:
-            raise typer.BadParameter(message, param_hint=option)
+def _check(outputs: _Outputs, sharing: _Sharing, playing: _Live) -> None:
+    check_usage(
+        (playing.rate and not playing.live, '--rate', 'expected together with --live'),
+        (sharing.shard != WHOLE and not sharing.parts, '--shard', 'expected together with --parts'),
+        (sharing.parts and (playing.live or outputs.out_bag), '--parts', 'not together with --live or --out-bag'),
+    )
 
 
-def _record(model: str, recording: Recording, options: Mapping[str, Any]) -> dict[str, Any]:
+def _live_plan(playing: _Live, model: ModelSettings) -> LivePlan | None:
+    if not playing.live:
+        return None
+    return LivePlan(open_model(model.model), model.backend, model.device, model.precision, playing.rate)
+
+
+def _part_count(sharing: _Sharing) -> int:
+    """As many as asked for, else as there are already."""
+    return sharing.shard.count if sharing.shard != WHOLE else stored_count(sharing.parts) or 1
+
+
+def _present(result: Replay, recording: Recording, live: dict[str, Any] | None, json_file: Path | None) -> None:
+    """Write and print the figures; of the run with the node too, if there was one."""
+    content = as_json(result, recording.topics.roles()) | ({} if live is None else {'live': live})
+    if json_file:
+        write_json(json_file, content, '--json')
+    print_result(result)
+    if live is not None:
+        print_live(live)
+
+
+def _record(model: ModelSettings, recording: Recording, options: RecordingOptions, label_space: str) -> dict[str, Any]:
     """What the parts of a recording depend on."""
     return {
         'mtperception': __version__,
         'command': 'replay',
-        'model': sha256(open_model(model).path / CARD),
+        'model': sha256(open_model(model.model).path / CARD),
         'topics': recording.topics.roles(),
         'images': digest(map(str, recording.stamps_ns)),
-        **options,
+        'label_space': label_space,
+        'label_offset': options.label_offset,
+        'tolerance': options.tolerance,
+        'depth_registered': options.depth_registered,
+        'backend': model.backend,
+        'precision': model.precision,
     }
 
 

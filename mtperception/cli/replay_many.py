@@ -14,25 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
-from mtperception.card import DEFAULT_MODEL, open_model
+from mtperception.card import open_model
 from mtperception.cli.failures import check_failures
 from mtperception.cli.folders import make_room_for, naming_option, write_json
-from mtperception.cli.options import (
-    BackendOption,
-    CameraInfoTopicOption,
-    DepthRegisteredOption,
-    DepthTopicOption,
-    DeviceOption,
-    ImageTopicOption,
-    JsonOption,
-    LabelOffsetOption,
-    LabelTopicOption,
-    ModelOption,
-    PoseTopicOption,
-    PrecisionOption,
-    ToleranceOption,
-    TruthSpaceOption,
-)
+from mtperception.cli.option_records import with_records
+from mtperception.cli.options import JsonOption, TruthSpaceOption
+from mtperception.cli.recording_options import LabelledBagSettings, ModelSettings
 from mtperception.cli.reports import prepare_report, report_needs
 from mtperception.cli.sharing import (
     AddressOption,
@@ -43,8 +30,6 @@ from mtperception.cli.sharing import (
     rate_progress,
     workers_of,
 )
-from mtperception.recording.options import TOLERANCE, RecordingOptions
-from mtperception.recording.topics import TopicRequest
 from mtperception.replay.result import WORST_BY
 from mtperception.scale.bag_scorer import BagPlan, BagScorer, open_bag_scorer
 from mtperception.scale.bag_table import BagTable, merge_bags
@@ -54,27 +39,18 @@ from mtperception.tasks import metric_of
 FOLDER = Path('replay-many.parts')
 
 
+@with_records
 def replay_many(
     bags: Annotated[list[Path], typer.Argument(help='rosbag2 folders, or .mcap or .db3 files.')],
-    model: ModelOption = DEFAULT_MODEL,
-    image_topic: ImageTopicOption = '',
-    camera_info_topic: CameraInfoTopicOption = '',
-    depth_topic: DepthTopicOption = '',
-    label_topic: LabelTopicOption = '',
-    pose_topic: PoseTopicOption = '',
+    model: ModelSettings,
+    reading: LabelledBagSettings,
     label_space: TruthSpaceOption = '',
-    label_offset: LabelOffsetOption = 1,
-    tolerance: ToleranceOption = TOLERANCE,
-    depth_registered: DepthRegisteredOption = False,
     group: Annotated[
         str,
         typer.Option(
             metavar='REGEX', help=r"Also group bags by what this finds in their paths, such as 'robot_(\d+)'."
         ),
     ] = '',
-    backend: BackendOption = 'auto',
-    device: DeviceOption = 'auto',
-    precision: PrecisionOption = 'auto',
     parts: Annotated[
         Path, typer.Option(metavar='DIR', help='Keep results here; bags that already have one are not scored again.')
     ] = FOLDER,
@@ -98,15 +74,14 @@ def replay_many(
     pool = workers_of(workers, address, gpus)
     _check_pattern(group)
     names = list(dict.fromkeys(str(bag.expanduser().absolute()) for bag in bags))
-    request = TopicRequest(image_topic, camera_info_topic, depth_topic, label_topic, pose_topic)
     plan = BagPlan(
-        absolute_model(model),
+        absolute_model(model.model),
         parts.expanduser().absolute(),
-        RecordingOptions(request, tolerance, label_offset, depth_registered),
+        reading.options,
         label_space,
-        backend,
-        device,
-        precision,
+        model.backend,
+        model.device,
+        model.precision,
     )
     if dry_run:
         _print_plan(plan, names, workers)
@@ -117,7 +92,7 @@ def replay_many(
     with naming_option('--parts', plan.folder):
         failed = _score(plan, names, pool)
     paths = {bag: plan.path(bag) for bag in names if bag not in failed}
-    table = merge_bags(paths, failed, open_model(model), plan.truth_space, group)
+    table = merge_bags(paths, failed, open_model(model.model), plan.truth_space, group)
     if json_file:
         write_json(json_file, as_json(table), '--json')
     _print(table)
