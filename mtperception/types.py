@@ -19,6 +19,10 @@ OUTPUT_SIZES = ('input', 'network')
 DEPTH_SCALE_MODES = ('focal', 'none')
 """Whether depth is scaled by the ratio of the camera's focal length to the training camera's."""
 
+MODEL, SENSOR = 'model', 'sensor'
+DEPTHS = (MODEL, SENSOR)
+"""Where depth is from: the model, or the source itself."""
+
 
 @dataclass(frozen=True)
 class Intrinsics:

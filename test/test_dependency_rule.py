@@ -33,7 +33,7 @@ LAYERS = (
         'types',
         'visualization',
     },
-    {'backends', 'messages', 'networks', 'pipeline', 'selftest', 'synthetic', 'upsampling'},
+    {'backends', 'image_files', 'messages', 'networks', 'pipeline', 'selftest', 'synthetic', 'upsampling'},
     {'predictor', 'recording'},
     {'data', 'sources'},
     {

@@ -27,7 +27,7 @@ from mtperception.cli.session import (
     ros_session,
 )
 from mtperception.hardware import describe_hardware
-from mtperception.sources import SourceOptions, open_source
+from mtperception.sources import images_only, open_source
 
 RECORDER = 'recorder'
 LOGS = 'logs'
@@ -68,7 +68,7 @@ def demo(
     """
     plan = Plan(source, image_topic, rate, seconds, open_joint_model(model), backend, device, precision, out)
     check_apart(out, [source], '--out')
-    opened = open_source(source, SourceOptions(rate=rate, image_topic=image_topic))
+    opened = open_source(source, images_only(image_topic, rate=rate))
     description = opened.description
     make_folder(out, '--out')
     _say(f'playing {description} at {rate:g} Hz for {seconds:g} s')

@@ -3,7 +3,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
 from pathlib import Path
@@ -13,12 +14,14 @@ import numpy as np
 import typer
 
 from mtperception.atomic_write import atomic_file
-from mtperception.card import DEFAULT_MODEL, open_model
-from mtperception.cli.folders import make_folder, naming_option
+from mtperception.card import open_model
+from mtperception.cli.folders import check_apart, make_folder, naming_option
 from mtperception.cli.notes import say_notes, say_reading
-from mtperception.cli.options import BackendOption, DeviceOption, ImageTopicOption, ModelOption, PrecisionOption
+from mtperception.cli.option_records import with_records
 from mtperception.cli.progress import progress
-from mtperception.errors import InputError, MissingPackageError
+from mtperception.cli.recording_options import BagSettings, ModelSettings
+from mtperception.cli.usage import check_usage, needs
+from mtperception.errors import InputError
 from mtperception.labels import DEFAULT_LABEL_OFFSET, LARGEST_ID, load_label_space
 from mtperception.predictor import Predictor
 from mtperception.sequences import FORMATS, LABEL_FORMATS, SEQUENCE_FORMATS, WriterOptions
@@ -26,131 +29,145 @@ from mtperception.sequences.export import Exported
 from mtperception.sequences.export import export_sequence as export
 from mtperception.sequences.klg import DEPTH_COMPRESSIONS, IMAGE_COMPRESSIONS
 from mtperception.sequences.tum import POSES
-from mtperception.sources import SourceOptions, open_source
+from mtperception.sources import Source, SourceOptions, open_source
+from mtperception.sources.source import DEPTH
+from mtperception.types import DEPTHS, MODEL, SENSOR
 
 Format = Enum('Format', {name: name for name in FORMATS}, type=str)
+DepthFrom = Enum('DepthFrom', {name: name for name in DEPTHS}, type=str)
 DepthCompression = Enum('DepthCompression', {name: name for name in DEPTH_COMPRESSIONS}, type=str)
 ImageCompression = Enum('ImageCompression', {name: name for name in IMAGE_COMPRESSIONS}, type=str)
+DEPTH_FROM = DepthFrom(MODEL)
 DEFAULTS = WriterOptions()
 
 
-def export_sequence(
-    kind: Annotated[Format, typer.Option('--format', help='What to write; docs/mapping.md says for whom.')],
-    out: Annotated[Path, typer.Option(help='File or folder to write; an earlier export there is replaced.')],
-    source: Annotated[
-        str | None,
-        typer.Argument(help='A ROS bag, a video, a folder of images, or synthetic; none for a table of classes.'),
-    ] = None,
-    model: ModelOption = DEFAULT_MODEL,
-    backend: BackendOption = 'auto',
-    device: DeviceOption = 'auto',
-    precision: PrecisionOption = 'auto',
-    image_topic: ImageTopicOption = '',
-    pose_topic: Annotated[
-        str,
-        typer.Option(
-            help='Pose topic of a bag (tum only), Odometry or PoseStamped; default: the nearest, or transforms.'
-        ),
-    ] = '',
-    rate: Annotated[
-        float, typer.Option(min=0.0, help='Images per second of a folder.', show_default='that of the source')
-    ] = 0.0,
-    frames: Annotated[int | None, typer.Option(min=1, help='Stop after this many.', show_default='all')] = None,
+@dataclass(frozen=True)
+class _Writing:
+    """What is written of each frame."""
+
+    depth: Annotated[DepthFrom, typer.Option(help="sensor: the source's own depth.")] = DEPTH_FROM
     depth_compression: Annotated[
         DepthCompression | None, typer.Option(help='klg only.', show_default=DEFAULTS.depth_compression)
-    ] = None,
+    ] = None
     image_compression: Annotated[
         ImageCompression | None, typer.Option(help='klg only.', show_default=DEFAULTS.image_compression)
-    ] = None,
+    ] = None
     probabilities: Annotated[
         bool,
         typer.Option(
             '--probabilities',
             help='semanticfusion only: also write the probabilities of all classes; needs the extra torch.',
         ),
-    ] = False,
+    ] = False
+
+    @property
+    def is_sensor(self) -> bool:
+        """Whether depth is the source's."""
+        return self.depth.value == SENSOR
+
+    @property
+    def options(self) -> WriterOptions:
+        """The same for a writer."""
+        return WriterOptions(
+            self.depth_compression.value if self.depth_compression else DEFAULTS.depth_compression,
+            self.image_compression.value if self.image_compression else DEFAULTS.image_compression,
+        )
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """Which classes are in a table."""
+
     label_space: Annotated[
         str, typer.Option(help='Tables only: the label space, such as nyuv2_13.', show_default="the model's")
-    ] = '',
+    ] = ''
     label_offset: Annotated[
         int, typer.Option(min=0, max=LARGEST_ID, help='Tables only: id = class index + this offset, as on the topics.')
-    ] = DEFAULT_LABEL_OFFSET,
+    ] = DEFAULT_LABEL_OFFSET
+
+
+@with_records
+def export_sequence(
+    kind: Annotated[Format, typer.Option('--format', help='What to write; docs/mapping.md says for whom.')],
+    out: Annotated[Path, typer.Option(help='File or folder to write; an earlier export there is replaced.')],
+    model: ModelSettings,
+    bag: BagSettings,
+    writing: _Writing,
+    classes: _Classes,
+    source: Annotated[
+        str | None,
+        typer.Argument(help='A ROS bag, a video, a folder of images, or synthetic; none for a table of classes.'),
+    ] = None,
+    rate: Annotated[
+        float, typer.Option(min=0.0, help='Images per second of a folder.', show_default='that of the source')
+    ] = 0.0,
+    frames: Annotated[int | None, typer.Option(min=1, help='Stop after this many.', show_default='all')] = None,
 ) -> None:
     """Write a recording with the model's depth, or a table of its classes, in the format of a mapping system.
 
     klg (ElasticFusion), tum (ORB-SLAM and others) and semanticfusion are recordings; hydra (Kimera, Hydra), nav2 and
-    legend are tables of classes, made without a source.
+    legend are tables of classes, made without a source. --depth sensor writes the source's own depth: a bag's, that
+    which dataset.json of a folder names, or the exact one of synthetic. tum gets the poses, where they are known.
 
     Example: mtperception export-sequence walk.mcap --format klg --out walk.klg
     """
     name = kind.value
+    _check(name, source, bag, writing, classes)
     if name in LABEL_FORMATS:
-        _check_usage(
-            (source is not None, f'{name} is a table of classes: expected no SOURCE'),
-            (bool(depth_compression or image_compression), 'compressions are for klg'),
-            (probabilities, '--probabilities is for semanticfusion'),
-        )
-        _export_labels(name, out, model, label_space, label_offset)
+        _export_labels(name, out, model.model, classes)
         return
-    _check_usage(
-        (source is None, f'{name} is a recording: expected a SOURCE'),
-        (name != 'klg' and bool(depth_compression or image_compression), 'compressions are for klg'),
-        (name != 'semanticfusion' and probabilities, '--probabilities is for semanticfusion'),
-        (bool(label_space), '--label-space is for tables of classes'),
-    )
-    options = WriterOptions(
-        depth_compression.value if depth_compression else DEFAULTS.depth_compression,
-        image_compression.value if image_compression else DEFAULTS.image_compression,
-    )
-    recording = open_source(source, SourceOptions(rate=rate, image_topic=image_topic, pose_topic=pose_topic))
-    _check_apart(out, source)
+    maps = (DEPTH,) if writing.is_sensor else ()
+    recording = open_source(source, SourceOptions(rate=rate, maps=maps, recording=bag.options))
+    check_apart(out, [source], '--out', is_replaced=True)
     make_folder(out.expanduser().parent, '--out')
-    counts = [count for count in (recording.count, frames) if count is not None]
-    total = min(counts, default=None)
     start = time.monotonic()
-    with (
-        closing(Predictor(model, backend, device, precision)) as predictor,
-        progress('exporting', total) as move,
-        naming_option('--out'),
-    ):
-        say_reading(recording)
-        of_classes = _open_probabilities(predictor) if probabilities else None
-        kept = islice(recording, frames)
-        exported = export(kept, predictor, SEQUENCE_FORMATS[name], out, options, of_classes, move)
+    exported = _export(name, out, recording, model, writing, frames)
     typer.echo(f'{out}: {exported.frames} frames in {time.monotonic() - start:.1f} s; {_camera(exported)}', err=True)
     say_notes([*recording.notes, *_notes(exported, name)])
 
 
-def _check_usage(*problems: tuple[bool, str]) -> None:
-    for wrong, message in problems:
-        if wrong:
-            raise typer.BadParameter(message)
+def _check(name: str, source: str | None, bag: BagSettings, writing: _Writing, classes: _Classes) -> None:
+    is_table, compressions = name in LABEL_FORMATS, writing.depth_compression or writing.image_compression
+    check_usage(
+        (is_table and source is not None, 'SOURCE', f'{name} is a table of classes: expected no SOURCE'),
+        (not is_table and source is None, 'SOURCE', f'{name} is a recording: expected a SOURCE'),
+        (name != 'klg' and compressions, '--depth-compression, --image-compression', 'compressions are for klg'),
+        (name != 'semanticfusion' and writing.probabilities, '--probabilities', 'is for semanticfusion'),
+        (not is_table and classes.label_space, '--label-space', 'is for tables of classes'),
+        (bag.depth_topic and not writing.is_sensor, '--depth-topic', 'expected together with --depth sensor'),
+    )
 
 
-def _export_labels(name: str, out: Path, model: str, label_space: str, label_offset: int) -> None:
-    space = load_label_space(label_space) if label_space else open_model(model).label_space
+def _export(
+    name: str, out: Path, recording: Source, model: ModelSettings, writing: _Writing, frames: int | None
+) -> Exported:
+    """Write a recording; the model is loaded if it is needed."""
+    counts = [count for count in (recording.count, frames) if count is not None]
+    with ExitStack() as stack:
+        needs_model = writing.probabilities or not writing.is_sensor
+        predictor = stack.enter_context(closing(model.open())) if needs_model else None
+        move = stack.enter_context(progress('exporting', min(counts, default=None)))
+        stack.enter_context(naming_option('--out'))
+        say_reading(recording)
+        of_classes = _open_probabilities(predictor) if writing.probabilities else None
+        depth_of = None if writing.is_sensor else predictor
+        kept = islice(recording, frames)
+        return export(kept, depth_of, SEQUENCE_FORMATS[name], out, writing.options, of_classes, move)
+
+
+def _export_labels(name: str, out: Path, model: str, classes: _Classes) -> None:
+    space = load_label_space(classes.label_space) if classes.label_space else open_model(model).label_space
     if not len(space):
         raise InputError(f'model {model} gives no classes: expected one with segmentation, or --label-space')
     with naming_option('--out'), atomic_file(out) as part:
-        LABEL_FORMATS[name](part, space, label_offset)
+        LABEL_FORMATS[name](part, space, classes.label_offset)
     typer.echo(f'{out}: the {len(space)} classes of {space.name}', err=True)
 
 
 def _open_probabilities(predictor: Predictor) -> Callable[[np.ndarray], np.ndarray]:
-    try:
+    with needs('--probabilities', 'PyTorch', 'torch'):
         from mtperception.sequences.probabilities import Probabilities
-    except ImportError as error:
-        raise MissingPackageError(
-            f'--probabilities needs PyTorch ({error}): pip install "mtperception[torch]"'
-        ) from error
     return Probabilities(predictor)
-
-
-def _check_apart(out: Path, source: str) -> None:
-    """Check that the export does not take the place of what it is made from."""
-    path = Path(source).expanduser()
-    if path.exists() and path.resolve().is_relative_to(out.expanduser().resolve()):
-        raise InputError(f'--out {out} is or holds the source {source}: choose another name')
 
 
 def _notes(exported: Exported, name: str) -> Iterator[str]:
@@ -160,6 +177,8 @@ def _notes(exported: Exported, name: str) -> Iterator[str]:
             f'{exported.not_later} of {exported.frames} stamps are not later than the one before, as recorded: {name} '
             'is read by systems that expect rising ones'
         )
+    if exported.without_depth:
+        yield f'{exported.without_depth} frames without depth are left out'
     if name == 'tum' and exported.poses:
         yield f'{POSES} has the poses of {exported.poses} of {exported.frames} frames'
 

@@ -13,22 +13,25 @@ from mtperception.atomic_write import write_errors, write_if_changed
 from mtperception.errors import InputError, WriteError
 
 
-def check_apart(out: Path, inputs: Iterable[str], option: str) -> None:
-    """Check that an output folder holds none of the inputs, which a result of the same name would overwrite.
+def check_apart(out: Path, inputs: Iterable[str], option: str, *, is_replaced: bool = False) -> None:
+    """Check that an output is or holds none of the inputs, which a result of the same name would overwrite.
 
     Args:
-        out: the folder.
+        out: the folder or file.
         inputs: paths; what is none is passed over.
         option: of the command line, which the message names.
+        is_replaced: whether all that `out` is or holds is replaced, at any depth; else only files right in it.
 
     Raises:
         InputError: if it does.
     """
+    place = out.expanduser().resolve()
     for text in inputs:
         path = Path(text).expanduser()
-        if path.exists() and out.resolve() in (path.resolve(), path.resolve().parent):
+        found = path.resolve()
+        if path.exists() and (found.is_relative_to(place) if is_replaced else place in (found, found.parent)):
             raise InputError(
-                f'{option} {out} holds the input {text}, which could be overwritten: choose another folder'
+                f'{option} {out} is or holds the input {text}, which could be overwritten: choose another place'
             )
 
 

@@ -2,9 +2,8 @@
 """`mtperception map-quality`: how good maps of a recording are."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,34 +12,21 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
-from mtperception.card import DEFAULT_MODEL
 from mtperception.cli.folders import make_room_for, write_json
-from mtperception.cli.notes import say_notes
-from mtperception.cli.options import (
-    BackendOption,
-    CameraHeightOption,
-    DepthTopicOption,
-    DeviceOption,
-    EveryOption,
-    ImageTopicOption,
-    JsonOption,
-    LabelOffsetOption,
-    MaxDepthOption,
-    ModelOption,
-    PoseTopicOption,
-    PrecisionOption,
-)
+from mtperception.cli.notes import say_notes, say_reading
+from mtperception.cli.option_records import with_records
+from mtperception.cli.options import CameraHeightOption, EveryOption, JsonOption, MaxDepthOption
 from mtperception.cli.progress import progress
+from mtperception.cli.recording_options import LabelledBagSettings, ModelSettings
 from mtperception.errors import InputError
 from mtperception.hardware import describe_hardware
 from mtperception.labels import LabelSpace
 from mtperception.mapping.assessment import AS_IT_IS, HEIGHT, MEDIAN, NEAR, Assessment
 from mtperception.mapping.fusion import RULES
 from mtperception.mapping.mapper import MapOptions
-from mtperception.mapping.views import Views, open_views
+from mtperception.mapping.views import open_views
 from mtperception.predictor import Predictor
-from mtperception.recording.options import RecordingOptions
-from mtperception.recording.topics import TopicRequest
+from mtperception.sources import Source
 from mtperception.types import Frame, Prediction
 
 DEFAULTS = MapOptions()
@@ -75,9 +61,11 @@ DEPTH_COLUMNS = {
 """Heading and format by key of a row."""
 
 
+@with_records
 def map_quality(
-    source: Annotated[Path, typer.Argument(help='A ROS bag or folder as for map, with depth and poses, or synthetic.')],
-    model: ModelOption = DEFAULT_MODEL,
+    source: Annotated[str, typer.Argument(help='A ROS bag or folder as for map, with depth and poses, or synthetic.')],
+    model: ModelSettings,
+    bag: LabelledBagSettings,
     every: EveryOption = 1,
     voxel_size: Annotated[
         list[float] | None,
@@ -96,14 +84,6 @@ def map_quality(
     ] = None,
     max_depth: MaxDepthOption = DEFAULTS.max_depth,
     camera_height: CameraHeightOption = DEFAULTS.camera_height,
-    image_topic: ImageTopicOption = '',
-    depth_topic: DepthTopicOption = '',
-    label_topic: Annotated[str, typer.Option(help="Topic of true labels in a bag, in the model's label space.")] = '',
-    pose_topic: PoseTopicOption = '',
-    label_offset: LabelOffsetOption = 1,
-    backend: BackendOption = 'auto',
-    device: DeviceOption = 'auto',
-    precision: PrecisionOption = 'auto',
     json_file: JsonOption = None,
 ) -> None:
     """Measure the quality of maps of a recording, by fusion rule and voxel size.
@@ -121,14 +101,10 @@ def map_quality(
         make_room_for(json_file, '--json')
     voxels = voxel_size or [DEFAULTS.voxel_size]
     options = MapOptions(voxel_size=voxels[0], max_depth=max_depth, memory_mb=2000)
-    request = TopicRequest(image_topic, '', depth_topic, label_topic, pose_topic)
-    with ExitStack() as stack:
-        views, recording = open_views(source, RecordingOptions(request, label_offset=label_offset))
-        if recording:
-            stack.enter_context(recording)
-        typer.echo(f'reading {views.description}', err=True)
-        predictor = stack.enter_context(closing(Predictor(model, backend, device, precision)))
-        frames, predictions = _predicted(views, predictor, every)
+    views = open_views(source, bag.options, every=every)
+    say_reading(views)
+    with closing(model.open()) as predictor:
+        frames, predictions = _predicted(views, predictor)
         space, name = predictor.label_space, predictor.card.name
     assessment = Assessment(_comparable(frames, views, space), predictions, space, options)
     settings = [
@@ -158,11 +134,11 @@ def map_quality(
         write_json(json_file, content, '--json')
 
 
-def _predicted(views: Views, predictor: Predictor, every: int) -> tuple[list[Frame], list[Prediction]]:
+def _predicted(views: Source, predictor: Predictor) -> tuple[list[Frame], list[Prediction]]:
     """The views that have pose, camera and depth, and what the model says of them."""
     frames, predictions = [], []
-    with progress('predicting', len(range(0, views.count, every))) as move:
-        for done, frame in enumerate(views.frames(every), 1):
+    with progress('predicting', views.count) as move:
+        for done, frame in enumerate(views, 1):
             if frame.T_world_camera is not None and frame.intrinsics is not None and frame.depth is not None:
                 frames.append(frame)
                 predictions.append(predictor(frame.image, frame.intrinsics))
@@ -174,7 +150,7 @@ def _predicted(views: Views, predictor: Predictor, every: int) -> tuple[list[Fra
     return frames, predictions
 
 
-def _comparable(frames: Sequence[Frame], views: Views, space: LabelSpace) -> list[Frame]:
+def _comparable(frames: Sequence[Frame], views: Source, space: LabelSpace) -> list[Frame]:
     """Labels of another space are not scored."""
     if views.label_space is None or views.label_space.name == space.name:
         return list(frames)

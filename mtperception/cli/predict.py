@@ -20,7 +20,7 @@ from mtperception.errors import SourceError
 from mtperception.geometry import depth_in_millimeters
 from mtperception.media import VideoWriter, write_image
 from mtperception.predictor import Predictor
-from mtperception.sources import Frame, Source, SourceOptions, open_source
+from mtperception.sources import Frame, Source, images_only, open_source
 from mtperception.tasks import CLASSES, DIRECTIONS, METRES, SHARES, graph_outputs
 from mtperception.types import Prediction
 from mtperception.visualization import colorize_depth, colorize_normals, overlay, side_by_side
@@ -56,8 +56,7 @@ def predict(
 
     Example: mtperception predict kitchen.jpg walk.mp4 --out predictions
     """
-    options = SourceOptions(image_topic=image_topic)
-    sources = {text: open_source(text, options) for text in inputs}
+    sources = {text: open_source(text, images_only(image_topic)) for text in inputs}
     check_apart(out, inputs, '--out')
     counts = [source.count for source in sources.values()]
     total = None if None in counts else sum(counts)

@@ -21,8 +21,8 @@ import numpy as np
 from mtperception.data.dataset import DatasetError
 from mtperception.data.files import check_folder, check_sizes, fit_camera, read_image, read_map
 from mtperception.data.label_images import read_indices
+from mtperception.image_files import is_hidden
 from mtperception.labels import IGNORE_INDEX, load_label_space
-from mtperception.sources.images import is_hidden
 from mtperception.types import Intrinsics, Sample
 
 TRAIN_IDS = {

@@ -9,10 +9,10 @@ import numpy as np
 
 from mtperception.data.dataset import DatasetError
 from mtperception.errors import SourceError
+from mtperception.image_files import is_hidden, read_rgb
 from mtperception.labels import IGNORE_INDEX
 from mtperception.messages import RefusedImageError
 from mtperception.messages.compressed import unchanged_image
-from mtperception.sources.images import is_hidden, read_rgb
 from mtperception.types import Intrinsics
 
 _log = logging.getLogger(__name__)

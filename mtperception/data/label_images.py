@@ -8,8 +8,8 @@ import numpy as np
 
 from mtperception.data.dataset import DatasetError
 from mtperception.data.files import check_sizes, read_image, read_map
+from mtperception.image_files import is_hidden
 from mtperception.labels import IGNORE_INDEX
-from mtperception.sources.images import is_hidden
 from mtperception.types import Sample
 
 STRAY_SHARE = 0.01

@@ -15,7 +15,7 @@ from mtperception.errors import InputError
 from mtperception.geometry import is_valid
 from mtperception.labels import IGNORE_INDEX, LabelSpace
 from mtperception.mapping.frame import MapFrame
-from mtperception.mapping.mapper import RECORDED, SENSOR, MapOptions, Mapper
+from mtperception.mapping.mapper import RECORDED, MapOptions, Mapper
 from mtperception.mapping.quality import (
     calibration_error,
     class_scores,
@@ -28,7 +28,7 @@ from mtperception.mapping.rendering import SurfaceRenderer
 from mtperception.mapping.summary import area
 from mtperception.mapping.surface import Surface
 from mtperception.recording.warping import warp_depth
-from mtperception.types import Frame, Prediction
+from mtperception.types import SENSOR, Frame, Prediction
 
 SAME_SURFACE = 0.05
 """Share of the depth by which two views of the same surface differ at most."""

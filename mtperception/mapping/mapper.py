@@ -16,11 +16,11 @@ from mtperception.mapping.frame import MapFrame
 from mtperception.mapping.fusion import DEFAULT_RULE
 from mtperception.mapping.scale import FloorScale
 from mtperception.mapping.volume import SemanticVolume
-from mtperception.types import Frame, Intrinsics, Prediction
+from mtperception.types import DEPTHS, MODEL, SENSOR, Frame, Intrinsics, Prediction
 
 Predict = Callable[[np.ndarray, Intrinsics | None], Prediction]
-MODEL, SENSOR, RECORDED = 'model', 'sensor', 'recorded'
-DEPTHS, LABELS = (MODEL, SENSOR), (MODEL, RECORDED)
+RECORDED = 'recorded'
+LABELS = (MODEL, RECORDED)
 """Where depth and labels may come from."""
 SURE = 255
 """Confidence of recorded labels."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from mtperception.labels import DEFAULT_INVALID_DEPTH_CLASSES, DEFAULT_LABEL_OFFSET
 from mtperception.mapping.filtering import DEFAULT_DYNAMIC_CLASSES
 from mtperception.mapping.fusion import RULES
-from mtperception.mapping.mapper import RECORDED, SENSOR, MapOptions
+from mtperception.mapping.mapper import RECORDED, MapOptions
 from mtperception.messages.parameter_table import ParameterSpec, ParameterTable
+from mtperception.types import SENSOR
 
 NODE_NAME = 'mapping'
 TF, ODOMETRY, POSE_STAMPED = 'tf', 'odometry', 'pose_stamped'

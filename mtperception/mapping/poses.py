@@ -11,8 +11,6 @@ from mtperception.recording.transform_tree import Trajectory
 
 COLUMNS = 8
 """Columns of a line: stamp in seconds, position, quaternion."""
-RIGID = 1e-2
-"""How much a rotation matrix may differ from an orthonormal one: files have few digits."""
 
 
 class PoseFile:
@@ -45,32 +43,6 @@ class PoseFile:
         """How many poses there are, and of when."""
         first, last = self._stamps[0] / 1e9, self._stamps[-1] / 1e9
         return f'{self._path}: {len(self._stamps)} poses from {first:.3f} to {last:.3f} s'
-
-
-def read_matrix(path: Path) -> np.ndarray | None:
-    """A pose as a text file of 4 x 4 numbers, as 7-Scenes and ScanNet have them.
-
-    Returns:
-        float64 4,4; None where the tracking was lost (values that are not finite) or there is no file.
-
-    Raises:
-        SourceError: if the file holds something else.
-    """
-    try:
-        matrix = np.loadtxt(path)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise SourceError(f'{path}: not a pose: {error}: expected 4 lines of 4 numbers') from error
-    if matrix.shape != (4, 4):
-        raise SourceError(f'{path}: found numbers of shape {matrix.shape}: expected 4 lines of 4 numbers')
-    if not np.isfinite(matrix).all():
-        return None
-    rotation = matrix[:3, :3]
-    off = np.abs(rotation @ rotation.T - np.eye(3)).max()
-    if off > RIGID or np.linalg.det(rotation) < 0:
-        raise SourceError(f'{path}: its upper left 3 x 3 numbers are no rotation (off by {off:.2g}): expected a pose')
-    return matrix
 
 
 def _read(path: Path) -> tuple[list[int], list[np.ndarray]]:

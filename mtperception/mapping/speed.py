@@ -8,8 +8,9 @@ import numpy as np
 
 from mtperception.labels import load_label_space
 from mtperception.mapping.frame import MapFrame
-from mtperception.mapping.mapper import RECORDED, SENSOR, MapOptions, Mapper
+from mtperception.mapping.mapper import RECORDED, MapOptions, Mapper
 from mtperception.synthetic import PERIOD, SyntheticRoom, pose
+from mtperception.types import SENSOR
 
 WIDTH, HEIGHT, VOXEL_SIZE, SPACE = 480, 360, 0.05, 'nyuv2_40'
 """What is measured."""

@@ -17,7 +17,7 @@ from mtperception.ros.conversions import camera_info_from, rgb8_image
 from mtperception.ros.fixed_parameters import fixed, read_once
 from mtperception.ros.frame_counter import ACKNOWLEDGED, FrameCounter
 from mtperception.ros.process import ros_process, spinning
-from mtperception.sources import Frame, SourceOptions, open_source
+from mtperception.sources import Frame, images_only, open_source
 from mtperception.sources.preloaded import Preloaded
 from mtperception.sources.timeline import timeline
 
@@ -56,7 +56,7 @@ class CameraPlayer(Node):
         super().__init__(NODE)
         self._values = read_once(self, PARAMETERS)
         options = {name: self._values[name] for name in ('width', 'height', 'rate', 'image_topic')}
-        self._source = open_source(self._values['source'], SourceOptions(**options))
+        self._source = open_source(self._values['source'], images_only(**options))
         if self._values['preload']:
             self._source = Preloaded(self._source, self._values['preload'])
         self._said = 0

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a recording and a model to what a mapping system reads."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,24 +28,26 @@ class Exported:
     """The camera of the first, at that size; None if the recording does not know it."""
     poses: int
     """How many have a pose."""
+    without_depth: int
+    """How many were left out because they have no depth."""
     not_later: int
     """How many have a stamp that is not after that of the frame before; what reads a sequence counts on rising ones."""
 
 
 def export_sequence(
     frames: Iterable[Frame],
-    predictor: BackendPredictor,
+    predictor: BackendPredictor | None,
     kind: type[SequenceWriter],
     out: Path,
     options: WriterOptions | None = None,
     probabilities: Callable[[np.ndarray], np.ndarray] | None = None,
     on_frame: Callable[[int], None] = lambda done: None,
 ) -> Exported:
-    """Predict the depth of all frames and write them; `out` is there completely or not at all.
+    """Write all frames with their depth; `out` is there completely or not at all.
 
     Args:
         frames: the recording.
-        predictor: of a model with depth.
+        predictor: of a model, whose depth is written; None: the frames' own depth, and those without are left out.
         kind: the format, of `SEQUENCE_FORMATS`.
         out: the file or the folder to write; an earlier export there is replaced.
         options: of the format.
@@ -53,42 +55,62 @@ def export_sequence(
         on_frame: called with the number of frames done.
 
     Raises:
-        ValueError: if the model gives no depth, there are no frames, they differ in size where the format takes only
-            one size, or something else is at `out`.
+        ValueError: if the model gives no depth, there are no frames, none has depth, they differ in size where the
+            format takes only one size, or something else is at `out`.
         SourceError: if no frame can be read.
         OSError: if it cannot be written.
     """
-    if 'depth' not in predictor.card.tasks:
+    if predictor and 'depth' not in predictor.card.tasks:
         raise InputError(f'model {predictor.card.name} gives no depth: expected one with depth')
-    count, first, poses, not_later, last_ns = 0, None, 0, 0, None
+    written = _Written()
     place = atomic_folder(out, kind.entries) if kind.entries else atomic_file(out)
     with place as part, closing(kind(part, options or WriterOptions())) as writer:
-        for frame in _predicted(frames, predictor, probabilities):
-            resized = frame.resized(kind.size or frame.size)
-            first = first or resized
-            _check_same_size(first, resized, count)
-            writer.write(resized)
-            count += 1
-            poses += frame.T_world_camera is not None
-            not_later += last_ns is not None and frame.stamp_ns <= last_ns
-            last_ns = frame.stamp_ns
-            on_frame(count)
-        if first is None:
-            raise InputError('no frames to export')
-    return Exported(count, first.size, first.intrinsics, poses, not_later)
+        for frame in frames:
+            depth = predictor(frame.image, frame.intrinsics).measured_depth if predictor else frame.depth
+            if depth is None:
+                written.without_depth += 1
+                continue
+            made = _sequence_frame(frame, depth, probabilities)
+            made = made.resized(kind.size or made.size)
+            written.check(made)
+            writer.write(made)
+            written.add(made)
+            on_frame(written.frames)
+        return written.exported()
 
 
-def _predicted(
-    frames: Iterable[Frame],
-    predictor: BackendPredictor,
-    probabilities: Callable[[np.ndarray], np.ndarray] | None,
-) -> Iterator[SequenceFrame]:
-    for frame in frames:
-        depth = predictor(frame.image, frame.intrinsics).measured_depth
-        of_classes = probabilities(frame.image) if probabilities else None
-        yield SequenceFrame(frame.image, depth, frame.stamp_ns, frame.intrinsics, of_classes, frame.T_world_camera)
+class _Written:
+    """What was written so far."""
+
+    def __init__(self) -> None:
+        self.frames = self.without_depth = self._poses = self._not_later = 0
+        self._first: SequenceFrame | None = None
+        self._last_ns: int | None = None
+
+    def check(self, frame: SequenceFrame) -> None:
+        """Raises InputError if a frame is of another size than the first."""
+        if self._first and frame.size != self._first.size:
+            found = f'frame {self.frames} is {frame.size} pixels, the first one {self._first.size}'
+            raise InputError(f'{found}: expected one size for all')
+
+    def add(self, frame: SequenceFrame) -> None:
+        self._first = self._first or frame
+        self.frames += 1
+        self._poses += frame.T_world_camera is not None
+        self._not_later += self._last_ns is not None and frame.stamp_ns <= self._last_ns
+        self._last_ns = frame.stamp_ns
+
+    def exported(self) -> Exported:
+        """Raises InputError if nothing was written."""
+        if self._first is None:
+            none = f'none of {self.without_depth} frames has depth of its own: expected a source with depth'
+            raise InputError(none if self.without_depth else 'no frames to export')
+        first = self._first
+        return Exported(self.frames, first.size, first.intrinsics, self._poses, self.without_depth, self._not_later)
 
 
-def _check_same_size(first: SequenceFrame, frame: SequenceFrame, index: int) -> None:
-    if frame.size != first.size:
-        raise InputError(f'frame {index} is {frame.size} pixels, the first one {first.size}: expected one size for all')
+def _sequence_frame(
+    frame: Frame, depth: np.ndarray, probabilities: Callable[[np.ndarray], np.ndarray] | None
+) -> SequenceFrame:
+    of_classes = probabilities(frame.image) if probabilities else None
+    return SequenceFrame(frame.image, depth, frame.stamp_ns, frame.intrinsics, of_classes, frame.T_world_camera)

@@ -4,11 +4,11 @@
 from mtperception.errors import SourceError
 from mtperception.sources.bag import Bag
 from mtperception.sources.images import ImageFile, ImageFolder
-from mtperception.sources.source import Frame, Source, SourceKind, SourceOptions
+from mtperception.sources.source import Frame, Source, SourceKind, SourceOptions, images_only
 from mtperception.sources.synthetic import SyntheticSource
 from mtperception.sources.video import VideoFile, Webcam
 
-__all__ = ['SOURCES', 'Frame', 'Source', 'SourceKind', 'SourceOptions', 'open_source']
+__all__ = ['SOURCES', 'Frame', 'Source', 'SourceKind', 'SourceOptions', 'images_only', 'open_source']
 
 SOURCES: dict[str, SourceKind] = {
     'synthetic': SyntheticSource,

@@ -6,33 +6,34 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mtperception.errors import SourceError
+from mtperception.labels import LabelSpace
 from mtperception.recording.bag_files import is_bag
-from mtperception.recording.options import RecordingOptions
 from mtperception.recording.recording import RecordedFrame, Recording
-from mtperception.recording.topics import TopicRequest
-from mtperception.sources.source import SourceOptions
+from mtperception.sources.source import DEPTH, SourceOptions
 
 RATE = 10.0
 """Images per second assumed for a recording of a single moment."""
 
 
 class Bag:
-    """The images of one topic of a recording, with camera and pose where they are known.
+    """The images of one topic of a recording, with camera, pose, depth and labels where they are known.
 
     The topics are chosen as everywhere (`recording.topics`). An image that is damaged is left out and counted.
     """
 
     is_stream = True
+    label_space: LabelSpace | None = None
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
         path = Path(spec).expanduser()
-        request = TopicRequest(image=options.image_topic, pose=options.pose_topic)
-        self._recording = Recording(path, RecordingOptions(request), with_depth=False)
+        self._recording = Recording(path, options.recording, with_depth=DEPTH in options.maps)
         weakref.finalize(self, self._recording.close)
-        self.count = self._recording.count
-        seconds = self._recording.seconds
-        self.rate = (self.count - 1) / seconds if self.count > 1 and seconds > 0 else RATE
-        self.description = f'{self._recording.topics.image} of the bag {path} ({self.count} images)'
+        images, seconds = self._recording.count, self._recording.seconds
+        self._positions = options.positions(images)
+        self.count = len(self._positions)
+        self.rate = ((images - 1) / seconds if images > 1 and seconds > 0 else RATE) / options.every
+        self.description = f'{self._recording.topics.image} of the bag {path} ({images} images)'
+        self.poses = self._recording.facts()['camera_motion']
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -52,7 +53,7 @@ class Bag:
         """
         is_empty = True
         # Being a generator, this keeps the object, and so the bag, open.
-        for frame in self._recording.frames():
+        for frame in self._recording.frames(positions=self._positions):
             is_empty = False
             yield frame
         if is_empty:

@@ -1,28 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """One image file, or a folder of them."""
 
-import glob
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from mtperception.data.annotations import Annotations
+from mtperception.data.dataset import DatasetError
+from mtperception.data.files import check_sizes
 from mtperception.dataset_json import ID, NAME, DatasetJsonError, FolderDescription, read_dataset_json
-from mtperception.errors import SourceError
-from mtperception.media import by_number
-from mtperception.messages import RefusedImageError, completed
-from mtperception.messages.image_decoding import check_size
-from mtperception.sources.source import Frame, SourceOptions
+from mtperception.errors import MTPerceptionError, SourceError
+from mtperception.image_files import SUFFIXES, named_images, read_rgb
+from mtperception.labels import LabelSpace, load_label_space
+from mtperception.sources.source import DEPTH, LABELS, Frame, SourceOptions
 from mtperception.types import Intrinsics
 
-SUFFIXES = (
-    *('.bmp', '.dib', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg'),
-    *('.pbm', '.pgm', '.png', '.pnm', '.ppm', '.tif', '.tiff', '.webp', '.avif'),
-)
 RATE = 10.0
 """Images per second when nothing else is asked for."""
+IMAGES = 'images'
 _log = logging.getLogger(__name__)
 
 
@@ -33,6 +31,8 @@ class ImageFile:
     notes: tuple[str, ...] = ()
     rate = RATE
     count = 1
+    poses = ''
+    label_space: LabelSpace | None = None
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
         self._path = Path(spec).expanduser()
@@ -52,8 +52,9 @@ class ImageFile:
 class ImageFolder:
     """The images of a folder in the order of their names, numbers in them by value.
 
-    A `dataset.json` in the folder may give the pattern of the image paths (`rgb`, with `{id}`, which names the frame)
-    and the camera (`fx`, `fy`, `cx`, `cy`, `width`, `height`).
+    A `dataset.json` in the folder (`mtperception.data.folder`) may give the pattern of the image paths (`rgb`, with
+    `{id}`, which names the frame), the camera, and labels, depth and poses. What of these cannot be read of an image is
+    left out and counted; without `dataset.json` there are images only.
     """
 
     is_stream = False
@@ -64,10 +65,18 @@ class ImageFolder:
         self._camera = description and description.camera
         self._camera_fits = True
         self._images = named_images(self._folder, description.keys.get('rgb', ID) if description else ID)
-        self._unreadable: list[str] = []
-        self.rate = options.rate or RATE
-        self.count = len(self._images)
-        self.description = f'the folder {self._folder} (images: {self.count})'
+        self._annotations = description and Annotations(self._folder, description)
+        self._maps = options.maps
+        self._refused: dict[str, dict[str, str]] = {}
+        """Why something could not be read, by what it is and by the name of the frame."""
+        rate = options.rate or RATE
+        self._period_ns = 1e9 / rate
+        self.rate = rate / options.every
+        self._positions = options.positions(len(self._images))
+        self.count = len(self._positions)
+        self.description = f'the folder {self._folder} (images: {len(self._images)})'
+        self.poses = _poses(self._annotations)
+        self.label_space = _label_space(self._annotations) if LABELS in self._maps else None
 
     @staticmethod
     def accepts(spec: str) -> bool:
@@ -80,23 +89,60 @@ class ImageFolder:
         Raises:
             SourceError: if none can be read.
         """
-        unreadable = []
-        for index, (name, path) in enumerate(self._images):
-            try:
-                image = read_rgb(path)
-            except SourceError as error:
-                unreadable.append(str(error))
-                self._unreadable = max(self._unreadable, unreadable, key=len)
-                continue
-            yield Frame(image, round(index * 1e9 / self.rate), self._fitted_camera(image, name), name)
-        if len(unreadable) == self.count:
-            raise SourceError(f'none of {self.count} images can be read, the first: {unreadable[0]}')
+        is_empty = True
+        for index in self._positions:
+            name, path = self._images[index]
+            image = self._read(IMAGES, name, lambda path=path: read_rgb(path))
+            if image is not None:
+                is_empty = False
+                yield self._frame(index, image)
+        if is_empty:
+            first = next(iter(self._refused[IMAGES].values()))
+            raise SourceError(f'none of {self.count} images can be read, the first: {first}')
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How many images could not be read, and why the first one."""
-        count = len(self._unreadable)
-        return (f'{count} of {self.count} images cannot be read, the first: {self._unreadable[0]}',) if count else ()
+        """How much could not be read, and why the first of each kind."""
+        return tuple(
+            f'{"" if what == IMAGES else f"{what} of "}{len(why)} of {self.count} images cannot be read, the first: '
+            f'{next(iter(why.values()))}'
+            for what, why in self._refused.items()
+        )
+
+    def _frame(self, index: int, image: np.ndarray) -> Frame:
+        name, _ = self._images[index]
+        known = self._annotations
+        return Frame(
+            image,
+            round(index * self._period_ns),
+            self._fitted_camera(image, name),
+            name,
+            depth=self._map(DEPTH, known.depth, name, image) if known else None,
+            labels=self._map(LABELS, known.labels, name, image) if known else None,
+            T_world_camera=self._read('poses', name, lambda: known.pose(name)) if known else None,
+        )
+
+    def _map(
+        self, what: str, read: Callable[[str], np.ndarray | None], name: str, image: np.ndarray
+    ) -> np.ndarray | None:
+        """A map of an image, of its size, if it is asked for."""
+        if what not in self._maps:
+            return None
+
+        def checked() -> np.ndarray | None:
+            map_ = read(name)
+            check_sizes(f'{self._folder}: {name}', image, {what: map_})
+            return map_
+
+        return self._read(what, name, checked)
+
+    def _read(self, what: str, name: str, read: Callable[[], np.ndarray | None]) -> np.ndarray | None:
+        """What a function reads; None, and counted, if it cannot."""
+        try:
+            return read()
+        except MTPerceptionError as error:
+            self._refused.setdefault(what, {})[name] = str(error)
+            return None
 
     def _fitted_camera(self, image: np.ndarray, name: str) -> Intrinsics | None:
         """The camera of an image; None, and said once, if it is of another shape."""
@@ -107,54 +153,6 @@ class ImageFolder:
             found = f'{self._folder}: {name} is {width}x{height}, {NAME} has a camera for'
             _log.warning('%s %dx%d: unknown for such images', found, self._camera.width, self._camera.height)
         return fitted
-
-
-def read_rgb(path: Path) -> np.ndarray:
-    """uint8 H,W,3, RGB: an image file, turned upright as its EXIF data say.
-
-    Raises:
-        SourceError: if it is not an image, or has more pixels than `MAX_IMAGE_PIXELS`.
-    """
-    try:
-        data = completed(path.read_bytes())
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-        if image is None:
-            problem = 'OpenCV cannot decode it: damaged, cut off, or no image' if data else 'the file is empty'
-            raise SourceError(f'{path}: {problem}: expected a complete image file, such as a JPEG or PNG')
-        check_size(image.shape[1], image.shape[0])
-    except (RefusedImageError, cv2.error) as error:
-        raise SourceError(f'{path}: {error}') from error
-    except OSError as error:
-        raise error if isinstance(error, SourceError) else SourceError(f'{path}: {error.strerror}') from error
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def is_hidden(path: Path) -> bool:
-    """Whether a name starts with a dot: macOS puts a `._IMG.jpg` that is no image beside each `IMG.jpg`."""
-    return path.name.startswith('.')
-
-
-def list_images(folder: Path, pattern: str = ID) -> list[Path]:
-    """The image files that a pattern names, whose only wildcard is `{id}`; the hidden ones are none of them.
-
-    Args:
-        folder: what a relative pattern is relative to.
-        pattern: a path with `{id}`; the same id at each of its places is not asked for.
-    """
-    path = Path(pattern)
-    root, inside = folder / path.anchor, path.relative_to(path.anchor).as_posix()
-    wildcard = '*'.join(glob.escape(part) for part in inside.split(ID))
-    shows_hidden = any(part.startswith('.') and part != '..' for part in Path(inside).parts)
-    return [
-        found
-        for found in root.glob(wildcard)
-        if found.suffix.lower() in SUFFIXES and found.is_file() and (shows_hidden or not _is_below_hidden(found, root))
-    ]
-
-
-def _is_below_hidden(path: Path, root: Path) -> bool:
-    """Whether a file, or a folder between it and a root, is hidden."""
-    return any(part.startswith('.') and part != '..' for part in path.relative_to(root).parts)
 
 
 def _is_still(path: Path) -> bool:
@@ -175,30 +173,15 @@ def _read_description(folder: Path) -> FolderDescription | None:
         raise SourceError(str(error)) from error
 
 
-def named_images(folder: Path, pattern: str) -> list[tuple[str, Path]]:
-    """The names of the images of a folder, which are their ids, and their files, in order: numbers by value.
-
-    Args:
-        folder: what a relative pattern is relative to.
-        pattern: a path with `{id}`.
-
-    Raises:
-        SourceError: if there are none.
-    """
-    found = list_images(folder, pattern)
-    if not found:
-        raise SourceError(
-            f'{folder}: no images ({pattern.replace(ID, "*")}): expected files that end in {", ".join(SUFFIXES)}'
-        )
-    path = Path(pattern)
-    root, parts = folder / path.anchor, path.relative_to(path.anchor).parts
-    paths = sorted((image.relative_to(root) for image in found), key=lambda image: by_number(image.as_posix()))
-    place = next(index for index, part in enumerate(parts) if ID in part)
-    before, _, after = parts[place].partition(ID)
-    return [(_stem(image.parts[place].removeprefix(before).removesuffix(after)), root / image) for image in paths]
+def _poses(annotations: Annotations | None) -> str:
+    if annotations is None:
+        return ''
+    pattern = annotations.pose_pattern
+    return f'matrices in {pattern}' if pattern else f'not known: {NAME} has no "pose" pattern'
 
 
-def _stem(name: str) -> str:
-    """A name without the suffix of an image, if it has one."""
-    path = Path(name)
-    return path.stem if path.suffix.lower() in SUFFIXES else name
+def _label_space(annotations: Annotations | None) -> LabelSpace | None:
+    try:
+        return load_label_space(annotations.label_space) if annotations and annotations.label_space else None
+    except DatasetError as error:
+        raise SourceError(str(error)) from error

@@ -23,7 +23,7 @@ class Preloaded:
         self.is_stream = source.is_stream
         self.rate = source.rate
         self.count = len(self._frames)
-        self.notes = source.notes
+        self.notes, self.poses, self.label_space = source.notes, source.poses, source.label_space
         self.description = f'{self.count} images of {source.description}'
 
     def __iter__(self) -> Iterator[Frame]:

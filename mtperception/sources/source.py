@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every kind of source offers."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from mtperception.labels import LabelSpace
+from mtperception.recording.options import DEFAULTS, RecordingOptions
+from mtperception.recording.topics import TopicRequest
 from mtperception.types import Frame
+
+DEPTH, LABELS = 'depth', 'labels'
+MAPS = (DEPTH, LABELS)
+"""What a frame may have beside its image, of the image's size."""
 
 
 @dataclass(frozen=True)
@@ -17,10 +24,26 @@ class SourceOptions:
     height: int = 480
     rate: float = 0.0
     """Images per second of a source that has no rate of its own; 0 = its default."""
-    image_topic: str = ''
-    """Image topic of a bag; empty = the first with colour or grey images."""
-    pose_topic: str = ''
-    """Pose topic of a bag; empty = the nearest."""
+    every: int = 1
+    """Give the frames at the positions 0, `every`, 2 x `every` and so on; of the others nothing is decoded."""
+    maps: Collection[str] = MAPS
+    """Which maps to read beside the images, where there are some. Camera and poses cost nothing: they always come."""
+    recording: RecordingOptions = DEFAULTS
+    """How a bag is read."""
+
+    def positions(self, count: int) -> range:
+        """Which of `count` frames are given."""
+        return range(0, count, self.every)
+
+
+def images_only(image_topic: str = '', **of_source: float) -> SourceOptions:
+    """For who needs images alone: no time goes into maps.
+
+    Args:
+        image_topic: of a bag; empty = found.
+        of_source: `width`, `height` and `rate` of `SourceOptions`.
+    """
+    return SourceOptions(**of_source, maps=(), recording=RecordingOptions(TopicRequest(image=image_topic)))
 
 
 class Source(Protocol):
@@ -36,9 +59,15 @@ class Source(Protocol):
     """How many images there are, as far as that is known: a figure for a progress bar."""
     notes: tuple[str, ...]
     """What a user should know of what is read, and what was left out; it grows while the images are read."""
+    poses: str
+    """How poses are known, or why they are not; empty where this kind of source has none."""
+    label_space: LabelSpace | None
+    """The label space of its labels, if the source itself names one."""
 
     def __iter__(self) -> Iterator[Frame]:
-        """Read the images one by one. One of many that is damaged is left out, and told in `notes`.
+        """Read the images one by one, each with what is known of it: camera, pose, depth, labels.
+
+        One of many images that is damaged is left out, and told in `notes`; so is what belongs to an image.
 
         Raises:
             SourceError: if no image can be read, or the source ends before its time.

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from mtperception.errors import SourceError
+from mtperception.labels import LabelSpace
 from mtperception.sources.source import Frame, SourceOptions
 
 WHOLE = 0.95
@@ -33,6 +34,8 @@ class VideoFile:
 
     is_stream = True
     notes: tuple[str, ...] = ()
+    poses = ''
+    label_space: LabelSpace | None = None
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
         self._path = Path(spec).expanduser()
@@ -40,9 +43,11 @@ class VideoFile:
             raise SourceError(f'{self._path}: {EMPTY}')
         with _captured(_file(self._path), f'{self._path}: {NO_VIDEO}') as capture:
             rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.rate = rate if 0 < rate < TIME_BASE else RATE
-        self.count = int(count) if count > 0 else None
-        self.description = f'the video {self._path} ({self.rate:.3g} frames per second)'
+        self._rate = rate if 0 < rate < TIME_BASE else RATE
+        self.rate = self._rate / options.every
+        self._every, self._stated = options.every, max(0, int(count))
+        self.count = len(options.positions(self._stated)) or None
+        self.description = f'the video {self._path} ({self._rate:.3g} frames per second)'
 
     @staticmethod
     def accepts(spec: str) -> bool:
@@ -52,29 +57,32 @@ class VideoFile:
     def __iter__(self) -> Iterator[Frame]:
         """The frames with their stamps; one that has none, or is not after the last, follows it at the mean rate."""
         with _captured(_file(self._path), f'{self._path}: no longer readable') as capture:
-            period_ns = round(1e9 / self.rate)
+            period_ns = round(1e9 / self._rate)
             index, stamp_ns = 0, -period_ns
-            for index, image in enumerate(_images(capture)):
+            for index, image in enumerate(_images(capture, self._every)):
                 stated = _stated_stamp_ns(capture)
                 stamp_ns = stated if stated is not None and stated > stamp_ns else stamp_ns + period_ns
-                yield Frame(image, stamp_ns, None, f'{index:06d}')
-        if index + 1 < WHOLE * (self.count or 0):
-            _log.warning('%s: %d of %d images could be read: is it truncated?', self._path, index + 1, self.count)
+                if image is not None:
+                    yield Frame(image, stamp_ns, None, f'{index:06d}')
+        if index + 1 < WHOLE * self._stated:
+            _log.warning('%s: %d of %d images could be read: is it truncated?', self._path, index + 1, self._stated)
 
 
 class Webcam:
     """A camera that the operating system lists: `webcam:0` is the first."""
 
     is_stream = True
-    rate = RATE
     count = None
     notes: tuple[str, ...] = ()
+    poses = ''
+    label_space: LabelSpace | None = None
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
         number = spec.removeprefix('webcam:')
         if not number.isdecimal():
             raise SourceError(f'{spec!r}: expected webcam:N with the number of a camera, such as webcam:0')
-        self._number = int(number)
+        self._number, self._every = int(number), options.every
+        self.rate = RATE / options.every
         self._problem = f'{spec}: no such camera, or in use by another program: see /dev/video*'
         with _captured(self._number, self._problem):
             self.description = f'the camera {spec}'
@@ -89,8 +97,9 @@ class Webcam:
         with _captured(self._number, self._problem) as capture:
             capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # a slow reader gets new images, not old ones
             start = time.monotonic_ns()
-            for index, image in enumerate(_images(capture)):
-                yield Frame(image, time.monotonic_ns() - start, None, f'{index:06d}')
+            for index, image in enumerate(_images(capture, self._every)):
+                if image is not None:
+                    yield Frame(image, time.monotonic_ns() - start, None, f'{index:06d}')
         raise SourceError(f'webcam:{self._number}: the camera stopped sending images: is it still connected?')
 
 
@@ -117,9 +126,12 @@ def _captured(what: str | int, problem: str) -> Iterator[cv2.VideoCapture]:
         capture.release()
 
 
-def _images(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
-    """RGB images of a capture whose first one has been grabbed already."""
-    found, image = capture.retrieve()
-    while found:
-        yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        found, image = capture.read()
+def _images(capture: cv2.VideoCapture, every: int) -> Iterator[np.ndarray | None]:
+    """RGB images of a capture whose first one has been grabbed already; None for each that is skipped, undecoded."""
+    index, is_grabbed = 0, True
+    while is_grabbed:
+        is_found, image = capture.retrieve() if index % every == 0 else (True, None)
+        if not is_found:
+            return
+        yield None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        index, is_grabbed = index + 1, capture.grab()

@@ -15,16 +15,18 @@ from mtperception.synthetic.scene import ROOM, Face, faces, furniture
 from mtperception.synthetic.walk import PERIOD, pose
 from mtperception.types import Intrinsics, Sample
 
+LABEL_SPACE = 'nyuv2_40'
+"""Of the labels."""
 _MARGIN = 0.01
 """Metres from the walls."""
 
-__all__ = ['PERIOD', 'SyntheticRoom', 'pose']
+__all__ = ['LABEL_SPACE', 'PERIOD', 'SyntheticRoom', 'pose']
 
 
 class SyntheticRoom:
     """A furnished room and a camera that walks through it.
 
-    The world frame is in metres with z up and the floor at 0. Labels are those of `nyuv2_40`.
+    The world frame is in metres with z up and the floor at 0. Labels are those of `LABEL_SPACE`.
 
     Args:
         width: of the images, pixels.

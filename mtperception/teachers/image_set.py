@@ -13,7 +13,7 @@ from mtperception.data.dataset import DatasetError
 from mtperception.data.files import fit_camera, read_image
 from mtperception.data.folder import Folder, read_description
 from mtperception.dataset_json import NAME as LAYOUT
-from mtperception.sources.images import SUFFIXES, list_images
+from mtperception.image_files import SUFFIXES, list_images
 from mtperception.types import Intrinsics
 
 

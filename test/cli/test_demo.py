@@ -128,7 +128,7 @@ class TestErrors:
         """Its picture_1.png would be taken for one of an earlier demo."""
         cv2.imwrite(str(tmp_path / 'picture_1.png'), np.zeros((48, 64, 3), np.uint8))
         assert cli.main(['demo', '--source', str(tmp_path), '--out', str(tmp_path)]) == 1
-        assert 'could be overwritten: choose another folder' in capsys.readouterr().err
+        assert 'could be overwritten: choose another place' in capsys.readouterr().err
         assert (tmp_path / 'picture_1.png').exists()
 
     def test_a_node_that_refuses_is_quoted(self, tmp_path):

@@ -10,12 +10,15 @@ import cv2
 import numpy as np
 import pytest
 from bags import camera_info, color, header, make, write_bag
+from mapped_rooms import ROOM, write_posed_rooms
+from scipy.spatial.transform import Rotation
 from spaces import small_space
 
 from mtperception import cli
 from mtperception.media import write_image
 from mtperception.predictor import Predictor
 from mtperception.sequences import FORMATS, LABEL_FORMATS, SEQUENCE_FORMATS
+from mtperception.synthetic import SyntheticRoom, pose
 from mtperception.types import Intrinsics
 
 BACKEND = ('--backend', 'onnxruntime', '--device', 'cpu')
@@ -183,6 +186,70 @@ def test_the_poses_of_a_bag_are_the_ground_truth_of_tum(tmp_path, capsys):
     np.testing.assert_allclose([list(map(float, row.split())) for row in rows], expected, atol=1e-8)
 
 
+def poses_in(out):
+    """float64 N,7 of groundtruth.txt, and the stamps, seconds."""
+    rows = np.loadtxt(out / 'groundtruth.txt')
+    return rows[:, 1:], rows[:, 0]
+
+
+def matrices(rows):
+    """float64 N,4,4 of x y z and quaternions."""
+    made = np.tile(np.eye(4), (len(rows), 1, 1))
+    made[:, :3, :3], made[:, :3, 3] = Rotation.from_quat(rows[:, 3:]).as_matrix(), rows[:, :3]
+    return made
+
+
+def depth_in(out, index):
+    return cv2.imread(str(out / 'depth' / f'{index:06d}.png'), cv2.IMREAD_UNCHANGED) / 5000
+
+
+def test_the_rendered_room_has_its_exact_poses_and_depth(tmp_path, capsys):
+    out = tmp_path / 'out'
+    options = ('--rate', 0.25, '--frames', 3, '--depth', 'sensor')
+    assert run('tum', out, 'synthetic', *options, '--model', 'nonesuch') == 0  # no model is needed
+    rows, stamps = poses_in(out)
+    np.testing.assert_array_equal(stamps, [0, 4, 8])
+    np.testing.assert_allclose(matrices(rows), [pose(seconds) for seconds in stamps], atol=1e-7)
+    for index, seconds in enumerate(stamps):
+        np.testing.assert_allclose(depth_in(out, index), SyntheticRoom().frame(seconds).depth, atol=0.00011)
+    assert 'note: groundtruth.txt has the poses of 3 of 3 frames' in capsys.readouterr().err
+
+
+def test_a_folder_has_the_poses_and_the_depth_that_its_dataset_json_names(tmp_path, capsys):
+    folder, out, times = tmp_path / 'rooms', tmp_path / 'out', [1.0, 2.0, 4.0, 5.0]
+    write_posed_rooms(folder, times)
+    (folder / 'pose' / '1.txt').write_text('lost')
+    (folder / 'depth' / '2.png').unlink()
+    assert run('tum', out, folder, '--depth', 'sensor') == 0
+    rows, stamps = poses_in(out)
+    np.testing.assert_array_equal(stamps, [0, 0.3])  # of 10 images per second
+    np.testing.assert_allclose(matrices(rows), [pose(1.0), pose(5.0)], atol=1e-7)
+    for index, seconds in enumerate((1.0, 2.0, 5.0)):
+        np.testing.assert_allclose(depth_in(out, index), ROOM.frame(seconds).depth, atol=0.00061)  # of millimetres
+    said = capsys.readouterr().err
+    assert 'note: 1 frames without depth are left out' in said
+    assert 'note: groundtruth.txt has the poses of 2 of 3 frames' in said
+    assert 'note: poses of 1 of 4 images cannot be read, the first: ' in said
+    assert f'note: depth of 1 of 4 images cannot be read, the first: {folder}/depth/2.png: no such file' in said
+
+
+def test_the_depth_of_a_bag_is_paired_as_asked_for(tmp_path, capsys):
+    """Two depth topics, 5 mm apart, 50 ms late: the one that is named is taken, within the tolerance."""
+    from recordings import depth_32f, image, write_recording
+
+    stamps = [10**9, 2 * 10**9]
+    near, far = (np.full((48, 64), metres, np.float32) for metres in (2.0, 2.005))
+    messages = [('/cam/image', image(np.full((48, 64, 3), (9, 80, 200), np.uint8), stamp)) for stamp in stamps]
+    for topic, depth in (('/cam/depth', near), ('/other/depth', far)):
+        messages += [(topic, depth_32f(depth, stamp + 5 * 10**7)) for stamp in stamps]
+    bag = write_recording(tmp_path / 'bag', messages)
+    options = ('--depth', 'sensor', '--depth-topic', '/other/depth')
+    assert run('tum', tmp_path / 'out', bag, *options) == 1
+    assert 'none of 2 frames has depth of its own' in capsys.readouterr().err
+    assert run('tum', tmp_path / 'out', bag, *options, '--tolerance', 0.1) == 0
+    np.testing.assert_allclose([depth_in(tmp_path / 'out', index) for index in (0, 1)], [far, far], atol=0.00011)
+
+
 @pytest.mark.parametrize(('stamps', 'count'), [((5, 6, 3, 4), 1), ((5, 5, 5, 5), 3)])
 def test_stamps_that_do_not_rise_are_told(tmp_path, capsys, stamps, count):
     from recordings import image as image_message
@@ -197,7 +264,7 @@ def test_stamps_that_do_not_rise_are_told(tmp_path, capsys, stamps, count):
 def test_the_source_is_not_replaced(out, folder, tmp_path, capsys):
     source = folder / '0.png' if out.endswith('png') else folder
     assert run('klg', tmp_path / out, source, *BACKEND) == 1
-    assert 'is or holds the source' in capsys.readouterr().err
+    assert 'is or holds the input' in capsys.readouterr().err
     assert written(folder) == ['0.png', '1.png', '2.png', 'dataset.json']
 
 
@@ -208,9 +275,10 @@ def test_the_source_is_not_replaced(out, folder, tmp_path, capsys):
         ('hydra', ['synthetic'], 'hydra is a table of classes'),
         ('tum', ['synthetic', '--depth-compression', 'none'], 'compressions are for klg'),
         ('legend', ['--image-compression', 'none'], 'compressions are for klg'),
-        ('klg', ['synthetic', '--probabilities'], '--probabilities is for'),
-        ('klg', ['synthetic', '--label-space', 'nyuv2_13'], '--label-space is for tables'),
+        ('klg', ['synthetic', '--probabilities'], 'is for semanticfusion'),
+        ('klg', ['synthetic', '--label-space', 'nyuv2_13'], 'is for tables of classes'),
         ('klg', ['synthetic', '--frames', '0'], 'frames'),
+        ('tum', ['synthetic', '--depth-topic', '/depth'], 'expected together with --depth sensor'),
         ('ply', ['synthetic'], 'ply'),
     ],
 )

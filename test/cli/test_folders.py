@@ -63,7 +63,7 @@ def test_what_replay_writes_is_named_by_its_option(tmp_path, capsys):
     bag = write_recording(tmp_path / 'walk', room_messages(2))
     (tmp_path / 'note.txt').write_text('hello')
     for options, problem in (
-        (['--report', str(tmp_path)], f'--report {tmp_path} holds the input {bag}'),
+        (['--report', str(tmp_path)], f'--report {tmp_path} is or holds the input {bag}'),
         (['--out-bag', str(tmp_path / 'note.txt' / 'x.mcap')], f'--out-bag {tmp_path}/note.txt: not a folder'),
     ):
         assert cli.main(['replay', '--model', 'nonesuch', str(bag), *options]) == 1

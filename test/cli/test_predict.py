@@ -127,7 +127,7 @@ def test_inputs_are_not_overwritten(out, tmp_path, capsys):
     png(tmp_path / 'images' / 'room.png')
     png(tmp_path / 'room.png')
     assert run(tmp_path / 'images', tmp_path / 'room.png', '--out', tmp_path / out) == 1
-    assert 'could be overwritten: choose another folder' in capsys.readouterr().err
+    assert 'could be overwritten: choose another place' in capsys.readouterr().err
     assert written(tmp_path) == ['images', 'room.png']
 
 

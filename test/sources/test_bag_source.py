@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mtperception.errors import SourceError
-from mtperception.sources import SourceOptions, open_source
+from mtperception.sources import images_only, open_source
 
 pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 
@@ -93,7 +93,7 @@ class TestImages:
         broken.step = 5
         bag = write_bag(tmp_path / 'bag', [('/image', broken)])
         with pytest.raises(SourceError, match='no usable image: images: 1 refused, the first: found step 5'):
-            list(open_source(str(bag), SourceOptions(image_topic='/image')))
+            list(open_source(str(bag), images_only('/image')))
 
     def test_bytes_that_are_no_image_too(self, tmp_path):
         bag = write_bag(tmp_path / 'bag', [('/image', raw(color(0))), ('/image', raw(color(0)))])
@@ -140,12 +140,12 @@ class TestTopics:
         np.testing.assert_array_equal(frame.image, color(50))
 
     def test_the_one_asked_for(self, bag):
-        (frame,) = open_source(bag, SourceOptions(image_topic='/b/infrared'))
+        (frame,) = open_source(bag, images_only('/b/infrared'))
         assert np.unique(frame.image) == 77
 
     def test_one_that_is_not_there_is_an_error_that_lists_what_is(self, bag):
         with pytest.raises(SourceError, match=r"no topic '/nope' of type .*: the bag has /a/depth"):
-            open_source(bag, SourceOptions(image_topic='/nope'))
+            open_source(bag, images_only('/nope'))
 
     def test_depth_alone_is_not_for_the_eye(self, tmp_path):
         depth = np.ones((HEIGHT, WIDTH), np.uint16)
@@ -162,7 +162,7 @@ class TestTopics:
 class TestCameraInfo:
     def intrinsics(self, tmp_path, *messages):
         bag = write_bag(tmp_path / 'bag', list(messages))
-        return [frame.intrinsics for frame in open_source(str(bag), SourceOptions(image_topic=messages[0][0]))]
+        return [frame.intrinsics for frame in open_source(str(bag), images_only(messages[0][0]))]
 
     def test_the_sibling_of_the_image_topic_is_used(self, tmp_path):
         found = self.intrinsics(

@@ -4,9 +4,11 @@ import json
 import cv2
 import numpy as np
 import pytest
+from mapped_rooms import ROOM, write_posed_rooms
 
 from mtperception.errors import SourceError
 from mtperception.sources import SourceOptions, open_source
+from mtperception.synthetic import pose
 from mtperception.types import Intrinsics
 
 
@@ -171,6 +173,35 @@ class TestImageFolder:
         (frame,) = open_source(str(tmp_path))
         np.testing.assert_array_equal(frame.image, expected)
         assert frame.intrinsics == Intrinsics(**CAMERA)
+
+    def test_dataset_json_gives_depth_labels_and_poses(self, tmp_path):
+        times = [1.0, 2.0, 3.0]
+        write_posed_rooms(tmp_path, times)
+        source = open_source(str(tmp_path), SourceOptions(every=2))
+        assert (source.poses, source.label_space.name) == ('matrices in pose/{id}.txt', 'nyuv2_40')
+        for frame, seconds in zip(source, times[::2], strict=True):
+            exact = ROOM.frame(seconds)
+            np.testing.assert_allclose(frame.depth, exact.depth, atol=0.00051)  # of millimetres
+            np.testing.assert_array_equal(frame.labels, exact.labels)
+            np.testing.assert_allclose(frame.T_world_camera, pose(seconds))
+
+    def test_maps_that_are_not_asked_for_may_be_damaged(self, tmp_path):
+        write_posed_rooms(tmp_path, [1.0], label_space='nonesuch')
+        (tmp_path / 'depth' / '0.png').unlink()
+        source = open_source(str(tmp_path), SourceOptions(maps=()))
+        (frame,) = source
+        assert (frame.depth, frame.labels, source.notes) == (None, None, ())
+        np.testing.assert_allclose(frame.T_world_camera, pose(1.0))
+        with pytest.raises(SourceError, match=r'label_space: .*nonesuch'):
+            open_source(str(tmp_path))
+
+    def test_a_map_of_another_size_is_none_of_the_image(self, tmp_path):
+        write_posed_rooms(tmp_path, [1.0, 2.0])
+        cv2.imwrite(str(tmp_path / 'depth' / '0.png'), np.ones((7, 9), np.uint16))
+        source = open_source(str(tmp_path))
+        assert [frame.depth is None for frame in source] == [True, False]
+        (note,) = source.notes
+        assert 'the depth are 9x7' in note
 
     @pytest.mark.parametrize(
         ('pattern', 'folder'),

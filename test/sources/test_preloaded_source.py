@@ -17,7 +17,7 @@ class Counting:
     def __init__(self):
         self._source = open_source('synthetic', OPTIONS)
         self.rate, self.is_stream, self.description = 10.0, True, 'a room'
-        self.reads, self.notes = 0, ()
+        self.reads, self.notes, self.poses, self.label_space = 0, (), '', None
 
     def __iter__(self):
         for frame in self._source:

@@ -2,6 +2,7 @@
 """What every kind of source in SOURCES keeps; one that is listed has to say here how to make one."""
 
 import os
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -81,6 +82,7 @@ def test_it_says_what_it_is(kind, source):
     assert isinstance(source.is_stream, bool)
     assert source.rate > 0
     assert source.notes == ()
+    assert isinstance(source.poses, str)
     if kind in ENDLESS:
         assert source.count is None
     else:
@@ -115,3 +117,26 @@ def test_each_iteration_starts_again(kind, source):
         assert len(again) == source.count
         assert (again[0].name, again[0].stamp_ns, again[0].intrinsics) == (first.name, first.stamp_ns, first.intrinsics)
         np.testing.assert_array_equal(again[0].image, first.image)
+
+
+def test_every_nth_frame_is_one_of_all_frames(kind, tmp_path):
+    if kind in ENDLESS:
+        pytest.skip('has no positions')
+    spec = str(EXAMPLES[kind](tmp_path))
+    everything = list(open_source(spec, OPTIONS))
+    source = open_source(spec, replace(OPTIONS, every=2))
+    some = list(source)
+    assert source.count == len(some) == len(everything[::2])
+    assert source.rate == pytest.approx(open_source(spec, OPTIONS).rate / (1 if kind == 'image' else 2))
+    for frame, expected in zip(some, everything[::2], strict=True):
+        assert (frame.name, frame.stamp_ns, frame.intrinsics) == (expected.name, expected.stamp_ns, expected.intrinsics)
+        np.testing.assert_array_equal(frame.image, expected.image)
+
+
+def test_maps_and_poses_belong_to_their_image(kind, source):
+    for frame in islice(source, 3):
+        size = frame.image.shape[:2]
+        assert frame.depth is None or (frame.depth.shape, frame.depth.dtype) == (size, np.float32)
+        assert frame.labels is None or (frame.labels.shape, frame.labels.dtype) == (size, np.uint8)
+        assert frame.T_world_camera is None or frame.T_world_camera.shape == (4, 4)
+        assert source.poses or frame.T_world_camera is None

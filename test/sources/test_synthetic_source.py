@@ -3,7 +3,7 @@ import numpy as np
 
 from mtperception.sources import SourceOptions, open_source
 from mtperception.sources.timeline import timeline
-from mtperception.synthetic import PERIOD, SyntheticRoom
+from mtperception.synthetic import PERIOD, SyntheticRoom, pose
 
 
 def test_frames_are_those_of_the_room_at_their_time():
@@ -13,9 +13,14 @@ def test_frames_are_those_of_the_room_at_their_time():
     assert len(frames) == source.count == PERIOD / 4
     for index, frame in enumerate(frames):
         assert frame.stamp_ns == 4 * 10**9 * index
-        np.testing.assert_array_equal(frame.image, room.frame(4.0 * index).image)
+        exact = room.frame(4.0 * index)
+        np.testing.assert_array_equal(frame.image, exact.image)
+        np.testing.assert_array_equal(frame.depth, exact.depth)
+        np.testing.assert_array_equal(frame.labels, exact.labels)
+        np.testing.assert_array_equal(frame.T_world_camera, pose(4.0 * index))
         assert frame.intrinsics == room.intrinsics
     assert (source.is_stream, source.rate) == (True, 0.25)
+    assert source.label_space.name == 'nyuv2_40'
 
 
 def test_a_loop_has_no_seam():
