@@ -1,77 +1,115 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each column of the benchmark is the time of what it says, and what cannot be measured ends nothing."""
 
+import time
+from collections import Counter
+
 import numpy as np
 import pytest
 
 pytest.importorskip('torch', reason='the baseline needs the extra `torch`')
 
-from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend
-from mtperception.benchmark import benchmark as module
-from mtperception.benchmark import reference
+import torch
+
+from mtperception.backends import BACKENDS
+from mtperception.benchmark.benchmark import Shape, benchmark
 from mtperception.benchmark.candidates import Candidate
 from mtperception.benchmark.timing import Budget
-from mtperception.selftest import SelfTestError
+from mtperception.networks import Network
 
-ONNXRUNTIME = Candidate('onnxruntime', 'cpu', 'fp32')
+ROUNDS = 3
+SECONDS = {'baseline': 0.4, 'whole': 0.2, 'forward': 0.0}
+"""How much longer than it does each takes here: none of them is as fast as the next one."""
+MAPS = {'labels', 'confidence', 'depth', 'depth_confidence'}
+RAW = {'segmentation', 'depth', 'depth_confidence'}
+"""What the network alone gives."""
 
 
-class Enough(Exception):  # noqa: N818 - not an error
-    """The test has seen what it is about."""
+def watched(name, watch):
+    """A loader of a backend whose runs are watched: `watch(backend's run, images)` runs it."""
+    real = BACKENDS[name]
+
+    def load(*arguments):
+        backend = real(*arguments)
+        run = backend.run
+        backend.run = lambda images: watch(run, images)
+        return backend
+
+    return load
 
 
-def test_whole_forward_and_baseline_run_on_whole_batches(monkeypatch):
-    runs, calls = [], {}
-    run, baseline = OnnxRuntimeBackend.run, reference.baseline
+@pytest.fixture
+def runs(monkeypatch):
+    """All runs, in order: what ran, the shape of its images, and the outputs."""
+    runs = []
 
-    def noted_run(backend, images):
-        maps = run(backend, images)
-        runs.append((images.shape, set(maps)))
+    def watch(run, images):
+        maps = run(images)
+        kind = 'whole' if 'labels' in maps else 'forward'
+        runs.append((kind, images.shape, set(maps)))
+        time.sleep(SECONDS[kind])
         return maps
 
-    def noted_baseline(model, device, images):
-        calls['baseline'] = images.shape
-        return baseline(model, device, images)
+    def note_eager(network, arguments, outputs):
+        if isinstance(network, Network) and torch.is_inference_mode_enabled():
+            runs.append(('baseline', arguments[0].shape, set(outputs)))
+            time.sleep(SECONDS['baseline'])
 
-    def measure(functions, budget):
-        for name in ('whole', 'forward'):
-            runs.clear()
-            functions[name]()
-            (calls[name],) = runs
-        raise Enough
+    monkeypatch.setitem(BACKENDS, 'watched', watched('onnxruntime', watch))
+    hook = torch.nn.modules.module.register_module_forward_hook(note_eager)
+    yield runs
+    hook.remove()
 
-    monkeypatch.setattr(OnnxRuntimeBackend, 'run', noted_run)
-    monkeypatch.setattr(reference, 'baseline', noted_baseline)
-    monkeypatch.setattr(module, 'measure', measure)
-    with pytest.raises(Enough):
-        module.benchmark('nyuv2_indoor', [ONNXRUNTIME], [module.Shape(64, 48, 2)], budget=Budget(iterations=1))
-    shape = (2, 48, 64, 3)
-    assert calls == {
-        'whole': (shape, {'labels', 'confidence', 'depth', 'depth_confidence'}),
-        'forward': (shape, {'segmentation', 'depth', 'depth_confidence'}),
-        'baseline': shape,
-    }
+
+def test_whole_forward_and_baseline_run_on_whole_batches(runs):
+    candidate, budget = Candidate('watched', 'cpu', 'fp32'), Budget(iterations=ROUNDS)
+    (result,) = benchmark('nyuv2_indoor', [candidate], [Shape(64, 48, 2)], budget=budget).results
+    for kind, seconds in SECONDS.items():
+        latency = getattr(result, kind)
+        assert latency.runs == ROUNDS
+        assert latency.median_ms / 1e3 >= seconds
+    first = [kind for kind, _, _ in runs].index('forward')
+    last = len(runs) - [kind for kind, _, _ in runs][::-1].index('forward')
+    measured = runs[first:last]  # one round before those that count
+    assert Counter(kind for kind, _, _ in measured) == {'forward': ROUNDS + 1, 'whole': ROUNDS, 'baseline': ROUNDS}
+    images, tensor = (2, 48, 64, 3), (2, 3, 48, 64)
+    for run in measured:
+        assert run in [('whole', images, MAPS), ('forward', images, RAW), ('baseline', tensor, RAW)]
 
 
 def test_a_backend_that_is_wrong_is_named_and_the_others_are_measured(monkeypatch):
-    opened = module.open_backend
+    def swap_channels(run, images):
+        return run(images[..., ::-1].copy())
 
-    def open_backend(model, name, device, precision):
-        if name == 'onnxruntime':
-            raise SelfTestError('labels differ')
-        return opened(model, name, device, precision)
+    monkeypatch.setitem(BACKENDS, 'wrong', watched('onnxruntime', swap_channels))
+    wrong, right = Candidate('wrong', 'cpu', 'fp32'), Candidate('torch', 'cpu', 'fp32')
+    found = benchmark('nyuv2_indoor', [wrong, right], [Shape(64, 48)], budget=Budget(iterations=1))
+    ((candidate, reason),) = [(each.candidate, each.reason) for each in found.unavailable]
+    assert candidate == wrong
+    assert reason.startswith('wrong on cpu: self-test (fp32): ')
+    assert [result.candidate for result in found.results] == [right]
 
-    monkeypatch.setattr(module, 'open_backend', open_backend)
-    found = module.benchmark(
-        'nyuv2_indoor',
-        [ONNXRUNTIME, Candidate('torch', 'cpu', 'fp32')],
-        [module.Shape(64, 48, 1)],
-        budget=Budget(iterations=1),
+
+def test_photographs_are_brought_to_the_size(monkeypatch):
+    """Whole, and each has its turn to be the first of a batch."""
+    seen = []
+
+    def watch(run, images):
+        seen.append(images)
+        return run(images)
+
+    monkeypatch.setitem(BACKENDS, 'torch', watched('torch', watch))
+    photographs = [np.zeros((60, 90, 3), np.uint8), np.full((50, 40, 3), 200, np.uint8)]
+    photographs[0][:, :45] = 100
+    candidate = Candidate('torch', 'cpu', 'fp32')
+    found = benchmark(
+        'nyuv2_indoor', [candidate], [Shape(48, 32, 2)], budget=Budget(iterations=1), photographs=photographs
     )
-    assert [(each.candidate, each.reason) for each in found.unavailable] == [(ONNXRUNTIME, 'labels differ')]
-    assert [result.candidate.backend for result in found.results] == ['torch']
-
-
-def test_photographs_are_brought_to_the_size():
-    (batch,) = module._batches([np.zeros((60, 90, 3), np.uint8)], module.Shape(48, 32, 2))
-    assert batch.shape == (2, 32, 48, 3)
+    assert found.images == '2 photographs'
+    small = [np.zeros((32, 48, 3), np.uint8), np.full((32, 48, 3), 200, np.uint8)]
+    small[0][:, :24] = 100
+    _, first, second, *measured = seen  # first the self-test
+    np.testing.assert_array_equal(first, np.stack(small))
+    np.testing.assert_array_equal(second, np.stack(small[::-1]))
+    assert len(measured) == 2
+    assert all(images.shape == (2, 32, 48, 3) for images in measured)
