@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`mtperception demo`: the package at work, the node and a camera as processes of their own."""
 
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,28 +74,29 @@ def demo(
     say_notes(opened.notes)
     _say('to play something else: --source webcam:0, or the path of a video, a ROS bag or a folder of images')
     try:
-        summary, interrupted = _run(plan)
+        summary, warnings, interrupted = _run(plan)
     except InterruptedRunError:
         _say('interrupted: nothing was measured')
         raise typer.Exit(INTERRUPTED) from None
     summary = _header(plan, description) | summary
     write_json(out / 'summary.json', summary, '--out')
-    say_notes(note for note in _said_by_player(out / LOGS) if note not in opened.notes)
+    say_notes(note for note in warnings if note not in opened.notes)
     _say(f'{out}: the video, pictures, summary.json and the logs of the processes')
     Console().print(_table(summary))
     if interrupted:
         raise typer.Exit(INTERRUPTED)
 
 
-def _run(plan: Plan) -> tuple[dict[str, Any], bool]:
-    """The measured part of the summary, and whether Ctrl-C cut it short."""
+def _run(plan: Plan) -> tuple[dict[str, Any], list[str], bool]:
+    """The measured part of the summary, what the player warned of, and whether Ctrl-C cut it short."""
     with ros_session(plan.out / LOGS) as session:
         _start(plan, session)
         session.activate(PLAYER, RECORDER)  # the player starts when the node then subscribes
         played, interrupted = _play(session, plan.seconds)
         session.drain(RECORDER, 'recorded')
         session.started.stop(NODE, RECORDER)
-        return {'seconds': round(played, 2), **_measured(session)}, interrupted
+        summary = {'seconds': round(played, 2), **_measured(session)}
+        return summary, session.started.warnings(PLAYER), interrupted
 
 
 def _start(plan: Plan, session: Session) -> None:
@@ -124,12 +124,6 @@ def _play(session: Session, seconds: float) -> tuple[float, bool]:
     except InterruptedRunError:
         interrupted = True
     return time.monotonic() - start, interrupted
-
-
-def _said_by_player(logs: Path) -> list[str]:
-    """What the process that plays found while it did, such as damaged images."""
-    log = (logs / f'{PLAYER}.log').read_text(encoding='utf-8', errors='replace')
-    return re.findall(rf'^\[WARN\] \[[\d.]+\] \[{PLAYER}\]: (.*)$', log, re.MULTILINE)
 
 
 def _measured(session: Session) -> dict[str, Any]:

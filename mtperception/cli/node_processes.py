@@ -14,9 +14,9 @@ from pathlib import Path
 
 from mtperception.errors import MTPerceptionError
 
-ESCALATION = ((signal.SIGINT, 8.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
+Escalation = Sequence[tuple[signal.Signals, float]]
 """What a process is told to make it end, and the seconds that it is given."""
-
+ESCALATION: Escalation = ((signal.SIGINT, 8.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
 
 Parameters = Mapping[str, str | float | bool | Sequence[int]]
 """Parameters of a ROS node, by name."""
@@ -31,14 +31,19 @@ class Processes:
 
     Each is in a process group of its own: Ctrl-C in a terminal reaches this process only, which then ends the others
     in order. If this process is killed instead, their standard input ends, at which they end by themselves.
+
+    Args:
+        log_folder: where the log files are; it exists.
+        escalation: what ends a process.
     """
 
-    def __init__(self, log_folder: Path) -> None:
+    def __init__(self, log_folder: Path, escalation: Escalation = ESCALATION) -> None:
         self._log_folder = log_folder
+        self._escalation = escalation
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start_node(self, name: str, parameters: Parameters) -> None:
-        """Run the module `mtperception.ros.<name>` as a ROS node."""
+    def start_node(self, name: str, parameters: Parameters) -> subprocess.Popen[bytes]:
+        """Run the module `mtperception.ros.<name>` as a ROS node; its process, which `stop` ends."""
         from mtperception.ros.process import ENDS_WITH_INPUT
 
         # JSON is YAML in which a text stays a text, whatever it looks like.
@@ -52,6 +57,7 @@ class Processes:
                 start_new_session=True,
                 env={**os.environ, ENDS_WITH_INPUT: '1'},
             )
+        return self._running[name]
 
     def log(self, name: str) -> Path:
         """The file with what a process says."""
@@ -63,6 +69,11 @@ class Processes:
         said = re.sub(r'^\[\w+\] \[[\d.]+\] \[[\w.]+\]: ', '', lines[-1]) if lines else 'it said nothing'
         return f'{said} (more in {self.log(name)})'
 
+    def warnings(self, name: str) -> list[str]:
+        """What a node has warned of so far, such as damaged images, without the level, time and name of the log."""
+        log = self.log(name).read_text(encoding='utf-8', errors='replace')
+        return re.findall(rf'^\[WARN\] \[[\d.]+\] \[{name}\]: (.*)$', log, re.MULTILINE)
+
     def check(self) -> None:
         """Raise ProcessEndedError if one has ended that nobody stopped."""
         for name, process in self._running.items():
@@ -72,7 +83,7 @@ class Processes:
     def stop(self, *names: str) -> None:
         """End processes, at the same time; returns when they are gone."""
         stopped = ending = [self._running.pop(name) for name in names]
-        for number, patience_s in ESCALATION:
+        for number, patience_s in self._escalation:
             ending = [process for process in ending if process.poll() is None]
             for process in ending:
                 os.killpg(process.pid, number)
@@ -88,10 +99,10 @@ class Processes:
 
 
 @contextmanager
-def processes(log_folder: Path) -> Iterator[Processes]:
-    """Processes that are ended with this context."""
+def processes(log_folder: Path, escalation: Escalation = ESCALATION) -> Iterator[Processes]:
+    """Processes that are ended with this context; the folder is created if it is missing."""
     log_folder.mkdir(parents=True, exist_ok=True)
-    started = Processes(log_folder)
+    started = Processes(log_folder, escalation)
     try:
         yield started
     finally:

@@ -14,7 +14,6 @@ from node_processes import left_behind, until
 from videos import read_video
 
 from mtperception import __version__, cli
-from mtperception.cli.demo import _said_by_player
 from mtperception.ros.monitor import STAGES
 
 PROCESSES = ('perception_node', 'camera_player', 'recorder')
@@ -156,13 +155,3 @@ class TestErrors:
         done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert 'pip install "mtperception[ros]"' in done.stderr
-
-
-def test_what_the_player_found_is_read_from_its_log(tmp_path):
-    (tmp_path / 'camera_player.log').write_text(
-        'Corrupt JPEG data\n'
-        '[INFO] [1795889911.815817661] [camera_player]: playing /image of the bag walk (8 images)\n'
-        '[WARN] [1795889911.915817661] [camera_player]: images: 1 refused, the first: cut off\n'
-        '[WARN] [1795889911.915817661] [other]: nothing of ours\n'
-    )
-    assert _said_by_player(tmp_path) == ['images: 1 refused, the first: cut off']

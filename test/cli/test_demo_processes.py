@@ -5,17 +5,15 @@ import subprocess
 import sys
 import time
 
+from bags import color, raw, write_bag
 from node_processes import left_behind, until
 
-from mtperception.cli import node_processes as module
 from mtperception.cli.node_processes import ProcessEndedError, processes
 
 
-def test_one_that_does_not_react_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, 'ESCALATION', ((signal.SIGINT, 0.2), (signal.SIGTERM, 0.2), (signal.SIGKILL, 5.0)))
-    with processes(tmp_path) as started:
-        started.start_node('camera_player', {})
-        (process,) = started._running.values()
+def test_one_that_does_not_react_is_killed(tmp_path):
+    with processes(tmp_path, ((signal.SIGINT, 0.2), (signal.SIGTERM, 0.2), (signal.SIGKILL, 5.0))) as started:
+        process = started.start_node('camera_player', {})
         while 'playing' not in started.last_line('camera_player'):
             started.check()
             time.sleep(0.05)
@@ -70,3 +68,17 @@ def test_texts_stay_texts(tmp_path):
     with processes(tmp_path) as started:
         started.start_node('camera_player', {'source': '1.5'})
         assert "no source '1.5'" in error_of(started)
+
+
+def test_what_a_node_warned_of_is_read_from_its_log(tmp_path):
+    """Neither what else it says, nor what libraries or others write there."""
+    broken = raw(color(1), 1)
+    broken.step = 5
+    bag = write_bag(tmp_path / 'bag', [('image', raw(color(0))), ('image', broken)])
+    with processes(tmp_path) as started:
+        started.start_node('camera_player', {'source': str(bag), 'wait_for_subscriber': False})
+        until(lambda: started.warnings('camera_player'))
+        with started.log('camera_player').open('a') as log:
+            log.write('Corrupt JPEG data\n[WARN] [1795889911.915817661] [other]: nothing of ours\n')
+        (warning,) = started.warnings('camera_player')
+    assert warning.startswith('images: 1 refused, the first: found step 5')
