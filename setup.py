@@ -76,7 +76,7 @@ EXTRAS = {
     'ros-kilted': ros_wheels('kilted'),
     'bags': ['rosbags>=0.11', 'mcap>=1.2', 'scipy>=1.11'],
     'ray': ['ray[data]>=2.40'],
-    'test': ['pytest>=8', 'hypothesis>=6.100'],  # what `colcon test` runs: setup.cfg
+    'test': ['pytest>=8'],  # for what `colcon test` runs: QUICK in test/conftest.py
     'lint': ['ruff~=0.17.5'],  # each minor release changes rules and format
     'dev': [
         'pytest>=8',

@@ -34,7 +34,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 'mapping_params_file',
                 default_value=str(resources.find('config', 'mapping')),
-                description='YAML file with parameters of the mapping node. Arguments that are given go before it.',
+                description='YAML file with parameters of the mapping node. Launch arguments override it.',
             ),
             *(
                 DeclareLaunchArgument(name, default_value='', description=f'{text} Empty: as in mapping_params_file.')

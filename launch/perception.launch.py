@@ -49,7 +49,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 'params_file',
                 default_value=str(resources.find('config', 'perception')),
-                description='YAML file with parameters of the node. Arguments that are given go before it.',
+                description='YAML file with parameters of the node. Launch arguments override it.',
             ),
             *(
                 DeclareLaunchArgument(name, default_value='', description=f'{text} Empty: as in params_file.')

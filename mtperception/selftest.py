@@ -131,4 +131,4 @@ def _check_kinds(kinds: Mapping[str, tuple[tuple[int, ...], np.dtype]]) -> None:
         if kinds[name] != (expected, np.dtype(output.dtype)):
             raise InputError(f'{name} {kinds[name][1]} {kinds[name][0]}: expected {output.dtype} {expected}')
     if kinds.keys() == {'image'}:
-        raise InputError('it holds an image alone')
+        raise InputError('found only an image; expected an output too')

@@ -3,6 +3,7 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -108,3 +109,15 @@ def test_the_default_model_says_where_it_comes_from():
     assert 0 < card.metrics['miou'] < 1
     assert card.metrics['rmse'] > 0
     assert card.metrics['protocol']
+
+
+@pytest.mark.parametrize(
+    ('model', 'figures'), [('nyuv2_indoor', {'miou': 0.341, 'rmse': 0.641}), ('street', {'miou': 0.744})]
+)
+def test_shipped_models_have_their_official_figures_apart_from_the_held_back_ones(model, figures):
+    official = open_model(model).card.metrics['official_test']
+    assert {name: official[name] for name in figures} == figures
+    assert 'test images' in official['protocol']
+    readme = (Path(__file__).parents[1] / 'README.md').read_text(encoding='utf-8')
+    assert f'**{figures["miou"] * 100:.1f} %**' in readme
+    assert 'rmse' not in figures or f'**{figures["rmse"]:.3f} m**' in readme

@@ -18,7 +18,7 @@ from mtperception.training.config_file import config_to_dict
 
 
 def tiny_config(root, tasks=('segmentation', 'depth'), **changes):
-    """A configuration that trains on the data set of the kind `folder` in `root`, from fresh weights."""
+    """A configuration that trains on the data set of the kind `folder` in `root`, from random weights."""
     settings = {
         'label_space': 'nyuv2_40',
         'tasks': list(tasks),

@@ -46,7 +46,7 @@ _SPECS = (
     ParameterSpec(
         'archive_folder',
         '',
-        "Folder for dropped parts, which come back when they are seen again and are in what is saved; '': none.",
+        "Folder for blocks dropped by memory_mb or max_distance; they return when seen again; '' discards them.",
     ),
     ParameterSpec('min_views', _MAP.min_views, 'Publish only what this many frames have seen.', limits=(1, 1000)),
     ParameterSpec(
@@ -68,7 +68,7 @@ _SPECS = (
     ParameterSpec(
         'camera_height',
         0.0,
-        'Metres above the floor, whose plane then sets the scale; 0: off.',
+        'Camera height above the floor in metres; used to correct the depth scale; 0: off.',
         limits=(0, 100),
     ),
     ParameterSpec('use_image', True, 'Colour the map by the topic image, where it is published.'),

@@ -85,7 +85,7 @@ _SPECS = (
     ParameterSpec(
         'camera_height',
         0.0,
-        "Metres above the floor, whose plane then sets the scale of each camera's depth; 0: not known.",
+        "Camera height above the floor in metres; used to correct each camera's depth scale; 0: off.",
         limits=(0, 100),
         live=True,
     ),

@@ -37,7 +37,7 @@ NETWORKS: dict[str, Callable[..., Network]] = {
 def create_network(
     name: str, num_classes: int, tasks: Sequence[str] = ('segmentation', 'depth'), **options: Any
 ) -> Network:
-    """Build a network with fresh weights.
+    """Build a network with random weights.
 
     Its forward takes float32 N,3,H,W, ImageNet-normalised, and returns a dict of raw outputs: `segmentation` (N,C,h,w
     logits), `depth` (N,1,h,w, signed, metres), `normals` (N,3,h,w, not normalised), and auxiliary ones in training.

@@ -105,7 +105,7 @@ class Network(nn.Module):
         return groups
 
     def prepare_for_depth_range(self, near: float, far: float) -> None:
-        """Let fresh weights give a depth in the middle of a range, in metres, so that nothing has to leave 0 m first.
+        """Make random weights predict a depth in the middle of a range, in metres: training need not start at 0 m.
 
         As it stands, the last bias of each group that learns depth becomes the range's geometric mean.
         """

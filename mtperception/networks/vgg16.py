@@ -50,7 +50,7 @@ class VGG16Encoder(nn.Module):
     def load_torchvision(self, state_dict: Mapping[str, torch.Tensor]) -> None:
         """Load ImageNet weights in the layout of `torchvision.models.vgg16` (keys `features.*`).
 
-        Batch norms, which those weights know nothing of, stay fresh.
+        Batch norms keep their initial values: those weights have none.
 
         Raises:
             InputError: if a convolution is missing from `state_dict` or has another shape.

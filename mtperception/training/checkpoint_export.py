@@ -113,7 +113,7 @@ def _start(config: TrainConfig) -> str:
     ]
     teachers = config.distillation.teachers
     taught = [f'taught by {" + ".join(map(_short, teachers))}'] if teachers else []
-    return ', '.join([*(words or ['fresh weights']), *taught])
+    return ', '.join([*(words or ['random weights']), *taught])
 
 
 def _short(source: str) -> str:

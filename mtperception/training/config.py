@@ -61,7 +61,7 @@ class CameraConfig:
 
 @dataclass
 class InputConfig:
-    """How the model is to see images: in validation and for ever after."""
+    """How the model sees images: in validation and in all later use."""
 
     policy: str = 'keep_aspect'
     """keep_aspect (larger images reduced to fit), stretch (to a fixed size; views of training images too) or tiles (of
@@ -114,7 +114,7 @@ class TrainConfig:
     depth_range: list[float] = field(default_factory=lambda: [0.3, 10.0])
     """Smallest and largest depth, metres, that the model is to give."""
     encoder: str = 'imagenet'
-    """'imagenet' (torchvision's weights, downloaded), a .safetensors file in their layout, or '' for fresh weights."""
+    """'imagenet' (torchvision's weights, downloaded), a .safetensors file in their layout, or '' for random weights."""
     start: dict[str, list[str]] = field(default_factory=dict)
     """What to start from: a list of checkpoints or model directories, whose weights are taken instead of the encoder's.
     Of several the mean, which helps if they share a starting point (Wortsman et al., ICML 2022).

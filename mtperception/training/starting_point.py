@@ -38,7 +38,7 @@ def build_network(config: TrainConfig) -> Network:
 
 
 def new_network(config: TrainConfig) -> Network:
-    """The network of a configuration, with fresh weights."""
+    """The network of a configuration, with random weights."""
     return create_network(config.network.name, len(config.space), config.tasks, **config.network.options)
 
 
