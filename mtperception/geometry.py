@@ -9,6 +9,9 @@ import numpy as np
 from mtperception.errors import InputError
 from mtperception.types import Intrinsics
 
+NEAREST = 1e-3
+"""Metres: what is nearer to the camera than this is not in front of it."""
+
 
 def is_valid(depth: np.ndarray) -> np.ndarray:
     """bool, same shape: where a depth is a distance. 0, negative, NaN and infinity mean that there is none."""
@@ -36,6 +39,29 @@ def back_project(depth: np.ndarray, intrinsics: Intrinsics) -> np.ndarray:
     np.multiply(z, y[:, None], out=points[..., 1])
     points[..., 2] = z
     return points
+
+
+def project(
+    points: np.ndarray, T_camera_world: np.ndarray, intrinsics: Intrinsics
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Which points lie in an image, and where; what is before them is not asked for.
+
+    Args:
+        points: float N,3, metres in the world.
+        T_camera_world: float 4,4, to the camera's optical frame.
+        intrinsics: the camera.
+
+    Returns:
+        Of the M points in front of the camera whose nearest pixel is in its image: position among `points`, row and
+        column (int M each), and distance along the optical axis (float M, metres).
+    """
+    x, y, z = T_camera_world[:3, :3] @ points.T + T_camera_world[:3, 3:]
+    is_ahead = z > NEAREST
+    z = np.where(is_ahead, z, z.dtype.type(1))
+    columns, rows = np.rint(x / z * intrinsics.fx + intrinsics.cx), np.rint(y / z * intrinsics.fy + intrinsics.cy)
+    is_inside = (columns >= 0) & (columns < intrinsics.width) & (rows >= 0) & (rows < intrinsics.height)
+    index = np.flatnonzero(is_ahead & is_inside)
+    return index, rows[index].astype(np.intp), columns[index].astype(np.intp), z[index]
 
 
 @lru_cache(maxsize=8)

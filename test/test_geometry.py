@@ -9,7 +9,9 @@ from mtperception.geometry import (
     depth_in_units,
     focal_scale,
     normals_from_depth,
+    project,
 )
+from mtperception.synthetic import pose
 from mtperception.types import Intrinsics
 
 CAMERA = Intrinsics(fx=50.0, fy=40.0, cx=31.5, cy=23.5, width=64, height=48)
@@ -24,6 +26,26 @@ def plane_depth(normal, distance, camera=CAMERA):
 
 def unit(*vector):
     return np.array(vector) / np.linalg.norm(vector)
+
+
+class TestProject:
+    def test_every_point_of_an_image_comes_back_to_its_pixel(self):
+        generator = np.random.default_rng(0)
+        depth = generator.uniform(0.5, 5, (48, 64)).astype(np.float32)
+        moved = pose(3.0)
+        points = back_project(depth, CAMERA).reshape(-1, 3) @ moved[:3, :3].T + moved[:3, 3]
+        index, rows, columns, z = project(points, np.linalg.inv(moved), CAMERA)
+        np.testing.assert_array_equal(index, np.arange(48 * 64))
+        np.testing.assert_array_equal(rows * 64 + columns, index)
+        np.testing.assert_allclose(z, depth.ravel(), rtol=1e-5)
+
+    def test_what_is_behind_or_beside_the_image_is_left_out(self):
+        """The image ends half a pixel beyond the centres of its outer pixels."""
+        x, y = (63.4 - 31.5) / 50, (47.4 - 23.5) / 40
+        points = np.array([[0, 0, -1], [x, 0, 1], [2 * x, 2 * y, 2], [x + 0.02, 0, 1], [0, y + 0.02, 1], [0, 0, 0]])
+        index, rows, columns, z = project(points.astype(np.float32), np.eye(4), CAMERA)
+        assert (index.tolist(), columns.tolist(), rows.tolist()) == ([1, 2], [63, 63], [24, 47])
+        np.testing.assert_allclose(z, [1, 2])
 
 
 class TestBackProject:

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from mtperception.errors import InputError
+from mtperception.evaluation.metrics import SegmentationMetrics
 from mtperception.geometry import is_valid
 from mtperception.labels import IGNORE_INDEX, LabelSpace
 from mtperception.mapping.frame import MapFrame
 from mtperception.mapping.mapper import RECORDED, MapOptions, Mapper
 from mtperception.mapping.quality import (
     calibration_error,
-    class_scores,
-    confusion_of,
     flicker,
     surface_scores,
     true_labels,
@@ -183,8 +182,12 @@ class Assessment:
     def _scores(self, truth: np.ndarray, labels: np.ndarray, confidence: np.ndarray) -> dict[str, float]:
         """What has no class is wrong; its confidence says nothing."""
         both = (truth != IGNORE_INDEX) & (labels != IGNORE_INDEX)
+        metrics = SegmentationMetrics(len(self._space))
+        metrics.update(labels, truth)
+        scores = metrics.compute()
         return {
-            **class_scores(confusion_of(truth, labels, len(self._space))),
+            'accuracy': scores['pixel_accuracy'],
+            'miou': scores['miou'],
             'ece': calibration_error(confidence[both], truth[both] == labels[both]),
         }
 

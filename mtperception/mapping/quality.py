@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial import cKDTree
 
+from mtperception.geometry import project
 from mtperception.labels import IGNORE_INDEX
 from mtperception.types import Frame
 
@@ -58,21 +59,6 @@ def label_changes(labels: np.ndarray, next_labels: np.ndarray) -> tuple[int, int
     return int((labels != next_labels)[both].sum()), int(both.sum())
 
 
-def class_scores(confusion: np.ndarray) -> dict[str, float]:
-    """`accuracy`, and `miou` over the classes that occur in the truth.
-
-    Args:
-        confusion: int C,C or C,C+1: true class by found class; what is in the last column of C+1 is wrong.
-    """
-    classes = len(confusion)
-    right, true, found = np.diag(confusion), confusion.sum(axis=1), confusion[:, :classes].sum(axis=0)
-    there = true > 0
-    if not there.any():
-        return {'accuracy': float('nan'), 'miou': float('nan')}
-    iou = right[there] / (true + found - right)[there]
-    return {'accuracy': float(right.sum() / true.sum()), 'miou': float(iou.mean())}
-
-
 def true_labels(vertices: np.ndarray, frames: Sequence[Frame], tolerance: float) -> np.ndarray:
     """uint8 V: the class that most labelled views see at a vertex; 255 where none sees it.
 
@@ -91,25 +77,10 @@ def true_labels(vertices: np.ndarray, frames: Sequence[Frame], tolerance: float)
 
 def _seen(vertices: np.ndarray, frame: Frame, tolerance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vertices that a view sees (int M), and the row and column of the pixel of each."""
-    T_camera_world, camera = np.linalg.inv(frame.T_world_camera), frame.intrinsics
-    x, y, z = T_camera_world[:3, :3] @ vertices.T + T_camera_world[:3, 3:]
-    ahead = z > 1e-3
-    z = np.where(ahead, z, 1.0)
-    columns, rows = np.rint(x / z * camera.fx + camera.cx), np.rint(y / z * camera.fy + camera.cy)
-    height, width = frame.depth.shape
-    index = np.flatnonzero(ahead & (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height))
-    rows, columns = rows[index].astype(np.intp), columns[index].astype(np.intp)
+    index, rows, columns, z = project(vertices, np.linalg.inv(frame.T_world_camera), frame.intrinsics)
     depth = frame.depth[rows, columns]
-    visible = (depth > 0) & (np.abs(depth - z[index]) <= tolerance)
-    return index[visible], rows[visible], columns[visible]
-
-
-def confusion_of(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
-    """int64 C,C+1: true class by found class; in the last column are pixels where no class is found."""
-    known = truth != IGNORE_INDEX
-    columns = np.where(found[known] < classes, found[known], classes).astype(np.int64)
-    cells = truth[known].astype(np.int64) * (classes + 1) + columns
-    return np.bincount(cells, minlength=classes * (classes + 1)).reshape(classes, classes + 1)
+    is_visible = (depth > 0) & (np.abs(depth - z) <= tolerance)
+    return index[is_visible], rows[is_visible], columns[is_visible]
 
 
 def flicker(labels: list[np.ndarray], warps: list[np.ndarray]) -> float:

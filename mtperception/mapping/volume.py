@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mtperception.errors import InputError, MTPerceptionError
+from mtperception.geometry import project
 from mtperception.labels import IGNORE_INDEX
 from mtperception.mapping.archive import BlockArchive
 from mtperception.mapping.blocks import BLOCK, VoxelBlocks, o3c, open3d, voxels_of
@@ -268,20 +269,12 @@ class SemanticVolume:
         self._blocks.evidence.add(voxels[known], probabilities, distance_weight(depth))
 
     def _seen_at_surface(self, frame: MapFrame, points: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Row, column and depth of the voxels that lie within a voxel of the surface, and which these are (bool)."""
+        """Row, column and depth of the voxels that lie within a voxel of the surface, and which these are (int)."""
         T_camera_world = np.linalg.inv(frame.T_world_camera).astype(np.float32)
-        x, y, z = T_camera_world[:3, :3] @ points.T + T_camera_world[:3, 3:]
-        camera = frame.intrinsics
-        z = np.where(z > 1e-3, z, np.float32(np.inf))
-        column = np.rint(x / z * camera.fx + camera.cx)
-        row = np.rint(y / z * camera.fy + camera.cy)
-        height, width = frame.depth.shape
-        near = np.isfinite(z) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        rows, columns = row[near].astype(np.intp), column[near].astype(np.intp)
+        index, rows, columns, z = project(points, T_camera_world, frame.intrinsics)
         depth = frame.depth[rows, columns]
-        close = (depth > 0) & (depth < self.max_depth) & (np.abs(depth - z[near]) <= REACH * self.voxel_size)
-        near[near] = close
-        return rows[close], columns[close], depth[close], near
+        is_near = (depth > 0) & (depth < self.max_depth) & (np.abs(depth - z) <= REACH * self.voxel_size)
+        return rows[is_near], columns[is_near], depth[is_near], index[is_near]
 
 
 def distance_weight(depth: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip('mtperception.mapping.volume', reason='needs Open3D', exc_type=ImportError)
 
+from mtperception.evaluation.metrics import SegmentationMetrics
 from mtperception.labels import load_label_space
 from mtperception.mapping.assessment import AS_IT_IS, HEIGHT, MEDIAN, Assessment
 from mtperception.mapping.mapper import MapOptions
@@ -64,6 +65,17 @@ def test_right_labels(frames):
     assert 0.95 * row['covered'] < row['accuracy'] < row['covered']
     assert row['mb_per_m2'] == pytest.approx(row['mb'] / row['m2'])
     assert 5 < row['m2'] < 100
+
+
+def test_scores_of_classes_are_those_of_evaluation(frames):
+    """Classes that only the model sees count, with an IoU of 0, as they do in `mtperception evaluate`."""
+    assessment = assessed(frames, WRONG)
+    metrics = SegmentationMetrics(len(SPACE))
+    for each, prediction in zip(frames, predicted(frames, WRONG), strict=True):
+        metrics.update(prediction.labels, np.where(each.depth < 6, each.labels, np.uint8(255)))
+    expected, found = metrics.compute(), assessment.of_views()
+    assert (found['accuracy'], found['miou']) == (expected['pixel_accuracy'], expected['miou'])
+    assert np.isnan(metrics.iou).sum() == 0  # all 40 classes are predicted somewhere, though few are in the room
 
 
 def test_wrong_labels_are_averaged_out(frames):

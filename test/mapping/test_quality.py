@@ -6,8 +6,6 @@ import pytest
 
 from mtperception.mapping.quality import (
     calibration_error,
-    class_scores,
-    confusion_of,
     flicker,
     label_changes,
     surface_scores,
@@ -30,16 +28,6 @@ def test_calibration_error():
     confidence = np.array([0.9, 0.9, 0.1, 0.1])
     assert calibration_error(confidence, np.array([True, False, False, False]), 10) == pytest.approx(0.25)
     assert calibration_error(np.ones(3), np.ones(3, bool)) == 0
-
-
-def test_scores_by_class():
-    truth = np.array([[0, 0, 1, 1, 255]], np.uint8)
-    found = np.array([[0, 1, 1, 255, 0]], np.uint8)
-    confusion = confusion_of(truth, found, 3)
-    np.testing.assert_array_equal(confusion, [[1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0]])
-    scores = class_scores(confusion[:, :3])
-    assert scores['accuracy'] == pytest.approx(2 / 3)
-    assert scores['miou'] == pytest.approx((1 / 2 + 1 / 2) / 2)
 
 
 def test_flicker_follows_the_motion():
