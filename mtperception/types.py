@@ -24,6 +24,11 @@ DEPTHS = (MODEL, SENSOR)
 """Where depth is from: the model, or the source itself."""
 
 
+def same_aspect(first: tuple[int, int], second: tuple[int, int]) -> bool:
+    """Whether two sizes (width, height) are of one image resized: each side of the smaller is off by under a pixel."""
+    return abs(first[0] * second[1] - first[1] * second[0]) < max(*first, *second)
+
+
 @dataclass(frozen=True)
 class Intrinsics:
     """Pinhole camera in pixels, valid for images of exactly `width` x `height`.
@@ -40,16 +45,13 @@ class Intrinsics:
     height: int
 
     def for_image(self, width: int, height: int) -> 'Intrinsics | None':
-        """This camera for images of `width` x `height`; None if they are not its images resized.
+        """This camera for images of `width` x `height`; None if they are not its images resized (`same_aspect`).
 
-        They are where the aspect is the same but for rounding: each side of the smaller size is off by less than a
-        pixel. An image of another shape was cropped or stretched nobody knows how, so its camera is not known.
+        An image of another shape was cropped or stretched nobody knows how, so its camera is not known.
         """
         if (width, height) == (self.width, self.height):
             return self
-        difference = abs(width * self.height - height * self.width)
-        fits = difference < max(width, height, self.width, self.height)
-        return self.resized(width, height) if fits else None
+        return self.resized(width, height) if same_aspect((width, height), (self.width, self.height)) else None
 
     def resized(self, width: int, height: int) -> 'Intrinsics':
         """The same camera after its images were resized to `width` x `height` (half-pixel centres)."""

@@ -48,10 +48,5 @@ class PoseBuffer:
             return None
         after = bisect_left(self._stamps, stamp_ns)
         near = range(max(after - 1, 0), min(after + 1, len(self._stamps)))
-        stamps = [self._stamps[index] for index in near]
-        trajectory = Trajectory(stamps, np.array([self._poses[index] for index in near]))
-        pose = trajectory.at(stamp_ns)
-        if pose is not None:
-            return pose
-        nearest = min(stamps, key=lambda stamp: abs(stamp - stamp_ns))
-        return trajectory.at(nearest) if abs(nearest - stamp_ns) <= self.tolerance * 1e9 else None
+        trajectory = Trajectory([self._stamps[i] for i in near], np.array([self._poses[i] for i in near]))
+        return trajectory.near(stamp_ns, round(self.tolerance * 1e9))

@@ -32,11 +32,7 @@ class PoseFile:
 
     def at(self, stamp_ns: int) -> np.ndarray | None:
         """`T_world_camera`, float64 4,4: interpolated, else the nearest within the tolerance; None without either."""
-        pose = self._trajectory.at(stamp_ns)
-        if pose is not None:
-            return pose
-        nearest = int(self._stamps[np.abs(self._stamps - stamp_ns).argmin()])
-        return self._trajectory.at(nearest) if abs(nearest - stamp_ns) <= self._tolerance_ns else None
+        return self._trajectory.near(stamp_ns, self._tolerance_ns)
 
     @property
     def description(self) -> str:

@@ -11,7 +11,7 @@ from mtperception.messages import RefusedCameraInfoError, RefusedImageError, int
 from mtperception.recording.first_pass import FirstPass
 from mtperception.recording.topics import Topics
 from mtperception.recording.warping import warp_depth
-from mtperception.types import Intrinsics
+from mtperception.types import Intrinsics, same_aspect
 
 SAME_CAMERA = 0.01
 """Relative difference of focal length, and difference of principal point in parts of the width, that two calibrations
@@ -101,7 +101,7 @@ def _reprojection(info: object, T_image_depth: np.ndarray, how: str) -> Registra
 
 def _resized(depth: np.ndarray, size: tuple[int, int], _camera: Intrinsics | None) -> np.ndarray:
     height, width = depth.shape
-    if abs(width * size[1] - height * size[0]) >= max(width, height, *size):
+    if not same_aspect((width, height), size):
         raise RefusedImageError('size', f'found depth of {width}x{height}, expected the aspect of {size[0]}x{size[1]}')
     return resize_nearest(depth, size)
 

@@ -66,6 +66,14 @@ class Trajectory:
             return None
         return _between(*self._poses[after - 1 : after + 1], (stamp_ns - start) / (end - start))
 
+    def near(self, stamp_ns: int, tolerance_ns: int) -> np.ndarray | None:
+        """The pose at a time, as `at`, else the nearest within a tolerance, float64 4,4; None without either."""
+        pose = self.at(stamp_ns)
+        if pose is not None:
+            return pose
+        nearest = int(self._stamps[np.abs(self._stamps - stamp_ns).argmin()])
+        return self.at(nearest) if abs(nearest - stamp_ns) <= tolerance_ns else None
+
 
 @dataclass
 class _Moving:

@@ -20,7 +20,7 @@ from mtperception.types import Intrinsics
 
 RATE = 10.0
 """Images per second when nothing else is asked for."""
-IMAGES = 'images'
+IMAGES, POSES = 'images', 'poses'
 _log = logging.getLogger(__name__)
 
 
@@ -67,8 +67,8 @@ class ImageFolder:
         self._images = named_images(self._folder, description.keys.get('rgb', ID) if description else ID)
         self._annotations = description and Annotations(self._folder, description)
         self._maps = options.maps
-        self._refused: dict[str, dict[str, str]] = {}
-        """Why something could not be read, by what it is and by the name of the frame."""
+        self._refused: dict[str, dict[int, str]] = {}
+        """Why something could not be read, by what it is and by the position of the image: each iteration finds it."""
         rate = options.rate or RATE
         self._period_ns = 1e9 / rate
         self.rate = rate / options.every
@@ -91,8 +91,8 @@ class ImageFolder:
         """
         is_empty = True
         for index in self._positions:
-            name, path = self._images[index]
-            image = self._read(IMAGES, name, lambda path=path: read_rgb(path))
+            _, path = self._images[index]
+            image = self._read(IMAGES, index, lambda path=path: read_rgb(path))
             if image is not None:
                 is_empty = False
                 yield self._frame(index, image)
@@ -117,31 +117,32 @@ class ImageFolder:
             round(index * self._period_ns),
             self._fitted_camera(image, name),
             name,
-            depth=self._map(DEPTH, known.depth, name, image) if known else None,
-            labels=self._map(LABELS, known.labels, name, image) if known else None,
-            T_world_camera=self._read('poses', name, lambda: known.pose(name)) if known else None,
+            depth=self._map(DEPTH, known.depth, index, image) if known else None,
+            labels=self._map(LABELS, known.labels, index, image) if known else None,
+            T_world_camera=self._read(POSES, index, lambda: known.pose(name)) if known else None,
         )
 
     def _map(
-        self, what: str, read: Callable[[str], np.ndarray | None], name: str, image: np.ndarray
+        self, what: str, read: Callable[[str], np.ndarray | None], index: int, image: np.ndarray
     ) -> np.ndarray | None:
         """A map of an image, of its size, if it is asked for."""
         if what not in self._maps:
             return None
 
         def checked() -> np.ndarray | None:
+            name, _ = self._images[index]
             map_ = read(name)
             check_sizes(f'{self._folder}: {name}', image, {what: map_})
             return map_
 
-        return self._read(what, name, checked)
+        return self._read(what, index, checked)
 
-    def _read(self, what: str, name: str, read: Callable[[], np.ndarray | None]) -> np.ndarray | None:
+    def _read(self, what: str, index: int, read: Callable[[], np.ndarray | None]) -> np.ndarray | None:
         """What a function reads; None, and counted, if it cannot."""
         try:
             return read()
         except MTPerceptionError as error:
-            self._refused.setdefault(what, {})[name] = str(error)
+            self._refused.setdefault(what, {})[index] = str(error)
             return None
 
     def _fitted_camera(self, image: np.ndarray, name: str) -> Intrinsics | None:

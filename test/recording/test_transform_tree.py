@@ -57,6 +57,12 @@ class TestTrajectory:
         assert self.poses().at(-1) is None
         assert self.poses().at(101) is None
 
+    def test_near_its_ends_the_nearest_pose_holds(self):
+        np.testing.assert_array_equal(self.poses().near(105, 5), self.poses().at(100))
+        np.testing.assert_array_equal(self.poses().near(-5, 5), self.poses().at(0))
+        np.testing.assert_array_equal(self.poses().near(50, 5), self.poses().at(50))
+        assert self.poses().near(106, 5) is None
+
     def test_nothing_is_made_up_in_long_gaps(self):
         still = np.tile([0, 0, 0, 0, 0, 0, 1.0], (2, 1))
         assert Trajectory([0, 1_000_000_000], still).at(5) is not None
