@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What this package raises for faults of what it was given. Anything else that is raised is a fault of the package."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class MTPerceptionError(Exception):
     """A fault in what was given; the message says what was found, what was expected and what to do."""
@@ -32,3 +35,21 @@ class OccupiedError(WriteError, FileExistsError):
 
 class RunError(MTPerceptionError, RuntimeError):
     """A run that comes to nothing on this machine, for a reason that is not a fault of the package."""
+
+
+@contextmanager
+def needs(what: str, packages: str, extra: str) -> Iterator[None]:
+    """Around the import of what an extra installs.
+
+    Args:
+        what: the command, option or file that needs it.
+        packages: what it needs, for people.
+        extra: of this package, that has them.
+
+    Raises:
+        MissingPackageError: if something cannot be imported.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingPackageError(f'{what} needs {packages} ({error}): pip install "mtperception[{extra}]"') from error

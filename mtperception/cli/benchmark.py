@@ -24,8 +24,7 @@ from mtperception.cli.folders import make_room_for, naming_option, write_json
 from mtperception.cli.options import JsonOption, ModelOption
 from mtperception.cli.progress import progress
 from mtperception.cli.sizes import parse_size
-from mtperception.cli.usage import needs
-from mtperception.errors import InputError, RunError
+from mtperception.errors import InputError, RunError, needs
 from mtperception.hardware import describe_hardware
 
 SIZE = '640x480'

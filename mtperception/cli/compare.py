@@ -21,10 +21,9 @@ from mtperception.cli.options import DeviceOption, JsonOption, PrecisionOption
 from mtperception.cli.progress import progress
 from mtperception.cli.sharing import absolute_model
 from mtperception.cli.sizes import parse_size
-from mtperception.cli.usage import needs
 from mtperception.data import DATASETS
 from mtperception.data.fold import FOLDS
-from mtperception.errors import InputError
+from mtperception.errors import InputError, needs
 from mtperception.evaluation.evaluate import NORMALS_WINDOW, evaluate
 from mtperception.hardware import describe_hardware
 from mtperception.predictor import Predictor

@@ -10,10 +10,9 @@ from mtperception import resources
 from mtperception.card import CARD
 from mtperception.cli.folders import make_folder
 from mtperception.cli.progress import progress
-from mtperception.cli.usage import needs
 from mtperception.data import DATASETS, remote_files
 from mtperception.data.download import fetch
-from mtperception.errors import InputError
+from mtperception.errors import InputError, needs
 from mtperception.model_archive import install_model, remote_model
 from mtperception.published_weights import PUBLISHED, REPOSITORY, remote_checkpoint
 

@@ -8,7 +8,7 @@ import typer
 
 from mtperception.cli.import_ import class_slice
 from mtperception.cli.progress import progress
-from mtperception.cli.usage import needs
+from mtperception.errors import needs
 
 
 def export(

@@ -20,8 +20,8 @@ from mtperception.cli.notes import say_notes, say_reading
 from mtperception.cli.option_records import with_records
 from mtperception.cli.progress import progress
 from mtperception.cli.recording_options import BagSettings, ModelSettings
-from mtperception.cli.usage import check_usage, needs
-from mtperception.errors import InputError
+from mtperception.cli.usage import check_usage
+from mtperception.errors import InputError, needs
 from mtperception.labels import DEFAULT_LABEL_OFFSET, LARGEST_ID, load_label_space
 from mtperception.predictor import Predictor
 from mtperception.sequences import FORMATS, LABEL_FORMATS, SEQUENCE_FORMATS, WriterOptions

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mtperception.cli.progress import progress
-from mtperception.cli.usage import needs
+from mtperception.errors import needs
 
 
 def class_slice(text: str) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mtperception.cli.folders import check_apart, make_folder
-from mtperception.cli.usage import needs
+from mtperception.errors import needs
 
 REPORT = '--report'
 

@@ -8,7 +8,7 @@ import typer
 
 from mtperception.cli.folders import naming_option
 from mtperception.cli.progress import progress_with_text
-from mtperception.cli.usage import needs
+from mtperception.errors import needs
 from mtperception.tasks import metric_of
 
 

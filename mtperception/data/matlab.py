@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtperception.data.dataset import DatasetError
-from mtperception.errors import MissingPackageError
+from mtperception.errors import needs
 
 if TYPE_CHECKING:
     import h5py
@@ -30,11 +30,9 @@ def load_matlab(path: Path, name: str, expected: str, **options: Any) -> Any:
         DatasetError: if there is no such file or variable, or the file is damaged.
         MissingPackageError: if SciPy is missing.
     """
-    try:
+    with needs(path.name, 'SciPy', 'train'):
         from scipy.io import loadmat
         from scipy.io.matlab import MatReadError
-    except ImportError as error:
-        raise MissingPackageError(f'{path.name} needs SciPy: pip install "mtperception[train]" ({error})') from error
     _check_is_file(path, expected)
     try:
         return loadmat(str(path), variable_names=[name], **options)[name]
@@ -46,10 +44,8 @@ def load_matlab(path: Path, name: str, expected: str, **options: Any) -> Any:
 
 def open_hdf5(path: Path, expected: str) -> 'h5py.File':
     """A file of version 7.3; arguments and errors as for `load_matlab`, with h5py instead of SciPy."""
-    try:
+    with needs(path.name, 'h5py', 'train'):
         import h5py
-    except ImportError as error:
-        raise MissingPackageError(f'{path.name} needs h5py: pip install "mtperception[train]" ({error})') from error
     _check_is_file(path, expected)
     try:
         return h5py.File(path, 'r')

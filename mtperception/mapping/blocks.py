@@ -3,14 +3,13 @@
 
 import numpy as np
 
-from mtperception.errors import MissingPackageError
+from mtperception.errors import MissingPackageError, needs
 from mtperception.mapping.fusion import ClassEvidence
 
 try:
-    import open3d
-    import open3d.core as o3c
-except ImportError as error:
-    raise MissingPackageError(f'mapping needs Open3D ({error}): pip install "mtperception[mapping]"') from error
+    with needs('mapping', 'Open3D', 'mapping'):
+        import open3d
+        import open3d.core as o3c
 except OSError as error:  # a library that Open3D is linked with
     raise MissingPackageError(
         f'Open3D cannot be loaded ({error}): on Debian and Ubuntu install libusb-1.0-0 and libgomp1'

@@ -7,17 +7,15 @@ import cv2
 import numpy as np
 
 from mtperception.card import sha256
-from mtperception.errors import MissingPackageError
+from mtperception.errors import needs
 from mtperception.input_policy import resize_nearest
 from mtperception.labels import IGNORE_INDEX, LabelSpace, load_label_space
 from mtperception.teachers.squares import by_squares
 from mtperception.teachers.teacher import TeacherError, TeacherOptions
 from mtperception.types import Intrinsics, Prediction
 
-try:
+with needs('this teacher', 'LiteRT', 'teachers'):
     from ai_edge_litert.interpreter import Interpreter
-except ImportError as error:
-    raise MissingPackageError(f'LiteRT: not installed ({error}): pip install "mtperception[teachers]"') from error
 
 RUNTIME_OPTIONS = ('backend', 'device', 'precision')
 
