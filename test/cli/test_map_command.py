@@ -13,6 +13,7 @@ from mapped_rooms import ROOM, TIMES, rightness, tum_line, write_posed_rooms
 from recordings import DEPTH, IMAGE, INFO, LABELS, depth_32f, image, info, posestamped, room_messages, write_recording
 
 from mtperception.cli import main
+from mtperception.media import write_image
 from mtperception.synthetic import SyntheticRoom, pose
 
 EXACT = ('--depth', 'sensor', '--labels', 'recorded', '--max-depth', '6')
@@ -253,3 +254,21 @@ def test_a_folder_with_other_things_is_not_replaced(rooms, tmp_path, capsys):
     status, said = run(capsys, rooms, '--out', tmp_path, *EXACT)
     assert status == 1
     assert 'mine.txt' in said
+
+
+def test_an_image_without_depth_costs_itself_and_is_told(tmp_path, capsys):
+    rooms = write_posed_rooms(tmp_path / 'room', [20.0, 20.1, 20.2])
+    (rooms / 'depth' / '1.png').write_bytes(b'no image')
+    status, said = run(capsys, rooms, '--out', tmp_path / 'map', *EXACT)
+    assert status == 0, said
+    assert 'map: 2 frames' in said
+    assert 'note: depth of 1 of 3 images cannot be read, the first: ' in said
+
+
+def test_what_has_no_poses_is_not_begun(tmp_path, capsys):
+    (tmp_path / 'images').mkdir()
+    write_image(tmp_path / 'images' / '1.png', ROOM.frame(0.0).image)
+    for source in (tmp_path / 'images', tmp_path / 'images' / '1.png'):
+        status, said = run(capsys, source, '--out', tmp_path / 'map', '--model', 'nonesuch')
+        assert status == 1
+        assert f'{source}: no cameras and poses: expected a bag, a folder with dataset.json, or synthetic' in said
