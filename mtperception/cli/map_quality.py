@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import typer
@@ -61,12 +61,10 @@ DEPTH_COLUMNS = {
 """Heading and format by key of a row."""
 
 
-@with_records
-def map_quality(
-    source: Annotated[str, typer.Argument(help='A ROS bag or folder as for map, with depth and poses, or synthetic.')],
-    model: ModelSettings,
-    bag: LabelledBagSettings,
-    every: EveryOption = 1,
+@dataclass(frozen=True)
+class _Settings:
+    """Which maps are made."""
+
     voxel_size: Annotated[
         list[float] | None,
         typer.Option(
@@ -75,15 +73,47 @@ def map_quality(
             metavar='METRES',
             help='Voxel size, by default 0.05; may be repeated; the first is used in all tables.',
         ),
-    ] = None,
-    fusion: Annotated[
-        list[str] | None, typer.Option(help=f'{", ".join(RULES)}, by default all; may be repeated.')
-    ] = None,
+    ] = None
+    fusion: Annotated[list[str] | None, typer.Option(help=f'{", ".join(RULES)}, by default all; may be repeated.')] = (
+        None
+    )
     kept_classes: Annotated[
         list[int] | None, typer.Option(min=0, max=255, help='Classes stored per voxel; 0: all; may be repeated.')
-    ] = None,
-    max_depth: MaxDepthOption = DEFAULTS.max_depth,
-    camera_height: CameraHeightOption = DEFAULTS.camera_height,
+    ] = None
+    max_depth: MaxDepthOption = DEFAULTS.max_depth
+    camera_height: CameraHeightOption = DEFAULTS.camera_height
+
+    @property
+    def options(self) -> MapOptions:
+        """What all maps have in common."""
+        voxel_size = (self.voxel_size or [DEFAULTS.voxel_size])[0]
+        return MapOptions(voxel_size=voxel_size, max_depth=self.max_depth, memory_mb=2000)
+
+    def of_labels(self) -> list[tuple[float, str, int]]:
+        """Voxel size, rule and kept classes: all rules at the first size, the first rule at the others."""
+        size, kept_classes = self.options.voxel_size, self.kept_classes or [DEFAULTS.kept_classes]
+        first_rule = (self.fusion or [DEFAULTS.fusion])[0]
+        return [
+            *((size, rule, kept) for rule in self.fusion or RULES for kept in kept_classes),
+            *((other, first_rule, DEFAULTS.kept_classes) for other in (self.voxel_size or [])[1:]),
+        ]
+
+    def of_depth(self) -> Iterator[tuple[Any, ...]]:
+        """Arguments of `Assessment.of_depth`."""
+        for scale in (AS_IT_IS, MEDIAN):
+            for edges in (0.0, DEFAULTS.depth_edge_threshold):
+                yield scale, edges
+        if self.camera_height:
+            yield HEIGHT, DEFAULTS.depth_edge_threshold, self.camera_height
+
+
+@with_records
+def map_quality(
+    source: Annotated[str, typer.Argument(help='A ROS bag or folder as for map, with depth and poses, or synthetic.')],
+    model: ModelSettings,
+    settings: _Settings,
+    bag: LabelledBagSettings,
+    every: EveryOption = 1,
     json_file: JsonOption = None,
 ) -> None:
     """Measure the quality of maps of a recording, by fusion rule and voxel size.
@@ -95,28 +125,18 @@ def map_quality(
 
     Example: mtperception map-quality kitchen/ --every 2 --voxel-size 0.05 --voxel-size 0.1 --json quality.json
     """
-    if unknown := [rule for rule in fusion or () if rule not in RULES]:
+    if unknown := [rule for rule in settings.fusion or () if rule not in RULES]:
         raise InputError(f'--fusion {unknown[0]}: expected one of {", ".join(RULES)}')
     if json_file:
         make_room_for(json_file, '--json')
-    voxels = voxel_size or [DEFAULTS.voxel_size]
-    options = MapOptions(voxel_size=voxels[0], max_depth=max_depth, memory_mb=2000)
     views = open_views(source, bag.options, every=every)
     say_reading(views)
     with closing(model.open()) as predictor:
         frames, predictions = _predicted(views, predictor)
         space, name = predictor.label_space, predictor.card.name
-    assessment = Assessment(_comparable(frames, views, space), predictions, space, options)
-    settings = [
-        *((voxels[0], rule, kept) for rule in fusion or RULES for kept in kept_classes or [DEFAULTS.kept_classes]),
-        *((size, (fusion or [DEFAULTS.fusion])[0], DEFAULTS.kept_classes) for size in voxels[1:]),
-    ]
-    labels = [{'fusion': SINGLE, **assessment.of_views()}]
-    with progress('mapping', len(settings)) as move:
-        for done, setting in enumerate(settings, 1):
-            labels.append(assessment.of_labels(*setting))
-            move(done)
-    depths = [assessment.of_depth(*setting) for setting in _depth_settings(camera_height)]
+    assessment = Assessment(_comparable(frames, views, space), predictions, space, settings.options)
+    labels = _scored_labels(assessment, settings)
+    depths = [assessment.of_depth(*setting) for setting in settings.of_depth()]
     _print(labels, LABEL_COLUMNS, f'{name}: labels on the depth of the source')
     _print(depths, DEPTH_COLUMNS, f'{name}: depth against that of the source')
     say_notes(list(views.notes))
@@ -132,6 +152,16 @@ def map_quality(
             'depth': depths,
         }
         write_json(json_file, content, '--json')
+
+
+def _scored_labels(assessment: Assessment, settings: _Settings) -> list[dict[str, Any]]:
+    """A row for the views themselves, then one for each map."""
+    rows, maps = [{'fusion': SINGLE, **assessment.of_views()}], settings.of_labels()
+    with progress('mapping', len(maps)) as move:
+        for done, setting in enumerate(maps, 1):
+            rows.append(assessment.of_labels(*setting))
+            move(done)
+    return rows
 
 
 def _predicted(views: Source, predictor: Predictor) -> tuple[list[Frame], list[Prediction]]:
@@ -156,14 +186,6 @@ def _comparable(frames: Sequence[Frame], views: Source, space: LabelSpace) -> li
         return list(frames)
     typer.echo(f'labels are in {views.label_space.name}, the model has {space.name}: they are not scored', err=True)
     return [replace(frame, labels=None) for frame in frames]
-
-
-def _depth_settings(camera_height: float) -> Iterator[tuple[Any, ...]]:
-    for scale in (AS_IT_IS, MEDIAN):
-        for edges in (0.0, DEFAULTS.depth_edge_threshold):
-            yield scale, edges
-    if camera_height:
-        yield HEIGHT, DEFAULTS.depth_edge_threshold, camera_height
 
 
 def _print(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, tuple[str, str]], title: str) -> None:
