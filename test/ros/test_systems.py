@@ -12,7 +12,7 @@ from tiny_systems import SYSTEMS, make_system
 
 from mtperception import cli
 from mtperception.card import open_model
-from mtperception.networks import NETWORKS, load_network
+from mtperception.networks import load_network
 from mtperception.predictor import Predictor
 from mtperception.training.checkpoint import Checkpoint
 
@@ -39,11 +39,6 @@ def node(tmp_path_factory):
     with active_node(tmp_path_factory.mktemp('node')) as (process, peer):
         peer.subscribe('semantic/image', 'depth/image')
         yield process, peer
-
-
-def test_every_system_is_here():
-    """Those of NETWORKS that are not options of another one."""
-    assert set(SYSTEMS) == set(NETWORKS) - {'joint_lw_refinenet_large', 'mtl'}
 
 
 @pytest.mark.parametrize('name', SYSTEMS)

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every network of NETWORKS takes a step and is resumed: what training needs of it, it says itself.
+"""Every network of NETWORKS takes a step, is resumed and exported: what all that needs of it, it says itself."""
 
-`test/ros/test_systems.py` exports each.
-"""
-
-import inspect
 from dataclasses import replace
 
 import pytest
 import torch
+from thin_networks import thin
 from tiny_runs import tiny_config
+from tiny_systems import SYSTEMS
 
-from mtperception.networks import NETWORKS, network_class
-from mtperception.tasks import TASKS
+from mtperception.card import ModelCard, TrainingCamera
+from mtperception.export import export_model
+from mtperception.networks import NETWORKS, create_network, network_class
+from mtperception.predictor import Predictor
+from mtperception.synthetic import SyntheticRoom
+from mtperception.tasks import TASKS, graph_outputs
 from mtperception.training.config import ChoiceConfig, ConfigError, OptimizerConfig
 from mtperception.training.trainer import LAST, Trainer
 
@@ -46,6 +48,21 @@ def test_a_step_and_a_resume(name, room_data, tmp_path):
     assert all(torch.equal(x, resumed.network.state_dict()[key]) for key, x in trainer.network.state_dict().items())
 
 
+@pytest.mark.parametrize('name', sorted(set(NETWORKS) - set(SYSTEMS)))
+def test_its_graph_gives_what_it_gives(name, tmp_path):
+    """Of the others test/ros/test_systems.py exports the model of a run, which takes as long as all else here."""
+    tasks = network_class(name).task_sets()[-1]
+    torch.manual_seed(0)
+    network = create_network(name, 6, tasks, **thin(name)).eval()
+    network.prepare_for_depth_range(0.5, 80.0)
+    card = ModelCard(
+        name, name, 6, tasks, 'kitti_6', (0, 6), (0.5, 80.0), TrainingCamera(90, 96, 64), network_options=thin(name)
+    )
+    export_model(network, card, tmp_path / 'model')  # which compares it in ONNX Runtime with PyTorch
+    found = Predictor(tmp_path / 'model', 'openvino', 'cpu', 'fp32')(SyntheticRoom(96, 64, 90).frame(0.0).image)
+    assert all(found.map(output.name).shape[:2] == (64, 96) for output in graph_outputs(tasks))
+
+
 def test_one_image_at_a_time(room_data, tmp_path):
     """Batch norm cannot normalise the one value per channel that pyramid pooling leaves of an image."""
     network, rates = ChoiceConfig('mtl_spp', thin('mtl_spp')), OptimizerConfig('sgd', {}, {'default': 1e-4})
@@ -56,11 +73,6 @@ def test_one_image_at_a_time(room_data, tmp_path):
 
     frozen = Trainer(replace(config, batch_norm='frozen'), tmp_path / 'frozen', CPU)
     assert set(frozen.step(*next(iter(batches_of(frozen))))) == {'segmentation', 'depth'}
-
-
-def thin(name):
-    """Options that make a large network small, where it can be: the contract is the same."""
-    return {'width': 0.125} if 'width' in inspect.signature(NETWORKS[name]).parameters else {}
 
 
 def batches_of(trainer):
