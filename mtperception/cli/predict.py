@@ -11,11 +11,12 @@ import numpy as np
 import typer
 
 from mtperception.atomic_write import atomic_file
-from mtperception.card import DEFAULT_MODEL
 from mtperception.cli.folders import check_apart, make_folder, naming_option
 from mtperception.cli.notes import say_notes, say_reading
-from mtperception.cli.options import BackendOption, DeviceOption, ImageTopicOption, ModelOption, PrecisionOption
+from mtperception.cli.option_records import with_records
+from mtperception.cli.options import ImageTopicOption
 from mtperception.cli.progress import progress
+from mtperception.cli.recording_options import ModelSettings
 from mtperception.errors import SourceError
 from mtperception.geometry import depth_in_millimeters
 from mtperception.media import VideoWriter, write_image
@@ -34,13 +35,11 @@ STORED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 """By kind of a map: what its PNG file holds."""
 
 
+@with_records
 def predict(
     inputs: Annotated[list[str], typer.Argument(help='Images, folders of images, videos, ROS bags.', metavar='INPUT')],
     out: Annotated[Path, typer.Option(help='Folder to write to; created if missing.')],
-    model: ModelOption = DEFAULT_MODEL,
-    backend: BackendOption = 'auto',
-    device: DeviceOption = 'auto',
-    precision: PrecisionOption = 'auto',
+    model: ModelSettings,
     image_topic: ImageTopicOption = '',
     maps: Annotated[
         bool, typer.Option('--maps', help='Also write the files of each frame of videos and bags.')
@@ -60,7 +59,7 @@ def predict(
     check_apart(out, inputs, '--out')
     counts = [source.count for source in sources.values()]
     total = None if None in counts else sum(counts)
-    with progress('predicting', total) as move, closing(Predictor(model, backend, device, precision)) as predictor:
+    with progress('predicting', total) as move, closing(model.open()) as predictor:
         make_folder(out, '--out')
         start, done = time.monotonic(), 0
         for _ in PredictionWriter(predictor, out, maps).write(sources):

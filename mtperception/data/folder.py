@@ -8,7 +8,7 @@
 - `depth`, `depth_scale`, `depth_offset` (default 0), `depth_invalid` (default null, no such value): PNGs;
   metres = raw value x scale + offset, but missing where the raw value is `depth_invalid`;
 - `fx`, `fy`, `cx`, `cy`, `width`, `height`: the camera, in pixels of images of that size;
-- `pose`: text files of 4 x 4 numbers, the pose of the camera's optical frame in the world (mapping).
+- `pose`: text files of 4 x 4 numbers, the pose of the camera's optical frame in the world (`map`, `export-sequence`).
 
 Only `rgb` is required: what has no key is not annotated. Keys that are none of these are for other programs.
 `<split>.txt` lists the ids of a split, one per line.

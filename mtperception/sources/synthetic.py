@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 
 from mtperception.labels import load_label_space
-from mtperception.sources.source import Frame, SourceOptions
+from mtperception.sources.source import DEPTH, LABELS, Frame, SourceOptions
 from mtperception.synthetic import LABEL_SPACE, PERIOD, SyntheticRoom, pose
 
 RATE = 30.0
@@ -20,6 +20,7 @@ class SyntheticSource:
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
         self._room = SyntheticRoom(options.width, options.height)
+        self._maps = options.maps
         self._rate = options.rate or RATE
         self.rate = self._rate / options.every
         self._positions = options.positions(max(1, round(PERIOD * self._rate)))
@@ -43,7 +44,7 @@ class SyntheticSource:
                 round(seconds * 1e9),
                 sample.intrinsics,
                 f'{index:06d}',
-                sample.depth,
-                sample.labels,
+                sample.depth if DEPTH in self._maps else None,
+                sample.labels if LABELS in self._maps else None,
                 T_world_camera,
             )

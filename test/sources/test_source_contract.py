@@ -140,3 +140,8 @@ def test_maps_and_poses_belong_to_their_image(kind, source):
         assert frame.labels is None or (frame.labels.shape, frame.labels.dtype) == (size, np.uint8)
         assert frame.T_world_camera is None or frame.T_world_camera.shape == (4, 4)
         assert source.poses or frame.T_world_camera is None
+
+
+def test_maps_that_are_not_asked_for_are_not_there(kind, tmp_path):
+    source = open_source(str(EXAMPLES[kind](tmp_path)), replace(OPTIONS, maps=()))
+    assert [(frame.depth, frame.labels) for frame in islice(source, 2)] in ([(None, None)], [(None, None)] * 2)
