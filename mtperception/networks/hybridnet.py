@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from mtperception.networks.layers import scaled, upsample_like
 from mtperception.networks.network import ENCODER, Network
+from mtperception.networks.pretrained import IMAGENET
 from mtperception.networks.vgg16 import VGG16Encoder
 
 ASPP_RATES = (6, 12, 18, 24)
@@ -47,6 +48,7 @@ class HybridNet(Network):
     """
 
     TASKS = ('segmentation', 'depth')
+    ENCODER_START = IMAGENET
 
     def __init__(
         self,

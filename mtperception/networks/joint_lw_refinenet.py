@@ -14,6 +14,7 @@ from mtperception.errors import InputError
 from mtperception.networks.layers import CRPBlock, upsample_like
 from mtperception.networks.mobilenet_v2 import MobileNetV2Encoder
 from mtperception.networks.network import Network
+from mtperception.networks.pretrained import IMAGENET
 from mtperception.tasks import DEPTH, DEPTH_CONFIDENCE, TASKS
 
 DECODER_CHANNELS = 256
@@ -50,6 +51,7 @@ class JointLWRefineNet(Network):
     """
 
     TASKS = tuple(TASKS)
+    ENCODER_START = IMAGENET
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from torch import nn
 
 from mtperception.networks.layers import pad_to_multiple, scaled
 from mtperception.networks.network import Network
+from mtperception.networks.pretrained import IMAGENET
 
 CHANNELS = (64, 128, 256, 512)
 """Channels of the encoder's blocks, finest first; the decoders have them in reverse."""
@@ -45,6 +46,7 @@ class MTUNet(Network):
     """
 
     TASKS = ('segmentation', 'depth')
+    ENCODER_START = IMAGENET
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from mtperception.networks.layers import upsample_like
 from mtperception.networks.network import Network, NetworkError
+from mtperception.networks.pretrained import IMAGENET
 from mtperception.networks.resnet50 import STRIDES, ResNet50Encoder, bottleneck
 
 SE_REDUCTION = 16
@@ -71,6 +72,7 @@ class MTL(Network):
     """
 
     TASKS = ('segmentation', 'depth')
+    ENCODER_START = IMAGENET
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from mtperception.errors import InputError
 from mtperception.networks.joint_lw_refinenet import PublishedLayout
 from mtperception.networks.layers import pad_to_multiple, scaled
 from mtperception.networks.network import Network
+from mtperception.networks.pretrained import IMAGENET
 from mtperception.networks.unpooling import pool_with_positions, unpool
 from mtperception.networks.vgg16 import VGG16Encoder
 
@@ -50,6 +51,7 @@ class MultitaskNet(Network):
     """
 
     TASKS = ('segmentation', 'depth')
+    ENCODER_START = IMAGENET
 
     def __init__(
         self,

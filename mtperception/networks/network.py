@@ -41,6 +41,8 @@ class Network(nn.Module):
     """Tasks that it supports only together."""
     AUXILIARY: ClassVar[Mapping[str, str]] = {}
     """Outputs that only training sees, each with the task whose annotations it learns from."""
+    ENCODER_START: ClassVar[str] = ''
+    """What its encoder starts from unless a configuration says: a source of `load_pretrained`; '': random weights."""
 
     def __init__(self, num_classes: int, tasks: Sequence[str]) -> None:
         super().__init__()

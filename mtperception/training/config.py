@@ -10,7 +10,9 @@ from mtperception.data.transforms import ViewConfig
 from mtperception.errors import MTPerceptionError
 from mtperception.input_policy import InputPolicy, TrainingCamera
 from mtperception.labels import NO_CLASSES, LabelSpace, load_label_space
+from mtperception.networks import NETWORKS, network_class
 
+AUTO = 'auto'
 WHOLE = 'all'
 """The part of `start` that is the whole network."""
 
@@ -113,8 +115,9 @@ class TrainConfig:
     input: InputConfig = field(default_factory=InputConfig)
     depth_range: list[float] = field(default_factory=lambda: [0.3, 10.0])
     """Smallest and largest depth, metres, that the model is to give."""
-    encoder: str = 'imagenet'
-    """'imagenet' (torchvision's weights, downloaded), a .safetensors file in their layout, or '' for random weights."""
+    encoder: str = AUTO
+    """'auto' (what the network starts from: `Network.ENCODER_START`), 'imagenet' (torchvision's weights, downloaded), a
+    .safetensors file in their layout, or '' for random weights."""
     start: dict[str, list[str]] = field(default_factory=dict)
     """What to start from: a list of checkpoints or model directories, whose weights are taken instead of the encoder's.
     Of several the mean, which helps if they share a starting point (Wortsman et al., ICML 2022).
@@ -159,6 +162,12 @@ class TrainConfig:
     """What the run is for: goes into the card."""
     licence: str = ''
     """Licence of the resulting weights and of the data, in words; stored in the card."""
+
+    def __post_init__(self) -> None:
+        """Say what 'auto' means, so that a run and its card tell it."""
+        if self.encoder == AUTO:
+            known = self.network.name in NETWORKS
+            self.encoder = network_class(self.network.name).ENCODER_START if known else ''
 
     @property
     def training_camera(self) -> TrainingCamera:

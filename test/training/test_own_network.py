@@ -97,6 +97,12 @@ def test_what_it_does_not_have_is_an_error(room_data, tmp_path):
     assert not (tmp_path / 'run').exists()
 
 
+def test_a_network_without_an_encoder_needs_no_word_about_it(room_data):
+    assert config_of(room_data, encoder='auto').encoder == ''
+    assert build_network(config_of(room_data, encoder='auto')).group_of('first.0.weight') == 'trunk'
+    assert config_of(room_data, encoder='auto', network=ChoiceConfig('mtl')).encoder == 'imagenet'
+
+
 def test_parts_start_from_different_files(room_data, tmp_path):
     """Two checkpoints, of the mean of which comes the trunk; depth is of one of them; the rest is fresh."""
     weights = {}
