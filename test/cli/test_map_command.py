@@ -272,3 +272,19 @@ def test_what_has_no_poses_is_not_begun(tmp_path, capsys):
         status, said = run(capsys, source, '--out', tmp_path / 'map', '--model', 'nonesuch')
         assert status == 1
         assert f'{source}: no cameras and poses: expected a bag, a folder with dataset.json, or synthetic' in said
+
+
+def test_poses_of_a_file_for_a_bag_without_any(tmp_path, capsys):
+    """By the stamps of the images."""
+    bag = write_recording(tmp_path / 'bag', list(room_messages(4, 160, 120, with_odometry=False)))
+    (tmp_path / 'poses.txt').write_text(
+        '\n'.join(tum_line(0.1 * index, f'{1000 + 0.1 * index:.1f}') for index in range(4))
+    )
+    arguments = ('--label-topic', LABELS, '--label-space', 'nyuv2_40', '--out', tmp_path / 'map', *EXACT)
+    status, said = run(capsys, bag, *arguments, '--poses', tmp_path / 'poses.txt')
+    assert status == 0, said
+    points = open3d.t.io.read_point_cloud(str(tmp_path / 'map' / 'points.ply')).point
+    room = SyntheticRoom(160, 120)
+    right, error, _ = rightness(points.positions.numpy(), points.label.numpy().ravel(), VOXEL, (0.1, 0.3), room)
+    assert right > 0.99
+    assert error < VOXEL / 2
