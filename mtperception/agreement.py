@@ -5,7 +5,6 @@ A value that is not finite equals nothing, itself included.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -65,24 +64,29 @@ def mismatch(found: Maps, expected: Maps) -> str:
     return ''
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """The worst over the images that were compared; None for a map that the model does not give."""
-
-    labels: float | None
-    """Smallest share of an image's pixels with equal labels, 0..1."""
-    depth: float | None
-    """Largest median relative difference of an image's depth; infinite where it is not finite."""
+def typical_difference(name: str, found: np.ndarray, expected: np.ndarray) -> float:
+    """One figure for any number of pixels: the share with another class, else the median of `relative_differences`."""
+    difference = relative_differences(name, found, expected)
+    return float(difference.mean() if graph_output(name).kind == CLASSES else np.median(difference))
 
 
-def compare(found: Maps, expected: Maps) -> Agreement:
-    """Compare the maps (N,H,W, by name) of the same images."""
-    labels = depth = None
-    if 'labels' in expected:
-        unequal = differences('labels', found['labels'], expected['labels'])
-        labels = float(1 - unequal.mean(axis=(1, 2)).max())
-    if 'depth' in expected:
-        relative = relative_differences('depth', found['depth'], expected['depth'])
-        median = float(np.median(relative, axis=(1, 2)).max())
-        depth = median if np.isfinite(relative).all() else float('inf')
-    return Agreement(labels, depth)
+def compare(found: Maps, expected: Maps) -> dict[str, float]:
+    """How far the maps of the same images are from what they should be.
+
+    Args:
+        found: maps N,H,W or N,H,W,C; others than those expected do not count.
+        expected: what they should be.
+
+    Returns:
+        By output expected, of the image that is farthest off: its `typical_difference`; infinite where a pixel's is.
+    """
+    return {
+        name: max(_of_image(name, *maps) for maps in zip(found[name], map_, strict=True))
+        for name, map_ in expected.items()
+    }
+
+
+def _of_image(name: str, found: np.ndarray, expected: np.ndarray) -> float:
+    if not np.isfinite(relative_differences(name, found, expected)).all():
+        return float('inf')
+    return typical_difference(name, found, expected)

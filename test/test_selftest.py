@@ -58,6 +58,59 @@ def test_depth_may_differ_by_what_the_precision_explains(path, outputs, precisio
         run_self_test(path, lambda image: drifted, precision)
 
 
+def tilted(degrees, shape=SHAPE):
+    return np.broadcast_to(
+        np.float32([0, np.sin(np.radians(degrees)), -np.cos(np.radians(degrees))]), (*shape, 3)
+    ).copy()
+
+
+SOFT = np.random.default_rng(1).integers(20, 230, SHAPE).astype(np.uint8)
+
+
+@pytest.mark.parametrize('precision', ['fp32', 'bf16'])
+@pytest.mark.parametrize('name', ['confidence', 'depth_confidence'])
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        lambda right: np.zeros_like(right),
+        lambda right: np.full_like(right, 255),
+        lambda right: np.full_like(right, right.mean()),  # on average right
+        lambda right: right // 2,
+        lambda right: 255 - right,
+        lambda right: right[:, ::-1],
+    ],
+)
+def test_a_backend_with_another_confidence_is_refused(tmp_path, outputs, precision, name, wrong):
+    """Whatever labels and depth are. Nothing hides behind the pixels that are sure."""
+    outputs[name] = SOFT
+    path = tmp_path / 'selftest.npz'
+    write_self_test(path, np.zeros((*SHAPE, 3), np.uint8), outputs)
+    run_self_test(path, lambda image: batch(outputs), precision)
+    found = batch(outputs)
+    found[name] = wrong(found[name])
+    with pytest.raises(SelfTestError, match=f'^self-test .*: median {name} error .* of 255, expected'):
+        run_self_test(path, lambda image: found, precision)
+
+
+@pytest.mark.parametrize(('precision', 'allowed'), [('fp32', 1), ('fp16', 20)])
+def test_confidence_may_differ_by_what_the_precision_explains(path, outputs, precision, allowed):
+    found = batch(outputs)
+    found['confidence'] -= np.uint8(allowed)
+    run_self_test(path, lambda image: found, precision)
+    found['confidence'] -= np.uint8(1)
+    with pytest.raises(SelfTestError, match=f'median confidence error {allowed + 1}.0 of 255, expected {allowed}'):
+        run_self_test(path, lambda image: found, precision)
+
+
+@pytest.mark.parametrize(('precision', 'degrees'), [('fp32', 0.1), ('bf16', 2.0)])
+def test_normals_may_differ_by_what_the_precision_explains(tmp_path, outputs, precision, degrees):
+    path = tmp_path / 'selftest.npz'
+    write_self_test(path, np.zeros((*SHAPE, 3), np.uint8), {**outputs, 'normals': tilted(0)})
+    run_self_test(path, lambda image: batch({**outputs, 'normals': tilted(0.9 * degrees)}), precision)
+    with pytest.raises(SelfTestError, match='median angle of normals'):
+        run_self_test(path, lambda image: batch({**outputs, 'normals': tilted(1.1 * degrees)}), precision)
+
+
 def test_not_a_number_is_drift(path, outputs):
     found = batch(outputs)
     found['depth'][:] = np.nan

@@ -15,7 +15,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 
-from mtperception.agreement import Agreement, compare
+from mtperception.agreement import compare
 from mtperception.backends import BACKENDS, Backend, BackendUnavailableError, open_backend
 from mtperception.benchmark.candidates import Candidate
 from mtperception.benchmark.memory import peak_memory
@@ -61,8 +61,8 @@ class Result:
     """The network alone."""
     baseline: Latency | None
     """The same network in eager PyTorch, fp32, NCHW, forward only, on the same device, in turns with the others."""
-    agreement: Agreement | None
-    """With PyTorch in fp32."""
+    differences: Mapping[str, float]
+    """From PyTorch in fp32, by output (`agreement.compare`); empty without PyTorch."""
     prepare_s: float
     """Seconds to specialise for the shape."""
     memory_mib: float | None
@@ -184,7 +184,7 @@ class _Bench:
             times['whole'],
             times.get('forward'),
             times.get('baseline'),
-            self._agreement(shape, batches, maps),
+            self._differences(shape, batches, maps),
             prepare_s,
             memory.mebibytes,
         )
@@ -200,11 +200,11 @@ class _Bench:
         stack.enter_context(closing(opened))
         return lambda: opened.run(images)
 
-    def _agreement(
+    def _differences(
         self, shape: Shape, batches: Sequence[np.ndarray], maps: Sequence[Mapping[str, np.ndarray]]
-    ) -> Agreement | None:
+    ) -> dict[str, float]:
         if not self._reference:
-            return None
+            return {}
         if shape not in self._expected:
             self._expected[shape] = [self._reference.reference_maps(self._model, batch) for batch in batches]
         found, expected = (

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`mtperception benchmark`: how fast a model is on this machine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +26,7 @@ from mtperception.cli.progress import progress
 from mtperception.cli.sizes import parse_size
 from mtperception.errors import InputError, RunError, needs
 from mtperception.hardware import describe_hardware
+from mtperception.tasks import CLASSES, DIRECTIONS, METRES, SHARES, graph_output
 
 SIZE = '640x480'
 BASELINE = 'the same network in eager PyTorch, fp32, NCHW, forward pass only'
@@ -160,8 +161,9 @@ def _row(result: Result) -> dict[str, Any]:
         'images_per_second': result.images_per_second,
         'prepare_s': result.prepare_s,
         'memory_mib': result.memory_mib,
-        'label_agreement': result.agreement.labels if result.agreement else None,
-        'depth_difference': result.agreement.depth if result.agreement else None,
+        'label_agreement': 1 - result.differences['labels'] if 'labels' in result.differences else None,
+        'depth_difference': result.differences.get('depth'),
+        'differences': dict(result.differences),
     }
 
 
@@ -178,9 +180,14 @@ _COSTS: _Columns = (
     ('images_per_second', 'images/s', '.1f'),
     ('memory_mib', 'MiB', '.0f'),
     ('prepare_s', 'prepare s', '.2f'),
-    ('label_agreement', 'labels equal', '.2%'),
-    ('depth_difference', 'median depth error', '.2%'),
 )
+_DIFFERENCES = {
+    CLASSES: ('{}\nequal', lambda difference: f'{1 - difference:.2%}'),
+    SHARES: ('{}\nerror', '{:.1f} of 255'.format),
+    METRES: ('{}\nerror', '{:.2%}'.format),
+    DIRECTIONS: ('{}\nerror', '{:.2f}°'.format),
+}
+"""By kind of an output: heading, and how the difference of its maps is written."""
 
 
 def _print(done: Benchmark) -> None:
@@ -189,7 +196,9 @@ def _print(done: Benchmark) -> None:
         console.width = WIDTH
     if done.results:
         console.print(_table(done, 'milliseconds, image in to all maps out', _TIMES))
-        console.print(_table(done, 'speed, memory and agreement', _COSTS))
+        console.print(_table(done, 'speed and memory', _COSTS))
+        if done.results[0].differences:
+            console.print(_difference_table(done))
     for missing in done.unavailable:
         console.print(f'{missing.candidate}: not measured: {missing.reason}', markup=False, highlight=False)
     versions = ', '.join(f'{name} {version}' for name, version in done.versions.items())
@@ -201,15 +210,30 @@ def _print(done: Benchmark) -> None:
 
 
 def _table(done: Benchmark, title: str, columns: _Columns) -> Table:
+    rows = ([_cell(_row(result)[key], form) for key, _, form in columns] for result in done.results)
+    return _by_result(done, title, [heading for _, heading, _ in columns], rows)
+
+
+def _cell(value: float | None, form: str) -> str:
+    return '-' if value is None else format(value, form)
+
+
+def _difference_table(done: Benchmark) -> Table:
+    """How far each output is from that of PyTorch."""
+    outputs = {name: _DIFFERENCES[graph_output(name).kind] for name in done.results[0].differences}
+    headings = [heading.format(name) for name, (heading, _) in outputs.items()]
+    rows = ([write(result.differences[name]) for name, (_, write) in outputs.items()] for result in done.results)
+    return _by_result(done, 'agreement with PyTorch in fp32, median errors of the worst image', headings, rows)
+
+
+def _by_result(done: Benchmark, title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     table = Table(title=f'{done.model}: {title}', box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column('backend', no_wrap=True)
-    table.add_column('size', no_wrap=True)
-    for _, heading, _ in columns:
+    for heading in ('backend', 'size'):
+        table.add_column(heading, no_wrap=True)
+    for heading in headings:
         table.add_column(heading, justify='right', no_wrap=True)
-    for result in done.results:
-        row = _row(result)
-        values = ('-' if row[key] is None else format(row[key], form) for key, _, form in columns)
-        table.add_row(' '.join(vars(result.candidate).values()), str(result.shape), *values)
+    for result, cells in zip(done.results, rows, strict=True):
+        table.add_row(' '.join(vars(result.candidate).values()), str(result.shape), *cells)
     return table
 
 

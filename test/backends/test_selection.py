@@ -12,7 +12,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from mtperception.backends import BACKENDS, BackendUnavailableError, open_backend, selection
+from mtperception import resources
+from mtperception.backends import BACKENDS, PRECISIONS, BackendUnavailableError, open_backend, selection
 from mtperception.backends.backend import Backend
 from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend
 from mtperception.card import CARD, GRAPH, ModelCard, ModelError, open_model, sha256
@@ -101,6 +102,36 @@ def test_swapped_channels_are_caught(model, monkeypatch):
     for name in BACKENDS:
         with pytest.raises(SelfTestError, match=f'{name} on cpu'):
             open_backend(model, name, 'cpu')
+
+
+@pytest.mark.parametrize('name', resources.available('model'))
+@pytest.mark.parametrize('precision', PRECISIONS)
+def test_no_shipped_model_is_refused_for_its_confidence(name, precision):
+    """Whatever this machine can run; bf16 changes too many labels of `street`, and that alone is said."""
+    refused = []
+    for backend in BACKENDS:
+        try:
+            open_backend(open_model(name), backend, 'cpu', precision).close()
+        except BackendUnavailableError:
+            continue
+        except SelfTestError as error:
+            refused.append(str(error))
+    assert not any('confidence' in why for why in refused)
+    assert not refused or (name, precision) == ('street', 'bf16')
+
+
+@pytest.mark.parametrize('precision', ['fp32', 'bf16'])
+def test_a_wrong_confidence_alone_is_caught(model, monkeypatch, precision):
+    """A backend whose labels and depth are right, and which is as sure of all as the model is on average."""
+    run = Backend.run
+
+    def with_one_confidence(self, images):
+        maps = run(self, images)
+        return {**maps, 'confidence': np.full_like(maps['confidence'], maps['confidence'].mean())}
+
+    monkeypatch.setattr(Backend, 'run', with_one_confidence)
+    with pytest.raises(SelfTestError, match=r'self-test \(\w+\): median confidence error 4\d\.0 of 255, expected'):
+        open_backend(model, 'torch', 'cpu', precision)
 
 
 def damaged(model, folder, change):

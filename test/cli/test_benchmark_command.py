@@ -13,13 +13,14 @@ from mtperception import __version__, cli
 from mtperception.backends.selection import cuda_device_count
 from mtperception.hardware import describe_hardware
 from mtperception.synthetic import SyntheticRoom
+from mtperception.tasks import TASKS, graph_outputs
 
 TINY = ('--device', 'cpu', '--iterations', '2')
 EVERYTHING = ('--precision', 'fp32', '--size', '64x48', '--size', '81x53', '--batch', '2', '--batch', '3')
 KEYS = {
     *('backend', 'device', 'precision', 'width', 'height', 'batch', 'median_ms', 'p90_ms', 'p99_ms', 'forward_ms'),
     *('image_ms', 'baseline_ms', 'ratio', 'runs', 'images_per_second', 'prepare_s', 'memory_mib'),
-    *('label_agreement', 'depth_difference'),
+    *('label_agreement', 'depth_difference', 'differences'),
 }
 
 
@@ -67,11 +68,15 @@ def test_fast_graphs_give_what_pytorch_does(done):
     for result in done[0]['results']:
         assert result['label_agreement'] >= 0.999
         assert result['depth_difference'] <= 1e-4
+        assert list(result['differences']) == [output.name for output in graph_outputs(TASKS)]
+        assert result['differences']['confidence'] <= 1
+        assert result['differences']['normals'] <= 0.1
 
 
 def test_the_table_for_people(done):
     content, printed, _ = done
-    for text in ('openvino cpu fp32', '2 x 81x53', 'ratio', 'labels equal', content['hardware'].split(',')[0]):
+    texts = ('openvino cpu fp32', '2 x 81x53', 'ratio', 'agreement with PyTorch', 'depth_confidence', '0.00°')
+    for text in (*texts, content['hardware'].split(',')[0]):
         assert text in printed
     for result in content['results']:
         assert f'{result["ratio"]:.2f}' in printed
