@@ -54,6 +54,8 @@ class Target:
     channels: int
     mirror: tuple[float, ...] = (1.0,)
     """Factor of each channel in a mirrored view."""
+    description: str = ''
+    """What it is, for protocols, with `{window}` for the third argument of `read`. Empty: they say nothing of it."""
 
     def is_in(self, sample: Sample) -> bool:
         """Whether a sample has what it is made of."""
@@ -157,7 +159,9 @@ DEPTH = Task(
     name='depth',
     outputs=(GraphOutput('depth', 'float32', 1, METRES),),
     finish='metres',
-    target=Target(('depth',), _depth, 0, 'float32', 1),
+    target=Target(
+        ('depth',), _depth, 0, 'float32', 1, description='metres along the optical axis, as the data set gives it'
+    ),
     measures=(
         Measure(
             'metres',
@@ -193,7 +197,15 @@ NORMALS = Task(
     name='normals',
     outputs=(GraphOutput('normals', 'float32', 3, DIRECTIONS),),
     finish='directions',
-    target=Target(('depth', 'intrinsics'), _normals, 0, 'float32', 3, mirror=(-1.0, 1.0, 1.0)),
+    target=Target(
+        ('depth', 'intrinsics'),
+        _normals,
+        0,
+        'float32',
+        3,
+        mirror=(-1.0, 1.0, 1.0),
+        description='planes fitted to the true depth over {window} pixels',
+    ),
     measures=(
         Measure(
             'directions',

@@ -153,6 +153,7 @@ def test_it_is_evaluated_and_has_its_gallery(predictor, tmp_path):
     shown = [float(value) for value in re.findall(r'distance_error (\S+) m</figcaption>', page)]
     assert len(shown) == 2
     assert shown == sorted(shown, reverse=True), 'smaller is better: the largest come first'
+    assert '<tr><th>distance</th><td>metres along the ray</td></tr>' in page
     assert 'images/0_distance_truth.png' in page
     assert 'plots/images_distance_error.png' in page
 

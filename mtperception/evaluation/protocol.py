@@ -11,6 +11,7 @@ from mtperception.evaluation.scores import Scores
 from mtperception.hardware import describe_hardware
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import BackendPredictor
+from mtperception.tasks import in_order
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def setting_of(predictor: BackendPredictor, space: LabelSpace | None, comparison
     protocol = find_protocol(paper)
     first, end = card.classes
     facts = {
+        **_truths(comparison),
         '': {
             'network_size': list(predictor.network_size),
             'input': predictor.input_policy.description,
@@ -55,12 +57,12 @@ def setting_of(predictor: BackendPredictor, space: LabelSpace | None, comparison
             'classes': f'chosen among {first} to {end - 1} of {predictor.label_space.name}',
             'ignored': 'unlabelled pixels (255); classes absent from prediction and truth',
         },
-        'depth': {
+    }
+    if 'depth' in facts:
+        facts['depth'] |= {
             'depth_range': list(card.depth_range),
             'depth_clamp': 'the prediction, to depth_range; not the truth',
-        },
-        'normals': {'normals': f'planes fitted to the true depth over {comparison.normals_window} pixels'},
-    }
+        }
     return Setting(
         model=card.name,
         tasks=list(comparison.tasks),
@@ -78,15 +80,22 @@ def protocol_of(setting: Setting, scores: Scores) -> dict[str, Any]:
     """How it was measured."""
     facts = {'resolution': [f'{width}x{height}' for width, height in sorted(scores.sizes)], **setting.facts['']}
     for task in scores.metrics():
-        if task == 'depth':
-            known, pixels = scores.depth_pixels.tolist()
-            facts['depth'] = (
-                f'metres along the optical axis, as the data set gives it, on {known / pixels:.1%} of pixels'
-            )
         facts |= setting.facts.get(task, {})
         if task == 'depth':
+            known, pixels = scores.depth_pixels.tolist()
+            facts['depth'] += f', on {known / pixels:.1%} of pixels'
             facts['focal_scale'] = _focal_scale(setting, scores)
     return {**facts, 'backend': setting.backend}
+
+
+def _truths(comparison: Comparison) -> dict[str, dict[str, Any]]:
+    """By task, under its own name: what its truth is, where the table says that."""
+    targets = {task.name: task.target for task in in_order(comparison.tasks) if not task.about}
+    return {
+        name: {name: target.description.format(window=comparison.normals_window)}
+        for name, target in targets.items()
+        if target.description
+    }
 
 
 def _focal_scale(setting: Setting, scores: Scores) -> str:
