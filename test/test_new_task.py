@@ -43,7 +43,7 @@ DISTANCE = Task(
     name='distance',
     outputs=(GraphOutput('distance', 'float32', 1, METRES),),
     finish='metres',
-    target=Target(('depth',), distance, 0, 'float32', 1),
+    target=Target(('depth',), distance, 0, 'float32', 1, description='metres to the nearest neighbour'),
     measures=(Measure('distances', ('distance',), {'distance_error': Metric(SMALLER, METRE, 'distance off')}),),
     loss='l1',
     raw_channels=1,
@@ -153,9 +153,35 @@ def test_it_is_evaluated_and_has_its_gallery(predictor, tmp_path):
     shown = [float(value) for value in re.findall(r'distance_error (\S+) m</figcaption>', page)]
     assert len(shown) == 2
     assert shown == sorted(shown, reverse=True), 'smaller is better: the largest come first'
-    assert '<tr><th>distance</th><td>metres along the ray</td></tr>' in page
+    assert '<tr><th>distance</th><td>metres to the nearest neighbour</td></tr>' in page
     assert 'images/0_distance_truth.png' in page
     assert 'plots/images_distance_error.png' in page
+
+
+def test_it_is_scored_on_a_recording(predictor, tmp_path):
+    """The measured depth is what its truth is made of, there too."""
+    pytest.importorskip('rosbags', reason='bags need the extra `bags`')
+    from recordings import room_messages, write_recording
+
+    from mtperception.recording.recording import Recording
+    from mtperception.replay.replay import replay
+    from mtperception.replay.replay_page import write_report
+
+    with Recording(write_recording(tmp_path / 'bag', room_messages(2))) as recording:
+        result = replay(predictor, recording)
+        write_report(result, {}, predictor, recording, tmp_path / 'report')
+        frames = list(recording.frames())
+    errors = []
+    for frame in frames:
+        truth = distance(frame, (1.0, 1.0), 0)
+        errors.append(np.abs(predictor(frame.image, frame.intrinsics).map('distance') - truth).mean())
+    assert [frame['distance_error'] for frame in result.series] == pytest.approx(errors, rel=1e-4)
+    assert [worst.value for worst in result.worst['distance_error']] == pytest.approx(sorted(errors)[::-1], rel=1e-4)
+    assert result.protocol['distance'] == 'metres to the nearest neighbour'
+    page = (tmp_path / 'report' / 'index.html').read_text(encoding='utf-8')
+    assert f'distance_error<b>{np.mean(errors):.4f} m</b>' in page
+    assert 'Worst frames by distance off' in page
+    assert len(list((tmp_path / 'report' / 'images').glob('distance_error_*_distance.png'))) == 2
 
 
 def test_it_has_a_file(predictor, tmp_path):

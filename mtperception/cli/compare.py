@@ -24,7 +24,8 @@ from mtperception.cli.sizes import parse_size
 from mtperception.data import DATASETS
 from mtperception.data.fold import FOLDS
 from mtperception.errors import InputError, needs
-from mtperception.evaluation.evaluate import NORMALS_WINDOW, evaluate
+from mtperception.evaluation.comparison import NORMALS_WINDOW
+from mtperception.evaluation.evaluate import evaluate
 from mtperception.hardware import describe_hardware
 from mtperception.predictor import Predictor
 from mtperception.scale.shared_evaluation import EvaluationPlan

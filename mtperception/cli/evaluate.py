@@ -34,7 +34,8 @@ from mtperception.cli.sharing import (
 )
 from mtperception.data import DATASETS
 from mtperception.data.fold import FOLDS
-from mtperception.evaluation.evaluate import NORMALS_WINDOW, Evaluation
+from mtperception.evaluation.comparison import NORMALS_WINDOW
+from mtperception.evaluation.evaluate import Evaluation
 from mtperception.evaluation.paper_protocols import PROTOCOLS, find_protocol
 from mtperception.scale.part_folder import PartFolder, part_path
 from mtperception.scale.shard import WHOLE, Shard

@@ -30,7 +30,7 @@ from mtperception.cli.sharing import (
     rate_progress,
     workers_of,
 )
-from mtperception.replay.result import WORST_BY
+from mtperception.replay.result import ordering_metrics
 from mtperception.scale.bag_scorer import BagPlan, BagScorer, open_bag_scorer
 from mtperception.scale.bag_table import BagTable, merge_bags
 from mtperception.scale.workers import Workers, distribute
@@ -169,7 +169,7 @@ def _print(table: BagTable) -> None:
     for name, value in table.metrics.items():
         figures.add_row(name, metric_of(name).format(value))
     console.print(figures)
-    metrics = [name for name in WORST_BY if name in table.metrics]
+    metrics = [name for name in ordering_metrics() if name in table.metrics]
     if table.groups:
         groups = Table('group', 'bags', 'images', *metrics, title='by group')
         for name, (bags, frames, values) in table.groups.items():

@@ -13,6 +13,9 @@ from mtperception.labels import LabelSpace
 from mtperception.tasks import NO_ZOOM, TASKS, in_order
 from mtperception.types import Prediction, Sample
 
+NORMALS_WINDOW = 9
+"""Pixels of the windows that true normals are fitted over, unless another number is asked for."""
+
 
 @dataclass(frozen=True)
 class LabelMapping:
@@ -66,6 +69,12 @@ class Comparison:
     mapping: LabelMapping | None
     num_classes: int
     normals_window: int
+
+    def truths(self) -> dict[str, str]:
+        """By task: what its truth is, where the table of tasks says that; for the protocol."""
+        targets = {task.name: task.target for task in in_order(self.tasks) if not task.about}
+        described = {name: target.description for name, target in targets.items() if target.description}
+        return {name: text.format(window=self.normals_window) for name, text in described.items()}
 
     def in_common(self, sample: Sample) -> list[str]:
         """Tasks of the model that a sample has the truth for. True normals need depth and a camera."""

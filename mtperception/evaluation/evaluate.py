@@ -9,7 +9,7 @@ import numpy as np
 
 from mtperception.data import Dataset, DatasetError
 from mtperception.errors import InputError
-from mtperception.evaluation.comparison import Comparison, map_labels
+from mtperception.evaluation.comparison import NORMALS_WINDOW, Comparison, map_labels
 from mtperception.evaluation.depth_profile import DepthProfile
 from mtperception.evaluation.grouped_truth import GroupedTruth
 from mtperception.evaluation.paper_protocols import compute_figures, find_protocol, predict, tasks_to_measure
@@ -18,9 +18,6 @@ from mtperception.evaluation.protocol_samples import as_in_protocol
 from mtperception.evaluation.scores import ImageScore, Scores
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import BackendPredictor
-
-NORMALS_WINDOW = 9
-"""Pixels: default of the windows that true normals are fitted over."""
 
 
 @dataclass(frozen=True)

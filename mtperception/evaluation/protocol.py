@@ -11,7 +11,6 @@ from mtperception.evaluation.scores import Scores
 from mtperception.hardware import describe_hardware
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import BackendPredictor
-from mtperception.tasks import in_order
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def setting_of(predictor: BackendPredictor, space: LabelSpace | None, comparison
     protocol = find_protocol(paper)
     first, end = card.classes
     facts = {
-        **_truths(comparison),
+        **{name: {name: truth} for name, truth in comparison.truths().items()},
         '': {
             'network_size': list(predictor.network_size),
             'input': predictor.input_policy.description,
@@ -86,16 +85,6 @@ def protocol_of(setting: Setting, scores: Scores) -> dict[str, Any]:
             facts['depth'] += f', on {known / pixels:.1%} of pixels'
             facts['focal_scale'] = _focal_scale(setting, scores)
     return {**facts, 'backend': setting.backend}
-
-
-def _truths(comparison: Comparison) -> dict[str, dict[str, Any]]:
-    """By task, under its own name: what its truth is, where the table says that."""
-    targets = {task.name: task.target for task in in_order(comparison.tasks) if not task.about}
-    return {
-        name: {name: target.description.format(window=comparison.normals_window)}
-        for name, target in targets.items()
-        if target.description
-    }
 
 
 def _focal_scale(setting: Setting, scores: Scores) -> str:

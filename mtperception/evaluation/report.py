@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from mtperception.atomic_write import atomic_entries
 from mtperception.data import Dataset
-from mtperception.evaluation.comparison import map_labels
-from mtperception.evaluation.evaluate import NORMALS_WINDOW, Evaluation
+from mtperception.evaluation.comparison import NORMALS_WINDOW, map_labels
+from mtperception.evaluation.evaluate import Evaluation
 from mtperception.evaluation.grouped_truth import GroupedTruth
 from mtperception.evaluation.page import axis_label, hex_colors, render, title_of
 from mtperception.evaluation.paper_protocols import find_protocol, predict

@@ -248,6 +248,7 @@ def _protocol(whole: ScoredPart) -> dict[str, Any]:
         'input': facts['input'],
         'focal_scale': f"by the camera_info and the model's camera, for {with_camera} of {len(frames)} images",
         'depth_range': facts['depth_range'],
+        **whole.scorer.truths,
         **DEFINITIONS,
         'backend': whole.backend,
         'camera_poses': f'{sum(frame.with_pose for frame in frames)} of {len(frames)} images',

@@ -15,21 +15,20 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mtperception.atomic_write import atomic_entries
-from mtperception.evaluation.comparison import map_labels
+from mtperception.evaluation.comparison import NORMALS_WINDOW, map_labels
 from mtperception.evaluation.page import format_metric, hex_colors, render, title_of
 from mtperception.evaluation.pictures import draw_pair
 from mtperception.evaluation.plots import plot_depth_errors, plot_error_by_distance, plot_over_time, save_plot
 from mtperception.media import write_image
+from mtperception.metric import RECORDING_METRICS
 from mtperception.predictor import BackendPredictor
 from mtperception.recording.recording import RecordedFrame, Recording
 from mtperception.replay.depth_scores import AlignedMetrics
-from mtperception.replay.result import Replay, WorstFrame
-from mtperception.tasks import Task, task_measured_by
+from mtperception.replay.result import FLICKER, Replay, WorstFrame
+from mtperception.tasks import NO_ZOOM, Task, task_measured_by
 from mtperception.types import Prediction
 from mtperception.visualization import colorize_labels
 
-_FLICKER = 'label_flicker'
-"""Metric for frames without any truth."""
 _GROUPED = ('rmse', 'abs_rel', 'delta1')
 """Metrics in the tables by distance and by class, under each alignment."""
 
@@ -87,13 +86,17 @@ def depth_columns(replay: Replay) -> list[str]:
 
 def _groups(replay: Replay) -> dict[str, dict[str, float]]:
     """The summary under headings."""
-    headings = {'flicker': 'flicker', 'scale': 'scale of depth'}
     groups: dict[str, dict[str, float]] = {}
     for name, value in replay.summary().items():
-        heading = next((title for part, title in headings.items() if part in name), None)
-        heading = heading or ('segmentation' if name in replay.segmentation else 'depth')
-        groups.setdefault(heading, {})[name] = value
+        groups.setdefault(_heading(name), {})[name] = value
     return groups
+
+
+def _heading(metric: str) -> str:
+    """Of the group that a metric is shown in."""
+    if metric in RECORDING_METRICS:
+        return 'flicker' if 'flicker' in metric else 'scale of depth'
+    return task_measured_by(metric).name
 
 
 def _tables(replay: Replay) -> Iterator[dict[str, Any]]:
@@ -158,7 +161,7 @@ def _write_gallery(metric: str, replay: Replay, pictures: '_Pictures', out: Path
 
 
 def _caption(metric: str) -> str:
-    if metric == _FLICKER:
+    if metric == FLICKER:
         return 'image | predicted labels | labels of the frame before'
     name = task_measured_by(metric).outputs[0].name
     return f'image | predicted {name} | recorded {name}'
@@ -181,7 +184,7 @@ class _Pictures:
     def of(self, metric: str, worst: WorstFrame) -> dict[str, np.ndarray]:
         """By name of the file: the image, and what it is about."""
         frame, prediction = self._frames[worst.index]
-        if metric == _FLICKER:
+        if metric == FLICKER:
             drawn = self._change(prediction, self._frames[worst.previous][1])
         else:
             drawn = self._compared(task_measured_by(metric), frame, prediction)
@@ -191,9 +194,8 @@ class _Pictures:
         output = task.outputs[0]
         predicted = prediction.map(output.name)
         if task.has_classes:
-            predicted, truth = self._mapping.table[predicted], self._replay.truth_of(frame)
-        else:
-            truth = getattr(frame, task.stored)
+            predicted = self._mapping.table[predicted]
+        truth = task.target.read(self._replay.sample_of(frame), NO_ZOOM, NORMALS_WINDOW)
         pair = draw_pair(output, predicted, truth, self._replay.truth_space)
         return dict(zip((f'{output.name}.png', 'truth.png'), pair, strict=True))
 

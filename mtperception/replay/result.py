@@ -14,6 +14,8 @@ from mtperception.replay.alignment import Alignment
 from mtperception.replay.depth_scores import AlignedMetrics, FrameDepthScore
 from mtperception.replay.depth_truth import DepthTruth
 from mtperception.replay.flicker import Flicker
+from mtperception.tasks import DEPTH, TASKS
+from mtperception.types import Sample
 
 DEFINITIONS = {
     'aligned': (
@@ -29,8 +31,14 @@ DEFINITIONS = {
 }
 """What the metrics are that no data set has, for protocols."""
 
-WORST_BY = ('rmse', 'miou', 'label_flicker')
-"""Metrics that frames, and bags, are ordered by."""
+FLICKER = 'label_flicker'
+"""What frames without any truth, and bags of such, are ordered by."""
+
+
+def ordering_metrics() -> list[str]:
+    """The metrics that frames and bags are ordered by: those that tasks are judged by, depth's first, then flicker."""
+    others = [task for task in TASKS.values() if task is not DEPTH and not task.about]
+    return [*(task.main_metric for task in (DEPTH, *others)), FLICKER]
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,8 @@ class FrameResult:
     """Position among the images of its topic."""
     stamp_ns: int
     depth: FrameDepthScore | None
-    segmentation: Mapping[str, float]
+    tasks: Mapping[str, float]
+    """Metrics of the tasks besides depth."""
     flicker: Flicker | None
     compensated: Flicker | None
     truth: DepthTruth | None = None
@@ -65,8 +74,8 @@ class FrameResult:
         return cls(**{**state, **changed, 'size': tuple(state['size'])})
 
     def values(self) -> dict[str, float]:
-        """All figures by name: of labels, of depth (`rmse`, `rmse_median`, `rmse_scale_shift`, ...), scale, flicker."""
-        values = {'index': self.index, 'stamp_ns': self.stamp_ns, **self.segmentation}
+        """All figures by name: of tasks, of depth (`rmse`, `rmse_median`, `rmse_scale_shift`, ...), scale, flicker."""
+        values = {'index': self.index, 'stamp_ns': self.stamp_ns, **self.tasks}
         if self.depth is not None:
             for alignment, metrics in self.depth.metrics.items():
                 suffix = '' if alignment == 'raw' else f'_{alignment}'
@@ -112,13 +121,14 @@ class Replay:
     by_class: Mapping[str, AlignedMetrics]
     """By name of the predicted class; classes that were not predicted left out."""
     depth_profile: DepthProfile | None
-    segmentation: Mapping[str, float]
+    tasks: Mapping[str, Mapping[str, float]]
+    """By task besides depth, then by name; only tasks that the recording has a truth for."""
     iou: Mapping[str, float]
     """By class of the truth space."""
     worst: Mapping[str, Sequence[WorstFrame]]
-    """By metric, worst first: `rmse`, `miou` or, without any truth, `label_flicker`."""
-    truth_of: Callable[[RecordedFrame], np.ndarray | None]
-    """uint8 H,W: the recorded labels of a frame as classes of `truth_space`."""
+    """By metric, worst first: `rmse`, `miou`, ... or, without any truth, `label_flicker`."""
+    sample_of: Callable[[RecordedFrame], Sample]
+    """What is known of a frame; labels are classes of `truth_space`."""
     seconds: Mapping[str, float]
     """What was spent on `reading` (and decoding), `predicting` and `scoring`, and on `writing` where there was some."""
     protocol: Mapping[str, Any]
@@ -137,7 +147,7 @@ class Replay:
 
     def summary(self) -> dict[str, float]:
         """Metrics of the whole recording by name, as far as there is something to take them of."""
-        return summary_of(self.segmentation, self.depth, {name: [self.column(name)] for name in SERIES})
+        return summary_of(self.tasks, self.depth, {name: [self.column(name)] for name in SERIES})
 
     def speed(self) -> dict[str, float]:
         """Frames per second: of all together, and of reading and decoding the bag alone."""
@@ -153,16 +163,18 @@ SERIES = ('scale', 'label_flicker', 'depth_flicker', 'label_flicker_compensated'
 
 
 def summary_of(
-    segmentation: Mapping[str, float], depth: AlignedMetrics | None, series: Mapping[str, Sequence[np.ndarray]]
+    tasks: Mapping[str, Mapping[str, float]],
+    depth: AlignedMetrics | None,
+    series: Mapping[str, Sequence[np.ndarray]],
 ) -> dict[str, float]:
     """Metrics of one or several recordings by name, as far as there is something to take them of.
 
     Args:
-        segmentation: metrics of all labels.
+        tasks: metrics by task, besides depth.
         depth: of all frames.
         series: by name (`SERIES`), for each recording: float N, a figure by frame, NaN where a frame does not have it.
     """
-    metrics = dict(segmentation)
+    metrics = {name: value for values in tasks.values() for name, value in values.items()}
     if depth is not None:
         metrics |= depth.compute()['raw'] | scale_metrics(*series['scale'])
     for name in SERIES[1:]:

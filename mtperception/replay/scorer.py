@@ -10,10 +10,11 @@ import numpy as np
 
 from mtperception.card import ModelDirectory
 from mtperception.errors import InputError
-from mtperception.evaluation.comparison import map_labels
+from mtperception.evaluation.comparison import NORMALS_WINDOW, Comparison, map_labels
 from mtperception.evaluation.depth_profile import DepthProfile
 from mtperception.evaluation.grouped_truth import truth_grouping
-from mtperception.evaluation.metrics import SegmentationMetrics
+from mtperception.evaluation.metrics import METRICS
+from mtperception.evaluation.running_sum import RunningSum
 from mtperception.hardware import describe_hardware
 from mtperception.labels import IGNORE_INDEX, LabelSpace
 from mtperception.predictor import BackendPredictor
@@ -21,9 +22,9 @@ from mtperception.recording.recording import RecordedFrame
 from mtperception.replay.depth_scores import BANDS, AlignedMetrics, DepthScores
 from mtperception.replay.depth_truth import depth_truth, truth_notes
 from mtperception.replay.flicker import View, compensated_flicker, plain_flicker
-from mtperception.replay.result import WORST_BY, FrameResult, Replay, WorstFrame
-from mtperception.tasks import larger_is_better
-from mtperception.types import Prediction
+from mtperception.replay.result import FLICKER, FrameResult, Replay, WorstFrame, ordering_metrics
+from mtperception.tasks import DEPTH, SEGMENTATION, TASKS, in_order, larger_is_better
+from mtperception.types import Prediction, Sample
 
 SHOWN = 6
 """Frames that are named as the worst by a metric."""
@@ -45,13 +46,15 @@ class Scorer:
         self._card = model.card
         self._label_space = model.label_space
         self._truth_space = truth_space
-        self._mapping, self._segmentation, self._grouping = None, None, None
+        self._grouping, mapping = None, None
         if truth_space is not None:
             self._grouping = truth_grouping(model.label_space, truth_space)
             if self._grouping is not None:
                 self._truth_space = truth_space = model.label_space
-            self._mapping = map_labels(model.label_space, model.card.classes, truth_space)
-            self._segmentation = SegmentationMetrics(len(truth_space))
+            mapping = map_labels(model.label_space, model.card.classes, truth_space)
+        tasks = [name for name in model.card.tasks if name != DEPTH.name]  # which is scored under each alignment
+        self._comparison = Comparison(tasks, mapping, len(truth_space) if truth_space else 0, NORMALS_WINDOW)
+        self._totals: dict[str, RunningSum] = {}
         self._depth = DepthScores()
         self._profile = DepthProfile(model.card.depth_range[1])
         self.frames: list[FrameResult] = []
@@ -78,7 +81,7 @@ class Scorer:
             frame.index,
             frame.stamp_ns,
             depth,
-            self._score_labels(prediction, self.truth_of(frame)),
+            self._score_tasks(prediction, self.sample_of(frame)),
             None if previous is None else plain_flicker(previous.prediction, prediction),
             None if previous is None else compensated_flicker(previous, view),
             truth=truth,
@@ -90,9 +93,10 @@ class Scorer:
         self._previous = view
         return result
 
-    def truth_of(self, frame: RecordedFrame) -> np.ndarray | None:
-        """uint8 H,W: the recorded labels of a frame as classes of the truth's space; None without labels."""
-        return frame.labels if self._grouping is None or frame.labels is None else self._grouping[frame.labels]
+    def sample_of(self, frame: RecordedFrame) -> Sample:
+        """What is known of a frame, as a data set would have it; labels are classes of the truth's space."""
+        labels = frame.labels if self._grouping is None or frame.labels is None else self._grouping[frame.labels]
+        return Sample(frame.image, labels, frame.depth, frame.intrinsics)
 
     def begin_after(self, frame: RecordedFrame, prediction: Prediction) -> None:
         """Compare the next frame with this one, which is scored elsewhere."""
@@ -104,14 +108,19 @@ class Scorer:
         self.merge_sums(other)
 
     def merge_sums(self, other: 'Scorer') -> None:
-        """Add the sums of another recording, which may lack labels, without its frames."""
-        for name, added in other._sums().items():
-            self._sums()[name].merge(added)
+        """Add the sums of another recording, which may lack truths that this one has, without its frames."""
+        self._depth.merge(other._depth)
+        self._profile.merge(other._profile)
+        self._add(other._totals)
 
     def state(self) -> dict[str, Any]:
         """All that was scored, for JSON."""
-        sums = {name: part.state() for name, part in self._sums().items()}
-        return {'frames': [asdict(frame) for frame in self.frames], **sums}
+        return {
+            'frames': [asdict(frame) for frame in self.frames],
+            'depth_scores': self._depth.state(),
+            'depth_profile': self._profile.state(),
+            'totals': {name: total.state() for name, total in self._totals.items()},
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become the scorer that a state was taken of, which was made with the same arguments.
@@ -120,8 +129,11 @@ class Scorer:
             ValueError, KeyError, TypeError: if it is of something else.
         """
         self.frames = [FrameResult.restored(frame) for frame in state['frames']]
-        for name, part in self._sums().items():
-            part.restore(state[name])
+        self._depth.restore(state['depth_scores'])
+        self._profile.restore(state['depth_profile'])
+        for name, total in state['totals'].items():
+            self._totals[name] = METRICS[name](self._comparison.num_classes)
+            self._totals[name].restore(total)
 
     def result(
         self,
@@ -149,12 +161,10 @@ class Scorer:
             by_band={name: band for name, band in zip(band_names(), self._depth.by_band, strict=True) if band.pixels},
             by_class=self._by_class(),
             depth_profile=self._profile if depth else None,
-            segmentation=self._segmentation.compute() if self._segmentation else {},
-            iou=dict(zip(self._truth_space.names, self._segmentation.iou.tolist(), strict=True))
-            if self._segmentation
-            else {},
+            tasks=self.task_metrics(),
+            iou=self._iou(),
             worst=self._worst(),
-            truth_of=self.truth_of,
+            sample_of=self.sample_of,
             seconds=seconds,
             protocol=protocol,
             notes=(*notes, *truth_notes(truths, self._card.depth_range[1])),
@@ -165,28 +175,50 @@ class Scorer:
         """Metrics over all depth; None without any truth."""
         return self._depth.overall if self._depth.overall.pixels else None
 
-    def segmentation_metrics(self) -> dict[str, float]:
-        """Metrics over all labels, without undefined ones."""
-        metrics = self._segmentation.compute() if self._segmentation else {}
-        return {name: value for name, value in metrics.items() if not np.isnan(value)}
+    def task_metrics(self) -> dict[str, dict[str, float]]:
+        """Metrics by task, besides depth; only tasks that something was compared for."""
+        return {
+            task.name: {
+                name: value
+                for measure in task.measures
+                for name, value in self._totals[measure.accumulator].compute().items()
+            }
+            for task in in_order(self._comparison.tasks)
+            if task.measures[0].accumulator in self._totals
+        }
 
-    def _sums(self) -> dict[str, DepthScores | DepthProfile | SegmentationMetrics]:
-        sums = {'depth_scores': self._depth, 'depth_profile': self._profile}
-        return {**sums, 'segmentation': self._segmentation} if self._segmentation else sums
+    @property
+    def truths(self) -> dict[str, str]:
+        """What the truth is, by task that something was compared for; for the protocol."""
+        return {name: text for name, text in self._comparison.truths().items() if name in self.task_metrics()}
 
-    def _score_labels(self, prediction: Prediction, truth: np.ndarray | None) -> dict[str, float]:
-        if truth is None or self._mapping is None or prediction.labels is None:
+    def _iou(self) -> dict[str, float]:
+        """By class of the truth's space."""
+        if self._truth_space is None:
             return {}
-        metrics = SegmentationMetrics(self._segmentation.num_classes)
-        try:
-            metrics.update(self._mapping.table[prediction.labels], truth)
-        except ValueError as error:
-            raise InputError(
-                f'recorded labels as classes of {self._truth_space.name}: {error}: expected another label offset or '
-                'another label space'
-            ) from error
-        self._segmentation.merge(metrics)
-        return metrics.compute()
+        accumulator = SEGMENTATION.measures[0].accumulator
+        known = self._totals.get(accumulator, METRICS[accumulator](self._comparison.num_classes))
+        return dict(zip(self._truth_space.names, known.iou.tolist(), strict=True))
+
+    def _score_tasks(self, prediction: Prediction, sample: Sample) -> dict[str, float]:
+        """The metrics of one frame, which is added to the totals."""
+        sums: dict[str, RunningSum] = {}
+        for task in self._comparison.in_common(sample):
+            try:
+                sums |= self._comparison.score(task, prediction, sample)
+            except ValueError as error:
+                if not TASKS[task].has_classes:
+                    raise
+                raise InputError(
+                    f'recorded labels as classes of {self._truth_space.name}: {error}: expected another label offset '
+                    'or another label space'
+                ) from error
+        self._add(sums)
+        return {name: value for added in sums.values() for name, value in added.compute().items()}
+
+    def _add(self, sums: Mapping[str, RunningSum]) -> None:
+        for name, added in sums.items():
+            self._totals.setdefault(name, METRICS[name](self._comparison.num_classes)).merge(added)
 
     def _by_class(self) -> dict[str, AlignedMetrics]:
         names = dict(enumerate(self._label_space.names)) | {IGNORE_INDEX: 'no class'}
@@ -194,9 +226,9 @@ class Scorer:
 
     def _worst(self) -> dict[str, Sequence[WorstFrame]]:
         """By truth where there is one; flicker says something where there is none."""
-        found = {metric: worst_frames(self.frames, metric) for metric in WORST_BY}
+        found = {metric: worst_frames(self.frames, metric) for metric in ordering_metrics()}
         found = {metric: worst for metric, worst in found.items() if worst}
-        flicker = {metric: found.pop(metric) for metric in ['label_flicker'] if metric in found}
+        flicker = {metric: found.pop(metric) for metric in [FLICKER] if metric in found}
         return found or flicker
 
 

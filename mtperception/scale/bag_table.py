@@ -13,11 +13,11 @@ import numpy as np
 from mtperception.card import ModelDirectory
 from mtperception.labels import LabelSpace
 from mtperception.replay.replay import ScoredPart, conclude
-from mtperception.replay.result import DEFINITIONS, SERIES, WORST_BY, Replay, summary_of
+from mtperception.replay.result import DEFINITIONS, SERIES, Replay, ordering_metrics, summary_of
 from mtperception.replay.scorer import Scorer
-from mtperception.tasks import larger_is_better
+from mtperception.tasks import TASKS, larger_is_better
 
-SHARED = ('network_size', 'input', 'depth_range', *DEFINITIONS)
+SHARED = ('network_size', 'input', 'depth_range', *TASKS, *DEFINITIONS)
 """Entries of a bag's protocol that are the same for all bags."""
 
 
@@ -55,7 +55,11 @@ class Pool:
         """As those of one recording; the changes from one frame to the next are those within the bags."""
         if not self.bags:
             return {}
-        return summary_of(self.scorer.segmentation_metrics(), self.scorer.depth_metrics(), self.series)
+        tasks = {
+            task: {name: value for name, value in values.items() if not np.isnan(value)}
+            for task, values in self.scorer.task_metrics().items()
+        }
+        return summary_of(tasks, self.scorer.depth_metrics(), self.series)
 
 
 @dataclass(frozen=True)
@@ -129,8 +133,8 @@ def group_of(bag: str, pattern: str) -> str:
 
 
 def worst_first(bags: Sequence[BagScore]) -> list[BagScore]:
-    """By the first of `WORST_BY` that any bag has; bags without it last, equal ones in their order."""
-    metric = next((name for name in WORST_BY if any(not _lacks(bag, name) for bag in bags)), None)
+    """By the first of `ordering_metrics` that any bag has; bags without it last, equal ones in their order."""
+    metric = next((name for name in ordering_metrics() if any(not _lacks(bag, name) for bag in bags)), None)
     if metric is None:
         return list(bags)
     sign = 1 if larger_is_better(metric) else -1

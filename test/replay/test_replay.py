@@ -154,7 +154,7 @@ def test_parts_merge_to_the_whole_bit_by_bit(predictor, tmp_path, count):
     merged = conclude(total)
     assert len(whole.frames) == 6
     assert [note.split(' refused')[0] for note in whole.notes] == ['images: 3', 'camera info: 2']
-    for name in ('frames', 'series', 'segmentation', 'iou', 'worst', 'protocol', 'notes', 'hardware'):
+    for name in ('frames', 'series', 'tasks', 'iou', 'worst', 'protocol', 'notes', 'hardware'):
         assert repr(getattr(merged, name)) == repr(getattr(whole, name)), name
     assert repr(merged.summary()) == repr(whole.summary())
     for name in ('by_band', 'by_class'):
@@ -239,7 +239,8 @@ def test_exact_predictions_score_perfectly_and_hardly_flicker(predictor, walk):
     scorer = Scorer(predictor, predictor.label_space)
     with Recording(walk, LABELLED) as recording:
         for frame in recording.frames():
-            scorer.add(frame, Prediction(labels=frame.labels, depth=frame.depth / 2))
+            sure = np.full_like(frame.labels, 255)
+            scorer.add(frame, Prediction(frame.labels, sure, frame.depth / 2, depth_confidence=sure))
     result = scorer.result({'reading': 1.0}, {}, [])
     summary = result.summary()
     assert summary['miou'] == summary['pixel_accuracy'] == 1

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the score of a frame is made of."""
 
+import json
+from dataclasses import replace
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
 from mtperception.card import open_model
+from mtperception.geometry import normals_from_depth
 from mtperception.labels import load_label_space
+from mtperception.synthetic import SyntheticRoom
+from mtperception.tasks import TASKS
 from mtperception.types import Prediction
 
 pytest.importorskip('rosbags', reason='bags need the extra `bags`')
@@ -25,8 +31,59 @@ def test_labels_are_compared_in_the_space_of_the_truth():
     truth = model.label_space.grouping('nyuv2_13')[labels]
     image = np.zeros((4, 10, 3), np.uint8)
     frame = RecordedFrame(image, 0, None, '0', labels=truth, index=0, received_ns=0, header=None)
-    scores = scorer.add(frame, Prediction(labels))
-    assert scores.segmentation['pixel_accuracy'] == 1
+    scores = scorer.add(frame, Prediction(labels, confidence=np.full_like(labels, 255)))
+    assert (scores.tasks['pixel_accuracy'], scores.tasks['ece']) == (1, 0)
+
+
+def turned(normals, degrees):
+    """About the camera's x axis: by the angle where that is across to the normal, by less elsewhere."""
+    rotation = cv2.Rodrigues(np.radians(np.float64([degrees, 0, 0])))[0].astype(np.float32)
+    return normals @ rotation.T
+
+
+def test_every_task_is_scored_that_a_recording_has_the_truth_of(tmp_path):
+    """Of normals, depth and a camera are enough; parts merge to the whole."""
+    model = open_model('nyuv2_indoor')
+    card = replace(model.card, tasks=tuple(TASKS))
+    sample = SyntheticRoom(96, 72).frame(0.0)
+    normals = normals_from_depth(sample.depth, sample.intrinsics, 9)
+    prediction = Prediction(
+        sample.labels,
+        np.full((72, 96), 255, np.uint8),
+        depth=sample.depth + 0.5,
+        normals=turned(normals, 5),
+        depth_confidence=np.full((72, 96), 9, np.uint8),
+    )
+    frame = RecordedFrame(
+        sample.image, 0, sample.intrinsics, '0', sample.depth, sample.labels, index=0, received_ns=0, header=None
+    )
+    blind = replace(frame, intrinsics=None, labels=None, index=1)
+
+    def scorer_of(*frames):
+        scorer = Scorer(SimpleNamespace(card=card, label_space=model.label_space), model.label_space)
+        for one in frames:
+            scorer.add(one, prediction)
+        return scorer
+
+    first, second = scorer_of(frame), scorer_of(blind)
+    values, without_camera = first.frames[0].values(), second.frames[0].values()
+    cosines = (normals * prediction.normals).sum(axis=2)[normals.any(axis=2)].astype(np.float64)
+    assert values['angle_mean'] == pytest.approx(np.degrees(np.arccos(cosines)).mean(), abs=0.01)
+    assert 1 < values['angle_mean'] < 5
+    assert values['rmse_surest_70'] == pytest.approx(0.5, rel=1e-5)
+    assert (values['miou'], values['ece']) == (1, 0)
+    assert not {'angle_mean', 'miou'} & set(without_camera)
+    assert without_camera['rmse_surest_70'] == values['rmse_surest_70']
+    whole = scorer_of(frame, blind)
+    restored = scorer_of()
+    restored.restore(json.loads(json.dumps(first.state())))
+    restored.merge(second)
+    assert restored.task_metrics() == whole.task_metrics()
+    assert list(whole.task_metrics()) == ['segmentation', 'normals', 'depth_confidence']
+    result = whole.result({'reading': 1.0}, {}, [])
+    assert result.summary()['angle_mean'] == values['angle_mean']
+    assert list(result.worst) == ['rmse', 'miou', 'angle_mean']
+    assert whole.truths == {'normals': 'planes fitted to the true depth over 9 pixels'}
 
 
 def test_the_worst_of_many_are_named():
