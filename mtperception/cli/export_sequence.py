@@ -19,7 +19,7 @@ from mtperception.cli.folders import check_apart, make_folder, naming_option
 from mtperception.cli.notes import say_notes, say_reading
 from mtperception.cli.option_records import with_records
 from mtperception.cli.progress import progress
-from mtperception.cli.recording_options import BagSettings, ModelSettings
+from mtperception.cli.settings import BagSettings, ModelSettings
 from mtperception.cli.usage import check_usage
 from mtperception.errors import InputError, needs
 from mtperception.labels import DEFAULT_LABEL_OFFSET, LARGEST_ID, load_label_space

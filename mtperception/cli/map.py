@@ -16,8 +16,8 @@ from mtperception.cli.notes import say_notes, say_reading
 from mtperception.cli.option_records import with_records
 from mtperception.cli.options import EveryOption, JsonOption
 from mtperception.cli.progress import progress
-from mtperception.cli.recording_options import LabelledBagSettings, ModelSettings
 from mtperception.cli.reports import report_needs
+from mtperception.cli.settings import LabelledBagSettings, ModelSettings
 from mtperception.errors import InputError, RunError
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.mapping.export import ENTRIES, REPORT, SUMMARY, write_map

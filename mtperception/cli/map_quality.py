@@ -17,7 +17,7 @@ from mtperception.cli.notes import say_notes, say_reading
 from mtperception.cli.option_records import with_records
 from mtperception.cli.options import CameraHeightOption, EveryOption, JsonOption, MaxDepthOption
 from mtperception.cli.progress import progress
-from mtperception.cli.recording_options import LabelledBagSettings, ModelSettings
+from mtperception.cli.settings import LabelledBagSettings, ModelSettings
 from mtperception.errors import InputError
 from mtperception.hardware import describe_hardware
 from mtperception.labels import LabelSpace

@@ -16,7 +16,7 @@ from mtperception.cli.notes import say_notes, say_reading
 from mtperception.cli.option_records import with_records
 from mtperception.cli.options import ImageTopicOption
 from mtperception.cli.progress import progress
-from mtperception.cli.recording_options import ModelSettings
+from mtperception.cli.settings import ModelSettings
 from mtperception.errors import SourceError
 from mtperception.geometry import depth_in_millimeters
 from mtperception.media import VideoWriter, write_image

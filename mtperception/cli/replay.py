@@ -17,16 +17,16 @@ from mtperception.cli.live_replay import LivePlan, live_run
 from mtperception.cli.option_records import with_records
 from mtperception.cli.options import JsonOption, TruthSpaceOption
 from mtperception.cli.progress import progress
-from mtperception.cli.recording_options import LabelledBagSettings, ModelSettings
 from mtperception.cli.replay_output import as_json, print_live, print_result
 from mtperception.cli.reports import prepare_report, report_needs
 from mtperception.cli.session import INTERRUPTED, InterruptedRunError
+from mtperception.cli.settings import LabelledBagSettings, ModelSettings
 from mtperception.cli.sharing import PartsOption, ShardOption
 from mtperception.cli.usage import check_usage
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import Predictor
-from mtperception.recording.options import RecordingOptions
 from mtperception.recording.recording import Recording
+from mtperception.recording.recording_options import RecordingOptions
 from mtperception.replay.live_answers import LiveComparison, LiveRun
 from mtperception.replay.out_bag import LEFT_OUT, BagRecorder, check_free, recorded_bag
 from mtperception.replay.replay import conclude

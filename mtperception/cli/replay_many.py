@@ -19,8 +19,8 @@ from mtperception.cli.failures import check_failures
 from mtperception.cli.folders import make_room_for, naming_option, write_json
 from mtperception.cli.option_records import with_records
 from mtperception.cli.options import JsonOption, TruthSpaceOption
-from mtperception.cli.recording_options import LabelledBagSettings, ModelSettings
 from mtperception.cli.reports import prepare_report, report_needs
+from mtperception.cli.settings import LabelledBagSettings, ModelSettings
 from mtperception.cli.sharing import (
     AddressOption,
     DryRunOption,

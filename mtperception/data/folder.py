@@ -16,9 +16,9 @@ Only `rgb` is required: what has no key is not annotated. Keys that are none of 
 
 from pathlib import Path
 
-from mtperception.data.annotations import Annotations
 from mtperception.data.dataset import DatasetError
 from mtperception.data.files import check_folder, check_sizes, fit_camera, read_ids, read_image
+from mtperception.data.folder_annotations import FolderAnnotations
 from mtperception.dataset_json import ID, NAME, DatasetJsonError, FolderDescription, read_dataset_json
 from mtperception.errors import SourceError
 from mtperception.image_files import named_images
@@ -41,7 +41,7 @@ class Folder:
         description = read_description(root)
         self._root = root
         self._image_pattern: str = description.keys['rgb']
-        self._annotations = Annotations(root, description)
+        self._annotations = FolderAnnotations(root, description)
         self._camera = description.camera
         self.ids = _all_ids(root, self._image_pattern) if split is None else read_ids(root, split)
         self.label_space = self._annotations.label_space

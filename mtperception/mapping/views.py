@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mtperception.errors import InputError, SourceError
 from mtperception.mapping.poses import PoseFile
-from mtperception.recording.options import DEFAULTS, RecordingOptions
+from mtperception.recording.recording_options import DEFAULTS, RecordingOptions
 from mtperception.sources import Frame, Source, SourceOptions, open_source
 from mtperception.sources.source import MAPS
 from mtperception.synthetic import PERIOD

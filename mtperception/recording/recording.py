@@ -25,8 +25,8 @@ from mtperception.recording.bag_reader import BagReader
 from mtperception.recording.camera_motion import camera_motion
 from mtperception.recording.first_pass import first_pass, used_connections
 from mtperception.recording.image_topics import DECODERS
-from mtperception.recording.options import DEFAULTS, RecordingOptions
 from mtperception.recording.pairing import nearest_gap, pair_by_stamp
+from mtperception.recording.recording_options import DEFAULTS, RecordingOptions
 from mtperception.recording.registration import choose_registration
 from mtperception.recording.storage import Connection, StoredMessage
 from mtperception.recording.topics import choose_topics, connections_of

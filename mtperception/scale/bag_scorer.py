@@ -15,8 +15,8 @@ from mtperception.card import CARD, open_model, sha256
 from mtperception.errors import SourceError
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import Predictor
-from mtperception.recording.options import RecordingOptions
 from mtperception.recording.recording import Recording
+from mtperception.recording.recording_options import RecordingOptions
 from mtperception.replay.replay import score
 from mtperception.scale.job_file import JobFile
 from mtperception.scale.workers import Outcome

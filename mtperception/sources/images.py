@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mtperception.data.annotations import Annotations
 from mtperception.data.dataset import DatasetError
 from mtperception.data.files import check_sizes
+from mtperception.data.folder_annotations import FolderAnnotations
 from mtperception.dataset_json import ID, NAME, DatasetJsonError, FolderDescription, read_dataset_json
 from mtperception.errors import MTPerceptionError, SourceError
 from mtperception.image_files import SUFFIXES, named_images, read_rgb
@@ -65,7 +65,7 @@ class ImageFolder:
         self._camera = description and description.camera
         self._camera_fits = True
         self._images = named_images(self._folder, description.keys.get('rgb', ID) if description else ID)
-        self._annotations = description and Annotations(self._folder, description)
+        self._annotations = description and FolderAnnotations(self._folder, description)
         self._maps = options.maps
         self._refused: dict[str, dict[int, str]] = {}
         """Why something could not be read, by what it is and by the position of the image: each iteration finds it."""
@@ -174,14 +174,14 @@ def _read_description(folder: Path) -> FolderDescription | None:
         raise SourceError(str(error)) from error
 
 
-def _poses(annotations: Annotations | None) -> str:
+def _poses(annotations: FolderAnnotations | None) -> str:
     if annotations is None:
         return ''
     pattern = annotations.pose_pattern
     return f'matrices in {pattern}' if pattern else f'not known: {NAME} has no "pose" pattern'
 
 
-def _label_space(annotations: Annotations | None) -> LabelSpace | None:
+def _label_space(annotations: FolderAnnotations | None) -> LabelSpace | None:
     try:
         return load_label_space(annotations.label_space) if annotations and annotations.label_space else None
     except DatasetError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mtperception.labels import LabelSpace
-from mtperception.recording.options import DEFAULTS, RecordingOptions
+from mtperception.recording.recording_options import DEFAULTS, RecordingOptions
 from mtperception.recording.topics import TopicRequest
 from mtperception.types import Frame
 

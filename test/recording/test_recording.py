@@ -36,8 +36,8 @@ from recordings import (
 )
 from rosbags.rosbag2 import StoragePlugin
 
-from mtperception.recording.options import RecordingOptions
 from mtperception.recording.recording import Recording
+from mtperception.recording.recording_options import RecordingOptions
 from mtperception.recording.topics import TopicRequest
 from mtperception.synthetic import SyntheticRoom, pose
 

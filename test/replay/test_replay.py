@@ -32,8 +32,8 @@ from mtperception.errors import SourceError
 from mtperception.evaluation.metrics import DepthMetrics, SegmentationMetrics
 from mtperception.labels import load_label_space
 from mtperception.predictor import Predictor
-from mtperception.recording.options import RecordingOptions
 from mtperception.recording.recording import Recording
+from mtperception.recording.recording_options import RecordingOptions
 from mtperception.recording.topics import TopicRequest
 from mtperception.replay.replay import ScoredPart, conclude, new_scorer, replay, score
 from mtperception.replay.result import scale_metrics

@@ -14,8 +14,8 @@ pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 from recordings import IMAGE, LABELS, image, room_messages, write_recording
 
 from mtperception.predictor import Predictor
-from mtperception.recording.options import DEFAULTS, RecordingOptions
 from mtperception.recording.recording import Recording
+from mtperception.recording.recording_options import DEFAULTS, RecordingOptions
 from mtperception.recording.topics import TopicRequest
 from mtperception.replay.replay import replay
 from mtperception.replay.replay_page import write_report

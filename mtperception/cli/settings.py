@@ -20,7 +20,7 @@ from mtperception.cli.options import (
 )
 from mtperception.labels import DEFAULT_LABEL_OFFSET
 from mtperception.predictor import Predictor
-from mtperception.recording.options import TOLERANCE, RecordingOptions
+from mtperception.recording.recording_options import TOLERANCE, RecordingOptions
 from mtperception.recording.topics import TopicRequest
 
 

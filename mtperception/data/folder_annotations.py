@@ -39,7 +39,7 @@ class Depth:
     invalid: float | None
 
 
-class Annotations:
+class FolderAnnotations:
     """The annotations of the images of a folder, read by the id of an image.
 
     Args:
