@@ -11,7 +11,7 @@ from mtperception.messages.depth_decoding import compressed_to_depth, image_to_d
 from mtperception.messages.errors import RefusedCameraInfoError, RefusedImageError, RefusedMessageError
 from mtperception.messages.image_decoding import image_to_rgb
 from mtperception.messages.intrinsics import intrinsics_from
-from mtperception.messages.label_decoding import compressed_to_labels, image_to_labels
+from mtperception.messages.label_decoding import compressed_to_labels, image_to_bytes, image_to_labels
 
 __all__ = [
     'RefusedCameraInfoError',
@@ -21,6 +21,7 @@ __all__ = [
     'compressed_to_depth',
     'compressed_to_labels',
     'compressed_to_rgb',
+    'image_to_bytes',
     'image_to_depth',
     'image_to_labels',
     'image_to_rgb',

@@ -9,7 +9,20 @@ from mtperception.messages.errors import RefusedImageError
 from mtperception.messages.image_decoding import check_bytes, check_size
 from mtperception.messages.protocols import CompressedImage, Image
 
-LABEL_ENCODINGS = ('mono8', '8UC1')
+BYTE_ENCODINGS = ('mono8', '8UC1')
+
+
+def image_to_bytes(msg: Image) -> np.ndarray:
+    """uint8 H,W, read-only: the values of an image of one byte per pixel, as they are.
+
+    Raises:
+        RefusedImageError: of kind `encoding`, `size`, `step` or `data`.
+    """
+    if msg.encoding not in BYTE_ENCODINGS:
+        raise RefusedImageError('encoding', f'found {msg.encoding[:40]!r}, expected {" or ".join(BYTE_ENCODINGS)}')
+    check_size(msg.width, msg.height)
+    check_bytes(msg, msg.height, msg.width)
+    return np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.step)[:, : msg.width]
 
 
 def image_to_labels(msg: Image, label_offset: int) -> np.ndarray:
@@ -22,12 +35,7 @@ def image_to_labels(msg: Image, label_offset: int) -> np.ndarray:
     Raises:
         RefusedImageError: of kind `encoding`, `size`, `step` or `data`.
     """
-    if msg.encoding not in LABEL_ENCODINGS:
-        raise RefusedImageError('encoding', f'found {msg.encoding[:40]!r}, expected {" or ".join(LABEL_ENCODINGS)}')
-    check_size(msg.width, msg.height)
-    check_bytes(msg, msg.height, msg.width)
-    ids = np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.step)[:, : msg.width]
-    return _indices(ids, label_offset)
+    return _indices(image_to_bytes(msg), label_offset)
 
 
 def compressed_to_labels(msg: CompressedImage, label_offset: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mtperception.messages import image_to_depth, image_to_labels
+from mtperception.messages import image_to_bytes, image_to_depth
 from mtperception.messages.outputs import Output, outputs_for
 from mtperception.messages.parameters import default_settings
 from mtperception.messages.presentation import Presentation
@@ -156,7 +156,7 @@ def _depth_difference(live: Any, offline: Any) -> float:
 
 
 def _label_difference(live: Any, offline: Any) -> float:
-    return float(np.mean(image_to_labels(live, 0) != image_to_labels(offline, 0)))
+    return float(np.mean(image_to_bytes(live) != image_to_bytes(offline)))
 
 
 _DIFFERENCES = {'depth/image': _depth_difference, 'semantic/image': _label_difference}

@@ -4,15 +4,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray
 
 from mtperception.backends.memory import resident_bytes
 from mtperception.card import GRAPH
 from mtperception.predictor import Predictor
 from mtperception.ros.monitor import Monitor
+from mtperception.ros.statuses import ERROR, OK, WARN, status, statuses_at
 
 MAX_AGE_S = 10.0
-OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 IDLE = 'idle: no subscribers'
 
 
@@ -48,8 +48,6 @@ def diagnostic_array(
         now_ns: the node's clock: ages are by it.
         min_output_rate: frames per second below which to warn; 0 = never.
     """
-    message = DiagnosticArray()
-    message.header.stamp.sec, message.header.stamp.nanosec = divmod(now_ns, 10**9)
     summaries = {}
     for stream in streams:
         of_camera = f'{stream.camera}: ' if stream.camera else ''
@@ -57,8 +55,9 @@ def diagnostic_array(
         summaries[f'{of_camera}processing'] = _processing(stream, min_output_rate)
     summaries['model'] = _model(predictor)
     hardware_id = predictor.card.name
-    message.status = [_status(f'{node_name}: {name}', hardware_id, *found) for name, found in summaries.items()]
-    return message
+    return statuses_at(
+        now_ns, [status(f'{node_name}: {name}', *found, hardware_id) for name, found in summaries.items()]
+    )
 
 
 Summary = tuple[bytes, str, dict[str, str]]
@@ -126,8 +125,3 @@ def _age(stamp_ns: int | None, now_ns: int) -> str:
     """Age of the newest image; n/a for stamps of another clock (a bag without sim time)."""
     age_s = None if stamp_ns is None else (now_ns - stamp_ns) / 1e9
     return f'{age_s * 1e3:.1f}' if age_s is not None and 0 <= age_s <= MAX_AGE_S else 'n/a'
-
-
-def _status(name: str, hardware_id: str, level: bytes, message: str, values: dict[str, str]) -> DiagnosticStatus:
-    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
-    return DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware_id, values=pairs)

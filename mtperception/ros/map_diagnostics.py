@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray
 
 from mtperception.mapping.mapper import Mapper
 from mtperception.mapping.plausibility import problems
+from mtperception.ros.statuses import OK, WARN, status, statuses_at
 
 
 @dataclass(frozen=True)
@@ -37,30 +38,26 @@ class MapStatus:
 
 
 def map_diagnostics(
-    node_name: str, status: MapStatus, dropped: Mapping[str, int], last_reason: str, now_ns: int
+    node_name: str, of_map: MapStatus, dropped: Mapping[str, int], last_reason: str, now_ns: int
 ) -> DiagnosticArray:
     """One status `map`: OK; WARN if nothing is fused though frames come, or the map is implausible.
 
     Args:
         node_name: fully qualified.
-        status: of the map.
+        of_map: its status.
         dropped: frames by reason.
         last_reason: of the newest one that was dropped.
         now_ns: the node's clock.
     """
     values = {
-        **status.values,
+        **of_map.values,
         'frames dropped': str(sum(dropped.values())),
         **{f'dropped {reason}': str(count) for reason, count in sorted(dropped.items()) if count},
         'last reason': last_reason,
     }
-    level, text = DiagnosticStatus.OK, 'mapping' if status.used else 'waiting for frames'
-    if status.problems:
-        level, text = DiagnosticStatus.WARN, status.problems[0]
-    elif not status.used and last_reason:
-        level, text = DiagnosticStatus.WARN, f'nothing fused: {last_reason}'
-    message = DiagnosticArray()
-    message.header.stamp.sec, message.header.stamp.nanosec = divmod(now_ns, 10**9)
-    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
-    message.status = [DiagnosticStatus(level=level, name=f'{node_name}: map', message=text, values=pairs)]
-    return message
+    level, text = OK, 'mapping' if of_map.used else 'waiting for frames'
+    if of_map.problems:
+        level, text = WARN, of_map.problems[0]
+    elif not of_map.used and last_reason:
+        level, text = WARN, f'nothing fused: {last_reason}'
+    return statuses_at(now_ns, [status(f'{node_name}: map', level, text, values)])

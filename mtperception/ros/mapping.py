@@ -25,7 +25,14 @@ from mtperception.mapping.mapper import Mapper
 from mtperception.mapping.parameters import MappingSettings
 from mtperception.mapping.stamped_sets import StampedSets
 from mtperception.mapping.summary import summary
-from mtperception.messages import RefusedMessageError, image_to_depth, image_to_labels, image_to_rgb, intrinsics_from
+from mtperception.messages import (
+    RefusedMessageError,
+    image_to_bytes,
+    image_to_depth,
+    image_to_labels,
+    image_to_rgb,
+    intrinsics_from,
+)
 from mtperception.messages.stamps import stamp_of
 from mtperception.ros.deferred_trigger import Answer, DeferredTrigger
 from mtperception.ros.map_diagnostics import MapStatus, map_diagnostics
@@ -215,8 +222,9 @@ class MappingComponent:
         """Count a frame that is not fused; the first of each reason is logged."""
         with self._lock:
             self.dropped[reason] += 1
+            is_first = self.dropped[reason] == 1
             self.last_reason = f'{reason}: {detail}'
-        if self.dropped[reason] == 1:
+        if is_first:
             self._node.get_logger().warning(f'frame dropped, {reason}: {detail}')
 
     def _publish(self) -> None:
@@ -265,16 +273,6 @@ def _map_frame(parts: dict[str, Any], pose: np.ndarray, label_offset: int) -> Ma
         intrinsics_from(parts[INFO], width, height),
         depth,
         labels,
-        _gray(parts[CONFIDENCE]),
+        image_to_bytes(parts[CONFIDENCE]),
         rgb if rgb is not None and rgb.shape[:2] == depth.shape else None,
     )
-
-
-def _gray(message: Image) -> np.ndarray:
-    """uint8 H,W of a mono8 image, all values as they are.
-
-    Raises:
-        RefusedImageError: if it is none.
-    """
-    image_to_labels(message, 0)  # checks encoding, size and bytes
-    return np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)[:, : message.width]
