@@ -16,9 +16,10 @@ from rich.table import Table
 
 from mtperception import __version__
 from mtperception.benchmark.node_run import NodeRun
-from mtperception.card import DEFAULT_MODEL, ModelDirectory
+from mtperception.card import ModelDirectory
 from mtperception.cli.folders import make_room_for, write_json
-from mtperception.cli.options import BackendOption, DeviceOption, JsonOption, ModelOption, PrecisionOption
+from mtperception.cli.option_records import with_records
+from mtperception.cli.options import JsonOption
 from mtperception.cli.progress import progress
 from mtperception.cli.session import (
     INTERRUPTED,
@@ -30,6 +31,7 @@ from mtperception.cli.session import (
     open_joint_model,
     ros_session,
 )
+from mtperception.cli.settings import ModelSettings
 from mtperception.cli.sizes import parse_size
 from mtperception.errors import RunError
 from mtperception.hardware import describe_hardware
@@ -62,7 +64,9 @@ class Plan:
     seconds: float
 
 
+@with_records
 def benchmark_node(
+    model: ModelSettings,
     rate: Annotated[
         list[float] | None,
         typer.Option(min=0.1, max=1000, help=f'Images per second, by default {RATE:g}; may be repeated.'),
@@ -72,10 +76,6 @@ def benchmark_node(
         str | None, typer.Option(metavar='WxH', help="Size that the node reduces images to; default: the model's own.")
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help='Duration of each rate.')] = 20.0,
-    model: ModelOption = DEFAULT_MODEL,
-    backend: BackendOption = 'auto',
-    device: DeviceOption = 'auto',
-    precision: PrecisionOption = 'auto',
     json_file: JsonOption = None,
 ) -> None:
     """Measure the rate that the node keeps up with: a camera, the node and a subscriber, as three processes.
@@ -87,7 +87,8 @@ def benchmark_node(
     Example: mtperception benchmark-node --rate 15 --rate 20 --backend openvino --device cpu --seconds 600 --json n.json
     """
     sides = (0, 0) if network_size is None else parse_size(network_size, '--network-size')
-    plan = Plan(open_joint_model(model), backend, device, precision, parse_size(size, '--size'), sides, seconds)
+    joint, sent = open_joint_model(model.model), parse_size(size, '--size')
+    plan = Plan(joint, model.backend, model.device, model.precision, sent, sides, seconds)
     if json_file:
         make_room_for(json_file, '--json')
     runs: list[NodeRun] = []

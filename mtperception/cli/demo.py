@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
-from mtperception.card import DEFAULT_MODEL, ModelDirectory
+from mtperception.card import ModelDirectory
 from mtperception.cli.folders import check_apart, make_folder, write_json
 from mtperception.cli.notes import say_notes
-from mtperception.cli.options import BackendOption, DeviceOption, ImageTopicOption, ModelOption, PrecisionOption
+from mtperception.cli.option_records import with_records
+from mtperception.cli.options import ImageTopicOption
 from mtperception.cli.session import (
     INTERRUPTED,
     NODE,
@@ -25,6 +26,7 @@ from mtperception.cli.session import (
     open_joint_model,
     ros_session,
 )
+from mtperception.cli.settings import ModelSettings
 from mtperception.hardware import describe_hardware
 from mtperception.sources import images_only, open_source
 
@@ -48,24 +50,23 @@ class Plan:
     out: Path
 
 
+@with_records
 def demo(
+    model: ModelSettings,
     source: Annotated[
         str, typer.Option(help='Source to play, in a loop.', metavar='synthetic|FILE|DIR|BAG|webcam:N')
     ] = 'synthetic',
     image_topic: ImageTopicOption = '',
     rate: Annotated[float, typer.Option(help='Images per second.', min=0.1, max=1000)] = 10.0,
     seconds: Annotated[float, typer.Option(help='How long to measure, once the node is active.', min=0.1)] = 20.0,
-    model: ModelOption = DEFAULT_MODEL,
-    backend: BackendOption = 'auto',
-    device: DeviceOption = 'auto',
-    precision: PrecisionOption = 'auto',
     out: Annotated[Path, typer.Option(help='Folder for the video, the pictures and summary.json.')] = Path('demo'),
 ) -> None:
     """Play a stream to the node over ROS 2, record its outputs, and report its latency.
 
     Example: mtperception demo --source webcam:0 --seconds 60
     """
-    plan = Plan(source, image_topic, rate, seconds, open_joint_model(model), backend, device, precision, out)
+    joint = open_joint_model(model.model)
+    plan = Plan(source, image_topic, rate, seconds, joint, model.backend, model.device, model.precision, out)
     check_apart(out, [source], '--out')
     opened = open_source(source, images_only(image_topic, rate=rate))
     description = opened.description
