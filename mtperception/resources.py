@@ -48,7 +48,7 @@ def find(kind: str, name: str | Path) -> Path:
             return candidate
     if str(name) and given.exists() and given.is_dir() == (kind == 'model'):
         return given.resolve()
-    known = ', '.join(available(kind)) or 'none installed'
+    known = ', '.join([*available(kind), *_groups(kind)]) or 'none installed'
     kind = {'train': 'configuration', 'labels': 'label space'}.get(kind, kind)
     raise ResourceNotFoundError(f'no {kind} {str(name)!r}: expected an existing path or one of: {known}')
 
@@ -63,6 +63,14 @@ def available(kind: str) -> list[str]:
     entries = [entry for folder in _folders(kind) if folder.is_dir() for entry in folder.iterdir()]
     named = (entry.name for entry in entries if entry.is_dir() == (kind == 'model'))
     return sorted({name.removesuffix('.yaml') for name in named if not name.startswith('.')})
+
+
+def _groups(kind: str) -> list[str]:
+    """Folders below those of a kind of files, whose entries `find` knows as `folder/name`: written `folder/...`."""
+    if kind == 'model':
+        return []
+    entries = [entry for folder in _folders(kind) if folder.is_dir() for entry in folder.iterdir()]
+    return sorted({f'{entry.name}/...' for entry in entries if entry.is_dir() and not entry.name.startswith('.')})
 
 
 def _folders(kind: str) -> list[Path]:

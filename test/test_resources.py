@@ -74,3 +74,13 @@ class TestWhatIsCalledLikeAnInstalledResource:
         assert resources.find(kind, name).name == f'{name}.yaml'
         (tmp_path / f'{name}.yaml').touch()
         assert resources.find(kind, f'{name}.yaml') == tmp_path / f'{name}.yaml'
+
+
+def test_an_unknown_configuration_mentions_those_in_folders():
+    with pytest.raises(
+        resources.ResourceNotFoundError, match=r'nyuv2_indoor, .*street.*, papers/\.\.\., systems/\.\.\.$'
+    ):
+        resources.find('train', 'nonesuch')
+    assert resources.find('train', 'papers/mt_unet').is_file()
+    with pytest.raises(resources.ResourceNotFoundError, match=r'^((?!/\.\.\.).)*$'):
+        resources.find('model', 'nonesuch')

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from mtperception import __version__
+from mtperception.cli.command import Command
 from mtperception.cli.error_report import ended_by_signals, explain
 
 COMMANDS = {
@@ -117,7 +118,7 @@ def _build_app(arguments: Sequence[str]) -> typer.Typer:
     for name, (target, summary) in COMMANDS.items():
         if name == chosen:
             command = _load(target)
-            app.command(name, help=_paragraphs(command.__doc__ or ''))(command)
+            app.command(name, help=_paragraphs(command.__doc__ or ''), cls=Command)(command)
         else:
             app.command(name, help=summary)(lambda: None)
     return app

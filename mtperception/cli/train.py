@@ -15,7 +15,7 @@ from mtperception.tasks import metric_of
 def train(
     config: Annotated[str, typer.Argument(help='A YAML file, or the name of one in config/train.', metavar='CONFIG')],
     changes: Annotated[
-        list[str] | None, typer.Argument(help='Changes of the configuration.', metavar='[KEY.SUBKEY=VALUE]...')
+        list[str] | None, typer.Argument(help='Changes of the configuration.', metavar='KEY.SUBKEY=VALUE')
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The run's folder; runs/<name of the configuration> by default.")

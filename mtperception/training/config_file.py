@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read and check the configuration of a training run: a YAML file of the keys of `TrainConfig`, `key.subkey=value`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mtperception import resources
 from mtperception.tasks import TASKS, in_order, metrics_of
 from mtperception.training.config import WHOLE, ChoiceConfig, ConfigError, TrainConfig
+from mtperception.training.config_problem import problem_with_config
 
 PARTS = ('all', 'kept', 'held_back')
 PRECISIONS = ('fp32', 'bf16', 'fp16')
@@ -36,17 +38,25 @@ def load_config(source: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
         ConfigError: for a key or a value that does not exist or fit.
     """
     path = resources.find('train', source)
-    try:
+    with _errors_naming(str(path)):
         merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), _layers(path))
         for change in changes:
-            _apply(change, merged)
+            with _errors_naming(change):
+                _apply(change, merged)
         config = _with_default_losses(OmegaConf.to_object(merged))
-    except (OmegaConfBaseException, yaml.YAMLError, OSError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f'{path}: {_in_a_line(error)}') from error
     check_config(config, str(path))
     return config
+
+
+@contextmanager
+def _errors_naming(where: str) -> Iterator[None]:
+    """Name the file, or the change of the command line, in what is wrong with it; raises ConfigError."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (OmegaConfBaseException, yaml.YAMLError, OSError, ValueError, TypeError) as error:
+        raise ConfigError(f'{where}: {problem_with_config(error)}') from error
 
 
 def _apply(change: str, merged: DictConfig) -> None:
@@ -164,10 +174,3 @@ def check_config(config: TrainConfig, where: str) -> None:
     ):
         if wrong:
             raise ConfigError(f'{where}: {message}')
-
-
-def _in_a_line(error: Exception) -> str:
-    """What went wrong, behind the key that it happened at."""
-    message = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    key = getattr(error, 'full_key', None)
-    return f'{key}: {message}' if key else message

@@ -17,6 +17,8 @@ from mtperception import __version__, cli
 from mtperception.atomic_write import atomic_file
 from mtperception.errors import InputError, MissingPackageError, RunError, SourceError, WriteError
 
+CLICKS = ('is not a valid', 'is not in the range')
+"""Earlier versions of typer say it in the words of click."""
 HEAVY = ('numpy', 'cv2', 'torch', 'onnxruntime', 'rclpy')
 
 
@@ -51,6 +53,33 @@ def test_version():
 @pytest.mark.parametrize('arguments', [['nonesuch'], ['--nonesuch'], ['import'], ['import', '--nonesuch']])
 def test_wrong_usage_exits_with_2(arguments):
     assert cli.main(arguments) == 2
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'expected'),
+    [
+        (['map', 'x', '--out', 'o', '--fusion', 'nope'], ["found 'nope', expected one of bayes, average, "]),
+        (['map', 'x', '--out', 'o', '--kept-classes', 'abc'], ["found 'abc', expected a whole number", *CLICKS]),
+        (['map', 'x', '--out', 'o', '--voxel-size', 'abc'], ["found 'abc', expected a number", *CLICKS]),
+        (['map', 'x', '--out', 'o', '--voxel-size', '9'], ['found 9, expected at most 1', *CLICKS]),
+        (['map', 'x', '--out', 'o', '--kept-classes=-1'], ['found -1, expected at least 0', *CLICKS]),
+        (['benchmark', '--batch', 'abc'], ["found 'abc', expected a whole number", *CLICKS]),
+        (['replay-many'], ["Missing argument 'BAGS'"]),
+        (['predict'], ["Missing argument 'INPUT'"]),
+    ],
+)
+def test_wrong_usage_says_what_was_found_and_what_was_expected(arguments, expected, monkeypatch, capsys):
+    """In no words of typer's own parsers, and with arguments in capitals."""
+    monkeypatch.setenv('COLUMNS', '150')
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert any(text in said for text in expected), said
+    assert 'Value error' not in said
+    assert 'Input should' not in said
+    usage = said.splitlines()[0]
+    assert usage.startswith(f'Usage: mtperception {arguments[0]} ')
+    assert '{' not in usage
+    assert usage.removeprefix(f'Usage: mtperception {arguments[0]} ').isupper()
 
 
 @pytest.mark.parametrize('columns', [60, 80, 120])

@@ -148,13 +148,19 @@ def test_a_task_without_a_loss_has_its_usual_one(file):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ('epoch=3', "epoch: Key 'epoch' not in 'TrainConfig'"),
-        ('view.zoom=2', "view.zoom: Key 'zoom' not in 'ViewConfig'"),
-        ('epochs=many', "epochs: Value 'many' of type 'str' could not be converted to Integer"),
+        ('epoch=3', 'epoch=3: found the unknown key epoch, did you mean epochs?'),
+        ('learning_rate=1', 'found the unknown key learning_rate, did you mean optimizer.learning_rate?'),
+        ('optimizer.clipnorm=1', 'found the unknown key optimizer.clipnorm, did you mean optimizer.clip_norm?'),
+        ('view.zoom=2', 'view.zoom=2: found the unknown key view.zoom, expected one of view.scale, view.crop, '),
+        ('epochs=many', "epochs=many: epochs: found 'many', expected a whole number"),
+        ('epochs={a: 1}', "epochs: found {'a': 1}, expected a whole number"),
+        ('view=3', 'view: found 3, expected keys with values'),
+        ('data=3', 'data: found 3, expected a list'),
+        ('optimizer=[1]', 'optimizer'),
         ('data.0.tasks=depth', 'data'),
         ('data.3.root=x', 'data'),
-        ('view.mirror=2.5', 'view.mirror: '),
-        ('optimizer.learning_rate.encoder=fast', 'optimizer.learning_rate.encoder: '),
+        ('view.mirror=2.5', 'view.mirror: found 2.5, expected true or false'),
+        ('optimizer.learning_rate.encoder=fast', "optimizer.learning_rate.encoder: found 'fast', expected a number"),
         ('epochs', "'epochs': expected key=value"),
         ('epochs=[', ''),
         ('epochs=0', 'epochs: found 0, expected 1 or more'),
@@ -204,10 +210,20 @@ def test_the_key_that_is_missing(file):
     content = yaml.safe_load(file.read_text(encoding='utf-8'))
     del content['camera']['fx']
     file.write_text(yaml.safe_dump(content), encoding='utf-8')
-    with pytest.raises(ConfigError, match=r'camera\.fx: .*mandatory'):
+    with pytest.raises(ConfigError, match=r'camera\.fx: found no value, expected one'):
         load_config(file)
 
 
 def test_there_is_no_such_file(tmp_path):
     with pytest.raises(ResourceNotFoundError, match='nonesuch'):
         load_config('nonesuch')
+
+
+def test_a_wrong_key_of_a_file_is_said_with_the_file_and_one_of_a_change_with_the_change(file):
+    with pytest.raises(ConfigError) as of_change:
+        load_config(file, ['foo=1'])
+    assert str(of_change.value).startswith('foo=1: found the unknown key foo, expected one of paths, network, ')
+    file.write_text(f'{file.read_text(encoding="utf-8")}\nfoo: 1\n', encoding='utf-8')
+    with pytest.raises(ConfigError) as of_file:
+        load_config(file)
+    assert str(of_file.value).startswith(f'{file}: found the unknown key foo, expected one of paths, network, ')
