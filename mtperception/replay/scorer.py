@@ -190,7 +190,8 @@ class Scorer:
     @property
     def truths(self) -> dict[str, str]:
         """What the truth is, by task that something was compared for; for the protocol."""
-        return {name: text for name, text in self._comparison.truths().items() if name in self.task_metrics()}
+        scored = self.task_metrics()
+        return {name: text for name, text in self._comparison.truths().items() if name in scored}
 
     def _iou(self) -> dict[str, float]:
         """By class of the truth's space."""
