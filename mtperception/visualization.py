@@ -9,6 +9,7 @@ import numpy as np
 from mtperception.errors import InputError
 from mtperception.geometry import is_valid
 from mtperception.labels import UNKNOWN_COLOR, LabelSpace
+from mtperception.tasks import CLASSES, DIRECTIONS, METRES
 
 
 def colorize_depth(depth: np.ndarray, min_depth: float, max_depth: float) -> np.ndarray:
@@ -58,6 +59,25 @@ def colorize_labels(labels: np.ndarray, label_space: LabelSpace) -> np.ndarray:
         uint8 H,W,3, RGB; white where the index is no class (255: unknown).
     """
     return _colored(labels, _label_colors(label_space))
+
+
+def colorize(kind: str, map_: np.ndarray, label_space: LabelSpace, depth_range: tuple[float, float]) -> np.ndarray:
+    """Any map of a graph as a picture.
+
+    Args:
+        kind: what it holds (`tasks.GraphOutput.kind`).
+        map_: H,W or H,W,3.
+        label_space: of classes.
+        depth_range: metres, nearest and farthest in colour.
+
+    Returns:
+        uint8 H,W,3, RGB; of shares white is all.
+    """
+    if kind == CLASSES:
+        return colorize_labels(map_, label_space)
+    if kind == METRES:
+        return colorize_depth(map_, *depth_range)
+    return colorize_normals(map_) if kind == DIRECTIONS else np.repeat(map_[..., None], 3, axis=2)
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, label_space: LabelSpace, alpha: float = 0.5) -> np.ndarray:

@@ -2,6 +2,7 @@
 """A task is added by one record in TASKS, here with a metric of its own in METRICS: nothing else knows of it."""
 
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from rooms import Samples, rooms, write_rooms
 from shallow_network import ShallowNet
 from tiny_runs import data_of, history, tiny_config
+from videos import read_video
 
 from mtperception.card import open_model
 from mtperception.cli.predict import PredictionWriter
@@ -18,7 +20,7 @@ from mtperception.evaluation.metrics import METRICS
 from mtperception.evaluation.report import write_report
 from mtperception.evaluation.running_sum import ExactSum, RunningSum, quotient
 from mtperception.input_policy import depth_ratio
-from mtperception.media import write_image
+from mtperception.media import VideoWriter, write_image
 from mtperception.messages.outputs import outputs_for
 from mtperception.messages.parameters import PARAMETERS
 from mtperception.messages.presentation import Presentation
@@ -31,7 +33,8 @@ from mtperception.tasks import METRES, TASKS, GraphOutput, Measure, Target, Task
 from mtperception.training.checkpoint_export import export_checkpoint
 from mtperception.training.config import ChoiceConfig, OptimizerConfig
 from mtperception.training.trainer import LAST, Trainer
-from mtperception.types import Intrinsics
+from mtperception.types import Intrinsics, Prediction
+from mtperception.visualization import colorize_depth
 
 
 def distance(sample, zoom, window):
@@ -191,6 +194,32 @@ def test_it_has_a_file(predictor, tmp_path):
     assert [*PredictionWriter(predictor, tmp_path, maps=False).write({'room.png': source})] == [None]
     stored = cv2.imread(str(tmp_path / 'room_distance.png'), cv2.IMREAD_UNCHANGED)
     np.testing.assert_allclose(stored / 1000, predictor(rooms(1)[0].image).map('distance'), atol=0.0006)
+
+
+class OfDistanceAlone:
+    """The model without its other task."""
+
+    def __init__(self, predictor):
+        self.card, self.label_space = replace(predictor.card, tasks=('distance',)), predictor.label_space
+        self._predictor = predictor
+
+    def __call__(self, image, intrinsics=None):
+        return Prediction(others=self._predictor(image, intrinsics).others)
+
+
+def test_a_video_shows_it_where_it_is_alone(predictor, tmp_path):
+    images = [room.image for room in rooms(2)]
+    with VideoWriter(tmp_path / 'rooms.mp4', 10.0) as video:
+        for image in images:
+            video.write(image)
+    model = OfDistanceAlone(predictor)
+    source = open_source(str(tmp_path / 'rooms.mp4'))
+    assert len([*PredictionWriter(model, tmp_path, maps=False).write({'rooms.mp4': source})]) == 2
+    shown, _ = read_video(tmp_path / 'rooms_overlay_depth.mp4')
+    near_far = predictor.card.depth_range
+    for image, picture in zip(images, shown, strict=True):
+        expected = colorize_depth(model(image).map('distance'), *near_far)
+        assert np.abs(picture.astype(int) - expected).mean() < 12, 'more than the video loses'
 
 
 def test_it_is_published(predictor):

@@ -24,7 +24,7 @@ from mtperception.predictor import Predictor
 from mtperception.sources import Frame, Source, images_only, open_source
 from mtperception.tasks import CLASSES, DIRECTIONS, METRES, SHARES, graph_outputs
 from mtperception.types import Prediction
-from mtperception.visualization import colorize_depth, colorize_normals, overlay, side_by_side
+from mtperception.visualization import colorize, colorize_depth, colorize_normals, overlay, side_by_side
 
 STORED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     CLASSES: np.asarray,
@@ -143,9 +143,14 @@ class PredictionWriter:
             pictures['overlay'] = overlay(image, prediction.labels, self._predictor.label_space)
         if prediction.depth is not None:
             pictures['depth_color'] = colorize_depth(prediction.measured_depth, *self._predictor.card.depth_range)
-        if prediction.normals is not None and not pictures:
-            pictures['normals'] = colorize_normals(prediction.normals)
-        return pictures
+        return pictures or self._picture_of_first(prediction)
+
+    def _picture_of_first(self, prediction: Prediction) -> dict[str, np.ndarray]:
+        """Of a model without labels and depth; directions are stored as their picture anyway, under the same name."""
+        card, output = self._predictor.card, graph_outputs(self._predictor.card.tasks)[0]
+        name = output.name if output.kind == DIRECTIONS else f'{output.name}_color'
+        map_ = prediction.map(output.name)
+        return {name: colorize(output.kind, map_, self._predictor.label_space, card.depth_range)}
 
     def _unique(self, name: str, text: str) -> str:
         """The name, with a number behind it if another image has it already."""
