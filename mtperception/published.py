@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -63,6 +64,7 @@ def import_checkpoint(
     out: Path,
     classes: tuple[int, int] | None = None,
     training: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Parity:
     """Turn a published checkpoint into a model directory.
 
@@ -75,6 +77,7 @@ def import_checkpoint(
         out: the model directory to write.
         classes: first class and end of the slice of the label space to choose among; None is all of it.
         training: data and licence, for the card; None: as the file's name tells.
+        options: of `create_network`, where the network is not the published one but a variant of it.
 
     Raises:
         ValueError: for a network or label space that there is no published checkpoint of, or a slice outside it.
@@ -100,9 +103,10 @@ def import_checkpoint(
         depth_range=known[label_space].depth_range,
         camera=known[label_space].camera,
         input=known[label_space].input,
+        network_options=options or {},
         training=training or {'source': f'imported from {checkpoint.name}', 'licence': 'as published with it'},
     )
-    built = create_network(network, published.num_classes, published.tasks)
+    built = create_network(network, published.num_classes, published.tasks, **card.network_options)
     try:
         built.load_state_dict(published.state_dict)
     except RuntimeError as error:

@@ -14,7 +14,7 @@ from published_layout import in_published_layout
 from mtperception.card import open_model
 from mtperception.cli import main
 from mtperception.errors import CheckpointError
-from mtperception.networks import create_network
+from mtperception.networks import create_network, load_network
 from mtperception.pipeline import Pipeline
 from mtperception.predictor import Predictor
 from mtperception.published import import_checkpoint
@@ -141,19 +141,20 @@ def test_unknown_words_list_the_known(checkpoint, tmp_path):
         import_checkpoint(checkpoint, 'joint_lw_refinenet', 'ade20k', tmp_path / 'model')
 
 
-def test_a_checkpoint_of_multitasknet_is_read_and_its_images_are_stretched(tmp_path, monkeypatch):
+def test_a_checkpoint_of_multitasknet_is_read_and_its_images_are_stretched(tmp_path):
     """In the layout of the authors, at an eighth of the width."""
     thin = {'width': 0.125}
     network = create_network('multitasknet', 40, **thin)
-    monkeypatch.setattr('mtperception.published.create_network', lambda *arguments: create_network(*arguments, **thin))
     path = tmp_path / 'multitasknet.ckpt'
     torch.save({'state_dict': in_authors_layout(network.state_dict())}, path)
-    import_checkpoint(path, 'multitasknet', 'nyuv2_40', tmp_path / 'model')
+    import_checkpoint(path, 'multitasknet', 'nyuv2_40', tmp_path / 'model', options=thin)
     card = open_model(tmp_path / 'model').card
     assert (card.network, card.tasks, card.num_classes) == ('multitasknet', ('segmentation', 'depth'), 40)
     assert (card.input.policy, card.input.width, card.input.height) == ('stretch', 224, 224)
     image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     assert Predictor(tmp_path / 'model', 'onnxruntime')(image).depth.shape == (60, 80)
+    loaded = load_network(tmp_path / 'model').state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in network.state_dict().items())
 
 
 def in_authors_layout(state):
