@@ -14,7 +14,6 @@ from onnx import numpy_helper
 
 from mtperception import resources
 from mtperception.backends import BACKENDS, PRECISIONS, BackendUnavailableError, open_backend, selection
-from mtperception.backends.backend import Backend
 from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend
 from mtperception.card import CARD, GRAPH, ModelCard, ModelError, open_model, sha256
 from mtperception.selftest import SelfTestError
@@ -95,11 +94,28 @@ def test_a_precision_that_cannot_be_had(model):
         open_backend(model, 'onnxruntime', 'cpu', 'bf16')
 
 
+def altered(name, run_otherwise):
+    """The loader of a backend that runs as `run_otherwise(its run, images)` does."""
+    real = BACKENDS[name]
+
+    def load(*arguments):
+        backend = real(*arguments)
+        run = backend.run
+        backend.run = lambda images: run_otherwise(run, images)
+        return backend
+
+    return load
+
+
+def swapped_channels(name):
+    """The loader of a backend that takes red for blue."""
+    return altered(name, lambda run, images: run(images[..., ::-1].copy()))
+
+
 def test_swapped_channels_are_caught(model, monkeypatch):
     """A backend that feeds BGR: everything runs, and every map is a little wrong."""
-    run = Backend.run
-    monkeypatch.setattr(Backend, 'run', lambda self, images: run(self, images[..., ::-1].copy()))
     for name in BACKENDS:
+        monkeypatch.setitem(BACKENDS, name, swapped_channels(name))
         with pytest.raises(SelfTestError, match=f'{name} on cpu'):
             open_backend(model, name, 'cpu')
 
@@ -123,13 +139,12 @@ def test_no_shipped_model_is_refused_for_its_confidence(name, precision):
 @pytest.mark.parametrize('precision', ['fp32', 'bf16'])
 def test_a_wrong_confidence_alone_is_caught(model, monkeypatch, precision):
     """A backend whose labels and depth are right, and which is as sure of all as the model is on average."""
-    run = Backend.run
 
-    def with_one_confidence(self, images):
-        maps = run(self, images)
+    def with_one_confidence(run, images):
+        maps = run(images)
         return {**maps, 'confidence': np.full_like(maps['confidence'], maps['confidence'].mean())}
 
-    monkeypatch.setattr(Backend, 'run', with_one_confidence)
+    monkeypatch.setitem(BACKENDS, 'torch', altered('torch', with_one_confidence))
     with pytest.raises(SelfTestError, match=r'self-test \(\w+\): median confidence error 4\d\.0 of 255, expected'):
         open_backend(model, 'torch', 'cpu', precision)
 
@@ -175,19 +190,6 @@ def test_a_damaged_file_is_caught_by_its_sum(model, tmp_path):
         open_model(copy)
 
 
-def swapped_channels(name):
-    """The loader of a backend that takes red for blue."""
-    real = BACKENDS[name]
-
-    def load(*arguments):
-        backend = real(*arguments)
-        run = backend.run
-        backend.run = lambda images: run(images[..., ::-1].copy())
-        return backend
-
-    return load
-
-
 def broken(*_):
     raise RuntimeError('no plugin for the CPU')
 
@@ -221,20 +223,12 @@ def test_a_backend_that_fails_its_self_test_is_closed(monkeypatch):
 
 def test_the_self_test_is_as_strict_as_the_precision(monkeypatch):
     """Depth that is wrong by one percent: rounding in bf16 explains it, in fp32 nothing does."""
-    real = BACKENDS['torch']
 
-    def load(*arguments):
-        backend = real(*arguments)
-        run = backend.run
+    def with_inexact_depth(run, images):
+        maps = run(images)
+        return maps | {'depth': maps['depth'] * np.float32(1.01)}
 
-        def inexact(images):
-            maps = run(images)
-            return maps | {'depth': maps['depth'] * np.float32(1.01)}
-
-        backend.run = inexact
-        return backend
-
-    monkeypatch.setitem(BACKENDS, 'torch', load)
+    monkeypatch.setitem(BACKENDS, 'torch', altered('torch', with_inexact_depth))
     model = open_model('nyuv2_indoor')
     for precision in ('auto', 'fp32'):
         with pytest.raises(SelfTestError, match=r'depth error 1\.\d+%, expected 0\.1%'):
