@@ -5,6 +5,7 @@ import array
 import threading
 import time
 from collections import defaultdict
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -19,10 +20,10 @@ from std_msgs.msg import Header
 
 from mtperception.card import open_model
 from mtperception.predictor import BackendPredictor
-from mtperception.ros import frames, preparation
+from mtperception.ros import preparation
 from mtperception.ros.camera import Camera
 from mtperception.ros.conversions import rgb8_image
-from mtperception.ros.frames import FrameProcessor, ReceivedImage
+from mtperception.ros.frames import MEETINGS, FrameProcessor, ReceivedImage
 from mtperception.ros.qos import QosWarnings
 from mtperception.ros.worker import LatestWorker
 from mtperception.types import Prediction
@@ -166,9 +167,9 @@ def test_batches_are_prepared_where_cameras_often_come_together_and_a_batch_pays
     for max_batch, expected in ((1, [1, 1, 1]), (3, [3])):
         predictor.max_batch = max_batch  # 1: on a CPU, where a batch takes as long as its images one by one
         predictor.prepare(64, 48)
-        for _ in range(frames.MEETINGS):
+        for _ in range(MEETINGS):
             rig.answer(*(rig.frame(name, 64, 48)[0] for name in rig.cameras))
-        assert [shape[0] for shape in batches] == [1, 1, 1] * frames.MEETINGS
+        assert [shape[0] for shape in batches] == [1, 1, 1] * MEETINGS
         batches.clear()
         rig.answer(*(rig.frame(name, 64, 48)[0] for name in rig.cameras))
         assert [shape[0] for shape in batches] == expected
@@ -181,9 +182,9 @@ def test_where_a_batch_cannot_be_prepared_single_images_are_answered(node, predi
     predictor.max_batch = 2
     tried = fail_beyond(predictor, 1)
     predictor.prepare(64, 48)
-    for _ in range(3 * frames.MEETINGS):
+    for _ in range(3 * MEETINGS):
         rig.answer(*(rig.frame(name, 64, 48)[0] for name in rig.cameras))
-    assert batches == [(1, 48, 64)] * (6 * frames.MEETINGS)
+    assert batches == [(1, 48, 64)] * (6 * MEETINGS)
     assert tried == [1, 2], 'what failed is not tried again with each frame'
     assert not any(camera.monitor.refusals.counts for camera in rig.cameras.values())
 
@@ -273,28 +274,42 @@ def jpeg(camera, image):
     )
 
 
-def test_an_image_that_takes_long_to_decode_holds_up_its_own_camera_only(node, predictor, monkeypatch):
+class SlowImage(CompressedImage):
+    """An image whose bytes take as long to come as the test wants."""
+
+    def __init__(self, message, started, go_on):
+        super().__init__(header=message.header)
+        self._bytes, self._started, self._go_on = message.data, started, go_on
+
+    @property
+    def data(self):
+        self._started.set()
+        assert self._go_on.wait(60)
+        return self._bytes
+
+    @data.setter
+    def data(self, value):
+        pass
+
+
+def test_an_image_that_takes_long_to_decode_holds_up_its_own_camera_only(node, predictor):
     rig = Rig(node, predictor, ['slow', 'quick'])
     slow, quick = rig.cameras.values()
     predictor.prepare(64, 48)
     decoding, go_on = threading.Event(), threading.Event()
-    decode = frames.compressed_to_rgb
 
-    def decode_when_told(message):
-        if message.header.frame_id == 'slow':
-            decoding.set()
-            assert go_on.wait(60)
-        return decode(message)
+    def slow_jpeg():
+        received = jpeg(slow, image)
+        return replace(received, message=SlowImage(received.message, decoding, go_on))
 
-    monkeypatch.setattr(frames, 'compressed_to_rgb', decode_when_told)
     worker = LatestWorker(rig.processor.handle, lambda frame: frame.camera.monitor.drop())
     rig.processor.submit = worker.submit
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     try:
-        rig.processor.decode_aside(jpeg(slow, image))
+        rig.processor.decode_aside(slow_jpeg())
         assert decoding.wait(60)
         for count in range(1, 4):
-            rig.processor.decode_aside(jpeg(slow, image))
+            rig.processor.decode_aside(slow_jpeg())
             rig.processor.decode_aside(jpeg(quick, image))
             wait_until(lambda count=count: quick.monitor.answered.count == count)
         assert (slow.monitor.answered.count, slow.monitor.dropped) == (0, 2), 'of those that wait the newest stays'
