@@ -129,7 +129,7 @@ def test_what_a_report_lacks_is_said_before_the_work(missing, folder, tmp_path, 
 def test_a_report_does_not_go_among_the_images(folder, capsys):
     pytest.importorskip('matplotlib')
     assert run(folder, '--report', folder) == 1
-    assert 'choose another folder' in capsys.readouterr().err
+    assert 'choose another place' in capsys.readouterr().err
 
 
 def command(folder, *arguments):

@@ -45,7 +45,7 @@ def test_changes_and_a_folder(config, tmp_path, capsys):
     ('arguments', 'message'),
     [
         (['nonesuch'], 'nonesuch'),
-        (['mine.yaml', 'epochs=some'], "epochs: Value 'some'"),
+        (['mine.yaml', 'epochs=some'], "epochs: found 'some', expected a whole number"),
         (['mine.yaml', 'data.0.root=nowhere'], 'nowhere: '),
         (['mine.yaml', 'device=cuda:7'], 'cuda:7'),
         (['mine.yaml', 'encoder=missing.safetensors'], 'missing.safetensors: expected a readable .safetensors file'),
