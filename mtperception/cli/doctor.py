@@ -2,6 +2,7 @@
 """`mtperception doctor`: what this machine can run, and what is missing."""
 
 import os
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -15,12 +16,14 @@ from mtperception.doctor import NOTE, OK, PROBLEM, WARNING, Finding
 from mtperception.doctor.limits import check_fast_dds_profile, check_limits
 from mtperception.doctor.machine import INSTALL_ROS, check_cameras, check_message_packages, check_python
 from mtperception.doctor.models import (
+    SELF_TEST_PASSED,
     BackendCheck,
     backend_findings,
     check_backends,
     check_model,
     check_other_models,
 )
+from mtperception.doctor.stream import SECTION as TOPIC
 from mtperception.hardware import describe_hardware
 
 MARKS = {OK: 'ok  ', NOTE: 'note', WARNING: 'WARN', PROBLEM: 'FAIL'}
@@ -45,16 +48,19 @@ def doctor(
         make_room_for(json_file, '--json')
     findings = [*check_python(), *_check_ros(), *check_limits()]
     chosen, directory = check_model(model, needed=True)
-    backends = _check_backends(directory)
+    tried = directory or check_model(DEFAULT_MODEL, needed=False)[1]
+    backends = _check_backends(tried)
     works = next((check for check in backends if not check.reason), None)
-    findings += [chosen, *check_other_models(model, works), *(backend_findings(backends) if directory else [])]
+    if directory and works:
+        chosen = replace(chosen, found=f'{chosen.found}; {SELF_TEST_PASSED}')
+    findings += [chosen, *check_other_models(model, works), *_backend_findings(backends, directory, tried)]
     findings += check_cameras()
     if topic and not any(finding.section == 'ROS' and finding.state == PROBLEM for finding in findings):
         findings += _check_topic(topic, seconds, directory, works)
-    ready = not any(finding.state == PROBLEM for finding in findings)
+    ready = not _problems(findings)
     if json_file:
         write_json(json_file, _as_json(model, findings, backends, ready), '--json')
-    _print(findings, ready)
+    _print(findings, topic)
     if not ready:
         raise typer.Exit(1)
 
@@ -84,6 +90,15 @@ def _check_backends(directory: ModelDirectory | None) -> list[BackendCheck]:
         return check_backends(directory, move)
 
 
+def _backend_findings(
+    backends: list[BackendCheck], directory: ModelDirectory | None, tried: ModelDirectory | None
+) -> list[Finding]:
+    """What was found of the backends; with which model, where the chosen one cannot be opened."""
+    if directory is None and tried is not None:
+        return [Finding('backends', 'model', NOTE, f'tried with {tried.card.name}'), *backend_findings(backends)]
+    return backend_findings(backends) if directory else []
+
+
 def _check_topic(
     topic: str, seconds: float, directory: ModelDirectory | None, works: BackendCheck | None
 ) -> list[Finding]:
@@ -110,7 +125,13 @@ def _as_json(model: str, findings: list[Finding], backends: list[BackendCheck], 
     }
 
 
-def _print(findings: list[Finding], ready: bool) -> None:
+def _problems(findings: list[Finding], *, of_topic: bool | None = None) -> int:
+    """How many findings are problems: all, or only those of the topic, or only the others."""
+    problems = [finding.section == TOPIC for finding in findings if finding.state == PROBLEM]
+    return len(problems) if of_topic is None else problems.count(of_topic)
+
+
+def _print(findings: list[Finding], topic: str) -> None:
     typer.echo(f'mtperception {__version__} on {describe_hardware()}')
     section = ''
     for finding in findings:
@@ -120,5 +141,13 @@ def _print(findings: list[Finding], ready: bool) -> None:
         typer.echo(f'  {MARKS[finding.state]}  {finding.name}: {finding.found}')
         if finding.advice:
             typer.echo(f'          -> {finding.advice}')
-    failed = sum(finding.state == PROBLEM for finding in findings)
-    typer.echo(f'\n{"The node can run here." if ready else f"The node cannot run here: {failed} FAIL above."}')
+    typer.echo(f'\n{_verdict(findings, topic)}')
+
+
+def _verdict(findings: list[Finding], topic: str) -> str:
+    """Whether the node can run here, and use the topic."""
+    if failed := _problems(findings, of_topic=False):
+        return f'The node cannot run here: {failed} FAIL above.'
+    if _problems(findings, of_topic=True):
+        return f'The node can run here, but cannot use {topic}.'
+    return 'The node can run here.'

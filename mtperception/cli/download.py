@@ -10,7 +10,7 @@ from mtperception import resources
 from mtperception.card import CARD
 from mtperception.cli.folders import make_folder
 from mtperception.cli.progress import progress
-from mtperception.data import DATASETS, remote_files
+from mtperception.data import check_fetched, fetched, remote_files
 from mtperception.data.download import fetch
 from mtperception.errors import InputError, needs
 from mtperception.model_archive import install_model, remote_model
@@ -23,7 +23,7 @@ def download(
     what: Annotated[
         str,
         typer.Argument(
-            help=f'A data set ({", ".join(DATASETS)}), {CHECKPOINT}NAME ({", ".join(PUBLISHED)}), or '
+            help=f'A data set ({", ".join(fetched())}), {CHECKPOINT}NAME ({", ".join(PUBLISHED)}), or '
             f'{MODEL}NAME or {MODEL}URL#sha256=HEX.'
         ),
     ],
@@ -43,13 +43,13 @@ def download(
     """
     if what.startswith((MODEL, CHECKPOINT)):
         folder = resources.user_folder('model') if root is None else root.expanduser()
-        make_folder(folder, '--root')
         get = _model if what.startswith(MODEL) else _published
         get(what.partition(':')[2], folder)
-    elif root is None:
+        return
+    check_fetched(what)
+    if root is None:
         raise typer.BadParameter(f'{what} is a data set: expected --root with the folder for it')
-    else:
-        _dataset(what, root.expanduser(), split)
+    _dataset(what, root.expanduser(), split)
 
 
 def _dataset(name: str, root: Path, split: str) -> None:
@@ -61,13 +61,16 @@ def _dataset(name: str, root: Path, split: str) -> None:
 
 
 def _model(what: str, folder: Path) -> None:
-    place, is_new = install_model(remote_model(what), folder, progress)
+    archive = remote_model(what)
+    make_folder(folder, '--root')
+    place, is_new = install_model(archive, folder, progress)
     typer.echo(f'{place}: {"installed" if is_new else "already exists"}; use it with --model {_name(place)}', err=True)
 
 
 def _published(name: str, folder: Path) -> None:
     if name not in PUBLISHED:
         raise InputError(f'unknown checkpoint {name!r}: expected one of {", ".join(PUBLISHED)}')
+    make_folder(folder, '--root')
     place = folder / name
     if (place / CARD).is_file():
         typer.echo(f'{place}: already exists; use it with --model {_name(place)}', err=True)

@@ -2,6 +2,7 @@
 """`mtperception replay-many`: how good a model is on the recordings of a fleet."""
 
 import math
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -30,6 +31,7 @@ from mtperception.cli.sharing import (
     rate_progress,
     workers_of,
 )
+from mtperception.errors import SourceError
 from mtperception.replay.result import ordering_metrics
 from mtperception.scale.bag_scorer import BagPlan, BagScorer, open_bag_scorer
 from mtperception.scale.bag_table import BagTable, merge_bags
@@ -74,6 +76,9 @@ def replay_many(
     pool = workers_of(workers, address, gpus)
     _check_pattern(group)
     names = list(dict.fromkeys(str(bag.expanduser().absolute()) for bag in bags))
+    if not any(map(os.path.lexists, names)):
+        given = ', '.join(map(str, bags))
+        raise SourceError(f'{given}: found no such file, expected rosbag2 folders, or .mcap or .db3 files')
     plan = BagPlan(
         absolute_model(model.model),
         parts.expanduser().absolute(),
@@ -95,7 +100,8 @@ def replay_many(
     table = merge_bags(paths, failed, open_model(model.model), plan.truth_space, group)
     if json_file:
         write_json(json_file, as_json(table), '--json')
-    _print(table)
+    if table.bags:
+        _print(table)
     if write_page:
         with naming_option('--report', report):
             write_page(table, report)

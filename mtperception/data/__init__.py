@@ -9,7 +9,16 @@ from mtperception.data.dataset import Dataset, DatasetError, DatasetFactory
 from mtperception.data.download import RemoteFile
 from mtperception.data.folder import Folder
 
-__all__ = ['DATASETS', 'DOWNLOADS', 'Dataset', 'DatasetError', 'open_dataset', 'remote_files']
+__all__ = [
+    'DATASETS',
+    'DOWNLOADS',
+    'Dataset',
+    'DatasetError',
+    'check_fetched',
+    'fetched',
+    'open_dataset',
+    'remote_files',
+]
 
 DATASETS: dict[str, DatasetFactory] = {
     'folder': Folder,
@@ -68,9 +77,23 @@ def remote_files(name: str, root: Path, split: str) -> Sequence[RemoteFile]:
     Raises:
         DatasetError: for an unknown name, or a data set that has to be got by hand; the message says how.
     """
+    return _source(name)(root, split)
+
+
+def fetched() -> list[str]:
+    """The data sets whose files `remote_files` has."""
+    return [name for name, source in DOWNLOADS.items() if not isinstance(source, str)]
+
+
+def check_fetched(name: str) -> None:
+    """Raises DatasetError, as `remote_files` does, for a name that is none of `fetched`."""
+    _source(name)
+
+
+def _source(name: str) -> Callable[[Path, str], Sequence[RemoteFile]]:
     if name not in DOWNLOADS:
-        raise DatasetError(f'unknown data set {name!r}: expected one of {", ".join(DOWNLOADS)}')
+        raise DatasetError(f'unknown data set {name!r}: expected one of {", ".join(fetched())}')
     source = DOWNLOADS[name]
     if isinstance(source, str):
         raise DatasetError(f'{name} has no automatic download: {source}')
-    return source(root, split)
+    return source

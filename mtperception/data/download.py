@@ -4,6 +4,7 @@
 import hashlib
 import http.client
 import shutil
+import socket
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -110,7 +111,17 @@ def _transfer(file: RemoteFile, part: Path, progress: Progress) -> None:
             return  # there is nothing after what we have
         raise DatasetError(f'{file.url}: the server returned {error.code} {error.reason}') from error
     except (OSError, http.client.HTTPException) as error:
-        raise DatasetError(f'{file.url}: {error}; run the command again to resume') from error
+        raise DatasetError(f'{file.url}: {_broken(file.url, error)}, then run the command again to resume') from error
+
+
+def _broken(url: str, error: Exception) -> str:
+    """What became of a connection, and what to check."""
+    reason = getattr(error, 'reason', error)
+    host = urlsplit(url).hostname
+    if not host:
+        return f'cannot be read ({reason}): check the address'
+    detail = '' if isinstance(reason, socket.gaierror) else f' ({getattr(reason, "strerror", None) or reason})'
+    return f'no connection to {host}{detail}: check the network'
 
 
 def _receive(file: RemoteFile, response: http.client.HTTPResponse, part: Path, offset: int, progress: Progress) -> None:

@@ -12,13 +12,13 @@ MIB = 2**20
 SYSCTLS = {
     'net/core/rmem_max': (
         8 * MIB,
-        'bytes that a socket may buffer',
-        'large images that come over UDP lose fragments',
+        'socket buffer',
+        'large images over UDP are lost',
     ),
     'net/ipv4/ipfrag_high_thresh': (
         16 * MIB,
-        'bytes for datagrams of which fragments are missing',
-        'a few incomplete images fill it, and the next ones are lost',
+        'buffer for incomplete UDP packets',
+        'a few large images fill it, and later images are lost',
     ),
 }
 """By path under /proc/sys: the least that carries a few full HD images, what it is, and what happens below."""
@@ -69,9 +69,15 @@ def _sysctl(proc_sys: Path, name: str) -> Finding | None:
         return None
     values = {'bytes': value, 'expected': least}
     if value >= least:
-        return Finding(SECTION, key, OK, f'{value} {meaning}', values=values)
+        return Finding(SECTION, key, OK, f'{_size(value)} {meaning}', values=values)
     advice = f'sudo sysctl -w {key}={least}'
-    return Finding(SECTION, key, WARNING, f'{value} {meaning}: {consequence}', advice, values)
+    found = f'{_size(value)} {meaning} (expected {_size(least)}): {consequence}'
+    return Finding(SECTION, key, WARNING, found, advice, values)
+
+
+def _size(count: int) -> str:
+    """Bytes in MiB, or in KiB below one."""
+    return f'{count / MIB:.4g} MiB' if count >= MIB else f'{count / 1024:.4g} KiB'
 
 
 def _shared_memory(folder: Path) -> Finding | None:
@@ -80,11 +86,11 @@ def _shared_memory(folder: Path) -> Finding | None:
     except (OSError, AttributeError):
         return None
     free = stat.f_bavail * stat.f_frsize
-    found = f'{free // MIB} MiB free'
+    found = f'{free // MIB} MiB free (expected {LEAST_SHARED_MEMORY // MIB} MiB)'
     values = {'bytes': free, 'expected': LEAST_SHARED_MEMORY}
     if not os.access(folder, os.W_OK):
         return Finding(SECTION, str(folder), WARNING, 'not writable: images go over UDP', f'sudo chmod 1777 {folder}')
     if free >= LEAST_SHARED_MEMORY:
-        return Finding(SECTION, str(folder), OK, found, values=values)
+        return Finding(SECTION, str(folder), OK, f'{free // MIB} MiB free', values=values)
     advice = f'sudo mount -o remount,size=1G {folder}; in a container: docker run --shm-size=1g (or --ipc=host)'
     return Finding(SECTION, str(folder), WARNING, f'{found}: when it is full, images go over UDP', advice, values)

@@ -22,6 +22,7 @@ from mtperception.predictor import Predictor
 
 FRAME = (640, 480)
 """Width and height of the image that is timed."""
+SELF_TEST_PASSED = 'self-test passed'
 MEASURED_S = 1.0
 FEWEST_RUNS, MOST_RUNS = 3, 30
 
@@ -62,7 +63,7 @@ def backend_findings(checks: list[BackendCheck]) -> list[Finding]:
             found.append(Finding('backends', name, NOTE, check.reason.removeprefix(f'{name}: ')))
             continue
         taken = '; auto takes it' if check is working[0] else ''
-        found.append(Finding('backends', name, OK, f'self-test passed, {check.median_ms:.0f} ms per frame{taken}'))
+        found.append(Finding('backends', name, OK, f'{SELF_TEST_PASSED}, {check.median_ms:.0f} ms per frame{taken}'))
     if not working:
         found.append(Finding('backends', 'all', PROBLEM, 'no backend can run the model', 'pip install onnxruntime'))
     return found
@@ -98,7 +99,7 @@ def _self_tested(name: str, works: BackendCheck | None) -> Finding:
             Predictor(model.path, works.backend, works.device).close()
     except MTPerceptionError as error:
         return Finding('models', name, WARNING, str(error), 'export, import or download it again')
-    return Finding('models', name, OK, f'{finding.found}; self-test passed')
+    return Finding('models', name, OK, f'{finding.found}; {SELF_TEST_PASSED}')
 
 
 def _check_backend(model: ModelDirectory, backend: str, device: str) -> BackendCheck:

