@@ -38,7 +38,7 @@ def data_files() -> list[tuple[str, list[str]]]:
 # package does not use cv_bridge; where it has to work in the same environment, install this package with 'numpy<2'.
 BASE = [
     'numpy>=1.26',
-    'opencv-python-headless>=4.8',
+    'opencv-python-headless>=4.6',  # Ubuntu 24.04's, which rosdep installs
     'PyYAML>=6.0',
     # Never both: they install the same module over each other.
     "onnxruntime-gpu>=1.18; sys_platform == 'linux' and platform_machine == 'x86_64'",
