@@ -35,8 +35,8 @@ def read_pretrained(source: str, imagenet: str) -> dict[str, torch.Tensor]:
         return get_weight(imagenet).get_state_dict(progress=False, check_hash=True)
     except (URLError, OSError, RuntimeError) as error:
         raise PretrainedError(
-            f"torchvision's {imagenet} cannot be downloaded ({error}): give a .safetensors file that holds them in its "
-            'layout instead of imagenet'
+            f"torchvision's {imagenet} cannot be downloaded ({getattr(error, 'reason', error)}): check the network, or "
+            'give a .safetensors file in its layout instead of imagenet'
         ) from error
 
 
