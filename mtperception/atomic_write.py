@@ -234,6 +234,7 @@ def remove_left_in(folder: Path) -> None:
 
 def _left_by_killed(out: Path) -> Iterator[Path]:
     """Parts of a file or folder whose process has ended."""
+    yield out.with_name(f'.{out.stem}.part{out.suffix}')  # of earlier versions, which a listing may not have yet
     for name in _parts_in(out.parent, int(time.monotonic() / LISTED_AGAIN)):
         if _is_left(name, re.escape(out.stem), re.escape(out.suffix)):
             yield out.with_name(name)
