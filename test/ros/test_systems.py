@@ -37,7 +37,7 @@ def frame():
 @pytest.fixture(scope='module')
 def node(tmp_path_factory):
     with active_node(tmp_path_factory.mktemp('node')) as (process, peer):
-        peer.subscribe('semantic/image', 'depth/image')
+        peer.subscribe('semantic/image', 'depth/image', 'depth/camera_info')
         yield process, peer
 
 
@@ -73,7 +73,8 @@ def test_the_node_answers_over_dds(name, models, frame, node):
     assert peer.set(model=str(models[name])) == ''
     for transition in ('configure', 'activate'):
         assert peer.transition(transition), process.log
-    labels, depth = peer.ask(frame.image, 'semantic/image', 'depth/image', intrinsics=frame.intrinsics)
+    topics = ('semantic/image', 'depth/image', 'depth/camera_info')  # the last: camera_info, best effort, was not lost
+    labels, depth, _ = peer.ask(frame.image, *topics, intrinsics=frame.intrinsics)
     expected = Predictor(models[name], 'onnxruntime', 'cpu')(frame.image, frame.intrinsics)
     np.testing.assert_array_equal(pixels(labels), expected.labels + 1)
     np.testing.assert_array_equal(np.nan_to_num(pixels(depth, np.float32)), expected.measured_depth)
