@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is known of a model from the images that it was compared on so far."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,15 +85,7 @@ class Scores:
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """By task, in the table's order, then by name; only tasks that something was compared for."""
-        return {
-            task.name: {
-                name: value
-                for measure in task.measures
-                for name, value in self.totals[measure.accumulator].compute().items()
-            }
-            for task in in_order(TASKS)
-            if task.measures[0].accumulator in self.totals
-        }
+        return metrics_by_task(TASKS, self.totals)
 
     def state(self) -> dict[str, Any]:
         """All of it, for JSON."""
@@ -126,3 +118,19 @@ class Scores:
     def _merge_totals(self, totals: Mapping[str, RunningSum]) -> None:
         for name, metrics in totals.items():
             self.totals.setdefault(name, METRICS[name](self._num_classes)).merge(metrics)
+
+
+def metrics_by_task(tasks: Iterable[str], totals: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """What sums come to: by task, in the table's order, then by name; only tasks that something was compared for.
+
+    Args:
+        tasks: the tasks to look for.
+        totals: sums by accumulator (`tasks.Measure.accumulator`).
+    """
+    return {
+        task.name: {
+            name: value for measure in task.measures for name, value in totals[measure.accumulator].compute().items()
+        }
+        for task in in_order(tasks)
+        if task.measures[0].accumulator in totals
+    }

@@ -15,6 +15,7 @@ from mtperception.evaluation.depth_profile import DepthProfile
 from mtperception.evaluation.grouped_truth import truth_grouping
 from mtperception.evaluation.metrics import METRICS
 from mtperception.evaluation.running_sum import RunningSum
+from mtperception.evaluation.scores import metrics_by_task
 from mtperception.hardware import describe_hardware
 from mtperception.labels import IGNORE_INDEX, LabelSpace
 from mtperception.predictor import BackendPredictor
@@ -23,7 +24,7 @@ from mtperception.replay.depth_scores import BANDS, AlignedMetrics, DepthScores
 from mtperception.replay.depth_truth import depth_truth, truth_notes
 from mtperception.replay.flicker import View, compensated_flicker, plain_flicker
 from mtperception.replay.result import FLICKER, FrameResult, Replay, WorstFrame, ordering_metrics
-from mtperception.tasks import DEPTH, SEGMENTATION, TASKS, in_order, larger_is_better
+from mtperception.tasks import DEPTH, SEGMENTATION, TASKS, larger_is_better
 from mtperception.types import Prediction, Sample
 
 SHOWN = 6
@@ -177,15 +178,7 @@ class Scorer:
 
     def task_metrics(self) -> dict[str, dict[str, float]]:
         """Metrics by task, besides depth; only tasks that something was compared for."""
-        return {
-            task.name: {
-                name: value
-                for measure in task.measures
-                for name, value in self._totals[measure.accumulator].compute().items()
-            }
-            for task in in_order(self._comparison.tasks)
-            if task.measures[0].accumulator in self._totals
-        }
+        return metrics_by_task(self._comparison.tasks, self._totals)
 
     @property
     def truths(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from altered_backend import altered
 from onnx import numpy_helper
 
 from mtperception import resources
@@ -92,19 +93,6 @@ def test_unknown_words_list_the_known(model, arguments, message):
 def test_a_precision_that_cannot_be_had(model):
     with pytest.raises(BackendUnavailableError, match='has no bf16: choose one of fp32'):
         open_backend(model, 'onnxruntime', 'cpu', 'bf16')
-
-
-def altered(name, run_otherwise):
-    """The loader of a backend that runs as `run_otherwise(its run, images)` does."""
-    real = BACKENDS[name]
-
-    def load(*arguments):
-        backend = real(*arguments)
-        run = backend.run
-        backend.run = lambda images: run_otherwise(run, images)
-        return backend
-
-    return load
 
 
 def swapped_channels(name):

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip('torch', reason='the baseline needs the extra `torch`')
 
 import torch
+from altered_backend import altered
 
 from mtperception.backends import BACKENDS
 from mtperception.benchmark.benchmark import Shape, benchmark
@@ -23,19 +24,6 @@ SECONDS = {'baseline': 0.4, 'whole': 0.2, 'forward': 0.0}
 MAPS = {'labels', 'confidence', 'depth', 'depth_confidence'}
 RAW = {'segmentation', 'depth', 'depth_confidence'}
 """What the network alone gives."""
-
-
-def watched(name, watch):
-    """A loader of a backend whose runs are watched: `watch(backend's run, images)` runs it."""
-    real = BACKENDS[name]
-
-    def load(*arguments):
-        backend = real(*arguments)
-        run = backend.run
-        backend.run = lambda images: watch(run, images)
-        return backend
-
-    return load
 
 
 @pytest.fixture
@@ -55,7 +43,7 @@ def runs(monkeypatch):
             runs.append(('baseline', arguments[0].shape, set(outputs)))
             time.sleep(SECONDS['baseline'])
 
-    monkeypatch.setitem(BACKENDS, 'watched', watched('onnxruntime', watch))
+    monkeypatch.setitem(BACKENDS, 'watched', altered('onnxruntime', watch))
     hook = torch.nn.modules.module.register_module_forward_hook(note_eager)
     yield runs
     hook.remove()
@@ -81,7 +69,7 @@ def test_a_backend_that_is_wrong_is_named_and_the_others_are_measured(monkeypatc
     def swap_channels(run, images):
         return run(images[..., ::-1].copy())
 
-    monkeypatch.setitem(BACKENDS, 'wrong', watched('onnxruntime', swap_channels))
+    monkeypatch.setitem(BACKENDS, 'wrong', altered('onnxruntime', swap_channels))
     wrong, right = Candidate('wrong', 'cpu', 'fp32'), Candidate('torch', 'cpu', 'fp32')
     found = benchmark('nyuv2_indoor', [wrong, right], [Shape(64, 48)], budget=Budget(iterations=1))
     ((candidate, reason),) = [(each.candidate, each.reason) for each in found.unavailable]
@@ -98,7 +86,7 @@ def test_photographs_are_brought_to_the_size(monkeypatch):
         seen.append(images)
         return run(images)
 
-    monkeypatch.setitem(BACKENDS, 'torch', watched('torch', watch))
+    monkeypatch.setitem(BACKENDS, 'torch', altered('torch', watch))
     photographs = [np.zeros((60, 90, 3), np.uint8), np.full((50, 40, 3), 200, np.uint8)]
     photographs[0][:, :45] = 100
     candidate = Candidate('torch', 'cpu', 'fp32')
