@@ -113,7 +113,8 @@ def _start(config: TrainConfig) -> str:
     ]
     teachers = config.distillation.teachers
     taught = [f'taught by {" + ".join(map(_short, teachers))}'] if teachers else []
-    return ', '.join([*(words or ['random weights']), *taught])
+    steady = ['steadied by consistency'] if config.consistency.weights else []
+    return ', '.join([*(words or ['random weights']), *taught, *steady])
 
 
 def _short(source: str) -> str:

@@ -86,6 +86,23 @@ class DistillationConfig:
 
 
 @dataclass
+class ConsistencyConfig:
+    """How little an image may change without a change of what the network says: for answers that are steady in time."""
+
+    weights: dict[str, float] = field(default_factory=dict)
+    """By task, of the loss against a second look at each image, moved, zoomed and relit at random. None: there is no
+    second look."""
+    shift: float = 0.03
+    """Largest, as a share of the image's width and height."""
+    zoom: float = 0.05
+    """Largest relative change of the size."""
+    light: float = 0.15
+    """Largest relative change of the exposure."""
+    noise: float = 3.0
+    """Standard deviation, grey levels of 255."""
+
+
+@dataclass
 class OptimizerConfig:
     """What takes the steps, and how long they are."""
 
@@ -133,6 +150,7 @@ class TrainConfig:
     """By output of the network: its tasks, which have usual ones (`tasks.Task.loss`), and its auxiliary outputs, which
     learn only if they have one. Those of tasks that the run does not have are not used."""
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
     loss_stride: int = 2
     """Losses are taken at every n-th pixel, along rows and columns."""
     weighting: ChoiceConfig = field(default_factory=lambda: ChoiceConfig('fixed'))

@@ -166,6 +166,11 @@ def check_config(config: TrainConfig, where: str) -> None:
         ),
         (config.distillation.temperature <= 0, 'distillation.temperature: expected more than 0'),
         (min(config.distillation.weights.values(), default=0) < 0, 'distillation.weights: expected 0 or more'),
+        (min(config.consistency.weights.values(), default=0) < 0, 'consistency.weights: expected 0 or more'),
+        (not 0 <= config.consistency.shift < 0.5, 'consistency.shift: expected 0 to below 0.5'),
+        (config.consistency.zoom < 0, 'consistency.zoom: expected 0 or more'),
+        (not 0 <= config.consistency.light < 1, 'consistency.light: expected 0 to below 1'),
+        (config.consistency.noise < 0, 'consistency.noise: expected 0 or more'),
         (not 0 <= config.average_decay < 1, 'average_decay: expected 0 to below 1'),
         (
             config.precision == 'fp16' and config.regime.name == 'ubernet',

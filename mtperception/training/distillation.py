@@ -95,7 +95,7 @@ class Distillation(nn.Module):
         """
         with torch.no_grad():
             return [
-                {task: _to_camera(task, raw, ratios) for task, raw in teacher(images).items()}
+                {task: to_camera(task, raw, ratios) for task, raw in teacher(images).items()}
                 for teacher, ratios in zip(self.teachers, self._ratios, strict=True)
             ]
 
@@ -129,7 +129,7 @@ def _ratios(config: TrainConfig, teacher: ModelCard) -> tuple[float, float]:
     return ratio, ratio if y is None or teacher_y is None else y / teacher_y
 
 
-def _to_camera(task: str, raw: torch.Tensor, ratios: tuple[float, float]) -> torch.Tensor:
+def to_camera(task: str, raw: torch.Tensor, ratios: tuple[float, float]) -> torch.Tensor:
     """A raw output N,C,h,w as a camera with these focal ratios has it: what the predictor does with maps."""
     output = TASKS[task].outputs[0] if task in TASKS else None
     if output is None or ratios == NO_ZOOM:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is minimised: a loss for each output of a network, at every n-th pixel, and what teachers add to it."""
+"""What is minimised: a loss for each output of a network, at every n-th pixel, and those of a batch's lessons."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from mtperception.data.transforms import Targets
 from mtperception.networks.network import Network
 from mtperception.tasks import TASKS
 from mtperception.training.config import ConfigError, TrainConfig
+from mtperception.training.consistency import Consistency, SecondLook
 from mtperception.training.distillation import Distillation
 from mtperception.training.losses import LOSSES, Loss
 from mtperception.training.registry import create
@@ -17,10 +19,18 @@ from mtperception.training.weighting import WEIGHTINGS, Weighting
 from mtperception.upsampling import upsample
 
 
+class Lessons(NamedTuple):
+    """What a batch teaches beside its annotations."""
+
+    teachers: Sequence[Mapping[str, torch.Tensor]]
+    """Raw outputs of each teacher."""
+    second_look: SecondLook | None
+
+
 class Objective(nn.Module):
     """The losses of a network's outputs, and the weighting that makes one of them.
 
-    Called with outputs and targets, gives the loss of each output that can be compared, and those against the teachers;
+    Called with outputs and targets, gives the loss of each output that can be compared, and those of the `lessons`;
     `total` adds them up.
 
     Args:
@@ -46,19 +56,25 @@ class Objective(nn.Module):
         weighting = config.weighting
         self.weighting: Weighting = create('weighting', WEIGHTINGS, weighting.name, weighting.options, self.outputs)
         self.distillation = Distillation(config)
+        self.consistency = Consistency(config)
         self._stride = config.loss_stride
 
     @property
     def names(self) -> list[str]:
         """The names of all losses."""
-        return [*self.outputs, *self.distillation.names]
+        return [*self.outputs, *self.distillation.names, *self.consistency.names]
 
     def supervised(self, annotated: Mapping[str, int], images: int) -> dict[str, int]:
-        """By task, how many of some images there is something to learn from: teachers speak of all."""
-        return {task: images if task in self.distillation.weights else count for task, count in annotated.items()}
+        """By task, how many of some images there is something to learn from: lessons are of all."""
+        taught = {*self.distillation.weights, *self.consistency.weights}
+        return {task: images if task in taught else count for task, count in annotated.items()}
+
+    def lessons(self, images: torch.Tensor, normalized: torch.Tensor, average: nn.Module) -> Lessons:
+        """What teachers and the averaged weights say of a batch: uint8 N,3,H,W, and the same normalised."""
+        return Lessons(self.distillation(normalized), self.consistency.look_again(images, average))
 
     def total(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """The one to minimise: losses against annotations as the weighting says, and those against teachers."""
+        """The one to minimise: losses against annotations as the weighting says, and those of the lessons."""
         taught = sum(loss for name, loss in losses.items() if name not in self.outputs)
         annotated = {name: loss for name, loss in losses.items() if name in self.outputs}
         return taught + self.weighting(annotated) if annotated else taught
@@ -73,15 +89,15 @@ class Objective(nn.Module):
     def forward(
         self,
         outputs: Mapping[str, torch.Tensor],
-        taught: Sequence[Mapping[str, torch.Tensor]],
+        lessons: Lessons,
         targets: Targets,
         annotated: Mapping[str, int],
     ) -> dict[str, torch.Tensor]:
-        """The loss of each output whose task is annotated in the batch of all processes, and those against teachers.
+        """The loss of each output whose task is annotated in the batch of all processes, and those of the lessons.
 
         Args:
             outputs: raw, N,C,h,w each, of any size.
-            taught: the same of each teacher, as `distillation` gives them.
+            lessons: of the same images.
             targets: N,...,H,W by task.
             annotated: by task, images of the batch of all processes with its annotation.
         """
@@ -91,7 +107,8 @@ class Objective(nn.Module):
             if annotated[task]
         }
         size = next(iter(targets.values())).shape[-2:]
-        return compared | self.distillation.losses(outputs, taught, size)
+        taught = self.distillation.losses(outputs, lessons.teachers, size)
+        return compared | taught | self.consistency.losses(outputs, lessons.second_look, size)
 
     def _compare(self, output: str, raw: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The loss at every `loss_stride`-th pixel, of the output upsampled to the size of the truth."""

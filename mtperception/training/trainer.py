@@ -70,6 +70,7 @@ class Trainer:
         self.network = self.network.to(device, memory_format=torch.channels_last)
         freeze(self.network, config)
         self.average = AveragedModel(self.network, multi_avg_fn=_average_with(config.average_decay), use_buffers=True)
+        self.average.eval()
         self.updates = Updates(self.network, self.objective.weighting, config, device)
         self.steps = 0
         self.saved: int | None = None
@@ -179,15 +180,16 @@ class Trainer:
         return total, dict(zip(self.config.tasks, by_task, strict=True))
 
     def _losses(self, images: torch.Tensor, targets: Targets, annotated: Mapping[str, int]) -> dict[str, torch.Tensor]:
-        """Loss of each output that has annotations in the batch of all processes, and those against teachers."""
+        """Loss of each output that has annotations in the batch of all processes, and those of the lessons."""
         if not any(self.objective.supervised(annotated, len(images)).values()):
             return {}
         images = images.to(self.device, non_blocking=True)
         normalized = normalize(images.permute(0, 2, 3, 1)).contiguous(memory_format=torch.channels_last)
         precision = DTYPES[self.config.precision]
         with torch.autocast(self.device.type, precision, enabled=precision != torch.float32):
-            outputs, taught = self._outputs(normalized), self.objective.distillation(normalized)
-        return self.objective(outputs, taught, targets, annotated)
+            outputs = self._outputs(normalized)
+            lessons = self.objective.lessons(images, normalized, self.average.module)
+        return self.objective(outputs, lessons, targets, annotated)
 
     def _outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         try:

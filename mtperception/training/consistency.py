@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steadiness: what the network says of an image, its averaged weights should say of the image moved, zoomed and relit.
+
+The averaged weights are the teacher (Tarvainen and Valpola, Mean teachers are better role models, NeurIPS 2017). Frames
+of a video differ in such ways; a network that does not mind them flickers less.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mtperception.pipeline import normalize
+from mtperception.training.config import ConfigError, TrainConfig
+from mtperception.training.distillation import DIFFERENCES, to_camera
+from mtperception.training.loss import mean
+from mtperception.upsampling import upsample
+
+SUFFIX = '_consistency'
+"""Behind a task: the name of the loss against the second look."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How images are moved: a point of one, -1 to 1 along each axis, comes to `zoom` times itself plus `shift`."""
+
+    zoom: float
+    shift: tuple[float, float]
+    """x, y."""
+
+    def move(self, images: torch.Tensor) -> torch.Tensor:
+        """Moved images, float N,3,H,W; what comes in from outside is mirrored at the border."""
+        points = _points(images.shape[-2:], 1, images.device)
+        grid = ((points - self._shift(points)) / self.zoom).expand(len(images), -1, -1, -1)
+        return functional.grid_sample(images, grid, padding_mode='reflection', align_corners=False)
+
+    def look_up(self, maps: torch.Tensor, size: tuple[int, int], stride: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Maps of moved images at the pixels of the images themselves.
+
+        Args:
+            maps: float N,C,h,w.
+            size: height and width of the images; of their pixels every `stride`-th is looked up.
+            stride: as in `upsampling.upsample`.
+
+        Returns:
+            N,C,rows,columns, and bool rows,columns: which of these pixels the moved images show.
+        """
+        points = _points(size, stride, maps.device)
+        grid = points * self.zoom + self._shift(points)
+        found = functional.grid_sample(
+            maps, grid.expand(len(maps), -1, -1, -1), padding_mode='border', align_corners=False
+        )
+        return found, (grid.abs() <= 1).all(dim=-1)[0]
+
+    def _shift(self, points: torch.Tensor) -> torch.Tensor:
+        return points.new_tensor(self.shift)
+
+
+@dataclass(frozen=True)
+class SecondLook:
+    """What the averaged weights say of moved and relit images."""
+
+    motion: Motion
+    outputs: dict[str, torch.Tensor]
+    """By task: raw, N,C,h,w, for the camera of the images that were not moved."""
+
+
+class Consistency:
+    """The losses against a second look. Without weights there are none.
+
+    Args:
+        config: `consistency` says how much the second look differs, and the weight of each task.
+
+    Raises:
+        ConfigError: for tasks that cannot be compared, or that the run does not have.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._config = config.consistency
+        self._stride = config.loss_stride
+        self.weights = dict(self._config.weights)
+        """By task."""
+        possible = [task for task in config.tasks if task in DIFFERENCES]
+        unknown = [task for task in self.weights if task not in possible]
+        if unknown:
+            raise ConfigError(
+                f'consistency.weights: {", ".join(unknown)}: expected tasks of the run that can be compared '
+                f'({", ".join(possible)})'
+            )
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its losses."""
+        return [f'{task}{SUFFIX}' for task in self.weights]
+
+    def look_again(self, images: torch.Tensor, average: nn.Module) -> SecondLook | None:
+        """What the averaged weights say of a batch, changed at random; None if nothing is compared.
+
+        Args:
+            images: uint8 N,3,H,W.
+            average: the network with averaged weights, in evaluation mode.
+        """
+        if not self.weights:
+            return None
+        motion = self._random_motion()
+        changed = self._relit(motion.move(images.float())).round().clamp(0, 255).to(torch.uint8)
+        normalized = normalize(changed.permute(0, 2, 3, 1)).contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            said = average(normalized)
+        zoom = (motion.zoom, motion.zoom)
+        return SecondLook(motion, {task: to_camera(task, said[task], zoom) for task in self.weights})
+
+    def losses(
+        self, outputs: Mapping[str, torch.Tensor], again: SecondLook | None, size: tuple[int, int]
+    ) -> dict[str, torch.Tensor]:
+        """The losses by name, each a mean over pixels of the batch of all processes, times its weight.
+
+        Args:
+            outputs: raw, of the images as they are.
+            again: what was said of the changed ones.
+            size: height and width of the images; of their pixels every `loss_stride`-th counts.
+        """
+        losses = {}
+        for task, weight in self.weights.items() if again else ():
+            second, seen = again.motion.look_up(again.outputs[task].float(), size, self._stride)
+            first = upsample(outputs[task].float(), size, self._stride)
+            error = DIFFERENCES[task](first, [second], 1.0) * seen
+            losses[f'{task}{SUFFIX}'] = weight * mean(error.sum(), len(first) * seen.sum())
+        return losses
+
+    def _random_motion(self) -> Motion:
+        """One for a batch."""
+        zoom, *shift = (2 * torch.rand(3) - 1).tolist()
+        x, y = (2 * self._config.shift * part for part in shift)  # the image is 2 wide
+        return Motion(math.exp(zoom * math.log1p(self._config.zoom)), (x, y))
+
+    def _relit(self, images: torch.Tensor) -> torch.Tensor:
+        """Float N,3,H,W, each image with another exposure, and with noise."""
+        exposure = 1 + self._config.light * (2 * torch.rand(len(images), 1, 1, 1, device=images.device) - 1)
+        return images * exposure + self._config.noise * torch.randn_like(images)
+
+
+def _points(size: tuple[int, int], stride: int, device: torch.device) -> torch.Tensor:
+    """float32 1,h,w,2: x and y, -1 to 1, of the centre of every `stride`-th pixel, from number stride // 2 on."""
+    y, x = (((2 * torch.arange(stride // 2, n, stride, device=device) + 1) / n - 1) for n in size)
+    return torch.stack(torch.meshgrid(x, y, indexing='xy'), dim=-1)[None]
