@@ -117,14 +117,14 @@ def camvid_segnet(root):
 
 
 def cityscapes(root):
-    """Labels by official ids; disparities of 0 (unknown), 1 (infinitely far), 10 and 100 pixels."""
+    """Labels by official ids; disparities of 0 (unknown), 1 (infinitely far), then 10, 100, 1, 2 and 1.99 pixels."""
     camera = {'extrinsic': {'baseline': 0.2}, 'intrinsic': {'fx': 2000.0, 'fy': 1990.0, 'u0': 1.5, 'v0': 0.5}}
     for city, number in (('aachen', 19), ('ulm', 5)):
         name = f'{city}_000000_{number:06d}'
         write(root / 'leftImg8bit' / 'train' / city / f'{name}_leftImg8bit.png', picture(2, 4, number))
         ids = np.array([[7, 33, 23, 1], [24, 31, 9, 255]], np.uint8)
         write(root / 'gtFine' / 'train' / city / f'{name}_gtFine_labelIds.png', ids)
-        raw = np.array([[0, 1, 2561, 25601], [257, 0, 0, 0]], np.uint16)
+        raw = np.array([[0, 1, 2561, 25601], [257, 513, 510, 0]], np.uint16)
         write(root / 'disparity' / 'train' / city / f'{name}_disparity.png', raw)
         path = root / 'camera' / 'train' / city / f'{name}_camera.json'
         path.parent.mkdir(parents=True, exist_ok=True)

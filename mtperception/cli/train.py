@@ -33,7 +33,8 @@ def train(
         from mtperception.training.distributed import process_group, rank
         from mtperception.training.trainer import BEST, LAST, Trainer
     loaded = load_config(config, changes or ())
-    folder = out or Path('runs') / Path(config).stem
+    path = Path(config)
+    folder = out or Path('runs') / (path.stem if path.is_file() else path.with_suffix(''))
     with process_group(loaded.device) as device, progress_with_text(folder.name, quiet=rank() > 0) as report:
         trainer = Trainer(loaded, folder, device)
         with naming_option('--out'):

@@ -11,6 +11,7 @@
 
 Splits are `train` (2975) and `val` (500); of `test` the labels are not public. Without a disparity there is no depth.
 Disparity is stored as 256 d + 1, 0 where it is not known; depth = baseline x fx / d, by the image's own camera file.
+What is farther than 200 m is invalid.
 """
 
 import json
@@ -48,6 +49,8 @@ TRAIN_IDS = {
 }
 """Class index by the official id (cityscapesscripts, helpers/labels.py); other ids are not evaluated."""
 SPACE = 'cityscapes_19'
+MAX_DEPTH = 200.0
+"""Metres. At this depth the disparity is 2.4 pixels; below one pixel, its rounding alone gives kilometres."""
 IMAGE_SUFFIX = '_leftImg8bit'
 EXPECTED = (
     'expected leftImg8bit and gtFine, and for depth disparity and camera, of cityscapes-dataset.com: register there, '
@@ -101,7 +104,8 @@ class Cityscapes:
 
         Raises:
             IndexError: outside of 0..len - 1.
-            DatasetError: if a file is missing or damaged, or annotations do not have the image's size.
+            DatasetError: if a file is missing or damaged, annotations do not have the image's size, or a disparity has
+                no camera file.
         """
         name = self.ids[index]
         image_path = self._path('leftImg8bit', name, f'{IMAGE_SUFFIX}.png')
@@ -109,6 +113,11 @@ class Cityscapes:
         labels = read_indices(self._path('gtFine', name, '_gtFine_labelIds.png'), self._table)
         disparity, camera = self._path('disparity', name, '_disparity.png'), self._path('camera', name, '_camera.json')
         depth = intrinsics = None
+        if disparity.is_file() and not camera.is_file():
+            raise DatasetError(
+                f'{camera}: missing: without it a disparity is no depth. Unpack camera_trainvaltest.zip too, or '
+                'remove the folder disparity'
+            )
         if camera.is_file():
             baseline, intrinsics = _read_camera(camera, image)
             depth = _depth(disparity, baseline * intrinsics.fx) if disparity.is_file() else None
@@ -128,6 +137,7 @@ def _depth(path: Path, meters: float) -> np.ndarray:
     disparity = (raw.astype(np.float32) - 1) / 256
     depth = np.zeros(raw.shape, np.float32)
     np.divide(np.float32(meters), disparity, out=depth, where=raw > 1)  # 1 is a disparity of 0: infinitely far
+    depth[depth > MAX_DEPTH] = 0
     return depth
 
 

@@ -6,10 +6,10 @@
     SUNRGBDtoolbox/traintestSUNRGBD/allsplit.mat
 
 - `sunrgbd` has all images of the official split, `train` (5285) or `test` (5050), in 37 classes;
-- `sunrgbd_without_nyuv2` leaves out the 1449 that are NYU Depth v2's: for who trains on or tests with that.
+- `sunrgbd_without_nyuv2` leaves out the 1449 that are NYU Depth v2's: for those who train or test on that.
 
-Depth is the sensor's, registered to the image, 0 where it saw nothing. Its 16 bits are rotated by three; what is
-farther than 8 m is invalid, as the official toolbox has it. Cameras are those of each image's `intrinsics.txt`.
+Depth is the sensor's, registered to the image, 0 where it saw nothing. Its 16 bits are rotated by three. What
+is farther than 8 m is invalid; the official toolbox sets it to 8 m. Cameras are those of each image's `intrinsics.txt`.
 """
 
 from dataclasses import dataclass

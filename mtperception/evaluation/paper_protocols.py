@@ -25,8 +25,9 @@ class Figure:
     metric: str
     """One of those of `tasks.TASKS`."""
     batch: int | None = None
-    """None: over all pixels of the set. Else the set is taken so many images at a time, in its order; the metric is
-    that of their pixels, and the figure is the mean over the batches. More than one image: only for means of pixels."""
+    """None: over the set, as the metric is defined. Else the set is taken so many images at a time, in its order; the
+    metric is that of their pixels, and the figure is the mean over the batches. More than one image: only for means of
+    pixels."""
     factor: float = 1.0
     """From the unit of the metric to that of the paper."""
 
@@ -82,7 +83,7 @@ the paper's tables, and over the set since November 2020: here are both. Its own
 that it follows MTAN, at 256x128."""
 
 HYBRIDNET = PaperProtocol(
-    source='HybridNet: D. Sánchez-Escobedo et al., sections 5 and tables 1 and 2',
+    source='HybridNet: D. Sánchez-Escobedo et al., section 5 and tables 1 and 2',
     grid=(6, 3),
     figures={
         'G': Figure('pixel_accuracy'),
@@ -100,14 +101,15 @@ HYBRIDNET = PaperProtocol(
 )
 """18 parts of an image, which the paper does not draw: 6 x 3 are square on Cityscapes' 2048x1024. SIE is the root of
 Eigen et al.'s scale-invariant error: 0.26 squared is less than RMSE-log's 0.4343 squared, as a variance must be, and
-0.26 is not."""
+0.26 is not. It is taken per image, as Eigen et al. define it."""
 
 MULTITASKNET = PaperProtocol(
     source='MultitaskNet, section 4.1 and table 2',
     size=(224, 224),
     figures={'mIoU': Figure('miou'), 'RMSE(lin)': Figure('rmse'), 'RMSE (log)': Figure('rmse_log')},
 )
-"""Image, labels and depth are stretched to what the network sees."""
+"""Image, labels and depth are stretched to what the network sees. The published code means |log10| by its logarithmic
+error, and gives that of the last image; the paper's 0.164 fits the usual definition, which is taken here."""
 
 PROTOCOLS: dict[str, PaperProtocol] = {'mtan': MTAN, 'hybridnet': HYBRIDNET, 'multitasknet': MULTITASKNET}
 """By name."""

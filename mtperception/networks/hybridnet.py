@@ -5,7 +5,7 @@ section 3 and figure 1; the same group draws the blocks in Lin et al., Sensors 1
 Four parts: a features network that both tasks share, an upsampling network for the labels, a global depth network that
 sees the image alone, and a refining depth network. Where the papers leave a width open it is that of the networks that
 they build on: DeepLab's VGG-16 and ASPP-L (Chen et al., TPAMI 2017, sections 3.1 and 4.1) and Eigen et al.'s coarse and
-fine networks (NIPS 2014, figure 1). Ours: convolutions of the global network are padded, so that no size leaves a rest.
+fine networks (NIPS 2014, figure 1). Ours: convolutions of the global network are padded, so that sizes divide evenly.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,11 +40,10 @@ class HybridNet(Network):
         num_classes: channels of the segmentation output.
         tasks: 'segmentation' and 'depth', or one of them.
         shared_features: whether the refining network sees the features network's output.
-
         width: factor on all channels but those of the refining network.
 
     Raises:
-        NetworkError: for tasks that it has not.
+        NetworkError: for tasks that it does not support.
     """
 
     TASKS = ('segmentation', 'depth')

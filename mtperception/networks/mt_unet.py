@@ -16,7 +16,6 @@ from torch import nn
 
 from mtperception.networks.layers import pad_to_multiple, scaled
 from mtperception.networks.network import Network
-from mtperception.networks.pretrained import IMAGENET
 
 CHANNELS = (64, 128, 256, 512)
 """Channels of the encoder's blocks, finest first; the decoders have them in reverse."""
@@ -38,15 +37,13 @@ class MTUNet(Network):
         tasks: decoders to build, out of 'segmentation' and 'depth'.
         cross_talk: whether the second block of each decoder also feeds the third of the others (table 3).
         attention: whether each decoder block is weighted by a mask of its own.
-
         width: factor on all channels.
 
     Raises:
-        NetworkError: for tasks that it has not.
+        NetworkError: for tasks that it does not support.
     """
 
     TASKS = ('segmentation', 'depth')
-    ENCODER_START = IMAGENET
 
     def __init__(
         self,
@@ -59,9 +56,9 @@ class MTUNet(Network):
         super().__init__(num_classes, tasks)
         channels = scaled((*CHANNELS, BOTTLENECK_CHANNELS), width)
         self.encoder = Encoder(channels)
-        others = len(tasks) - 1 if cross_talk else 0
+        talking = len(tasks) - 1 if cross_talk else 0
         self.decoders = nn.ModuleDict(
-            {task: Decoder(channels, self.out_channels(task), others, attention) for task in tasks}
+            {task: Decoder(channels, self.out_channels(task), talking, attention) for task in tasks}
         )
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -136,19 +133,19 @@ class Decoder(nn.Module):
     Args:
         channels: of the encoder's blocks, finest first, and of the bottleneck.
         out_channels: of the output.
-        others: how many other decoders it hears.
+        talking: number of other decoders whose features its third block gets.
         attention: whether its blocks have masks.
     """
 
-    def __init__(self, channels: Sequence[int], out_channels: int, others: int, attention: bool) -> None:
+    def __init__(self, channels: Sequence[int], out_channels: int, talking: int, attention: bool) -> None:
         super().__init__()
         before, widths = channels[:0:-1], channels[-2::-1]
-        heard = [before[index] * others if index == CROSS_TALK_BLOCK else 0 for index in range(len(widths))]
+        cross = [before[index] * talking if index == CROSS_TALK_BLOCK else 0 for index in range(len(widths))]
         self.blocks = nn.ModuleList(
-            AttentionBlock(before[index] + heard[index] + width, width, attention) for index, width in enumerate(widths)
+            AttentionBlock(before[index] + cross[index] + width, width, attention) for index, width in enumerate(widths)
         )
         self.enlarge = nn.ModuleList(nn.ConvTranspose2d(width, width, 2, stride=2) for width in widths[:-1])
-        self.hears_others = others > 0
+        self.has_cross_talk = talking > 0
         self.predict = nn.Conv2d(widths[-1], out_channels, 1)
 
     def block(self, index: int, skip: torch.Tensor, own: torch.Tensor, others: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -163,8 +160,8 @@ class Decoder(nn.Module):
         Returns:
             What the block gives, doubled in size unless it is the last.
         """
-        heard = others if index == CROSS_TALK_BLOCK and self.hears_others else []
-        x = self.blocks[index](torch.cat([skip, own, *heard], dim=1))
+        cross = others if index == CROSS_TALK_BLOCK and self.has_cross_talk else []
+        x = self.blocks[index](torch.cat([skip, own, *cross], dim=1))
         return self.enlarge[index](x) if index < len(self.enlarge) else x
 
 

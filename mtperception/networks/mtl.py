@@ -64,11 +64,11 @@ class MTL(Network):
         head: 'aspp' or 'pyramid'.
         selective_weights: whether the tasks' features are mixed at each stage (MTL_SSW); it needs both tasks.
         own_weight: how much of its own features a task starts with, 0..1; the rest is the other's (table 5).
-
         width: factor on the channels of the backbone and of what follows them.
 
     Raises:
-        NetworkError: for tasks or options that it has not, or selective weights without both tasks and sub-networks.
+        NetworkError: for tasks or options that it does not support, or selective weights without both tasks and
+            sub-networks.
     """
 
     TASKS = ('segmentation', 'depth')

@@ -43,11 +43,10 @@ class MultitaskNet(Network):
         tasks: decoders to build, out of 'segmentation' and 'depth'.
         skip: whether decoder stages see the encoder's features (section 4.1.2); without them it is the network of
             experiment 1, in which decoder stages are half as wide at their inputs.
-
         width: factor on all channels.
 
     Raises:
-        NetworkError: for tasks that it has not.
+        NetworkError: for tasks that it does not support.
     """
 
     TASKS = ('segmentation', 'depth')

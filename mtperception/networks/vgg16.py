@@ -16,7 +16,7 @@ CONVOLUTIONS = (2, 2, 3, 3, 3)
 
 
 class VGG16Encoder(nn.Module):
-    """The thirteen 3x3 convolutions with bias and ReLU, in five stages; who uses it pools between them.
+    """The thirteen 3x3 convolutions with bias and ReLU, in five stages; the caller pools between them.
 
     Args:
         batch_norm: whether each convolution is followed by a batch norm.

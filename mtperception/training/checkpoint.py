@@ -118,11 +118,23 @@ def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, torch.Tensor]) ->
     optimizer.load_state_dict({'state': state, 'param_groups': optimizer.state_dict()['param_groups']})
 
 
-def generator_state() -> str:
-    """PyTorch's random generator, as text."""
-    return base64.b64encode(torch.get_rng_state().numpy().tobytes()).decode()
+CPU_GENERATOR, CUDA_GENERATOR = 'generator', 'cuda_generator'
 
 
-def set_generator_state(text: str) -> None:
-    """Put PyTorch's random generator back to where `generator_state` found it."""
-    torch.set_rng_state(torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8))
+def generator_states(device: torch.device) -> dict[str, str]:
+    """PyTorch's random generators of the CPU and, on CUDA, of the device, as text."""
+    states = {CPU_GENERATOR: torch.get_rng_state()}
+    if device.type == 'cuda':
+        states[CUDA_GENERATOR] = torch.cuda.get_rng_state(device)
+    return {name: base64.b64encode(state.numpy().tobytes()).decode() for name, state in states.items()}
+
+
+def set_generator_states(states: Mapping[str, str], device: torch.device) -> None:
+    """Put PyTorch's random generators back to where `generator_states` found them."""
+
+    def state(name: str) -> torch.Tensor:
+        return torch.frombuffer(bytearray(base64.b64decode(states[name])), dtype=torch.uint8)
+
+    torch.set_rng_state(state(CPU_GENERATOR))
+    if device.type == 'cuda' and CUDA_GENERATOR in states:  # a run may go on on another device
+        torch.cuda.set_rng_state(state(CUDA_GENERATOR), device)

@@ -64,10 +64,14 @@ class Objective(nn.Module):
         """The names of all losses."""
         return [*self.outputs, *self.distillation.names, *self.consistency.names]
 
+    @property
+    def taught(self) -> set[str]:
+        """Tasks that lessons are of."""
+        return {*self.distillation.weights, *self.consistency.weights}
+
     def supervised(self, annotated: Mapping[str, int], images: int) -> dict[str, int]:
         """By task, how many of some images there is something to learn from: lessons are of all."""
-        taught = {*self.distillation.weights, *self.consistency.weights}
-        return {task: images if task in taught else count for task, count in annotated.items()}
+        return {task: images if task in self.taught else count for task, count in annotated.items()}
 
     def lessons(self, images: torch.Tensor, normalized: torch.Tensor, average: nn.Module) -> Lessons:
         """What teachers and the averaged weights say of a batch: uint8 N,3,H,W, and the same normalised."""

@@ -10,7 +10,7 @@ import torch
 from mtperception.card import CARD, open_model
 from mtperception.networks import create_network
 from mtperception.networks.network import ENCODER, Network
-from mtperception.networks.pretrained import PretrainedError, read_tensors
+from mtperception.networks.pretrained import IMAGENET, PretrainedError, read_tensors
 from mtperception.training.checkpoint import Checkpoint, is_checkpoint
 from mtperception.training.config import WHOLE, ConfigError, TrainConfig
 
@@ -69,6 +69,11 @@ def _start_part(network: Network, part: str, sources: Sequence[str]) -> None:
         )
     if not sources:
         raise ConfigError(f'{key}: expected one or more files')
+    missing = [source for source in sources if source != IMAGENET and not Path(source).expanduser().exists()]
+    if missing:
+        raise ConfigError(
+            f'{key}: {missing[0]} does not exist: expected a checkpoint, a model directory or published weights'
+        )
     if len(sources) == 1 and not _is_trained(sources[0]):
         _load_published(network, part, sources[0], key)
         return

@@ -19,10 +19,10 @@ from mtperception.tasks import TASKS, metric_of
 from mtperception.training.checkpoint import (
     Checkpoint,
     CheckpointError,
-    generator_state,
+    generator_states,
     named,
     remove_partial,
-    set_generator_state,
+    set_generator_states,
 )
 from mtperception.training.config import ConfigError, TrainConfig
 from mtperception.training.config_file import config_from_dict, config_to_dict
@@ -77,6 +77,8 @@ class Trainer:
         """The step of the last checkpoint."""
         self.epoch_losses = self._no_losses()
         """By output: sum of the epoch's losses, and their number."""
+        self.learnt: set[str] = set()
+        """Losses that there were since the run began; of a run that resumes all, since they are not known."""
         self.metrics: dict[str, float] = {}
         """Metrics of the current weights; empty if they were not measured."""
         self.protocol: dict[str, Any] = {}
@@ -146,6 +148,7 @@ class Trainer:
             raise self._diverged(error) from error
         self.average.update_parameters(self.network)
         self.metrics, self.protocol = {}, {}
+        self.learnt.update(losses)
         self.steps += 1
         for output, value in values.items():
             if math.isfinite(value):
@@ -204,7 +207,13 @@ class Trainer:
             ) from error
 
     def end_epoch(self) -> None:
-        """Count the epoch, tell the weighting, validate if it is time, write the checkpoints."""
+        """Count the epoch, tell the weighting, validate if it is time, write the checkpoints.
+
+        Raises:
+            ConfigError: if no image had annotations for anything.
+        """
+        if self.epoch == 0:
+            self._check_annotations()
         means = {output: total / count for output, (total, count) in self.epoch_losses.items() if count}
         self.objective.weighting.end_epoch(means)
         self.epoch_losses = self._no_losses()
@@ -217,6 +226,16 @@ class Trainer:
         if improved:
             self.save(BEST)  # first: killed in between, the run measures and writes it again
         self.save(LAST)
+
+    def _check_annotations(self) -> None:
+        """Name what the first epoch had no annotation for; raises ConfigError if that is everything."""
+        objective = self.objective
+        missing = sorted({task for name, task in objective.outputs.items() if name not in self.learnt})
+        missing = [task for task in missing if task not in objective.taught]
+        if missing and not self.learnt:
+            raise ConfigError(f'data: no image is annotated with {" or ".join(missing)}: nothing can be learnt')
+        if missing:
+            logger.warning('no image of the first epoch is annotated with %s: not trained', ', '.join(missing))
 
     def _no_losses(self) -> dict[str, list[float]]:
         return {name: [0.0, 0] for name in self.objective.names}
@@ -264,8 +283,8 @@ class Trainer:
             'metrics': self.metrics,
             'protocol': self.protocol,
             'best': self.best,
-            'generator': generator_state(),
             'config': config_to_dict(self.config),
+            **generator_states(self.device),
             **self.updates.scalars(),
         }
         Checkpoint(tensors, scalars).write(self.out / name)
@@ -290,7 +309,8 @@ class Trainer:
         self.saved = self.steps
         self.epoch_losses = state['epoch_losses']
         self.metrics, self.protocol, self.best = state['metrics'], state['protocol'], state['best']
-        set_generator_state(state['generator'])
+        set_generator_states(state, self.device)
+        self.learnt.update(self.objective.names)
         logger.info('resuming after %d of %d steps', self.steps, self.total_steps)
 
 

@@ -5,7 +5,7 @@ import pytest
 from rooms import rooms, write_rooms
 from tiny_runs import history, tiny_config, write_config
 
-from mtperception import cli
+from mtperception import cli, resources
 
 
 @pytest.fixture
@@ -30,6 +30,17 @@ def test_a_run_says_where_its_result_is(config, tmp_path, capsys, caplog, monkey
     assert again.out == said.out
     assert 'resuming after 1 of 1 steps' in caplog.text
     assert len(history(tmp_path / 'runs' / 'mine')) == 1
+
+
+def test_a_run_of_a_configuration_in_a_folder_has_that_folder_too(config, tmp_path, capsys, monkeypatch):
+    """`papers/mt_unet` and `systems/mt_unet` do not meet."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('XDG_DATA_HOME', str(tmp_path))
+    folder = resources.user_folder('train') / 'papers'
+    folder.mkdir(parents=True)
+    config.rename(folder / 'mine.yaml')
+    assert train('papers/mine') == 0
+    assert capsys.readouterr().out == 'runs/papers/mine/last.safetensors: 1 steps\n'
 
 
 def test_changes_and_a_folder(config, tmp_path, capsys):

@@ -28,8 +28,8 @@ def test_categories(tmp_path):
 def test_disparity_becomes_meters(tmp_path):
     cityscapes(tmp_path)
     sample = open_dataset('cityscapes', tmp_path, 'train')[0]
-    # 0.2 m x 2000 px = 400; disparities unknown, 0, 10 and 100 / 1 pixel
-    np.testing.assert_allclose(sample.depth, [[0, 0, 40, 4], [400, 0, 0, 0]])
+    # 0.2 m x 2000 px = 400; disparities unknown, 0, 10 and 100 / 1 (too far), 2 and 1.99 pixels
+    np.testing.assert_allclose(sample.depth, [[0, 0, 40, 4], [0, 200, 0, 0]])
     assert (sample.intrinsics.fx, sample.intrinsics.fy, sample.intrinsics.cx) == (2000.0, 1990.0, 1.5)
 
 
@@ -39,6 +39,16 @@ def test_without_disparity_there_is_no_depth(tmp_path):
     sample = open_dataset('cityscapes', tmp_path, 'train')[1]
     assert sample.depth is None
     assert sample.labels is not None
+
+
+def test_a_disparity_without_its_camera_is_an_error(tmp_path):
+    cityscapes(tmp_path)
+    (tmp_path / 'camera/train/ulm/ulm_000000_000005_camera.json').unlink()
+    dataset = open_dataset('cityscapes', tmp_path, 'train')
+    with pytest.raises(DatasetError, match=r'ulm_000000_000005_camera.json: missing: .*camera_trainvaltest.zip'):
+        dataset[1]
+    (tmp_path / 'disparity/train/ulm/ulm_000000_000005_disparity.png').unlink()
+    assert (dataset[1].depth, dataset[1].intrinsics) == (None, None)
 
 
 @pytest.mark.parametrize('content', ['', '[]', json.dumps({'intrinsic': {'fx': 1}})])

@@ -165,6 +165,24 @@ def test_hybridnet_by_hand():
     )
 
 
+def test_a_scale_that_is_wrong_in_every_image_alone_is_no_error_of_hybridnets_sie(samples_at_half_and_double):
+    """SIE is the mean over images of an error that no scale of an image changes; RMSE-log is ln 2 over all pixels."""
+    samples, predictor = samples_at_half_and_double
+    figures = evaluate(predictor, samples, paper='hybridnet').figures
+    assert (figures['SIE'], figures['RMSE-log']) == (pytest.approx(0, abs=1e-4), pytest.approx(math.log(2), rel=1e-5))
+
+
+@pytest.fixture
+def samples_at_half_and_double():
+    """Two images of a depth of 2 m and of 4 m everywhere, seen as 4 m and as 2 m."""
+    labels = np.zeros((6, 12), np.uint8)
+    samples = [
+        Sample(np.stack([labels, labels + seen * 10, labels], axis=2), labels, np.full(labels.shape, true, np.float32))
+        for true, seen in ((2, 4), (4, 2))
+    ]
+    return Samples(samples), predictor_of(ReadFromImage('cpu', 'fp32'))
+
+
 @pytest.mark.parametrize('size', [(180, 90), (187, 101)])
 def test_hybridnet_cuts_18_parts_whatever_the_model_does(size):
     """What is perfect in each part is perfect in the image; the predictor keeps its own policy."""

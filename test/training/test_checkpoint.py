@@ -15,11 +15,13 @@ import mtperception.training
 from mtperception.training.checkpoint import (
     Checkpoint,
     CheckpointError,
-    generator_state,
+    generator_states,
     load_optimizer,
     optimizer_tensors,
-    set_generator_state,
+    set_generator_states,
 )
+
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
 
 
 def a_checkpoint(value=1.0):
@@ -111,13 +113,16 @@ def test_a_full_disk_leaves_the_old_one(tmp_path):
     assert [left.name for left in tmp_path.iterdir()] == ['last.safetensors']
 
 
-def test_generator_state_goes_round():
+@pytest.mark.parametrize('name', ['cpu', pytest.param('cuda', marks=NEEDS_CUDA)])
+def test_generator_states_go_round(name):
+    device = torch.device(name)
     torch.manual_seed(5)
-    torch.rand(3)
-    state = generator_state()
-    expected = torch.rand(3)
-    set_generator_state(state)
-    assert torch.equal(torch.rand(3), expected)
+    torch.rand(3, device=device)
+    states = generator_states(device)
+    expected = torch.rand(3), torch.rand(3, device=device)
+    set_generator_states(states, device)
+    assert torch.equal(torch.rand(3), expected[0])
+    assert torch.equal(torch.rand(3, device=device), expected[1])
 
 
 @pytest.mark.parametrize(

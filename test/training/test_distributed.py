@@ -35,7 +35,7 @@ def config(room_data):
         room_data,
         data=parts,
         batch_norm='frozen',
-        weighting=ChoiceConfig('uncertainty'),
+        weighting=ChoiceConfig('variance', {'window': 2}),  # which learns, and remembers epochs
         # AdamW divides gradients by their size: without this, those that are only rounding would make whole steps.
         optimizer=OptimizerConfig(options={'eps': 1e-5}, clip_norm=5.0),
         epochs=4,

@@ -48,6 +48,15 @@ def test_a_step_and_a_resume(name, room_data, tmp_path):
     assert all(torch.equal(x, resumed.network.state_dict()[key]) for key, x in trainer.network.state_dict().items())
 
 
+@pytest.mark.parametrize('name', NETWORKS)
+def test_an_encoder_that_has_published_weights_can_load_them(name):
+    """So that `encoder: auto`, the default, works."""
+    with torch.device('meta'):
+        network = create_network(name, 6, network_class(name).task_sets()[-1], **thin(name))
+    starts_published = bool(network.ENCODER_START)
+    assert starts_published == hasattr(getattr(network, 'encoder', None), 'load_torchvision')
+
+
 @pytest.mark.parametrize('name', sorted(set(NETWORKS) - set(SYSTEMS)))
 def test_its_graph_gives_what_it_gives(name, tmp_path):
     """Of the others test/ros/test_systems.py exports the model of a run, which takes as long as all else here."""

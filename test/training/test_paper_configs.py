@@ -2,12 +2,14 @@
 """The configurations of the papers' experiments, and of the comparison of all systems, can be run: they load, and their
 networks and learning rates exist."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
-from mtperception.networks import create_network
+from mtperception.networks import NETWORKS, create_network
+from mtperception.networks.mtl import VARIANTS
 from mtperception.resources import find
 from mtperception.training.config_file import load_config
 from mtperception.training.losses import LOSSES
@@ -36,6 +38,84 @@ def test_what_it_names_exists(name):
     for output in network.outputs:
         create('loss', LOSSES, config.losses[output].name, config.losses[output].options)
     create('weighting', WEIGHTINGS, config.weighting.name, config.weighting.options, network.outputs)
+
+
+# Options of the network, size of a view, epochs, images per step, optimizer, loss of depth, weighting.
+# MultitaskNet: section 4.1 and table 1, and the rate's schedule of its published code. MT-UNet: its 'Training protocol'.
+ADAM_MULTITASKNET = ('adam', {'weight_decay': 5e-4}, {'default': 1e-5}, 'step', {'at': [0.5], 'factor': 0.9})
+SGD_MULTITASKNET = (
+    *('sgd', {'weight_decay': 5e-4, 'momentum': 0.9}, {'default': 1e-4}, 'step', {'at': [0.757], 'factor': 0.9}),
+)
+ADAM_MT_UNET = ('adam', {}, {'default': 1e-4, 'weighting': 1e-3}, 'polynomial', {'power': 0.0})
+HALVES = ('fixed', {'weights': {'segmentation': 0.5, 'depth': 0.5}})
+LEARNT = ('variance', {})
+STATED = {
+    'multitasknet': ({}, [224, 224], 50, 4, ADAM_MULTITASKNET, 'scale_invariant_gradient', HALVES),
+    'multitasknet_lambda_03': (
+        *({}, [224, 224], 50, 4, ADAM_MULTITASKNET, 'scale_invariant_gradient'),
+        ('fixed', {'weights': {'segmentation': 0.3, 'depth': 0.7}}),
+    ),
+    'multitasknet_sgd': ({}, [224, 224], 50, 4, SGD_MULTITASKNET, 'scale_invariant_gradient', HALVES),
+    'multitasknet_no_skip': ({'skip': False}, [224, 224], 50, 4, SGD_MULTITASKNET, 'scale_invariant_gradient', HALVES),
+    'mt_unet': ({}, [128, 256], 200, 8, ADAM_MT_UNET, 'l1', LEARNT),
+    'mt_unet_19': ({}, [128, 256], 200, 8, ADAM_MT_UNET, 'l1', LEARNT),
+    'mt_unet_nyuv2': ({}, [128, 256], 200, 2, ADAM_MT_UNET, 'l1', LEARNT),
+    'mt_unet_no_cross_talk': ({'cross_talk': False}, [128, 256], 200, 8, ADAM_MT_UNET, 'l1', LEARNT),
+    'mt_unet_fixed_weights': (
+        *({}, [128, 256], 200, 8, ADAM_MT_UNET, 'l1'),
+        ('fixed', {'weights': {'segmentation': 0.3, 'depth': 0.7}}),
+    ),
+    'mt_unet_equal_weights': (
+        *({}, [128, 256], 200, 8, ADAM_MT_UNET, 'l1'),
+        ('fixed', {'weights': {'segmentation': 1.0, 'depth': 1.0}}),
+    ),
+}
+
+
+@pytest.mark.parametrize('name', STATED)
+def test_what_a_paper_states(name):
+    config = load_config(f'papers/{name}')
+    optimizer = config.optimizer
+    found = (optimizer.name, optimizer.options, optimizer.learning_rate)
+    found = (*found, optimizer.schedule.name, optimizer.schedule.options)
+    network, view = config.network.options, config.view.crop
+    loss, weighting = config.losses['depth'].name, (config.weighting.name, config.weighting.options)
+    assert (network, view, config.epochs, config.batch_size, found, loss, weighting) == STATED[name]
+
+
+def test_papers_are_reproduced_in_single_precision():
+    assert {load_config(f'papers/{name}').precision for name in PAPERS} == {'fp32'}
+
+
+MTL_FILES = {
+    'mtl': 'MTL',
+    'mtl_pp': 'MTL_PP',
+    'mtl_se': 'MTL_SE',
+    'mtl_se_aspp': 'MTL_SE+ASPP',
+    'mtl_sw_pp': 'MTL_SW+PP',
+    'mtl_spp': 'MTL_SPP',
+    'mtl_spp_sunrgbd': 'MTL_SPP',
+    'mtl_ssw': 'MTL_SSW',
+    'mtl_ssw_sunrgbd': 'MTL_SSW',
+}
+
+
+@pytest.mark.parametrize('name', MTL_FILES)
+def test_a_row_of_mtl_is_the_network_whose_parameters_are_counted(name):
+    network = load_config(f'papers/{name}').network
+    entry = NETWORKS[network.name]
+    options = {'selective_weights': False} | getattr(entry, 'keywords', {}) | network.options
+    assert options == asdict(VARIANTS[MTL_FILES[name]])
+
+
+def test_hybridnets_losses_and_stages():
+    """Section 4: 100,000 steps of depth, of 2975 images; then all, alpha 1000, from the depth networks of the first."""
+    first, last = (load_config(f'papers/{name}') for name in ('hybridnet_depth', 'hybridnet'))
+    assert first.epochs * (2975 // first.batch_size) == pytest.approx(100_000, rel=0.01)
+    assert (first.tasks, last.tasks) == (['depth'], ['segmentation', 'depth'])
+    assert [term['name'] for term in last.losses['depth'].options['terms']] == ['l2', 'l2_normalized']
+    assert last.weighting.options == {'weights': {'segmentation': 1000.0, 'depth': 1.0}}
+    assert last.start == {'depth': ['runs/papers/hybridnet_depth/last.safetensors']}
 
 
 def test_hybridnet_cuts_an_image_of_its_data_into_18_parts():

@@ -123,3 +123,9 @@ def test_what_cannot_be_started_from(imagenet, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             build_network(tiny_config(tmp_path, start={'all': [str(start)]}))
+
+
+def test_a_part_whose_file_is_missing(tmp_path):
+    missing = tmp_path / 'missing.safetensors'
+    with pytest.raises(ConfigError, match=rf'start.depth: {missing} does not exist: expected a checkpoint, a model'):
+        build_network(tiny_config(tmp_path, start={'depth': [str(missing)]}))

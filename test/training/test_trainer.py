@@ -38,6 +38,19 @@ def train(config, out):
     return trainer
 
 
+def test_data_without_annotations_are_an_error_after_an_epoch(room_data, tmp_path):
+    trainer = Trainer(tiny_config(room_data, data=[data_of(room_data, [])], epochs=9), tmp_path, CPU)
+    with pytest.raises(ConfigError, match='no image is annotated with depth or segmentation: nothing can be learnt'):
+        trainer.fit()
+    assert trainer.epoch == 0
+
+
+def test_a_task_without_annotations_is_named_once(room_data, tmp_path, caplog):
+    train(tiny_config(room_data, data=[data_of(room_data, ['depth'])]), tmp_path)
+    warning = 'no image of the first epoch is annotated with segmentation: not trained'
+    assert [record.message for record in caplog.records if 'annotated' in record.message] == [warning]
+
+
 def test_it_learns_two_images_by_heart(room_data, tmp_path):
     trainer = Trainer(tiny_config(room_data, epochs=20), tmp_path, CPU)
     batch = collate([trainer.examples[0, 0], trainer.examples[0, 1]], trainer.examples.tasks)
