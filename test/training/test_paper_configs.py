@@ -41,7 +41,7 @@ def test_what_it_names_exists(name):
 
 
 # Options of the network, size of a view, epochs, images per step, optimizer, loss of depth, weighting.
-# MultitaskNet: section 4.1 and table 1, and the rate's schedule of its published code. MT-UNet: its 'Training Protocol'.
+# MultitaskNet: section 4.1, table 1, and the rate's schedule of its published code. MT-UNet: 'Training protocols'.
 ADAM_MULTITASKNET = ('adam', {'weight_decay': 5e-4}, {'default': 1e-5}, 'step', {'at': [0.5], 'factor': 0.9})
 SGD_MULTITASKNET = (
     *('sgd', {'weight_decay': 5e-4, 'momentum': 0.9}, {'default': 1e-4}, 'step', {'at': [0.757], 'factor': 0.9}),
