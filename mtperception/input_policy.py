@@ -136,8 +136,8 @@ class InputPolicy:
         return _layout(self, width, height)
 
     def training_layout(self, width: int, height: int) -> Layout:
-        """What views of a training image of this size are cut from, before a random scale: never a reduced image."""
-        plane = self.layout(width, height).plane if self.policy == 'stretch' else (width, height)
+        """What views of a training image of this size are cut from, before a random scale: all the network sees."""
+        plane = self.layout(width, height).plane
         return Layout((width, height), plane, plane)
 
     @property

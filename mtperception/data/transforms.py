@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random views of a sample for training: scale, crop, mirror and light, the same for the image and all its maps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,12 +19,17 @@ Targets = dict[str, torch.Tensor]
 `normals` float32 of 3 channels (unit vectors, 0 invalid)."""
 
 
+GREY = (124, 116, 104)
+"""ImageNet's mean colour, 0 for the network: outside of an image."""
+
+
 @dataclass
 class ViewConfig:
     """How a training image is looked at."""
 
     scale: list[float] = field(default_factory=lambda: [0.6, 1.3])
-    """Smallest and largest factor on the image's size, drawn log-uniformly; raised to what fills the crop."""
+    """Smallest and largest factor on the size at which the model sees the image, drawn log-uniformly. A view that the
+    image does not fill is padded, without annotations there."""
     crop: list[int] = field(default_factory=lambda: [320, 320])
     """Height and width in pixels."""
     class_balance: float = 0.0
@@ -75,52 +81,61 @@ def random_view(
         policy: how the model will see images.
         rng: decides; the same generator state gives the same view.
     """
-    height, width = view.crop
     scale = float(np.exp(rng.uniform(*np.log(view.scale))))
     rows, columns = sample.image.shape[:2]
     layout = policy.training_layout(columns, rows)
     columns, rows = layout.plane
-    scale = max(scale, height / rows, width / columns)
-    size = [max(height, round(rows * scale)), max(width, round(columns * scale))]
-    top, left = (int(rng.integers(0, full - part + 1)) for full, part in zip(size, view.crop, strict=True))
+    size = [max(1, round(rows * scale)), max(1, round(columns * scale))]
+    free = [full - part for full, part in zip(size, view.crop, strict=True)]
+    top, left = (int(rng.integers(min(0, space), max(0, space) + 1)) for space in free)
     if view.class_balance and 'segmentation' in tasks and sample.labels is not None:
         top, left = _on_a_class(sample.labels, size, view, rng) or (top, left)
     mirrored = view.mirror and rng.random() < 0.5
     focal = (1.0, 1.0) if sample.intrinsics is None else focal_ratios(sample.intrinsics, layout, camera, policy)
     zoom = focal[0] * scale, focal[1] * scale
 
-    def see(x: torch.Tensor) -> torch.Tensor:
+    def see(x: torch.Tensor, outside: float | Sequence[float]) -> torch.Tensor:
         smooth = isinstance(x, tv_tensors.Image)
         mode = InterpolationMode.BILINEAR if smooth else InterpolationMode.NEAREST_EXACT
-        x = functional.resize(x, size, mode, antialias=smooth)
-        x = functional.crop(x, top, left, height, width)
+        x = _window(functional.resize(x, size, mode, antialias=smooth), top, left, view.crop, outside)
         return functional.horizontal_flip(x) if mirrored else x
 
     def target(task: Task) -> torch.Tensor:
         map_ = torch.from_numpy(task.target.read(sample, zoom, view.normals_window))
-        seen = see(tv_tensors.Mask(map_.permute(2, 0, 1) if task.target.channels > 1 else map_)).as_subclass(
-            torch.Tensor
-        )
+        mask = tv_tensors.Mask(map_.permute(2, 0, 1) if task.target.channels > 1 else map_)
+        seen = see(mask, task.target.invalid).as_subclass(torch.Tensor)
         if mirrored and task.target.channels > 1:
             seen = seen * torch.tensor(task.target.mirror)[:, None, None]
         return seen
 
-    image = see(tv_tensors.Image(torch.from_numpy(sample.image).permute(2, 0, 1)))
+    image = see(tv_tensors.Image(torch.from_numpy(sample.image).permute(2, 0, 1)), GREY)
     targets = {task.name: target(task) for task in in_order(tasks) if task.target.is_in(sample)}
     return Example(_relight(image, view, rng), targets)
+
+
+def _window(
+    x: torch.Tensor, top: int, left: int, crop: Sequence[int], outside: float | Sequence[float]
+) -> torch.Tensor:
+    """...,height,width of ...,H,W from a corner on, which may be negative; what lies outside of it has a value."""
+    height, width = crop
+    below, right = max(0, top + height - x.shape[-2]), max(0, left + width - x.shape[-1])
+    padding = [max(0, -left), max(0, -top), right, below]
+    x = functional.pad(x, padding, fill=outside) if any(padding) else x
+    return functional.crop(x, max(0, top), max(0, left), height, width)
 
 
 def _on_a_class(
     labels: np.ndarray, size: list[int], view: ViewConfig, rng: np.random.Generator
 ) -> tuple[int, int] | None:
-    """Top and left of a crop, out of an image of this height and width, that shows a pixel of a class; or none."""
+    """Top and left of a crop, of an image of this height and width, that shows a pixel of a class; or none."""
     classes = np.flatnonzero(np.bincount(labels.ravel(), minlength=256)[:IGNORE_INDEX])
     if not classes.size or rng.random() >= view.class_balance:
         return None
     pixels = np.argwhere(labels == rng.choice(classes))
     pixel = (pixels[rng.integers(len(pixels))] + 0.5) * size / labels.shape
-    first = [max(0, int(at) - part + 1) for at, part in zip(pixel, view.crop, strict=True)]
-    last = [min(full - part, int(at)) for at, full, part in zip(pixel, size, view.crop, strict=True)]
+    free = [full - part for full, part in zip(size, view.crop, strict=True)]
+    first = [max(min(0, space), int(at) - part + 1) for at, space, part in zip(pixel, free, view.crop, strict=True)]
+    last = [min(max(0, space), int(at)) for at, space in zip(pixel, free, strict=True)]
     top, left = (int(rng.integers(low, high + 1)) for low, high in zip(first, last, strict=True))
     return top, left
 

@@ -98,7 +98,7 @@ def test_a_crop_of_an_image_without_any_label_is_placed_anywhere():
 
 def test_scales_are_drawn_over_the_whole_range():
     # A plain wall at 6 m: its depth in the view tells the scale.
-    wall = Sample(np.zeros((96, 96, 3), np.uint8), depth=np.full((96, 96), 6.0, np.float32))
+    wall = Sample(np.zeros((72, 96, 3), np.uint8), depth=np.full((72, 96), 6.0, np.float32))
     scales = [6 / float(view(wall, seed, scale=[0.75, 3.0]).targets['depth'][0, 0]) for seed in range(200)]
     assert 0.75 <= min(scales) < 0.8
     assert 2.8 < max(scales) <= 3.0
@@ -142,12 +142,35 @@ def test_stretched_views_are_what_predictions_undo(normal, scale):
     assert np.abs(undone - exact['normals'][0, 0]).max() < 1e-3
 
 
-def test_small_images_are_enlarged_until_they_fill_the_crop():
-    # 40 x 60 for a crop of 48 x 64: at least 48 / 40 = 1.2 (64 / 60 is less).
-    small = Sample(np.zeros((40, 60, 3), np.uint8), depth=np.full((40, 60), 2.4, np.float32))
-    example = view(small, scale=[0.5, 0.5])
-    assert example.image.shape == (3, 48, 64)
-    assert example.targets['depth'].unique().tolist() == pytest.approx([2.0])
+def test_a_view_that_the_image_does_not_fill_has_no_truth_around_it():
+    """At half its size the image has 36 x 48 pixels of a view of 48 x 64; it lies anywhere in there."""
+    sample = coordinates(intrinsics=camera(100.0, 96, 72))
+    places = set()
+    for seed in range(40):
+        example = view(sample, seed, scale=[0.5, 0.5])
+        inside = example.targets['depth'] > 0
+        assert (example.image.shape, int(inside.sum())) == ((3, 48, 64), 36 * 48)
+        assert torch.equal(inside, example.targets['segmentation'] != 255)
+        assert (example.targets['normals'][:, ~inside] == 0).all()
+        assert example.image[:, ~inside].unique(dim=1).tolist() == [[124], [116], [104]]
+        places.add(tuple(inside.nonzero()[0].tolist()))
+    assert {row for row, _ in places} <= set(range(13))
+    assert {column for _, column in places} <= set(range(17))
+    assert len(places) > 20
+
+
+def test_a_scale_of_1_is_the_size_at_which_the_model_sees_the_image():
+    """Images that it reduces are seen reduced, whatever size they have; smaller ones as they are."""
+    wall = Sample(np.zeros((288, 384, 3), np.uint8), depth=np.full((288, 384), 3.0, np.float32))
+    for fx, size, expected in ((400.0, 384, 3.0), (200.0, 192, 3.0), (50.0, 48, 6.0)):
+        seen = dataclasses.replace(
+            wall,
+            image=wall.image[: size * 3 // 4, :size],
+            depth=wall.depth[: size * 3 // 4, :size],
+            intrinsics=camera(fx, size, size * 3 // 4),
+        )
+        depth = view(seen, scale=[1.0, 1.0], crop=[36, 48]).targets['depth']
+        assert depth.unique().tolist() == pytest.approx([expected])
 
 
 def test_what_is_unknown_stays_unknown():
@@ -177,7 +200,8 @@ def test_normals_are_those_of_the_view_itself(mirror, scale, training_fx):
 
     def see(labels, seed):
         sample = Sample(np.zeros((height, width, 3), np.uint8), labels.astype(np.uint8), depth, intrinsics)
-        return view(sample, seed, training_fx=training_fx, scale=[scale, scale]).targets
+        policy = InputPolicy('keep_aspect', width, height)
+        return view(sample, seed, training_fx=training_fx, policy=policy, scale=[scale, scale]).targets
 
     def is_mirrored(seed):
         first = see(columns, seed)['segmentation'][0]
