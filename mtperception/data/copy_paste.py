@@ -29,7 +29,7 @@ def paste_thing(sample: Sample, donor: Sample, rng: np.random.Generator) -> Samp
 
     Returns:
         The sample as it was if nothing fits: other sizes or cameras, labels or depth that one of them lacks, no piece
-        of a fitting size.
+        of a fitting size, or one without any depth.
     """
     if sample.labels is None or donor.labels is None or not _of_one_kind(sample, donor):
         return sample
@@ -38,8 +38,12 @@ def paste_thing(sample: Sample, donor: Sample, rng: np.random.Generator) -> Samp
         return sample
     if sample.depth is None:
         return replace(sample, **_pasted(sample, donor, piece, ('image', 'labels')))
-    there = is_valid(sample.depth)
-    seen = piece & is_valid(donor.depth) & (~there | (donor.depth < sample.depth))
+    known = is_valid(donor.depth)
+    if not (piece & known).any():
+        return sample
+    # Where the depth of the thing has holes, or is as sparse as a laser's, it is taken to be as far as the rest of it.
+    distance = np.where(known, donor.depth, np.median(donor.depth[piece & known]))
+    seen = piece & (~is_valid(sample.depth) | (distance < sample.depth))
     return replace(sample, **_pasted(sample, donor, seen, ('image', 'labels', 'depth')))
 
 

@@ -3,7 +3,8 @@
 
 Source: T. Koch, L. Liebel, F. Fraundorfer, M. Koerner, Evaluation of CNN-based Single-Image Depth Estimation Methods,
 ECCV Workshops 2018 (IBims-1), section 3.2: depth boundary errors. There, true edges are drawn by people; here they are
-found in the true depth as the predicted ones are in the prediction.
+found in the true depth as the predicted ones are in the prediction. Published versions of the benchmark's script differ
+in the thresholds (also 0.15 and 0.3), and in whether completeness looks from both sides; here it looks from true edges.
 """
 
 import cv2
@@ -14,10 +15,10 @@ from mtperception.evaluation.running_sum import ExactSum, RunningSum, check_same
 from mtperception.geometry import is_valid
 
 BLUR = 2**0.5
-"""Pixels: standard deviation of the Gaussian before Canny's derivatives, as in the source."""
+"""Pixels: standard deviation of the Gaussian before Canny's derivatives."""
 THRESHOLDS = (0.1, 0.2)
-"""Of Canny's hysteresis: a Sobel derivative, in parts of the map's range of depth, as in the source. A step of a tenth
-of the range is an edge."""
+"""Of Canny's hysteresis: a Sobel derivative, in parts of the map's range of depth. A step of a tenth of the range is an
+edge."""
 FURTHEST = 10.0
 """Pixels: theta of the source. Edges further away are not the same edge."""
 NEAR_EDGE = 5.0

@@ -5,6 +5,8 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from mtperception.card import ModelCard
 from mtperception.export import Parity, export_model
 from mtperception.networks.network import ENCODER, Network
@@ -15,7 +17,9 @@ from mtperception.training.config_file import config_from_dict
 from mtperception.training.divergence import DivergedError, check_weights
 from mtperception.training.starting_point import new_network
 from mtperception.training.temperature import CalibrationError, fit_temperature
-from mtperception.training.validation import Truth, draft_card
+from mtperception.training.validation import Truth, Validator, draft_card
+
+CPU = torch.device('cpu')
 
 
 def export_checkpoint(
@@ -32,7 +36,8 @@ def export_checkpoint(
         checkpoint: a file that training wrote.
         out: the model directory to write.
         classes: first class and end of the slice of the label space to choose among; None is all of it.
-        calibrate: fit the temperature of the confidence on the images that the run was validated on.
+        calibrate: fit the temperature of the confidence on the images that the run was validated on, and measure the
+            metrics again with it; the card also keeps the calibration error without it.
         half: round the weights to float16, which halves the files.
 
     Raises:
@@ -56,19 +61,26 @@ def export_checkpoint(
     except DivergedError as error:
         raise DivergedError(f'{checkpoint}: {error}: export an earlier checkpoint') from error
     card = draft_card(config, out.name)
-    metrics = {name: round(value, 4) for name, value in state.scalars['metrics'].items() if not math.isnan(value)}
+    card = replace(card, classes=classes or card.classes)
+    metrics, protocol = state.scalars['metrics'], state.scalars['protocol']
+    remarks = ['weights rounded to float16'] if half else []
+    if calibrate:
+        temperature = _temperature(network, card, config)
+        card = replace(card, temperature=temperature)
+        uncalibrated, _ = Validator(config, CPU).measure(network)
+        metrics, protocol = Validator(config, CPU, temperature).measure(network)
+        metrics |= {'ece_uncalibrated': uncalibrated['ece']}
+        remarks.append('temperature of the confidence fitted on the images of validation')
+    metrics = {name: round(value, 4) for name, value in metrics.items() if not math.isnan(value)}
     card = replace(
         card,
-        classes=classes or card.classes,
         training={
             'data': config.description,
             'licence': config.licence,
-            'procedure': _procedure(config, state.scalars['epoch']) + ('; weights rounded to float16' if half else ''),
+            'procedure': '; '.join([_procedure(config, state.scalars['epoch']), *remarks]),
         },
-        metrics=metrics | ({'protocol': state.scalars['protocol']} if metrics else {}),
+        metrics=metrics | ({'protocol': protocol} if metrics else {}),
     )
-    if calibrate:
-        card = replace(card, temperature=_temperature(network, card, config))
     return export_model(network, card, out, half=half)
 
 

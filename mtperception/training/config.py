@@ -87,11 +87,11 @@ class DistillationConfig:
 
 @dataclass
 class ConsistencyConfig:
-    """How little an image may change without a change of what the network says: for answers that are steady in time."""
+    """Answers that stay the same when an image changes a little, as the frames of a video do: the network is compared
+    with its averaged weights, which see each image a second time, moved, zoomed and relit at random."""
 
     weights: dict[str, float] = field(default_factory=dict)
-    """By task, of the loss against a second look at each image, moved, zoomed and relit at random. None: there is no
-    second look."""
+    """By task, of the loss against the second look. None: there is no second look."""
     shift: float = 0.03
     """Largest, as a share of the image's width and height."""
     zoom: float = 0.05
@@ -136,8 +136,8 @@ class TrainConfig:
     """'auto' (what the network starts from: `Network.ENCODER_START`), 'imagenet' (torchvision's weights, downloaded), a
     .safetensors file in their layout, or '' for random weights."""
     start: dict[str, list[str]] = field(default_factory=dict)
-    """What to start from: a list of checkpoints or model directories, whose weights are taken instead of the encoder's.
-    Of several the mean, which helps if they share a starting point (Wortsman et al., ICML 2022).
+    """What to start from: a list of checkpoints, model directories or names of models, whose weights are taken instead
+    of the encoder's. Of several the mean, which helps if they share a starting point (Wortsman et al., ICML 2022).
 
     Or parts from different files, such as {encoder: imagenet, decoder: [a, b], depth: run/best.safetensors}: by group
     of the network, checkpoints or model directories, or what the network loads as published weights of that part.

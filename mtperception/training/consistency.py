@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steadiness: what the network says of an image, its averaged weights should say of the image moved, zoomed and relit.
+"""Steadiness: the network learns to say of an image what its averaged weights say of the image moved, zoomed and relit.
 
 The averaged weights are the teacher (Tarvainen and Valpola, Mean teachers are better role models, NeurIPS 2017). Frames
 of a video differ in such ways; a network that does not mind them flickers less.
@@ -9,14 +9,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from mtperception.pipeline import normalize
 from mtperception.training.config import ConfigError, TrainConfig
-from mtperception.training.distillation import DIFFERENCES, to_camera
-from mtperception.training.loss import mean
+from mtperception.training.distillation import DIFFERENCES, mean_difference, to_camera
+from mtperception.training.distributed import rank
 from mtperception.upsampling import upsample
 
 SUFFIX = '_consistency'
@@ -25,7 +26,7 @@ SUFFIX = '_consistency'
 
 @dataclass(frozen=True)
 class Motion:
-    """How images are moved: a point of one, -1 to 1 along each axis, comes to `zoom` times itself plus `shift`."""
+    """Maps a point p of an image to zoom * p + shift; coordinates run from -1 to 1 along each axis."""
 
     zoom: float
     shift: tuple[float, float]
@@ -80,9 +81,10 @@ class Consistency:
 
     def __init__(self, config: TrainConfig) -> None:
         self._config = config.consistency
+        self._seed = config.seed
         self._stride = config.loss_stride
-        self.weights = dict(self._config.weights)
-        """By task."""
+        self.weights = {task: weight for task, weight in self._config.weights.items() if weight}
+        """By task, those above 0."""
         possible = [task for task in config.tasks if task in DIFFERENCES]
         unknown = [task for task in self.weights if task not in possible]
         if unknown:
@@ -96,17 +98,19 @@ class Consistency:
         """The names of its losses."""
         return [f'{task}{SUFFIX}' for task in self.weights]
 
-    def look_again(self, images: torch.Tensor, average: nn.Module) -> SecondLook | None:
+    def look_again(self, images: torch.Tensor, average: nn.Module, step: int) -> SecondLook | None:
         """What the averaged weights say of a batch, changed at random; None if nothing is compared.
 
         Args:
-            images: uint8 N,3,H,W.
+            images: uint8 N,3,H,W: this process's share.
             average: the network with averaged weights, in evaluation mode.
+            step: of the run; it and the seed decide the motion, and with the process the light.
         """
         if not self.weights:
             return None
-        motion = self._random_motion()
-        changed = self._relit(motion.move(images.float())).round().clamp(0, 255).to(torch.uint8)
+        motion = self._random_motion(np.random.default_rng((self._seed, step)))
+        changed = self._relit(motion.move(images.float()), np.random.default_rng((self._seed, step, rank())))
+        changed = changed.round().clamp(0, 255).to(torch.uint8)
         normalized = normalize(changed.permute(0, 2, 3, 1)).contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
             said = average(normalized)
@@ -127,20 +131,21 @@ class Consistency:
         for task, weight in self.weights.items() if again else ():
             second, seen = again.motion.look_up(again.outputs[task].float(), size, self._stride)
             first = upsample(outputs[task].float(), size, self._stride)
-            error = DIFFERENCES[task](first, [second], 1.0) * seen
-            losses[f'{task}{SUFFIX}'] = weight * mean(error.sum(), len(first) * seen.sum())
+            losses[f'{task}{SUFFIX}'] = weight * mean_difference(task, first, [second], counted=seen)
         return losses
 
-    def _random_motion(self) -> Motion:
-        """One for a batch."""
-        zoom, *shift = (2 * torch.rand(3) - 1).tolist()
+    def _random_motion(self, rng: np.random.Generator) -> Motion:
+        """One for a batch, of all processes."""
+        zoom, *shift = rng.uniform(-1, 1, 3)
         x, y = (2 * self._config.shift * part for part in shift)  # the image is 2 wide
         return Motion(math.exp(zoom * math.log1p(self._config.zoom)), (x, y))
 
-    def _relit(self, images: torch.Tensor) -> torch.Tensor:
+    def _relit(self, images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         """Float N,3,H,W, each image with another exposure, and with noise."""
-        exposure = 1 + self._config.light * (2 * torch.rand(len(images), 1, 1, 1, device=images.device) - 1)
-        return images * exposure + self._config.noise * torch.randn_like(images)
+        generator = torch.Generator(images.device).manual_seed(int(rng.integers(2**63)))
+        options = {'generator': generator, 'device': images.device}
+        exposure = 1 + self._config.light * (2 * torch.rand(len(images), 1, 1, 1, **options) - 1)
+        return images * exposure + self._config.noise * torch.randn(images.shape, **options)
 
 
 def _points(size: tuple[int, int], stride: int, device: torch.device) -> torch.Tensor:

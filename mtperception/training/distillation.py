@@ -48,6 +48,27 @@ DIFFERENCES: dict[str, Callable[[torch.Tensor, Sequence[torch.Tensor], float], t
 """By task: N,h,w of raw outputs, of a student and of its teachers, and a temperature."""
 
 
+def mean_difference(
+    task: str,
+    student: torch.Tensor,
+    teachers: Sequence[torch.Tensor],
+    temperature: float = 1.0,
+    counted: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Mean of a task's difference over the pixels of the batch of all processes.
+
+    Args:
+        task: a key of `DIFFERENCES`.
+        student: raw outputs N,C,h,w.
+        teachers: raw outputs of each teacher, N,C,h,w.
+        temperature: that logits are divided by.
+        counted: bool h,w: the pixels that count; all by default.
+    """
+    error = DIFFERENCES[task](student, teachers, temperature)
+    weight = torch.ones_like(error) if counted is None else counted.expand_as(error).to(error)
+    return mean((error * weight).sum(), weight.sum())
+
+
 class Distillation(nn.Module):
     """The teachers of a run, and what their student is told by them. Without teachers it says nothing.
 
@@ -67,8 +88,9 @@ class Distillation(nn.Module):
         cards = [open_model(name).card for name in self._config.teachers]
         self._ratios = [_ratios(config, card) for card in cards]
         """Focal lengths of the run's camera over those of each teacher's, as their networks see images."""
-        self.weights = dict(self._config.weights) or {task: 1.0 for task in config.tasks if task in DIFFERENCES}
-        """By task."""
+        weights = self._config.weights or {task: 1.0 for task in config.tasks if task in DIFFERENCES}
+        self.weights = {task: weight for task, weight in weights.items() if weight}
+        """By task, those above 0."""
         for name, card in zip(self._config.teachers, cards, strict=True):
             missing = [task for task in self.weights if task not in card.tasks or task not in config.tasks]
             if missing:
@@ -115,9 +137,7 @@ class Distillation(nn.Module):
         losses = {}
         for task, weight in self.weights.items():
             student, *teachers = (upsample(raw[task].float(), size, self._stride) for raw in (outputs, *taught))
-            error = DIFFERENCES[task](student, teachers, self._config.temperature)
-            count = torch.tensor(float(error.numel()), device=error.device)
-            losses[f'{task}{SUFFIX}'] = weight * mean(error.sum(), count)
+            losses[f'{task}{SUFFIX}'] = weight * mean_difference(task, student, teachers, self._config.temperature)
         return losses
 
 

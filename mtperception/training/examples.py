@@ -51,6 +51,11 @@ class Part:
         """Number of samples."""
         return len(self._dataset)
 
+    @property
+    def has_labels(self) -> bool:
+        """Whether labels are read."""
+        return self._table is not None
+
     def __getitem__(self, index: int) -> Sample:
         """A sample, its labels in the network's label space, or hidden."""
         sample = self._dataset[index]
@@ -93,8 +98,8 @@ class TrainingSet:
         return max(1, round(self._config.data[part].weight * len(self._parts[part])))
 
     def keys(self, epoch: int) -> list[Key]:
-        """Keys of all views of an epoch. Of a part that is not shown whole, epoch after epoch goes on in its
-        samples."""
+        """Keys of all views of an epoch. Of a part that an epoch shows only some samples of, the next epoch shows
+        others."""
         keys: list[Key] = []
         for number, part in enumerate(self._parts):
             first, length, count = int(self._ends[number]) - len(part), len(part), self._views(number)
@@ -125,7 +130,7 @@ class TrainingSet:
         """float64 C: pixels of each class, at every fourth row and column, times the weight of the part."""
         counts = np.zeros(256)
         for part, data in zip(self._parts, self._config.data, strict=True):
-            for index in range(len(part)):
+            for index in range(len(part)) if part.has_labels else ():
                 labels = part[index].labels
                 if labels is not None:
                     counts += data.weight * np.bincount(labels[::4, ::4].ravel(), minlength=256)

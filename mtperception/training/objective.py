@@ -73,9 +73,9 @@ class Objective(nn.Module):
         """By task, how many of some images there is something to learn from: lessons are of all."""
         return {task: images if task in self.taught else count for task, count in annotated.items()}
 
-    def lessons(self, images: torch.Tensor, normalized: torch.Tensor, average: nn.Module) -> Lessons:
-        """What teachers and the averaged weights say of a batch: uint8 N,3,H,W, and the same normalised."""
-        return Lessons(self.distillation(normalized), self.consistency.look_again(images, average))
+    def lessons(self, images: torch.Tensor, normalized: torch.Tensor, average: nn.Module, step: int) -> Lessons:
+        """What teachers and the averaged weights say of a step's batch: uint8 N,3,H,W, and the same normalised."""
+        return Lessons(self.distillation(normalized), self.consistency.look_again(images, average, step))
 
     def total(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The one to minimise: losses against annotations as the weighting says, and those of the lessons."""

@@ -11,6 +11,7 @@ from mtperception.card import CARD, open_model
 from mtperception.networks import create_network
 from mtperception.networks.network import ENCODER, Network
 from mtperception.networks.pretrained import IMAGENET, PretrainedError, read_tensors
+from mtperception.resources import ResourceNotFoundError, find
 from mtperception.training.checkpoint import Checkpoint, is_checkpoint
 from mtperception.training.config import WHOLE, ConfigError, TrainConfig
 
@@ -69,7 +70,7 @@ def _start_part(network: Network, part: str, sources: Sequence[str]) -> None:
         )
     if not sources:
         raise ConfigError(f'{key}: expected one or more files')
-    missing = [source for source in sources if source != IMAGENET and not Path(source).expanduser().exists()]
+    missing = [source for source in sources if source != IMAGENET and not _place(source).exists()]
     if missing:
         raise ConfigError(
             f'{key}: {missing[0]} does not exist: expected a checkpoint, a model directory or published weights'
@@ -103,15 +104,24 @@ def _mean(sources: Sequence[dict[str, torch.Tensor]], own: dict[str, torch.Tenso
     return {name: x.mean(dim=0) if x.is_floating_point() else x[0] for name, x in stacked.items()}
 
 
-def _is_trained(source: str) -> bool:
-    """Whether a source is a checkpoint or a model directory, as opposed to what others published."""
+def _place(source: str) -> Path:
+    """The file or folder that a source is, or the directory of the installed model of that name."""
     path = Path(source).expanduser()
+    try:
+        return path if path.exists() else find('model', source)
+    except ResourceNotFoundError:
+        return path
+
+
+def _is_trained(source: str) -> bool:
+    """Whether a source is a checkpoint or a model, as opposed to what others published."""
+    path = _place(source)
     return path.is_dir() or is_checkpoint(path)
 
 
 def _trained_weights(source: str, key: str) -> dict[str, torch.Tensor]:
-    """The averaged weights of a checkpoint, or those of a model directory."""
-    path = Path(source).expanduser()
+    """The averaged weights of a checkpoint, or those of a model."""
+    path = _place(source)
     if path.is_file():
         return Checkpoint.read(path).group('average')
     if not (path / CARD).is_file():

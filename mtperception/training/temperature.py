@@ -47,6 +47,7 @@ def fit_temperature(network: nn.Module, card: ModelCard, datasets: Sequence[Data
     """
     if 'segmentation' not in card.tasks:
         raise CalibrationError(f'model {card.name} gives no labels: the temperature scales the confidence of labels')
+    datasets = [dataset for dataset in datasets if dataset.label_space]
     each = max(1, MAX_SAMPLES // max(1, sum(map(len, datasets))))
     rng = np.random.default_rng(seed)
     space = load_label_space(card.label_space)
@@ -93,8 +94,6 @@ def _pixels(
     network: nn.Module, card: ModelCard, space: LabelSpace, dataset: Dataset, each: int, rng: np.random.Generator
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """For each image with labels: logits n,C of the classes to choose from, and the true class among them, n."""
-    if not dataset.label_space:
-        return
     first, end = card.classes
     images = GroupedTruth(dataset, space)
     table = _classes(space, load_label_space(images.label_space), card.classes)

@@ -76,7 +76,7 @@ class Trainer:
         self.saved: int | None = None
         """The step of the last checkpoint."""
         self.epoch_losses = self._no_losses()
-        """By output: sum of the epoch's losses, and their number."""
+        """By the name of a loss: its sum over the epoch, and how often there was one."""
         self.learnt: set[str] = set()
         """Losses that there were since the run began; of a run that resumes all, since they are not known."""
         self.metrics: dict[str, float] = {}
@@ -132,7 +132,7 @@ class Trainer:
             annotated: by task, how many of them have its annotation.
 
         Returns:
-            Loss by output, over the batch of all processes, of the outputs that it has annotations for.
+            Losses by name, over the batch of all processes: of the outputs that it has annotations for, and of lessons.
 
         Raises:
             ConfigError: if the network cannot learn from as few images at a time.
@@ -191,7 +191,7 @@ class Trainer:
         precision = DTYPES[self.config.precision]
         with torch.autocast(self.device.type, precision, enabled=precision != torch.float32):
             outputs = self._outputs(normalized)
-            lessons = self.objective.lessons(images, normalized, self.average.module)
+            lessons = self.objective.lessons(images, normalized, self.average.module, self.steps)
         return self.objective(outputs, lessons, targets, annotated)
 
     def _outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:

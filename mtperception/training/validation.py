@@ -32,7 +32,7 @@ def is_better(metric: str, value: float, than: float) -> bool:
 
 
 def draft_card(config: TrainConfig, name: str) -> ModelCard:
-    """What the configuration alone says of the model that comes out."""
+    """What the configuration alone says of the model that comes out, before its confidence is calibrated."""
     return ModelCard(
         name=name,
         network=config.network.name,
@@ -89,12 +89,17 @@ class Truth:
 class Validator:
     """The data sets to validate on. False if there are none.
 
+    Args:
+        config: names them, and says what the network gives.
+        device: to evaluate on.
+        temperature: of the confidence.
+
     Raises:
         DatasetError, ConfigError: if one cannot be opened or is not to be compared with (`Truth`).
     """
 
-    def __init__(self, config: TrainConfig, device: torch.device) -> None:
-        self._card = draft_card(config, 'in training')
+    def __init__(self, config: TrainConfig, device: torch.device, temperature: float = 1.0) -> None:
+        self._card = replace(draft_card(config, 'in training'), temperature=temperature)
         self._space = config.space
         self._device = str(device)
         self._sets = [(data, Truth(data, config)) for data in config.validation]
@@ -108,7 +113,8 @@ class Validator:
         """Evaluate a network on every validation set, in single precision.
 
         Returns:
-            Metrics by name (with several sets, the mean of those that have it), and the protocol of each set.
+            Metrics by name (with several sets, the mean of those that have it), and the protocol of each set, which
+            with several sets has its metrics.
         """
         predictor = self._predictor(network)
         results = {}
@@ -119,7 +125,11 @@ class Validator:
             for name, value in result.summary().items():
                 values.setdefault(name, []).append(value)
         metrics = {name: _mean(found) for name, found in values.items()}
-        return metrics, {name: dict(result.protocol) for name, result in results.items()}
+        protocol = {name: dict(result.protocol) for name, result in results.items()}
+        if len(results) > 1:
+            for name, result in results.items():
+                protocol[name]['metrics'] = {key: round(value, 4) for key, value in result.summary().items()}
+        return metrics, protocol
 
     def pictures(self, network: nn.Module) -> list[np.ndarray]:
         """uint8 H,W,3 each: some images of the first validation set, with what the network sees in them."""

@@ -13,6 +13,8 @@ from tiny_runs import data_of, tiny_config
 
 from mtperception import cli
 from mtperception.card import open_model
+from mtperception.data import open_dataset
+from mtperception.evaluation.evaluate import evaluate
 from mtperception.networks import NETWORKS
 from mtperception.pipeline import Pipeline
 from mtperception.predictor import Predictor
@@ -110,8 +112,17 @@ def test_a_slice_that_is_none(tmp_path):
 def test_the_confidence_is_calibrated_on_the_validation_images(trainer, tmp_path):
     """The temperature is in the card and in the graph: confidence is that of the divided logits, labels stay."""
     assert export(trainer.out / BEST, '--out', tmp_path / 'room', '--calibrate') == 0
-    temperature = open_model(tmp_path / 'room').card.temperature
+    card = open_model(tmp_path / 'room').card
+    temperature = card.temperature
     assert temperature != pytest.approx(1, abs=0.01)
+    # What the card says is what the run's images have with the temperature, and what they had without.
+    assert card.metrics['ece_uncalibrated'] == pytest.approx(trainer.metrics['ece'], abs=1e-4)
+    data = trainer.config.validation[0]
+    found = evaluate(
+        Predictor(tmp_path / 'room', 'torch', 'cpu', 'fp32'), open_dataset('folder', data.root, data.split)
+    )
+    assert card.metrics['ece'] == pytest.approx(found.summary()['ece'], abs=1e-4)
+    assert 'temperature of the confidence fitted on the images of validation' in card.training['procedure']
     image = rooms(1)[0].image
     prediction = Predictor(tmp_path / 'room', 'onnxruntime', 'cpu')(image)
     network = copy.deepcopy(trainer.average.module).eval()

@@ -52,8 +52,25 @@ def test_only_what_is_nearer_is_seen():
     assert (paste(unknown, room(thing=7)).labels == 7).sum() == 100
 
 
+def test_a_thing_is_whole_where_its_depth_is_sparse():
+    donor = room(thing=7)
+    measured = np.zeros_like(donor.depth, bool)
+    measured[::4, ::4] = True
+    donor.depth[~measured] = 0
+    result = paste(room(), donor)
+    assert (result.labels == 7).sum() == 100
+    thing = result.depth[result.labels == 7]
+    assert set(thing.tolist()) == {0, 2}
+    half = room()
+    half.depth[:, :25] = 1.0
+    assert (paste(half, donor).labels == 7).sum() == 50  # the rest is behind what is there
+    donor.depth[:] = 0
+    assert not (paste(room(), donor).labels == 7).any()
+
+
 def test_a_wall_is_no_thing_and_a_speck_neither():
-    assert paste(room(label=3), room(label=0)).labels.tolist() == room(label=3).labels.tolist()
+    near = room(label=0, distance=1.0)
+    assert paste(room(label=3), near).labels.tolist() == room(label=3).labels.tolist()
     speck = room()
     speck.labels[3, 3:8] = 9
     speck.depth[3, 3:8] = 1

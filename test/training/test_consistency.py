@@ -75,7 +75,7 @@ def test_depth_of_a_second_look_is_that_of_the_image_itself(room_data):
     """What is enlarged looks nearer: 2 m in an image enlarged by z are 2 z m in the image as it is."""
     config = tiny_config(room_data, consistency=replace(STILL, zoom=0.5))
     consistency, images = Consistency(config), torch.full((2, 3, 32, 32), 128, dtype=torch.uint8)
-    again = consistency.look_again(images, Distance())
+    again = consistency.look_again(images, Distance(), 0)
     assert 1 / 1.5 <= again.motion.zoom <= 1.5
     torch.testing.assert_close(again.outputs['depth'], torch.full((2, 1, 32, 32), 2 * again.motion.zoom))
     outputs = {'depth': torch.full((2, 1, 8, 8), 2 * again.motion.zoom + 0.25)}
@@ -86,10 +86,10 @@ def test_depth_of_a_second_look_is_that_of_the_image_itself(room_data):
 def test_each_image_gets_its_own_light_and_noise(room_data):
     images = torch.full((2, 3, 32, 32), 100, dtype=torch.uint8)
     bright, noisy = Distance(), Distance()
-    Consistency(tiny_config(room_data, consistency=replace(STILL, light=0.5))).look_again(images, bright)
+    Consistency(tiny_config(room_data, consistency=replace(STILL, light=0.5))).look_again(images, bright, 0)
     assert bright.seen.std(dim=(2, 3)).max() < 1e-5
     assert bright.seen[0, 0, 0, 0] != bright.seen[1, 0, 0, 0]
-    Consistency(tiny_config(room_data, consistency=replace(STILL, noise=5.0))).look_again(images, noisy)
+    Consistency(tiny_config(room_data, consistency=replace(STILL, noise=5.0))).look_again(images, noisy, 0)
     red = 255 * 0.229  # grey levels of one unit of a normalised red
     assert float(noisy.seen[:, 0].std()) * red == pytest.approx(5, rel=0.1)
 
@@ -101,6 +101,37 @@ def test_a_network_that_sees_the_same_image_again_has_nothing_to_learn(room_data
     trainer = Trainer(config, tmp_path, CPU)
     losses = trainer.step(*collate([trainer.examples[0, 0], trainer.examples[0, 1]], trainer.examples.tasks))
     assert losses == {'depth_consistency': pytest.approx(0, abs=1e-5)}
+
+
+def test_normals_of_a_second_look_are_those_of_the_image_itself(room_data):
+    """Depth that is divided tilts planes: in an image enlarged by z, x and y of normals have to be multiplied by it."""
+    seen = torch.tensor([0.6, 0.0, -0.8])
+
+    class Tilted(nn.Module):
+        def forward(self, images):
+            return {'normals': seen[None, :, None, None].expand(len(images), -1, 8, 8)}
+
+    tasks = ('depth', 'normals')
+    config = tiny_config(room_data, tasks, consistency=ConsistencyConfig({'normals': 1.0}, 0.0, 0.5, 0.0, 0.0))
+    images = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    again = Consistency(config).look_again(images, Tilted(), 3)
+    zoom = again.motion.zoom
+    assert zoom != 1
+    expected = seen * torch.tensor([zoom, zoom, 1])
+    torch.testing.assert_close(again.outputs['normals'][0, :, 4, 4], expected)
+
+
+def test_the_step_decides_the_second_look(room_data):
+    """Not the state of a generator, which processes share or not, and devices have of their own."""
+    config = tiny_config(room_data, consistency=ConsistencyConfig({'depth': 1.0}))
+    images, looks, seen = torch.randint(0, 255, (2, 3, 32, 32), dtype=torch.uint8), [], []
+    for step in (5, 5, 6):
+        torch.rand(step)
+        network = Distance()
+        looks.append(Consistency(config).look_again(images, network, step).motion)
+        seen.append(network.seen)
+    assert looks[0] == looks[1] != looks[2]
+    assert torch.equal(seen[0], seen[1])
 
 
 def test_it_becomes_steadier_than_without(room_data, tmp_path):

@@ -90,7 +90,7 @@ def test_what_it_does_not_have_is_an_error(room_data, tmp_path):
         ({'tasks': ('depth',)}, 'depth and segmentation only together'),
         ({'encoder': 'imagenet'}, 'ShallowNet has no published weights for encoder: expected none'),
         ({'start': {'encoder': ['x.safetensors']}}, 'start.encoder: not a part of ShallowNet: expected some of trunk'),
-        ({'start': {'trunk': ['x.safetensors']}}, 'start.trunk: ShallowNet has no published weights'),
+        ({'start': {'trunk': ['imagenet']}}, 'start.trunk: ShallowNet has no published weights'),
     ):
         with pytest.raises(ValueError, match=message):
             Trainer(config_of(room_data, **changes), tmp_path / 'run', CPU)

@@ -8,8 +8,10 @@ import torch
 from safetensors.torch import save_file
 from tiny_runs import tiny_config
 
+from mtperception.networks import load_network
 from mtperception.training.checkpoint import Checkpoint
 from mtperception.training.config import ConfigError
+from mtperception.training.config_file import load_config
 from mtperception.training.starting_point import build_network
 
 
@@ -123,6 +125,20 @@ def test_what_cannot_be_started_from(imagenet, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             build_network(tiny_config(tmp_path, start={'all': [str(start)]}))
+
+
+def test_a_model_by_its_name(tmp_path):
+    """The whole of it, or a part, as the configuration of the confidence of depth does."""
+    weights = load_network('nyuv2_indoor').state_dict()
+    for config in (
+        tiny_config(tmp_path, start={'all': ['nyuv2_indoor']}),
+        tiny_config(tmp_path, start={'depth': ['nyuv2_indoor']}),
+        load_config('nyuv2_indoor_confidence'),
+    ):
+        network = build_network(config)
+        taken = [name for name in network.state_dict() if network.group_of(name) == 'depth']
+        assert taken
+        assert all(torch.equal(network.state_dict()[name], weights[name]) for name in taken)
 
 
 def test_a_part_whose_file_is_missing(tmp_path):
