@@ -9,10 +9,11 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode, functional
 
+from mtperception.data.camera_rotation import rotated
 from mtperception.input_policy import InputPolicy, TrainingCamera, focal_ratios
 from mtperception.labels import IGNORE_INDEX
 from mtperception.tasks import TASKS, Target, Task, in_order
-from mtperception.types import Sample
+from mtperception.types import Intrinsics, Sample
 
 Targets = dict[str, torch.Tensor]
 """By task, h,w or, of several channels, C,h,w: `segmentation` uint8 (255 unknown), `depth` float32 (metres, 0 invalid),
@@ -37,6 +38,10 @@ class ViewConfig:
     classes are seen more often. It needs labels."""
     copy_paste: float = 0.0
     """Share of the views of images with labels that get a thing of another image of the same data set."""
+    pitch: float = 0.0
+    """Largest angle, degrees, that the camera is tilted by, up or down; a view then shows what it would have seen."""
+    roll: float = 0.0
+    """Likewise about the optical axis."""
     mirror: bool = True
     brightness: float = 0.3
     """Largest relative change of the image; likewise the following."""
@@ -81,6 +86,7 @@ def random_view(
         policy: how the model will see images.
         rng: decides; the same generator state gives the same view.
     """
+    sample = _turned(sample, view, camera, rng)
     scale = float(np.exp(rng.uniform(*np.log(view.scale))))
     rows, columns = sample.image.shape[:2]
     layout = policy.training_layout(columns, rows)
@@ -111,6 +117,17 @@ def random_view(
     image = see(tv_tensors.Image(torch.from_numpy(sample.image).permute(2, 0, 1)), GREY)
     targets = {task.name: target(task) for task in in_order(tasks) if task.target.is_in(sample)}
     return Example(_relight(image, view, rng), targets)
+
+
+def _turned(sample: Sample, view: ViewConfig, camera: TrainingCamera, rng: np.random.Generator) -> Sample:
+    """The sample as seen by its camera at another angle; without intrinsics that is the training camera."""
+    if not view.pitch and not view.roll:
+        return sample
+    pitch, roll = np.radians([rng.uniform(-largest, largest) for largest in (view.pitch, view.roll)])
+    height, width = sample.image.shape[:2]
+    fx = camera.fx * width / camera.width
+    own = sample.intrinsics or Intrinsics(fx, fx, (width - 1) / 2, (height - 1) / 2, width, height)
+    return rotated(sample, own, pitch, roll, GREY)
 
 
 def _window(

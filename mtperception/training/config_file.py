@@ -158,6 +158,8 @@ def check_config(config: TrainConfig, where: str) -> None:
         (min((data.weight for data in config.data), default=1.0) <= 0, 'data.weight: expected more than 0'),
         (not 0 <= config.view.class_balance <= 1, 'view.class_balance: expected a share, 0 to 1'),
         (not 0 <= config.view.copy_paste <= 1, 'view.copy_paste: expected a share, 0 to 1'),
+        (not 0 <= config.view.pitch <= 45, 'view.pitch: expected 0 to 45 degrees'),
+        (not 0 <= config.view.roll <= 45, 'view.roll: expected 0 to 45 degrees'),
         (len(config.depth_range) != 2, 'depth_range: expected two numbers'),
         (WHOLE in config.start and len(config.start) > 1, f'start: expected either {WHOLE} or parts of the network'),
         (

@@ -283,3 +283,16 @@ def test_a_batch_without_any_annotation_of_a_task():
     _, targets, annotated = collate([example, example], ('depth',))
     assert annotated == {'depth': 0}
     assert targets['depth'].shape == (2, 4, 5)
+
+
+def test_views_of_a_turned_camera():
+    """A wall straight ahead is no longer at one depth; the least pitch and roll change less than the largest."""
+    sample = coordinates(intrinsics=camera(100.0, 96, 72))
+    wall = dataclasses.replace(sample, depth=np.full_like(sample.depth, 3.0))
+    depths = [view(wall, seed, pitch=20.0, roll=5.0).targets['depth'] for seed in range(20)]
+    spreads = [float(depth[depth > 0].max() - depth[depth > 0].min()) for depth in depths]
+    assert 0 < min(spreads) < 0.2
+    assert 0.25 < max(spreads) < 0.6
+    # Without intrinsics the camera is the training camera.
+    unknown = dataclasses.replace(wall, intrinsics=None)
+    assert torch.equal(view(unknown, 3, pitch=20.0, roll=5.0).targets['depth'], depths[3])

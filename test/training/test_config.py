@@ -175,6 +175,8 @@ def test_a_task_without_a_loss_has_its_usual_one(file):
         ('start=1', 'start'),
         ('label_space=', 'label_space: segmentation needs one'),
         ('data=[]', 'data: expected at least one data set'),
+        ('view.pitch=50', 'view.pitch: expected 0 to 45 degrees'),
+        ('view.roll=-1', 'view.roll: expected 0 to 45 degrees'),
         ('view.scale=[1.5, 0.5]', 'view.scale: expected two factors, the smaller first'),
         ('view.scale=[1.5]', 'view.scale: expected two factors'),
         ('view.crop=[16, 320]', 'view.crop: expected height and width from 32 on'),
