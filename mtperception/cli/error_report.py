@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a command ends that does not come to its end: by a fault of what it was given, by one of ours, by a signal."""
 
+import math
 import os
 import platform
 import shlex
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +21,8 @@ from mtperception.errors import MTPerceptionError
 
 MAX_LENGTH = 2000
 """Characters of a message: some errors repeat what they were given."""
+PATIENCE = 10.0
+"""Seconds after a signal in which another one is not heeded."""
 
 
 def explain(error: Exception, arguments: Sequence[str]) -> str:
@@ -47,15 +51,24 @@ def explain(error: Exception, arguments: Sequence[str]) -> str:
 def ended_by_signals() -> Iterator[None]:
     """SIGTERM and SIGHUP end the block as Ctrl-C does: what is half done is removed, and processes are stopped.
 
-    A signal that is ignored stays so: nohup does that with SIGHUP.
+    A signal that is ignored stays so: nohup does that with SIGHUP. A second one does not end the tidying up, unless it
+    comes `PATIENCE` seconds later: a library may have swallowed the first.
 
     Raises:
         SystemExit: of 128 + its number, at a signal.
     """
     numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    ended_at = -math.inf
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal ended_at
+        if time.monotonic() - ended_at > PATIENCE:
+            ended_at = time.monotonic()
+            raise SystemExit(128 + number)
+
     try:
         for number in numbers:
-            signal.signal(number, _end)
+            signal.signal(number, end)
     except ValueError:  # signals belong to the main thread
         numbers = []
     try:
@@ -63,11 +76,6 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once is enough: a second one must not end the tidying up
-    raise SystemExit(128 + number)
 
 
 def _named(path: str | bytes | int) -> str:

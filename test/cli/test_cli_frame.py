@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ import pytest
 
 from mtperception import __version__, cli
 from mtperception.atomic_write import atomic_file
+from mtperception.cli import error_report
 from mtperception.errors import InputError, MissingPackageError, RunError, SourceError, WriteError
 
 CLICKS = ('is not a valid', 'is not in the range')
@@ -209,6 +211,24 @@ def test_a_signal_ends_a_command_in_order(number, command, tmp_path):
     assert cli.main(['trial']) == 128 + number
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(number) == signal.SIG_DFL
+
+
+@pytest.mark.usefixtures('heeded_signals')
+def test_a_second_signal_counts_only_if_the_first_one_was_long_ago(command, monkeypatch):
+    """So that it does not end the tidying up, and a command whose libraries swallow an exception ends all the same."""
+    waited = []
+
+    def deaf():
+        for patience in (10.0, 0.0):
+            monkeypatch.setattr(error_report, 'PATIENCE', patience)
+            with suppress(SystemExit):
+                os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+            waited.append(patience)
+
+    command(deaf)
+    assert cli.main(['trial']) == 128 + signal.SIGTERM
+    assert waited == [10.0]
 
 
 def test_a_signal_that_is_ignored_stays_so(command, monkeypatch):
