@@ -18,6 +18,22 @@ def is_valid(depth: np.ndarray) -> np.ndarray:
     return (depth > 0) & (depth < np.inf)
 
 
+def fill_holes(depth: np.ndarray) -> np.ndarray:
+    """float H,W, metres: the map with each pixel that is not `is_valid` at the depth of the nearest one that is.
+
+    Without any valid pixel, the map as it is.
+    """
+    valid = is_valid(depth)
+    if valid.all() or not valid.any():
+        return depth
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~valid).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    depths = np.zeros(nearest.max() + 1, depth.dtype)
+    depths[nearest[valid]] = depth[valid]
+    return depths[nearest]
+
+
 def back_project(depth: np.ndarray, intrinsics: Intrinsics) -> np.ndarray:
     """Points in the camera's optical frame (x right, y down, z forward), organised like the image.
 

@@ -22,7 +22,7 @@ from mtperception.errors import MTPerceptionError
 MAX_LENGTH = 2000
 """Characters of a message: some errors repeat what they were given."""
 PATIENCE = 10.0
-"""Seconds after a signal in which another one is not heeded."""
+"""Seconds after a signal during which further ones are ignored."""
 
 
 def explain(error: Exception, arguments: Sequence[str]) -> str:

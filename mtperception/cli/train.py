@@ -18,7 +18,8 @@ def train(
         list[str] | None, typer.Argument(help='Changes of the configuration.', metavar='KEY.SUBKEY=VALUE')
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The run's folder; runs/<name of the configuration> by default.")
+        Path | None,
+        typer.Option(help="The run's folder; by default runs/CONFIG, without its path and .yaml."),
     ] = None,
 ) -> None:
     """Train a network by a configuration.
@@ -33,8 +34,8 @@ def train(
         from mtperception.training.distributed import process_group, rank
         from mtperception.training.trainer import BEST, LAST, Trainer
     loaded = load_config(config, changes or ())
-    path = Path(config)
-    folder = out or Path('runs') / (path.stem if path.is_file() else path.with_suffix(''))
+    name = Path(config).stem if Path(config).is_file() else config.removesuffix('.yaml')
+    folder = out or Path('runs') / name
     with process_group(loaded.device) as device, progress_with_text(folder.name, quiet=rank() > 0) as report:
         trainer = Trainer(loaded, folder, device)
         with naming_option('--out'):

@@ -50,7 +50,7 @@ TRAIN_IDS = {
 """Class index by the official id (cityscapesscripts, helpers/labels.py); other ids are not evaluated."""
 SPACE = 'cityscapes_19'
 MAX_DEPTH = 200.0
-"""Metres. At this depth the disparity is 2.4 pixels; below one pixel, its rounding alone gives kilometres."""
+"""Metres: a disparity of about 2.4 pixels. Smaller ones are mostly errors of matching."""
 IMAGE_SUFFIX = '_leftImg8bit'
 EXPECTED = (
     'expected leftImg8bit and gtFine, and for depth disparity and camera, of cityscapes-dataset.com: register there, '

@@ -10,7 +10,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from mtperception.geometry import is_valid
+from mtperception.geometry import fill_holes, is_valid
 from mtperception.labels import IGNORE_INDEX
 from mtperception.types import Sample
 
@@ -41,9 +41,11 @@ def paste_thing(sample: Sample, donor: Sample, rng: np.random.Generator) -> Samp
     known = is_valid(donor.depth)
     if not (piece & known).any():
         return sample
-    # Where the depth of the thing has holes, or is as sparse as a laser's, it is taken to be as far as the rest of it.
+    # Depth may have holes, or be as sparse as a laser's: then a thing is as far as the rest of it, and what is there as
+    # the nearest pixel with depth.
     distance = np.where(known, donor.depth, np.median(donor.depth[piece & known]))
-    seen = piece & (~is_valid(sample.depth) | (distance < sample.depth))
+    there = fill_holes(sample.depth)
+    seen = piece & (~is_valid(there) | (distance < there))
     return replace(sample, **_pasted(sample, donor, seen, ('image', 'labels', 'depth')))
 
 

@@ -10,7 +10,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode, functional
 
 from mtperception.data.camera_rotation import rotated
-from mtperception.input_policy import InputPolicy, TrainingCamera, focal_ratios
+from mtperception.input_policy import InputPolicy, Layout, TrainingCamera, focal_ratios, seen_focal_lengths
 from mtperception.labels import IGNORE_INDEX
 from mtperception.tasks import TASKS, Target, Task, in_order
 from mtperception.types import Intrinsics, Sample
@@ -21,14 +21,14 @@ Targets = dict[str, torch.Tensor]
 
 
 GREY = (124, 116, 104)
-"""ImageNet's mean colour, 0 for the network: outside of an image."""
+"""ImageNet's mean colour: outside of an image, before its light is changed."""
 
 
 @dataclass
 class ViewConfig:
     """How a training image is looked at."""
 
-    scale: list[float] = field(default_factory=lambda: [0.6, 1.3])
+    scale: list[float] = field(default_factory=lambda: [0.9, 1.7])
     """Smallest and largest factor on the size at which the model sees the image, drawn log-uniformly. A view that the
     image does not fill is padded, without annotations there."""
     crop: list[int] = field(default_factory=lambda: [320, 320])
@@ -86,10 +86,11 @@ def random_view(
         policy: how the model will see images.
         rng: decides; the same generator state gives the same view.
     """
-    sample = _turned(sample, view, camera, rng)
-    scale = float(np.exp(rng.uniform(*np.log(view.scale))))
     rows, columns = sample.image.shape[:2]
     layout = policy.training_layout(columns, rows)
+    if view.pitch or view.roll:
+        sample = _turned(sample, view, layout, seen_focal_lengths(camera, policy), rng)
+    scale = float(np.exp(rng.uniform(*np.log(view.scale))))
     columns, rows = layout.plane
     size = [max(1, round(rows * scale)), max(1, round(columns * scale))]
     free = [full - part for full, part in zip(size, view.crop, strict=True)]
@@ -119,14 +120,15 @@ def random_view(
     return Example(_relight(image, view, rng), targets)
 
 
-def _turned(sample: Sample, view: ViewConfig, camera: TrainingCamera, rng: np.random.Generator) -> Sample:
-    """The sample as seen by its camera at another angle; without intrinsics that is the training camera."""
-    if not view.pitch and not view.roll:
-        return sample
+def _turned(
+    sample: Sample, view: ViewConfig, layout: Layout, focal: tuple[float, float | None], rng: np.random.Generator
+) -> Sample:
+    """The sample as seen by its camera at another angle; without intrinsics it is seen with these focal lengths."""
     pitch, roll = np.radians([rng.uniform(-largest, largest) for largest in (view.pitch, view.roll)])
-    height, width = sample.image.shape[:2]
-    fx = camera.fx * width / camera.width
-    own = sample.intrinsics or Intrinsics(fx, fx, (width - 1) / 2, (height - 1) / 2, width, height)
+    (width, height), plane = layout.image, layout.plane
+    fx = focal[0] * width / plane[0]
+    fy = fx if focal[1] is None else focal[1] * height / plane[1]
+    own = sample.intrinsics or Intrinsics(fx, fy, (width - 1) / 2, (height - 1) / 2, width, height)
     return rotated(sample, own, pitch, roll, GREY)
 
 

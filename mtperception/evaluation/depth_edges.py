@@ -12,7 +12,7 @@ import numpy as np
 
 from mtperception.errors import InputError
 from mtperception.evaluation.running_sum import ExactSum, RunningSum, check_same_shape, quotient
-from mtperception.geometry import is_valid
+from mtperception.geometry import fill_holes, is_valid
 
 BLUR = 2**0.5
 """Pixels: standard deviation of the Gaussian before Canny's derivatives."""
@@ -61,19 +61,7 @@ def true_edges(truth: np.ndarray) -> np.ndarray:
     dense = valid & (share >= 0.5)
     if not dense.any():
         return np.zeros(truth.shape, bool)
-    return canny_edges(_filled(truth, valid)) & dense
-
-
-def _filled(depth: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """The map with each hole's pixels at the depth of the nearest pixel that has one."""
-    if valid.all():
-        return depth
-    _, nearest = cv2.distanceTransformWithLabels(
-        (~valid).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    depths = np.zeros(nearest.max() + 1, depth.dtype)
-    depths[nearest[valid]] = depth[valid]
-    return depths[nearest]
+    return canny_edges(fill_holes(truth)) & dense
 
 
 def _distance(edges: np.ndarray) -> np.ndarray:

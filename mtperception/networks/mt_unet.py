@@ -56,9 +56,9 @@ class MTUNet(Network):
         super().__init__(num_classes, tasks)
         channels = scaled((*CHANNELS, BOTTLENECK_CHANNELS), width)
         self.encoder = Encoder(channels)
-        talking = len(tasks) - 1 if cross_talk else 0
+        other_decoders = len(tasks) - 1 if cross_talk else 0
         self.decoders = nn.ModuleDict(
-            {task: Decoder(channels, self.out_channels(task), talking, attention) for task in tasks}
+            {task: Decoder(channels, self.out_channels(task), other_decoders, attention) for task in tasks}
         )
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -133,19 +133,19 @@ class Decoder(nn.Module):
     Args:
         channels: of the encoder's blocks, finest first, and of the bottleneck.
         out_channels: of the output.
-        talking: number of other decoders whose features its third block gets.
+        other_decoders: number of decoders whose features its third block gets too.
         attention: whether its blocks have masks.
     """
 
-    def __init__(self, channels: Sequence[int], out_channels: int, talking: int, attention: bool) -> None:
+    def __init__(self, channels: Sequence[int], out_channels: int, other_decoders: int, attention: bool) -> None:
         super().__init__()
         before, widths = channels[:0:-1], channels[-2::-1]
-        cross = [before[index] * talking if index == CROSS_TALK_BLOCK else 0 for index in range(len(widths))]
+        cross = [before[index] * other_decoders if index == CROSS_TALK_BLOCK else 0 for index in range(len(widths))]
         self.blocks = nn.ModuleList(
             AttentionBlock(before[index] + cross[index] + width, width, attention) for index, width in enumerate(widths)
         )
         self.enlarge = nn.ModuleList(nn.ConvTranspose2d(width, width, 2, stride=2) for width in widths[:-1])
-        self.has_cross_talk = talking > 0
+        self.has_cross_talk = other_decoders > 0
         self.predict = nn.Conv2d(widths[-1], out_channels, 1)
 
     def block(self, index: int, skip: torch.Tensor, own: torch.Tensor, others: Sequence[torch.Tensor]) -> torch.Tensor:

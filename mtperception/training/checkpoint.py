@@ -136,5 +136,5 @@ def set_generator_states(states: Mapping[str, str], device: torch.device) -> Non
         return torch.frombuffer(bytearray(base64.b64decode(states[name])), dtype=torch.uint8)
 
     torch.set_rng_state(state(CPU_GENERATOR))
-    if device.type == 'cuda' and CUDA_GENERATOR in states:  # a run may go on on another device
+    if device.type == 'cuda' and CUDA_GENERATOR in states:  # a run may resume on another device
         torch.cuda.set_rng_state(state(CUDA_GENERATOR), device)

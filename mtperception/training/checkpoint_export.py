@@ -17,9 +17,7 @@ from mtperception.training.config_file import config_from_dict
 from mtperception.training.divergence import DivergedError, check_weights
 from mtperception.training.starting_point import new_network
 from mtperception.training.temperature import CalibrationError, fit_temperature
-from mtperception.training.validation import Truth, Validator, draft_card
-
-CPU = torch.device('cpu')
+from mtperception.training.validation import Validator, draft_card
 
 
 def export_checkpoint(
@@ -65,10 +63,14 @@ def export_checkpoint(
     metrics, protocol = state.scalars['metrics'], state.scalars['protocol']
     remarks = ['weights rounded to float16'] if half else []
     if calibrate:
-        temperature = _temperature(network, card, config)
-        card = replace(card, temperature=temperature)
-        uncalibrated, _ = Validator(config, CPU).measure(network)
-        metrics, protocol = Validator(config, CPU, temperature).measure(network)
+        if not config.validation:
+            raise ConfigError(
+                '--calibrate: the run has no validation images: add some under validation and train again'
+            )
+        validator = Validator(config, torch.device('cpu'))
+        uncalibrated, _ = validator.measure(network, card)
+        card = replace(card, temperature=_temperature(network, card, validator))
+        metrics, protocol = validator.measure(network, card)
         metrics |= {'ece_uncalibrated': uncalibrated['ece']}
         remarks.append('temperature of the confidence fitted on the images of validation')
     metrics = {name: round(value, 4) for name, value in metrics.items() if not math.isnan(value)}
@@ -84,12 +86,10 @@ def export_checkpoint(
     return export_model(network, card, out, half=half)
 
 
-def _temperature(network: Network, card: ModelCard, config: TrainConfig) -> float:
-    """Fitted on the validation images of a configuration; raises as `export_checkpoint`."""
-    if not config.validation:
-        raise ConfigError('--calibrate: the run has no validation images: add some under validation and train again')
+def _temperature(network: Network, card: ModelCard, validator: Validator) -> float:
+    """Fitted on the images of validation; raises as `export_checkpoint`."""
     try:
-        return fit_temperature(network, card, [Truth(data, config) for data in config.validation])
+        return fit_temperature(network, card, validator.datasets)
     except CalibrationError as error:
         raise ConfigError(f'--calibrate: {error}') from error
 
@@ -103,8 +103,9 @@ def _procedure(config: TrainConfig, epochs: int) -> str:
     return (
         f'{epochs} of {config.epochs} epochs of {optimizer.name} ({rates}; {optimizer.schedule.name}), batches of '
         f'{config.batch_size} views of {view.crop[1]}x{view.crop[0]} pixels scaled by {view.scale[0]:g} to '
-        f'{view.scale[1]:g}, batch norm {config.batch_norm}, {losses}, {config.weighting.name} weighting, '
-        f'{config.regime.name} regime, weights averaged with decay {config.average_decay:g}, {config.precision}, '
+        f'{view.scale[1]:g} of the size that the model sees, batch norm {config.batch_norm}, {losses}, '
+        f'{config.weighting.name} weighting, {config.regime.name} regime, weights averaged with decay '
+        f'{config.average_decay:g}, {config.precision}, '
         f'{_start(config)}'
     )
 
@@ -125,7 +126,7 @@ def _start(config: TrainConfig) -> str:
     ]
     teachers = config.distillation.teachers
     taught = [f'taught by {" + ".join(map(_short, teachers))}'] if teachers else []
-    steady = ['steadied by consistency'] if config.consistency.weights else []
+    steady = ['with consistency losses'] if config.consistency.weights else []
     return ', '.join([*(words or ['random weights']), *taught, *steady])
 
 

@@ -113,23 +113,23 @@ class Consistency:
         changed = changed.round().clamp(0, 255).to(torch.uint8)
         normalized = normalize(changed.permute(0, 2, 3, 1)).contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
-            said = average(normalized)
+            answers = average(normalized)
         zoom = (motion.zoom, motion.zoom)
-        return SecondLook(motion, {task: to_camera(task, said[task], zoom) for task in self.weights})
+        return SecondLook(motion, {task: to_camera(task, answers[task], zoom) for task in self.weights})
 
     def losses(
-        self, outputs: Mapping[str, torch.Tensor], again: SecondLook | None, size: tuple[int, int]
+        self, outputs: Mapping[str, torch.Tensor], second_look: SecondLook | None, size: tuple[int, int]
     ) -> dict[str, torch.Tensor]:
         """The losses by name, each a mean over pixels of the batch of all processes, times its weight.
 
         Args:
             outputs: raw, of the images as they are.
-            again: what was said of the changed ones.
+            second_look: of the same images.
             size: height and width of the images; of their pixels every `loss_stride`-th counts.
         """
         losses = {}
-        for task, weight in self.weights.items() if again else ():
-            second, seen = again.motion.look_up(again.outputs[task].float(), size, self._stride)
+        for task, weight in self.weights.items() if second_look else ():
+            second, seen = second_look.motion.look_up(second_look.outputs[task].float(), size, self._stride)
             first = upsample(outputs[task].float(), size, self._stride)
             losses[f'{task}{SUFFIX}'] = weight * mean_difference(task, first, [second], counted=seen)
         return losses

@@ -113,8 +113,12 @@ class Distillation(nn.Module):
     def forward(self, images: torch.Tensor) -> list[dict[str, torch.Tensor]]:
         """Raw outputs of each teacher for normalised images N,3,H,W, without gradients, as the run's camera has them.
 
+        None if nothing is compared.
+
         Directions are not of unit length.
         """
+        if not self.weights:
+            return []
         with torch.no_grad():
             return [
                 {task: to_camera(task, raw, ratios) for task, raw in teacher(images).items()}

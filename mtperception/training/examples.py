@@ -59,7 +59,7 @@ class Part:
     def __getitem__(self, index: int) -> Sample:
         """A sample, its labels in the network's label space, or hidden."""
         sample = self._dataset[index]
-        visible = self._table is not None and sample.labels is not None
+        visible = self.has_labels and sample.labels is not None
         return replace(sample, labels=self._table[sample.labels] if visible else None)
 
 
@@ -130,7 +130,9 @@ class TrainingSet:
         """float64 C: pixels of each class, at every fourth row and column, times the weight of the part."""
         counts = np.zeros(256)
         for part, data in zip(self._parts, self._config.data, strict=True):
-            for index in range(len(part)) if part.has_labels else ():
+            if not part.has_labels:
+                continue
+            for index in range(len(part)):
                 labels = part[index].labels
                 if labels is not None:
                     counts += data.weight * np.bincount(labels[::4, ::4].ravel(), minlength=256)

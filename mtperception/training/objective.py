@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is minimised: a loss for each output of a network, at every n-th pixel, and those of a batch's lessons."""
+"""What is minimised: a loss for each output of a network, at every n-th pixel, and those against extra targets."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from mtperception.training.weighting import WEIGHTINGS, Weighting
 from mtperception.upsampling import upsample
 
 
-class Lessons(NamedTuple):
+class ExtraTargets(NamedTuple):
     """What a batch teaches beside its annotations."""
 
     teachers: Sequence[Mapping[str, torch.Tensor]]
@@ -30,8 +30,8 @@ class Lessons(NamedTuple):
 class Objective(nn.Module):
     """The losses of a network's outputs, and the weighting that makes one of them.
 
-    Called with outputs and targets, gives the loss of each output that can be compared, and those of the `lessons`;
-    `total` adds them up.
+    Called with outputs and targets, gives the loss of each output that can be compared, and those against
+    `extra_targets`; `total` adds them up.
 
     Args:
         config: names losses and weighting.
@@ -66,19 +66,21 @@ class Objective(nn.Module):
 
     @property
     def taught(self) -> set[str]:
-        """Tasks that lessons are of."""
+        """Tasks that have extra targets."""
         return {*self.distillation.weights, *self.consistency.weights}
 
     def supervised(self, annotated: Mapping[str, int], images: int) -> dict[str, int]:
-        """By task, how many of some images there is something to learn from: lessons are of all."""
+        """By task, how many of some images there is something to learn from: extra targets are of all."""
         return {task: images if task in self.taught else count for task, count in annotated.items()}
 
-    def lessons(self, images: torch.Tensor, normalized: torch.Tensor, average: nn.Module, step: int) -> Lessons:
+    def extra_targets(
+        self, images: torch.Tensor, normalized: torch.Tensor, average: nn.Module, step: int
+    ) -> ExtraTargets:
         """What teachers and the averaged weights say of a step's batch: uint8 N,3,H,W, and the same normalised."""
-        return Lessons(self.distillation(normalized), self.consistency.look_again(images, average, step))
+        return ExtraTargets(self.distillation(normalized), self.consistency.look_again(images, average, step))
 
     def total(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """The one to minimise: losses against annotations as the weighting says, and those of the lessons."""
+        """The one to minimise: losses against annotations as the weighting says, and those against extra targets."""
         taught = sum(loss for name, loss in losses.items() if name not in self.outputs)
         annotated = {name: loss for name, loss in losses.items() if name in self.outputs}
         return taught + self.weighting(annotated) if annotated else taught
@@ -93,15 +95,15 @@ class Objective(nn.Module):
     def forward(
         self,
         outputs: Mapping[str, torch.Tensor],
-        lessons: Lessons,
+        extra: ExtraTargets,
         targets: Targets,
         annotated: Mapping[str, int],
     ) -> dict[str, torch.Tensor]:
-        """The loss of each output whose task is annotated in the batch of all processes, and those of the lessons.
+        """Losses by name: of outputs whose task is annotated in the batch of all processes, and against extra targets.
 
         Args:
             outputs: raw, N,C,h,w each, of any size.
-            lessons: of the same images.
+            extra: of the same images.
             targets: N,...,H,W by task.
             annotated: by task, images of the batch of all processes with its annotation.
         """
@@ -111,8 +113,8 @@ class Objective(nn.Module):
             if annotated[task]
         }
         size = next(iter(targets.values())).shape[-2:]
-        taught = self.distillation.losses(outputs, lessons.teachers, size)
-        return compared | taught | self.consistency.losses(outputs, lessons.second_look, size)
+        taught = self.distillation.losses(outputs, extra.teachers, size)
+        return compared | taught | self.consistency.losses(outputs, extra.second_look, size)
 
     def _compare(self, output: str, raw: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The loss at every `loss_stride`-th pixel, of the output upsampled to the size of the truth."""

@@ -72,9 +72,7 @@ def _start_part(network: Network, part: str, sources: Sequence[str]) -> None:
         raise ConfigError(f'{key}: expected one or more files')
     missing = [source for source in sources if source != IMAGENET and not _place(source).exists()]
     if missing:
-        raise ConfigError(
-            f'{key}: {missing[0]} does not exist: expected a checkpoint, a model directory or published weights'
-        )
+        raise ConfigError(f'{key}: {missing[0]} does not exist: expected a checkpoint, a model, or published weights')
     if len(sources) == 1 and not _is_trained(sources[0]):
         _load_published(network, part, sources[0], key)
         return
@@ -105,12 +103,11 @@ def _mean(sources: Sequence[dict[str, torch.Tensor]], own: dict[str, torch.Tenso
 
 
 def _place(source: str) -> Path:
-    """The file or folder that a source is, or the directory of the installed model of that name."""
-    path = Path(source).expanduser()
+    """The directory of the model of that name or path, or the path itself."""
     try:
-        return path if path.exists() else find('model', source)
+        return find('model', source)
     except ResourceNotFoundError:
-        return path
+        return Path(source).expanduser()
 
 
 def _is_trained(source: str) -> bool:
@@ -125,7 +122,7 @@ def _trained_weights(source: str, key: str) -> dict[str, torch.Tensor]:
     if path.is_file():
         return Checkpoint.read(path).group('average')
     if not (path / CARD).is_file():
-        raise ConfigError(f'{key} {path}: expected a checkpoint or a model directory')
+        raise ConfigError(f'{key} {path}: expected a checkpoint, a model directory or the name of a model')
     try:
         return read_tensors(open_model(path).weights)
     except PretrainedError as error:

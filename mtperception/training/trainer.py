@@ -77,8 +77,6 @@ class Trainer:
         """The step of the last checkpoint."""
         self.epoch_losses = self._no_losses()
         """By the name of a loss: its sum over the epoch, and how often there was one."""
-        self.learnt: set[str] = set()
-        """Losses that there were since the run began; of a run that resumes all, since they are not known."""
         self.metrics: dict[str, float] = {}
         """Metrics of the current weights; empty if they were not measured."""
         self.protocol: dict[str, Any] = {}
@@ -132,7 +130,8 @@ class Trainer:
             annotated: by task, how many of them have its annotation.
 
         Returns:
-            Losses by name, over the batch of all processes: of the outputs that it has annotations for, and of lessons.
+            Losses by name, over the batch of all processes: of the outputs that it has annotations for, and against
+            extra targets.
 
         Raises:
             ConfigError: if the network cannot learn from as few images at a time.
@@ -148,7 +147,6 @@ class Trainer:
             raise self._diverged(error) from error
         self.average.update_parameters(self.network)
         self.metrics, self.protocol = {}, {}
-        self.learnt.update(losses)
         self.steps += 1
         for output, value in values.items():
             if math.isfinite(value):
@@ -183,7 +181,7 @@ class Trainer:
         return total, dict(zip(self.config.tasks, by_task, strict=True))
 
     def _losses(self, images: torch.Tensor, targets: Targets, annotated: Mapping[str, int]) -> dict[str, torch.Tensor]:
-        """Loss of each output that has annotations in the batch of all processes, and those of the lessons."""
+        """Loss of each output that has annotations in the batch of all processes, and those against extra targets."""
         if not any(self.objective.supervised(annotated, len(images)).values()):
             return {}
         images = images.to(self.device, non_blocking=True)
@@ -191,8 +189,8 @@ class Trainer:
         precision = DTYPES[self.config.precision]
         with torch.autocast(self.device.type, precision, enabled=precision != torch.float32):
             outputs = self._outputs(normalized)
-            lessons = self.objective.lessons(images, normalized, self.average.module, self.steps)
-        return self.objective(outputs, lessons, targets, annotated)
+            extra = self.objective.extra_targets(images, normalized, self.average.module, self.steps)
+        return self.objective(outputs, extra, targets, annotated)
 
     def _outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         try:
@@ -230,12 +228,12 @@ class Trainer:
     def _check_annotations(self) -> None:
         """Name what the first epoch had no annotation for; raises ConfigError if that is everything."""
         objective = self.objective
-        missing = sorted({task for name, task in objective.outputs.items() if name not in self.learnt})
-        missing = [task for task in missing if task not in objective.taught]
-        if missing and not self.learnt:
-            raise ConfigError(f'data: no image is annotated with {" or ".join(missing)}: nothing can be learnt')
-        if missing:
-            logger.warning('no image of the first epoch is annotated with %s: not trained', ', '.join(missing))
+        learnt = {name for name, (_, count) in self.epoch_losses.items() if count}
+        missing = {task for name, task in objective.outputs.items() if name not in learnt} - objective.taught
+        if missing and not learnt:
+            raise ConfigError(f'data: no image is annotated with {" or ".join(sorted(missing))}: nothing can be learnt')
+        if missing and rank() == 0:
+            logger.warning('no image of the first epoch is annotated with %s: not trained', ', '.join(sorted(missing)))
 
     def _no_losses(self) -> dict[str, list[float]]:
         return {name: [0.0, 0] for name in self.objective.names}
@@ -310,7 +308,6 @@ class Trainer:
         self.epoch_losses = state['epoch_losses']
         self.metrics, self.protocol, self.best = state['metrics'], state['protocol'], state['best']
         set_generator_states(state, self.device)
-        self.learnt.update(self.objective.names)
         logger.info('resuming after %d of %d steps', self.steps, self.total_steps)
 
 

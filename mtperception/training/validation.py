@@ -92,14 +92,13 @@ class Validator:
     Args:
         config: names them, and says what the network gives.
         device: to evaluate on.
-        temperature: of the confidence.
 
     Raises:
         DatasetError, ConfigError: if one cannot be opened or is not to be compared with (`Truth`).
     """
 
-    def __init__(self, config: TrainConfig, device: torch.device, temperature: float = 1.0) -> None:
-        self._card = replace(draft_card(config, 'in training'), temperature=temperature)
+    def __init__(self, config: TrainConfig, device: torch.device) -> None:
+        self._card = draft_card(config, 'in training')
         self._space = config.space
         self._device = str(device)
         self._sets = [(data, Truth(data, config)) for data in config.validation]
@@ -109,14 +108,23 @@ class Validator:
         """Whether there is anything to validate on."""
         return bool(self._sets)
 
-    def measure(self, network: nn.Module) -> tuple[dict[str, float], dict[str, Any]]:
+    @property
+    def datasets(self) -> list[Truth]:
+        """What there is to validate on."""
+        return [truth for _, truth in self._sets]
+
+    def measure(self, network: nn.Module, card: ModelCard | None = None) -> tuple[dict[str, float], dict[str, Any]]:
         """Evaluate a network on every validation set, in single precision.
+
+        Args:
+            network: with its weights.
+            card: of the model that it is to be; by default that of the configuration.
 
         Returns:
             Metrics by name (with several sets, the mean of those that have it), and the protocol of each set, which
             with several sets has its metrics.
         """
-        predictor = self._predictor(network)
+        predictor = self._predictor(network, card or self._card)
         results = {}
         for name, (data, truth) in zip(self._names, self._sets, strict=True):
             results[name] = evaluate(predictor, truth, selection=_selection(data))
@@ -128,12 +136,13 @@ class Validator:
         protocol = {name: dict(result.protocol) for name, result in results.items()}
         if len(results) > 1:
             for name, result in results.items():
-                protocol[name]['metrics'] = {key: round(value, 4) for key, value in result.summary().items()}
+                found = result.summary().items()
+                protocol[name]['metrics'] = {key: round(value, 4) for key, value in found if not np.isnan(value)}
         return metrics, protocol
 
     def pictures(self, network: nn.Module) -> list[np.ndarray]:
         """uint8 H,W,3 each: some images of the first validation set, with what the network sees in them."""
-        predictor = self._predictor(network)
+        predictor = self._predictor(network, self._card)
         dataset = self._sets[0][1]
         indices = np.linspace(0, len(dataset) - 1, min(PICTURES, len(dataset))).astype(int)
         pictures = []
@@ -148,8 +157,8 @@ class Validator:
             pictures.append(side_by_side(*shown))
         return pictures
 
-    def _predictor(self, network: nn.Module) -> BackendPredictor:
-        return BackendPredictor(self._card, self._space, NetworkBackend(network, self._card, self._device))
+    def _predictor(self, network: nn.Module, card: ModelCard) -> BackendPredictor:
+        return BackendPredictor(card, self._space, NetworkBackend(network, card, self._device))
 
 
 def _mean(values: list[float]) -> float:

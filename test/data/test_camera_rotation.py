@@ -46,6 +46,17 @@ def test_a_turn_by_hand():
     assert (turned.depth[100, 50], turned.labels[100, 50]) == (0, 255)
 
 
+def test_pixels_need_not_be_square_nor_the_axis_in_the_middle():
+    """A point at (0.5, 0, 2), rolled by a right angle: (0, 0.5, 2), in focal lengths of its own axis."""
+    camera = Intrinsics(40.0, 80.0, 20.0, 30.0, 61, 81)
+    image = np.zeros((81, 61, 3), np.uint8)
+    image[30, 20 + 10] = 255
+    wall = Sample(image, None, np.full((81, 61), 2.0, np.float32), camera)
+    rolled = rotated(wall, camera, 0.0, np.pi / 2, GREY)
+    assert rolled.image[30 + 20, 20].tolist() == [255, 255, 255]
+    assert rolled.depth[30 + 20, 20] == 2
+
+
 def test_what_is_not_known_stays_unknown():
     before = ROOM.render(pose(1.0))
     holes = Sample(before.image, None, np.where(before.depth > 3, 0, before.depth), before.intrinsics)

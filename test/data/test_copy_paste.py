@@ -64,6 +64,9 @@ def test_a_thing_is_whole_where_its_depth_is_sparse():
     half = room()
     half.depth[:, :25] = 1.0
     assert (paste(half, donor).labels == 7).sum() == 50  # the rest is behind what is there
+    near = room(distance=1.0)
+    near.depth[1::2, :] = near.depth[:, 1::2] = 0  # measured at other pixels than the thing
+    assert not (paste(near, donor).labels == 7).any()
     donor.depth[:] = 0
     assert not (paste(room(), donor).labels == 7).any()
 

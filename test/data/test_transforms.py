@@ -293,6 +293,10 @@ def test_views_of_a_turned_camera():
     spreads = [float(depth[depth > 0].max() - depth[depth > 0].min()) for depth in depths]
     assert 0 < min(spreads) < 0.2
     assert 0.25 < max(spreads) < 0.6
-    # Without intrinsics the camera is the training camera.
+    # Without intrinsics the camera is the training camera; a larger image of it is reduced before the network sees it.
     unknown = dataclasses.replace(wall, intrinsics=None)
     assert torch.equal(view(unknown, 3, pitch=20.0, roll=5.0).targets['depth'], depths[3])
+    large = Sample(np.zeros((144, 192, 3), np.uint8), depth=np.full((144, 192), 3.0, np.float32))
+    known = dataclasses.replace(large, intrinsics=camera(200.0, 192, 144))
+    seen = [view(sample, 3, pitch=20.0, roll=5.0).targets['depth'] for sample in (large, known)]
+    assert torch.equal(*seen)

@@ -134,6 +134,18 @@ def test_the_step_decides_the_second_look(room_data):
     assert torch.equal(seen[0], seen[1])
 
 
+def test_processes_see_the_same_motion_in_another_light(room_data, monkeypatch):
+    config = tiny_config(room_data, consistency=ConsistencyConfig({'depth': 1.0}))
+    images, looks, seen = torch.full((2, 3, 32, 32), 128, dtype=torch.uint8), [], []
+    for process in (0, 1):
+        monkeypatch.setattr('mtperception.training.consistency.rank', lambda process=process: process)
+        network = Distance()
+        looks.append(Consistency(config).look_again(images, network, 5).motion)
+        seen.append(network.seen)
+    assert looks[0] == looks[1]
+    assert not torch.equal(seen[0], seen[1])
+
+
 def test_it_becomes_steadier_than_without(room_data, tmp_path):
     """From one start, the same images: what changes when images are relit, after a few steps with and without."""
     first = Trainer(tiny_config(room_data, epochs=20), tmp_path / 'start', CPU)
