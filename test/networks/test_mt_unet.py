@@ -64,4 +64,4 @@ def test_single_task():
     with torch.device('meta'):
         network = MTUNet(13, ('depth',))
     assert set(network.decoders) == {'depth'}
-    assert not network.decoders['depth'].hears_others
+    assert not network.decoders['depth'].has_cross_talk

@@ -118,8 +118,8 @@ def test_what_cannot_be_started_from(imagenet, tmp_path):
     foreign = tmp_path / 'foreign.safetensors'
     Checkpoint({'average/a': torch.zeros(1)}, {}).write(foreign)
     for start, message in (
-        (tmp_path / 'missing', 'expected a checkpoint or a model directory'),
-        (tmp_path, 'expected a checkpoint or a model directory'),
+        (tmp_path / 'missing', 'expected a checkpoint, a model directory or the name of a model'),
+        (tmp_path, 'expected a checkpoint, a model directory or the name of a model'),
         (imagenet, 'not a checkpoint'),
         (foreign, 'not the weights of this network: encoder'),
     ):
