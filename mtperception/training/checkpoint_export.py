@@ -4,6 +4,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -63,15 +64,7 @@ def export_checkpoint(
     metrics, protocol = state.scalars['metrics'], state.scalars['protocol']
     remarks = ['weights rounded to float16'] if half else []
     if calibrate:
-        if not config.validation:
-            raise ConfigError(
-                '--calibrate: the run has no validation images: add some under validation and train again'
-            )
-        validator = Validator(config, torch.device('cpu'))
-        uncalibrated, _ = validator.measure(network, card)
-        card = replace(card, temperature=_temperature(network, card, validator))
-        metrics, protocol = validator.measure(network, card)
-        metrics |= {'ece_uncalibrated': uncalibrated['ece']}
+        card, metrics, protocol = _calibrated(network, card, config)
         remarks.append('temperature of the confidence fitted on the images of validation')
     metrics = {name: round(value, 4) for name, value in metrics.items() if not math.isnan(value)}
     card = replace(
@@ -86,12 +79,21 @@ def export_checkpoint(
     return export_model(network, card, out, half=half)
 
 
-def _temperature(network: Network, card: ModelCard, validator: Validator) -> float:
-    """Fitted on the images of validation; raises as `export_checkpoint`."""
+def _calibrated(
+    network: Network, card: ModelCard, config: TrainConfig
+) -> tuple[ModelCard, dict[str, float], dict[str, Any]]:
+    """The card with a temperature fitted on the images of validation, the metrics with it (and the calibration error
+    without), and their protocol; raises as `export_checkpoint`."""
+    if not config.validation:
+        raise ConfigError('--calibrate: the run has no validation images: add some under validation and train again')
+    validator = Validator(config, torch.device('cpu'))
     try:
-        return fit_temperature(network, card, validator.datasets)
+        calibrated = replace(card, temperature=fit_temperature(network, card, validator.datasets))
     except CalibrationError as error:
         raise ConfigError(f'--calibrate: {error}') from error
+    before, _ = validator.measure(network, card)
+    metrics, protocol = validator.measure(network, calibrated)
+    return calibrated, metrics | {'ece_uncalibrated': before['ece']}, protocol
 
 
 def _procedure(config: TrainConfig, epochs: int) -> str:

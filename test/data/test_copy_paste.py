@@ -37,8 +37,8 @@ def test_image_labels_and_depth_come_together():
     assert (result.image[pasted] == (255, 0, 0)).all()
     assert (result.depth[pasted] == 2).all()
     assert (result.image[~pasted] == 100).all()
-    for now, then in zip((wall.image, wall.labels, wall.depth), before, strict=True):
-        np.testing.assert_array_equal(now, then)  # the sample itself is left as it was
+    for after, earlier in zip((wall.image, wall.labels, wall.depth), before, strict=True):
+        np.testing.assert_array_equal(after, earlier)  # the sample itself is left as it was
 
 
 def test_only_what_is_nearer_is_seen():
