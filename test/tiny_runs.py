@@ -3,6 +3,7 @@
 
 import json
 
+import torch
 import yaml
 
 from mtperception.data.transforms import ViewConfig
@@ -15,6 +16,9 @@ from mtperception.training.config import (
     TrainConfig,
 )
 from mtperception.training.config_file import config_to_dict
+from mtperception.training.trainer import Trainer
+
+CPU = torch.device('cpu')
 
 
 def tiny_config(root, tasks=('segmentation', 'depth'), **changes):
@@ -40,6 +44,13 @@ def tiny_config(root, tasks=('segmentation', 'depth'), **changes):
 def data_of(root, tasks=None, split='test'):
     """An entry of the configuration's data."""
     return DataConfig(dataset='folder', root=str(root), split=split, tasks=tasks)
+
+
+def train(config, out):
+    """A finished run."""
+    trainer = Trainer(config, out, CPU)
+    trainer.fit()
+    return trainer
 
 
 def write_config(path, config):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from rooms import rooms, write_rooms
+from tiny_runs import data_of, tiny_config, train
 
 
 @pytest.fixture(scope='session')
@@ -24,3 +25,17 @@ def room_data(tmp_path_factory):
     for split, ids in {'first': '0123', 'last': '4567', 'pair': '25'}.items():
         (root / f'{split}.txt').write_text('\n'.join(ids), encoding='utf-8')
     return root
+
+
+@pytest.fixture(scope='session')
+def validated(room_data, tmp_path_factory):
+    """The folder of a run of three epochs with three tasks, validated after each."""
+    out = tmp_path_factory.mktemp('validated')
+    tasks = ('segmentation', 'depth', 'normals')
+    data = [data_of(room_data, split='first'), data_of(room_data, ['depth'], 'last')]
+    validation = [data_of(room_data, split='pair')]
+    train(
+        tiny_config(room_data, tasks, data=data, validation=validation, validate_every=1, epochs=3, select_by='rmse'),
+        out,
+    )
+    return out

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_runs import data_of, tiny_config
+from tiny_runs import CPU, data_of, tiny_config
 from torch import nn
 from torch.nn import functional
 
@@ -16,7 +16,6 @@ from mtperception.training.config import ConfigError, ConsistencyConfig
 from mtperception.training.consistency import Consistency, Motion
 from mtperception.training.trainer import LAST, Trainer
 
-CPU = torch.device('cpu')
 STILL = ConsistencyConfig({'depth': 1.0}, shift=0.0, zoom=0.0, light=0.0, noise=0.0)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_runs import data_of, history, tiny_config
+from tiny_runs import CPU, data_of, history, tiny_config
 
 from mtperception.card import CARD, open_model
 from mtperception.networks import load_network
@@ -16,7 +16,6 @@ from mtperception.training.distillation import DIFFERENCES, Distillation, angle,
 from mtperception.training.examples import BatchLoader
 from mtperception.training.trainer import Trainer
 
-CPU = torch.device('cpu')
 TEACHER = 'nyuv2_indoor'
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from ended_process import ended_process
 from rooms import rooms, write_rooms
-from tiny_runs import data_of, tiny_config, write_config
+from tiny_runs import CPU, data_of, tiny_config, write_config
 
 from mtperception.training.checkpoint import Checkpoint
 from mtperception.training.checkpoint_export import export_checkpoint
@@ -18,7 +18,6 @@ from mtperception.training.divergence import DivergedError
 from mtperception.training.examples import BatchLoader
 from mtperception.training.trainer import BEST, LAST, Trainer, is_best
 
-CPU = torch.device('cpu')
 CONSTANT = ChoiceConfig('step', {'at': [2.0]})
 
 

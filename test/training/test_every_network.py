@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from thin_networks import thin
-from tiny_runs import tiny_config
+from tiny_runs import CPU, tiny_config
 from tiny_systems import SYSTEMS
 
 from mtperception.card import ModelCard, TrainingCamera
@@ -17,8 +17,6 @@ from mtperception.synthetic import SyntheticRoom
 from mtperception.tasks import TASKS, graph_outputs
 from mtperception.training.config import ChoiceConfig, ConfigError, OptimizerConfig
 from mtperception.training.trainer import LAST, Trainer
-
-CPU = torch.device('cpu')
 
 
 @pytest.mark.parametrize('name', NETWORKS)

@@ -6,7 +6,7 @@ import torch
 from rooms import rooms
 from safetensors.torch import save_file
 from shallow_network import ShallowNet
-from tiny_runs import data_of, history, tiny_config
+from tiny_runs import CPU, data_of, history, tiny_config
 
 from mtperception.backends.selection import open_backend
 from mtperception.card import open_model
@@ -18,7 +18,6 @@ from mtperception.training.config import ChoiceConfig, ConfigError, OptimizerCon
 from mtperception.training.starting_point import build_network
 from mtperception.training.trainer import LAST, Trainer
 
-CPU = torch.device('cpu')
 LOSSES = {'segmentation': 'cross_entropy', 'depth': 'berhu', 'early_depth': 'l1'}
 
 

@@ -8,13 +8,12 @@ import time
 
 import pytest
 import torch
-from tiny_runs import data_of, history, tiny_config, write_config
+from tiny_runs import CPU, data_of, history, tiny_config, write_config
 
 from mtperception.training.checkpoint import Checkpoint
 from mtperception.training.config import ChoiceConfig, OptimizerConfig
 from mtperception.training.trainer import BEST, LAST, Trainer
 
-CPU = torch.device('cpu')
 ALWAYS = 1e-9
 """Minutes between checkpoints that are over after every step."""
 
