@@ -126,7 +126,7 @@ def evaluate(
         _print(evaluation)
         if write_report:
             with progress('drawing', None), naming_option('--report', report):
-                write_report(evaluation, plan.evaluator.predictor, plan.images, report)
+                write_report(evaluation, plan.evaluator.predictor, plan.images, report, normals_window)
             typer.echo(f'{report / "index.html"}: written', err=True)
     check_failures(evaluation.failed, 'images', f'repair them or remove their ids from {split}')
 

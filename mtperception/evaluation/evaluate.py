@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run a model over a data set and say how good it is, with the protocol that it was measured by."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,6 +73,7 @@ class Evaluator:
         dataset: images and truth.
         normals_window: pixels of the windows that true normals are fitted over, odd.
         paper: the protocol of a paper to follow: a key of `PROTOCOLS`; empty: none.
+        tasks: to measure, of the model's; by default all.
 
     Raises:
         DatasetError: if the data set is empty.
@@ -81,7 +82,12 @@ class Evaluator:
     """
 
     def __init__(
-        self, predictor: BackendPredictor, dataset: Dataset, normals_window: int = NORMALS_WINDOW, paper: str = ''
+        self,
+        predictor: BackendPredictor,
+        dataset: Dataset,
+        normals_window: int = NORMALS_WINDOW,
+        paper: str = '',
+        tasks: Collection[str] | None = None,
     ) -> None:
         if predictor.output_size != 'input':
             raise InputError(
@@ -93,7 +99,8 @@ class Evaluator:
             raise DatasetError('no samples to evaluate: expected at least one')
         self.predictor = predictor
         self._protocol = find_protocol(paper)
-        tasks = tasks_to_measure(paper, predictor.card.tasks)
+        measured = tasks_to_measure(paper, predictor.card.tasks)
+        tasks = [task for task in measured if tasks is None or task in tasks]
         if paper and 'segmentation' in tasks and not dataset.label_space:
             raise InputError(f'protocol {paper} measures labels: expected a data set that has some')
         self._dataset = GroupedTruth(as_in_protocol(dataset, self._protocol), predictor.label_space)
@@ -152,6 +159,7 @@ def evaluate(
     selection: Mapping[str, Any] | None = None,
     normals_window: int = NORMALS_WINDOW,
     paper: str = '',
+    tasks: Collection[str] | None = None,
     skip_bad: bool = False,
     on_image: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
@@ -165,6 +173,7 @@ def evaluate(
         selection: what the protocol is to say of where the images are from: data set, split.
         normals_window: pixels of the windows that true normals are fitted over, odd.
         paper: as for `Evaluator`.
+        tasks: as for `Evaluator`.
         skip_bad: leave out samples that cannot be used, and say so in `Evaluation.failed`.
         on_image: called with the number of images done, after each one.
 
@@ -173,7 +182,7 @@ def evaluate(
             for any of the model's tasks.
         ValueError: as `Evaluator`.
     """
-    evaluator = Evaluator(predictor, dataset, normals_window, paper)
+    evaluator = Evaluator(predictor, dataset, normals_window, paper, tasks)
     scores = evaluator.scores(range(len(dataset)), skip_bad=skip_bad, on_image=on_image)
     return conclude(evaluator.setting, scores, {**(selection or {}), 'images': len(dataset)})
 

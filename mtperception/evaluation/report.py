@@ -38,7 +38,13 @@ WORST = 8
 """Images that are shown by each metric."""
 
 
-def write_report(evaluation: Evaluation, predictor: BackendPredictor, dataset: Dataset, out: Path) -> None:
+def write_report(
+    evaluation: Evaluation,
+    predictor: BackendPredictor,
+    dataset: Dataset,
+    out: Path,
+    normals_window: int = NORMALS_WINDOW,
+) -> None:
     """Write the folder, whole or not at all; the worst images are read and predicted once more for it.
 
     Args:
@@ -46,6 +52,7 @@ def write_report(evaluation: Evaluation, predictor: BackendPredictor, dataset: D
         predictor: see there.
         dataset: see there.
         out: the folder, made if need be; what an earlier report wrote is replaced, other files in it stay.
+        normals_window: that the true normals were fitted over.
 
     Raises:
         DatasetError: if an image can no longer be read.
@@ -54,7 +61,7 @@ def write_report(evaluation: Evaluation, predictor: BackendPredictor, dataset: D
     with atomic_entries(out) as part:
         for folder in ('plots', 'images'):
             (part / folder).mkdir()
-        pictures = _Pictures(predictor, dataset, evaluation)
+        pictures = _Pictures(predictor, dataset, evaluation, normals_window)
         page = render(
             'evaluation',
             title=f'{evaluation.model}: evaluation',
@@ -117,8 +124,11 @@ def _write_gallery(task: Task, evaluation: Evaluation, pictures: '_Pictures', ou
 class _Pictures:
     """Makes the pictures of samples."""
 
-    def __init__(self, predictor: BackendPredictor, dataset: Dataset, evaluation: Evaluation) -> None:
+    def __init__(
+        self, predictor: BackendPredictor, dataset: Dataset, evaluation: Evaluation, normals_window: int
+    ) -> None:
         self._predictor = predictor
+        self._normals_window = normals_window
         self._protocol = find_protocol(evaluation.paper)
         self._dataset = GroupedTruth(as_in_protocol(dataset, self._protocol), predictor.label_space)
         self._space = evaluation.label_space
@@ -132,7 +142,7 @@ class _Pictures:
         predicted = predict(self._protocol, self._predictor, sample).map(output.name)
         if task.has_classes:
             predicted = self._mapping.table[predicted]
-        truth = task.target.read(sample, NO_ZOOM, NORMALS_WINDOW)
+        truth = task.target.read(sample, NO_ZOOM, self._normals_window)
         pair = draw_pair(output, predicted, truth, self._space)
         paths = [f'images/{score.index}_{name}' for name in ('image.jpg', f'{task.name}.png', f'{task.name}_truth.png')]
         for path, picture in zip(paths, (sample.image, *pair), strict=True):

@@ -5,6 +5,7 @@ A graph has its batch norms folded into the convolutions: weights that were roun
 So they are folded here first, the products are rounded, and the batch norms are left with the bias alone.
 """
 
+from collections.abc import Mapping
 from copy import deepcopy
 from itertools import pairwise
 
@@ -13,6 +14,8 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 LARGEST = torch.finfo(torch.float16).max
+LARGEST_EPS = 1e-2
+"""No batch norm has a larger one; a variance that is smaller than 1 by so little was written by `_move_scale`."""
 
 
 def round_weights(network: nn.Module) -> nn.Module:
@@ -40,6 +43,14 @@ def rounded(values: torch.Tensor) -> torch.Tensor:
 def fits(values: torch.Tensor) -> bool:
     """Whether these are float32 values that float16 holds exactly."""
     return values.dtype == torch.float32 and bool((values.half().float() == values).all())
+
+
+def scales_are_moved(weights: Mapping[str, torch.Tensor]) -> bool:
+    """Whether weights are those of `round_weights`, whose batch norms only do in evaluation what they did before."""
+    for name, variance in weights.items():
+        if name.endswith('running_var') and (variance == variance[0]).all() and 0 < 1 - variance[0] <= LARGEST_EPS:
+            return not weights[name.replace('running_var', 'running_mean')].any()
+    return False
 
 
 def _move_scale(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:

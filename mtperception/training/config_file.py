@@ -133,6 +133,7 @@ def check_config(config: TrainConfig, where: str) -> None:
         ([config.precision], PRECISIONS, 'precision'),
         ([config.batch_norm], BATCH_NORM, 'batch_norm'),
         ([data.part for data in config.data + config.validation], PARTS, 'data.part'),
+        ([task for data in config.data + config.validation for task in data.tasks or ()], TASKS, 'data.tasks'),
     ):
         unknown = [name for name in found if name not in expected]
         if unknown:
@@ -160,6 +161,18 @@ def check_config(config: TrainConfig, where: str) -> None:
         (not 0 <= config.view.copy_paste <= 1, 'view.copy_paste: expected a share, 0 to 1'),
         (not 0 <= config.view.pitch <= 45, 'view.pitch: expected 0 to 45 degrees'),
         (not 0 <= config.view.roll <= 45, 'view.roll: expected 0 to 45 degrees'),
+        (
+            config.view.normals_window < 3 or config.view.normals_window % 2 == 0,
+            'view.normals_window: expected an odd number from 3 on',
+        ),
+        (
+            any((data.part == 'all') == bool(data.folds) for data in config.data + config.validation),
+            'data: expected folds together with part: kept or held_back, and neither without the other',
+        ),
+        (config.optimizer.clip_norm < 0, 'optimizer.clip_norm: expected 0 (off) or more'),
+        (config.optimizer.warm_up_steps < 0, 'optimizer.warm_up_steps: expected 0 or more'),
+        (config.seed < 0, 'seed: expected 0 or more'),
+        (config.workers < 0, 'workers: expected 0 or more'),
         (len(config.depth_range) != 2, 'depth_range: expected two numbers'),
         (WHOLE in config.start and len(config.start) > 1, f'start: expected either {WHOLE} or parts of the network'),
         (

@@ -91,6 +91,11 @@ class Distillation(nn.Module):
         weights = self._config.weights or {task: 1.0 for task in config.tasks if task in DIFFERENCES}
         self.weights = {task: weight for task, weight in weights.items() if weight}
         """By task, those above 0."""
+        if unknown := [task for task in self.weights if task not in DIFFERENCES]:
+            raise ConfigError(
+                f'distillation.weights: {", ".join(unknown)}: expected tasks that can be compared '
+                f'({", ".join(DIFFERENCES)})'
+            )
         for name, card in zip(self._config.teachers, cards, strict=True):
             missing = [task for task in self.weights if task not in card.tasks or task not in config.tasks]
             if missing:

@@ -8,12 +8,15 @@ then differentiates the same global loss by its own part of the batch, and the g
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from torch import distributed
 
 from mtperception.errors import InputError, RunError
 
+PATIENCE = timedelta(hours=12)
+"""How long processes wait for the first one, which alone validates. `torchrun` notices processes that end."""
 BACKENDS = {'cuda': 'nccl', 'cpu': 'gloo'}
 
 
@@ -57,12 +60,17 @@ def process_group(device: str) -> Iterator[torch.device]:
             takes the CUDA device of its local rank.
 
     Raises:
-        ValueError: if a CUDA device is asked for and there is none.
+        ValueError: if the device is unknown, or a CUDA device is asked for and there is none.
         RunError: if another process has ended, so that nothing can be exchanged with it.
     """
     if device == 'auto':
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    chosen = torch.device(device)
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f'device {device!r}: expected auto, cpu, cuda or cuda:N') from error
+    if chosen.type not in BACKENDS:
+        raise InputError(f'device {device!r}: expected auto, cpu, cuda or cuda:N')
     if chosen.type == 'cuda' and not torch.cuda.is_available():
         raise InputError(f'device {device!r}: PyTorch {torch.__version__} sees no CUDA device; expected cpu here')
     if 'WORLD_SIZE' not in os.environ:
@@ -71,7 +79,7 @@ def process_group(device: str) -> Iterator[torch.device]:
     if chosen.type == 'cuda':
         chosen = torch.device('cuda', int(os.environ['LOCAL_RANK']))
         torch.cuda.set_device(chosen)
-    distributed.init_process_group(BACKENDS[chosen.type])
+    distributed.init_process_group(BACKENDS[chosen.type], timeout=PATIENCE)
     try:
         yield chosen
     except RuntimeError as error:

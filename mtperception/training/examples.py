@@ -52,6 +52,11 @@ class Part:
         return len(self._dataset)
 
     @property
+    def ids(self) -> Sequence[str]:
+        """Of the samples."""
+        return self._dataset.ids
+
+    @property
     def has_labels(self) -> bool:
         """Whether labels are read."""
         return self._table is not None
@@ -120,6 +125,11 @@ class TrainingSet:
         if config.view.copy_paste and rng.random() < config.view.copy_paste and sample.labels is not None:
             sample = paste_thing(sample, part[int(rng.integers(len(part)))], rng)
         return random_view(sample, part.tasks, config.view, config.training_camera, config.input_policy, rng)
+
+    def name_of(self, key: Key) -> str:
+        """The id of the sample of a key."""
+        part, index = self._find(key[1])
+        return part.ids[index]
 
     def _find(self, position: int) -> tuple[Part, int]:
         """The part that a position lies in, and the index there."""
@@ -232,6 +242,8 @@ class _ErrorsAsData:
             return self._training_set[key]
         except DatasetError as error:
             return error
+        except ValueError as error:
+            return DatasetError(f'a view of sample {self._training_set.name_of(key)}: {error}')
 
 
 def _collate_or_error(examples: list[Example | DatasetError], tasks: tuple[str, ...]) -> Batch | DatasetError:

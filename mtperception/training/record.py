@@ -42,7 +42,8 @@ class Record:
 
     def __init__(self, out: Path, config: TrainConfig, steps: int, epochs: int) -> None:
         self._writer = None
-        self._epoch_began = (time.monotonic(), steps)
+        self._began = self._stepped = (time.monotonic(), steps)
+        """When the epoch, and its last step so far, was at which step."""
         if rank():
             return
         try:
@@ -58,21 +59,25 @@ class Record:
         _forget_after(self._history, epochs)
         self._writer = SummaryWriter(str(out / 'tensorboard'), purge_step=steps + 1)
 
+    def begin_epoch(self, steps: int) -> None:
+        """Take the time from here on; `steps` are done."""
+        self._began = (time.monotonic(), steps)
+
     def step(self, steps: int, losses: Mapping[str, float]) -> None:
         """Keep the losses of a step."""
+        self._stepped = (time.monotonic(), steps)
         if self._writer:
             for task, loss in losses.items():
                 self._writer.add_scalar(f'loss/{task}', loss, steps)
 
     def epoch(self, epoch: int, steps: int, losses: Mapping[str, float], metrics: Mapping[str, float]) -> None:
         """Keep the mean losses of an epoch, its metrics if it was measured, and the seconds that a step took."""
-        began, first = self._epoch_began
-        self._epoch_began = (time.monotonic(), steps)
+        (began, first), (ended, last) = self._began, self._stepped
         if not self._writer:
             return
         for name, value in metrics.items():
             self._writer.add_scalar(f'validation/{name}', value, steps)
-        seconds = (time.monotonic() - began) / max(steps - first, 1)
+        seconds = (ended - began) / max(last - first, 1)
         line = {'epoch': epoch, 'steps': steps, 'seconds_per_step': seconds, 'losses': losses}
         line['metrics'] = {name: None if math.isnan(value) else value for name, value in metrics.items()}
         with write_errors(self._history), self._history.open('a', encoding='utf-8') as file:

@@ -9,6 +9,7 @@ import torch
 
 from mtperception.card import CARD, open_model
 from mtperception.networks import create_network
+from mtperception.networks.half_weights import scales_are_moved
 from mtperception.networks.network import ENCODER, Network
 from mtperception.networks.pretrained import IMAGENET, PretrainedError, read_tensors
 from mtperception.resources import ResourceNotFoundError, find
@@ -25,6 +26,7 @@ def build_network(config: TrainConfig) -> Network:
         ValueError: for an unknown network, options or tasks.
         ConfigError: if weights are missing, cannot be downloaded, or are those of another network.
     """
+    _refuse_rounded_models(config)
     network = new_network(config)
     if 'depth' in config.tasks:
         network.prepare_for_depth_range(*config.depth_range)
@@ -48,6 +50,19 @@ def _load_published(network: Network, part: str, source: str, key: str) -> None:
         network.load_pretrained(part, source)
     except PretrainedError as error:
         raise ConfigError(f'{key}: {error}') from error
+
+
+def _refuse_rounded_models(config: TrainConfig) -> None:
+    """Models with half their size have batch norms that cannot be trained; raises ConfigError."""
+    for part, sources in config.start.items():
+        for source in sources:
+            if _place(source).is_dir() and scales_are_moved(_trained_weights(source, f'start.{part}')):
+                if config.batch_norm == 'frozen' and len(sources) == 1:
+                    continue
+                raise ConfigError(
+                    f'start.{part}: {source} was exported with --half, so its batch norms work in evaluation alone: '
+                    'expected its checkpoint or a model exported without --half; or, of one model, batch_norm: frozen'
+                )
 
 
 def _start_whole(network: Network, sources: Sequence[str]) -> None:

@@ -40,8 +40,8 @@ def fit_temperature(network: nn.Module, card: ModelCard, datasets: Sequence[Data
         seed: of the choice of pixels.
 
     Raises:
-        CalibrationError: if the network or the images have no labels, or the likeliest temperature is outside of
-            `card.MIN_TEMPERATURE` to `MAX_TEMPERATURE`, as it is if the network is always right.
+        CalibrationError: if the network or the images have no labels or coarser ones, or the likeliest temperature is
+            outside of `card.MIN_TEMPERATURE` to `MAX_TEMPERATURE`, as it is if the network is always right.
         DatasetError: if an image cannot be read.
         ValueError: if label spaces cannot be compared.
     """
@@ -114,6 +114,11 @@ def _pixels(
 
 def _classes(model: LabelSpace, truth: LabelSpace, classes: tuple[int, int]) -> np.ndarray:
     """uint8 256: the model's class by class of the truth, by name; 255 for what the model does not choose among."""
+    if truth.name in model.groupings:
+        raise CalibrationError(
+            f'labels of {truth.name} are groups of classes of {model.name}: they do not say which class is right; '
+            f'expected labels of {model.name} or finer ones'
+        )
     if truth.names != model.names:
         map_labels(model, classes, truth)  # raises what users need to know
     table = truth.by_name(model)

@@ -32,7 +32,7 @@ from mtperception.training.examples import Batches, BatchLoader, TrainingSet
 from mtperception.training.objective import Objective
 from mtperception.training.optimization import freeze
 from mtperception.training.record import Record
-from mtperception.training.starting_point import build_network
+from mtperception.training.starting_point import build_network, new_network
 from mtperception.training.updates import Updates
 from mtperception.training.validation import Validator, is_better
 
@@ -65,7 +65,8 @@ class Trainer:
         self.examples = TrainingSet(config)
         self.batches = Batches(self.examples.per_epoch, config.batch_size, config.seed, self.examples.keys)
         self.validator = Validator(config, device)
-        self.network = build_network(config)
+        resumes = (out / LAST).exists()
+        self.network = new_network(config) if resumes else build_network(config)
         self.objective = Objective(config, self.network, self.examples.class_counts).to(device)
         self.network = self.network.to(device, memory_format=torch.channels_last)
         freeze(self.network, config)
@@ -83,7 +84,7 @@ class Trainer:
         self.best: float | None = None
         if rank() == 0:
             remove_partial(out)
-        if (out / LAST).exists():
+        if resumes:
             self._resume(Checkpoint.read(out / LAST))
         self.record = Record(out, config, self.steps, self.epoch)
         self.model = _parallel(self.network, device)
@@ -99,6 +100,7 @@ class Trainer:
         saved = time.monotonic()
         latest = self.metrics
         while self.epoch < self.config.epochs:
+            self.record.begin_epoch(self.steps)
             for images, targets, annotated in loader:
                 losses = self.step(images, targets, annotated)
                 self.batches.done += 1
@@ -145,6 +147,7 @@ class Trainer:
             self._update(losses, values, count, self.objective.supervised(annotated, count))
         except DivergedError as error:
             raise self._diverged(error) from error
+        self._share_statistics()
         self.average.update_parameters(self.network)
         self.metrics, self.protocol = {}, {}
         self.steps += 1
@@ -155,14 +158,21 @@ class Trainer:
         self.record.step(self.steps, values)
         return values
 
+    def _share_statistics(self) -> None:
+        """Give all processes the batch norm statistics of the first, whose averages alone are in checkpoints."""
+        if world_size() > 1:
+            for statistics in self.network.buffers():
+                distributed.broadcast(statistics, 0)
+
     def _update(
         self, losses: Mapping[str, torch.Tensor], values: Mapping[str, float], images: int, annotated: Mapping[str, int]
     ) -> None:
         """Let the weights follow the losses of a batch; raises DivergedError, with the weights as they were."""
         if not self.updates.tolerates_overflow:
             check_losses(values)
-        if losses:
-            self.updates.add(self.objective.total(losses), annotated)
+        total = self.objective.total(losses) if losses else None
+        if total is not None and total.requires_grad:  # it may reach frozen weights alone
+            self.updates.add(total, annotated)
         self.updates.step(images, annotated)
 
     def _diverged(self, error: DivergedError) -> DivergedError:

@@ -65,9 +65,10 @@ class Truth:
         if not len(self._dataset):
             raise ConfigError(f'{name}: no sample in part {data.part!r} of split {data.split!r}')
         self.ids = self._dataset.ids
-        tasks = {task for task in config.tasks if data.tasks is None or task in data.tasks}
-        self._with_depth = any('depth' in TASKS[task].target.needs for task in tasks)
-        self.label_space = self._dataset.label_space if 'segmentation' in tasks else ''
+        self.tasks = [task for task in config.tasks if data.tasks is None or task in data.tasks]
+        """What is measured."""
+        self._with_depth = any('depth' in TASKS[task].target.needs for task in self.tasks)
+        self.label_space = self._dataset.label_space if 'segmentation' in self.tasks else ''
         if self.label_space:
             own, space = load_label_space(self.label_space), config.space
             try:
@@ -127,7 +128,7 @@ class Validator:
         predictor = self._predictor(network, card or self._card)
         results = {}
         for name, (data, truth) in zip(self._names, self._sets, strict=True):
-            results[name] = evaluate(predictor, truth, selection=_selection(data))
+            results[name] = evaluate(predictor, truth, tasks=truth.tasks, selection=_selection(data))
         values: dict[str, list[float]] = {}
         for result in results.values():
             for name, value in result.summary().items():

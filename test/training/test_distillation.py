@@ -122,6 +122,13 @@ def test_a_stretched_student_is_taught_tilted_planes(room_data, every_task_model
     torch.testing.assert_close(taught['segmentation'], said['segmentation'])
 
 
+def test_tasks_that_cannot_be_compared(room_data):
+    distillation = DistillationConfig([TEACHER], {'depth_confidence': 1.0}, 1.0)
+    config = tiny_config(room_data, ('segmentation', 'depth', 'depth_confidence'), distillation=distillation)
+    with pytest.raises(ConfigError, match=r'distillation\.weights: depth_confidence: expected tasks that can be'):
+        Distillation(config)
+
+
 def test_weights_and_the_run_as_a_whole(room_data, tmp_path):
     weights = DistillationConfig([TEACHER, TEACHER], {'segmentation': 0.5}, 1.0)
     trainer = Trainer(distilled(room_data, distillation=weights, epochs=1), tmp_path, CPU)

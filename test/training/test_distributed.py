@@ -174,6 +174,15 @@ def test_devices():
             pass
 
 
+@pytest.mark.parametrize('device', ['gpu', 'cuda:x', 'meta'])
+def test_a_device_that_is_none(device):
+    with (
+        pytest.raises(ValueError, match=f"device '{device}': expected auto, cpu, cuda or cuda:N"),
+        process_group(device),
+    ):
+        pass
+
+
 def test_a_group_is_left_at_the_end(monkeypatch):
     for name, value in {'WORLD_SIZE': '1', 'RANK': '0', 'LOCAL_RANK': '0', 'MASTER_ADDR': 'localhost'}.items():
         monkeypatch.setenv(name, value)

@@ -65,6 +65,15 @@ def test_a_file_that_cannot_be_read_is_said_in_a_line(workers, tmp_path):
     assert '\n' not in str(raised.value)
 
 
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_sample_that_gives_no_view_is_named_in_a_line(workers, room_data):
+    config = tiny_config(room_data, ['normals'])
+    config.view.normals_window = 8
+    examples = TrainingSet(config)
+    with pytest.raises(DatasetError, match=r'^a view of sample [01]: [^\n]*window[^\n]*$'):
+        list(BatchLoader(examples, Batches(2, 2, 0), workers, pin_memory=False))
+
+
 def test_views_change_from_epoch_to_epoch(room_data):
     examples = TrainingSet(tiny_config(room_data))
     assert torch.equal(examples[0, 3].image, examples[0, 3].image)

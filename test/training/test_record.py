@@ -40,6 +40,27 @@ def test_what_made_the_result_lies_beside_it(validated):
     assert config['select_by'] == 'rmse'
 
 
+def test_a_step_takes_the_time_of_a_step(room_data, tmp_path, monkeypatch):
+    """Neither validation nor checkpoints count."""
+    now = [0.0]
+    monkeypatch.setattr('mtperception.training.record.time.monotonic', lambda: now[0])
+    trainer = Trainer(tiny_config(room_data, validation=[data_of(room_data, split='pair')], epochs=2), tmp_path, CPU)
+    step, validate, save = trainer.step, trainer.validator.measure, trainer.save
+
+    def taking(seconds, call):
+        def wrapped(*arguments):
+            now[0] += seconds
+            return call(*arguments)
+
+        return wrapped
+
+    monkeypatch.setattr(trainer.validator, 'measure', taking(1000, validate))
+    monkeypatch.setattr(trainer, 'save', taking(100, save))
+    monkeypatch.setattr(trainer, 'step', taking(3, step))
+    trainer.fit()
+    assert [line['seconds_per_step'] for line in history(tmp_path)] == [3, 3]
+
+
 def test_curves_are_whole_after_going_on(room_data, tmp_path):
     config = tiny_config(room_data, validation=[data_of(room_data, split='pair')], validate_every=1)
     for last in (4, 8):

@@ -82,6 +82,17 @@ def test_a_killed_process(room_data, tmp_path):
     assert without_times(killed) == without_times(whole)
 
 
+def test_what_it_started_from_is_not_needed_again(room_data, tmp_path):
+    train(tiny_config(room_data, epochs=1), tmp_path / 'first')
+    first = tmp_path / 'first' / LAST
+    config = tiny_config(room_data, start={'all': [str(first)]})
+    train(config, tmp_path / 'whole')
+    train(config, tmp_path / 'run', 3)
+    first.unlink()
+    train(config, tmp_path / 'run')
+    assert_same(Checkpoint.read(tmp_path / 'run' / LAST), Checkpoint.read(tmp_path / 'whole' / LAST))
+
+
 @pytest.fixture(scope='module')
 def waiting(room_data, tmp_path_factory):
     """The last checkpoint of an uninterrupted run."""

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run begins with, and what is said where that is not to be had."""
 
+import shutil
 import urllib.request
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from tiny_runs import tiny_config
 
+from mtperception.card import CARD, WEIGHTS, ModelCard, sha256
 from mtperception.networks import load_network
+from mtperception.networks.half_weights import round_weights
+from mtperception.resources import find
 from mtperception.training.checkpoint import Checkpoint
 from mtperception.training.config import ConfigError
 from mtperception.training.config_file import load_config
@@ -28,6 +33,26 @@ def test_without_a_network_it_says_which_file_to_give(tmp_path, monkeypatch):
     assert 'cannot be downloaded' in str(error.value)
     assert 'check the network, or give a .safetensors file in its layout instead of imagenet' in str(error.value)
     assert 'urlopen' not in str(error.value)
+
+
+def test_a_model_of_half_the_size_starts_no_training_of_batch_norm(tmp_path):
+    """Its batch norms equal those of the trained network in evaluation only."""
+    half = tmp_path / 'half'
+    shutil.copytree(find('model', 'nyuv2_indoor'), half)
+    save_file(round_weights(load_network('nyuv2_indoor')).state_dict(), half / WEIGHTS)
+    card = ModelCard.read(half / CARD)
+    replace(card, sha256=card.sha256 | {WEIGHTS: sha256(half / WEIGHTS)}).write(half / CARD)
+    for start in ({'all': [str(half)]}, {'encoder': [str(half)]}):
+        with pytest.raises(ConfigError, match=r'start\.\w+: .*half was exported with --half, .*its checkpoint'):
+            build_network(tiny_config(tmp_path, start=start))
+    image = torch.rand(1, 3, 64, 64)
+    network = build_network(tiny_config(tmp_path, start={'all': [str(half)]}, batch_norm='frozen')).eval()
+    with torch.inference_mode():
+        expected = load_network('nyuv2_indoor')(image)['depth']
+        torch.testing.assert_close(network(image)['depth'], expected, atol=0.02, rtol=0)
+    with pytest.raises(ConfigError, match='of one model, batch_norm: frozen'):
+        build_network(tiny_config(tmp_path, start={'all': [str(half), 'nyuv2_indoor']}, batch_norm='frozen'))
+    build_network(tiny_config(tmp_path, start={'all': ['nyuv2_indoor']}))
 
 
 @pytest.fixture(scope='module')

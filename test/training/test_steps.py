@@ -52,6 +52,22 @@ def test_a_batch_without_any_annotation_changes_nothing(precision, room_data, tm
     assert trainer.steps == 2
 
 
+def test_a_batch_for_frozen_weights_alone_changes_nothing(room_data, tmp_path):
+    """One head is trained; a batch has annotations for the other."""
+    frozen = ['encoder', 'projections', 'crp', 'adapt', 'heads.segmentation']
+    config = tiny_config(room_data, frozen=frozen, batch_norm='frozen', average_decay=0.0)
+    trainer = Trainer(config, tmp_path, CPU)
+    examples = [trainer.examples[0, index] for index in range(2)]
+    labels = [Example(example.image, {'segmentation': example.targets['segmentation']}) for example in examples]
+    before = copy.deepcopy(trainer.network.state_dict())
+    assert set(trainer.step(*collate(labels, trainer.examples.tasks))) == {'segmentation'}
+    assert all(torch.equal(before[name], x) for name, x in trainer.network.state_dict().items())
+    trainer.step(*collate(examples, trainer.examples.tasks))
+    changed = [name for name, x in trainer.network.state_dict().items() if not torch.equal(before[name], x)]
+    assert changed
+    assert all(name.startswith('heads.depth.') for name in changed)
+
+
 def test_blitznet_leaves_a_head_without_annotations_intact(room_data, tmp_path):
     trainer = train(tiny_config(room_data, data=[data_of(room_data, ['depth'])], epochs=1), tmp_path)
     fresh = Trainer(trainer.config, tmp_path / 'fresh', CPU).network.state_dict()

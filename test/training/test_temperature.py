@@ -117,6 +117,13 @@ def test_images_without_labels_are_refused():
         fit_temperature(Colors(), CARD, [Samples(without, 'kitti_6')])
 
 
+def test_labels_of_groups_of_classes_are_refused():
+    """A door is a wall to `nyuv2_13`: where a model is right, they would say that it is wrong."""
+    card = replace(CARD, num_classes=40, label_space='nyuv2_40', classes=(0, 40))
+    with pytest.raises(CalibrationError, match='labels of nyuv2_13 are groups of classes of nyuv2_40'):
+        fit_temperature(nn.Conv2d(3, 40, 1), card, [Samples(samples(), 'nyuv2_13')])
+
+
 @pytest.mark.parametrize('value', [0.0, -1.0, 1000.0, float('nan'), 'hot', True])
 def test_a_card_with_no_temperature_is_refused(value):
     with pytest.raises(ModelError, match='temperature'):

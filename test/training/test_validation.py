@@ -83,6 +83,15 @@ class TestWhatIsValidatedOn:
         assert 'miou' in metrics
         assert 'rmse' not in metrics
 
+    def test_each_set_measures_its_own_tasks(self, room_data, tmp_path):
+        """Normals are made of depth and a camera; where one of them is named, the other is not measured by the way."""
+        tasks = ('segmentation', 'depth', 'normals')
+        for named, measured, hidden in (('depth', 'rmse', 'within_30'), ('normals', 'within_30', 'rmse')):
+            config = tiny_config(room_data, tasks, validation=[data_of(room_data, [named])])
+            metrics, _ = self.measured(config, tmp_path)
+            assert measured in metrics
+            assert hidden not in metrics
+
     def test_folders_of_one_name_count_both(self, room_data, tmp_path):
         other = tmp_path / 'other' / room_data.name
         write_rooms(other, rooms(2))
