@@ -48,6 +48,11 @@ def generate_launch_description() -> LaunchDescription:
 def _mapping(context: LaunchContext) -> list[Node]:
     """The node, now that it is known which arguments were given."""
     given = context.launch_configurations
+    if given['cameras']:
+        raise ValueError(
+            f'cameras:={given["cameras"]}: a map is made of one camera: expected the argument image, or for several '
+            'cameras perception.launch.py, and a mapping node in the namespace of each'
+        )
     kinds = PARAMETERS | {'use_sim_time': (bool, ''), 'autostart': (bool, '')}
     overrides = {
         name: ParameterValue(LaunchConfiguration(name), value_type=kind)

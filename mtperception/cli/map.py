@@ -29,7 +29,7 @@ from mtperception.mapping.volume import SemanticVolume
 from mtperception.predictor import Predictor
 from mtperception.sources import Source
 from mtperception.sources.source import DEPTH, LABELS
-from mtperception.types import SENSOR
+from mtperception.types import MODEL, SENSOR
 
 
 @with_records
@@ -68,6 +68,10 @@ def map_(
         if options.needs_model:
             predictor = model.open(invalid_depth_classes=options.invalid_depth_classes)
             stack.enter_context(closing(predictor))
+            if options.depth == MODEL and 'depth' not in predictor.card.tasks:
+                raise InputError(
+                    f'model {predictor.card.name} gives no depth: expected one with depth, or --depth sensor'
+                )
         mapper = Mapper(_space(options, views, label_space, predictor), options, predictor)
         with progress('mapping', views.count) as move:
             for done, frame in enumerate(views, 1):

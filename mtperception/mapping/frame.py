@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mtperception.errors import InputError
+from mtperception.labels import IGNORE_INDEX
 from mtperception.types import Intrinsics
 
 
@@ -29,3 +31,17 @@ class MapFrame:
     probabilities: np.ndarray | None = None
     """float32 C,h,w: probability of every class, at any resolution; None: that of `labels` is `confidence`, and the
     others share the rest."""
+
+    def check(self, num_classes: int) -> None:
+        """Raise InputError for maps of different sizes, and for a label that is none of C classes."""
+        size = (self.intrinsics.height, self.intrinsics.width)
+        maps = (self.depth, self.labels, self.confidence, self.image)
+        found = {map_.shape[:2] for map_ in maps if map_ is not None}
+        if found != {size}:
+            raise InputError(f'maps of {sorted(found)} with a camera of {size}: expected one height and width')
+        indices = np.flatnonzero(np.bincount(self.labels.ravel(), minlength=256)[num_classes:IGNORE_INDEX])
+        if len(indices):
+            raise InputError(
+                f'label index {num_classes + indices[0]}: expected 0 to {num_classes - 1}, or {IGNORE_INDEX} for '
+                'unknown: check label_space and label_offset'
+            )

@@ -159,7 +159,9 @@ class Mapper:
 
         Raises:
             MapFullError: if it alone needs more memory than the map may take.
+            ValueError: if its maps have different sizes, or a label is of no class. The map is as it was.
         """
+        view.check(len(self.space))
         start, statistics, depth = time.perf_counter(), self.statistics, view.depth
         if self._scale:
             statistics.scales.append(self._scale.update(depth, view.labels, view.intrinsics))

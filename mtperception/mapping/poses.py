@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mtperception.errors import SourceError
+from mtperception.errors import InputError, SourceError
 from mtperception.recording.transform_tree import Trajectory
 
 COLUMNS = 8
@@ -58,11 +58,28 @@ def _read(path: Path) -> tuple[list[int], list[np.ndarray]]:
     return stamps, poses
 
 
+def nanoseconds(text: str) -> int:
+    """Nanoseconds of a number of seconds, without the rounding of a float.
+
+    Raises:
+        ValueError: if it is none from 0 to below 2**63 nanoseconds.
+    """
+    try:
+        seconds = Decimal(text)
+    except InvalidOperation as error:
+        raise InputError(f'{text}: expected a number of seconds') from error
+    if '_' in text or not seconds.is_finite() or not 0 <= seconds < Decimal(2**63) / 10**9:
+        raise InputError(f'{text}: expected seconds; are these nanoseconds?')
+    return round(seconds * 10**9)
+
+
 def _parsed(path: Path, number: int, values: list[str]) -> tuple[int, np.ndarray]:
     try:
-        stamp_ns = round(Decimal(values[0]) * 10**9)  # a float would lose nanoseconds
+        stamp_ns = nanoseconds(values[0])
         pose = np.array([float(value) for value in values[1:]])
-    except (InvalidOperation, ValueError, OverflowError) as error:
+    except InputError as error:
+        raise SourceError(f'{path}, line {number}: stamp {error}') from error
+    except ValueError as error:
         raise SourceError(f'{path}, line {number}: not numbers: expected stamp x y z qx qy qz qw') from error
     if len(values) != COLUMNS or not np.isfinite(pose).all() or not pose[3:].any():
         raise SourceError(

@@ -1,25 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages of several topics that belong together because their stamps are equal."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from itertools import takewhile
 from typing import Any
 
-WAITING = 30
-"""Sets that wait for their parts at most; the oldest go first."""
+WAITING = 60
+"""Sets that wait for their parts at most: a second of a fast camera, whose images come before what is made of them."""
 
 
 class StampedSets:
-    """Puts messages together, to the nanosecond."""
+    """Puts messages together, to the nanosecond.
 
-    def __init__(self) -> None:
+    Args:
+        given_up: called with the names of the parts of a set that was given up, because a set that began later was
+            complete or too many waited.
+    """
+
+    def __init__(self, given_up: Callable[[Collection[str]], None]) -> None:
+        self._given_up = given_up
         self._sets: dict[int, dict[str, Any]] = {}
-        self.incomplete = 0
-        """Sets that were given up because newer ones were complete, or too many waited."""
+        """By stamp, in the order in which their first parts came: clocks may be set back."""
 
     def add(self, name: str, stamp_ns: int, message: Any, needed: Collection[str]) -> dict[str, Any] | None:
         """Add a message; its set, if it is complete with it.
 
-        What is older than a complete set is given up: the newest counts.
+        What began before a complete set is given up: the newest counts.
 
         Args:
             name: of the part.
@@ -30,9 +36,9 @@ class StampedSets:
         parts = self._sets.setdefault(stamp_ns, {})
         parts[name] = message
         if parts.keys() >= set(needed):
-            self._give_up([stamp for stamp in self._sets if stamp < stamp_ns])
+            self._give_up(list(takewhile(lambda stamp: stamp != stamp_ns, self._sets)))
             return self._sets.pop(stamp_ns)
-        self._give_up(sorted(self._sets)[:-WAITING])
+        self._give_up(list(self._sets)[:-WAITING])
         return None
 
     def clear(self) -> None:
@@ -41,5 +47,4 @@ class StampedSets:
 
     def _give_up(self, stamps: list[int]) -> None:
         for stamp in stamps:
-            del self._sets[stamp]
-        self.incomplete += len(stamps)
+            self._given_up(self._sets.pop(stamp).keys())

@@ -3,11 +3,10 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from mtperception.errors import InputError, SourceError
-from mtperception.mapping.poses import PoseFile
+from mtperception.mapping.poses import PoseFile, nanoseconds
 from mtperception.recording.recording_options import DEFAULTS, RecordingOptions
 from mtperception.sources import Frame, Source, SourceOptions, open_source
 from mtperception.sources.source import MAPS
@@ -85,9 +84,6 @@ def _named_stamp_ns(name: str) -> int:
         InputError: if it is none.
     """
     try:
-        stamp = Decimal(name)
-        if stamp.is_finite() and stamp >= 0:
-            return round(stamp * 10**9)
-    except InvalidOperation:
-        pass
-    raise InputError(f'image {name}: --poses needs stamps: expected names that are numbers of seconds')
+        return nanoseconds(name)
+    except InputError as error:
+        raise InputError(f'image {error} (--poses needs names that are stamps)') from error

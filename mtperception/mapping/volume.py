@@ -18,6 +18,8 @@ from mtperception.types import Intrinsics
 
 TRUNCATION = 4.0
 """Voxels from a surface that its distance is kept for."""
+PROBE = 4
+"""Pixels between those that Open3D looks for blocks at (`DepthTouch` of its VoxelBlockGrid)."""
 REACH = 3**0.5
 """Voxels along the line of sight from a surface within which one learns its class: the diagonal of a voxel."""
 
@@ -58,7 +60,7 @@ class SemanticVolume:
             raise InputError(
                 f'voxel_size {voxel_size}, max_depth {max_depth}, memory_mb {memory_mb}: expected positive numbers'
             )
-        self.voxel_size = voxel_size
+        self.voxel_size, self._num_classes = voxel_size, num_classes
         self.max_depth = float(max_depth)
         self.dropped_blocks = 0
         """Taken away to make room, and not archived."""
@@ -89,14 +91,14 @@ class SemanticVolume:
 
         Raises:
             MapFullError: if it alone needs more blocks than there is room for.
-            ValueError: if its maps have different sizes.
+            ValueError: if its maps have different sizes, or a label is of no class.
         """
-        _check(frame)
+        frame.check(self._num_classes)
         depth = open3d.t.geometry.Image(o3c.Tensor(np.ascontiguousarray(frame.depth, np.float32)))
         camera = _matrix(frame.intrinsics)
         view = o3c.Tensor(np.linalg.inv(frame.T_world_camera))
         measured = (frame.depth > 0) & (frame.depth < self.max_depth)
-        if not measured.any():
+        if not _probed(measured).any():
             self.frames += 1
             return
         keys = self._blocks.grid.compute_unique_block_coordinates(depth, camera, view, 1.0, self.max_depth, TRUNCATION)
@@ -298,8 +300,7 @@ def _matrix(camera: Intrinsics) -> 'o3c.Tensor':
     return o3c.Tensor(np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]], np.float64))
 
 
-def _check(frame: MapFrame) -> None:
-    size = (frame.intrinsics.height, frame.intrinsics.width)
-    found = {map_.shape[:2] for map_ in (frame.depth, frame.labels, frame.confidence, frame.image) if map_ is not None}
-    if found != {size}:
-        raise InputError(f'maps of {sorted(found)} with a camera of {size}: expected one height and width')
+def _probed(measured: np.ndarray) -> np.ndarray:
+    """The pixels that Open3D looks for blocks at; without depth at any of them it raises RuntimeError."""
+    height, width = (size // PROBE * PROBE for size in measured.shape)
+    return measured[:height:PROBE, :width:PROBE]

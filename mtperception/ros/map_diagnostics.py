@@ -38,7 +38,7 @@ class MapStatus:
 
 
 def map_diagnostics(
-    node_name: str, of_map: MapStatus, dropped: Mapping[str, int], last_reason: str, now_ns: int
+    node_name: str, of_map: MapStatus, dropped: Mapping[str, int], last_reason: str, *, is_stalled: bool, now_ns: int
 ) -> DiagnosticArray:
     """One status `map`: OK; WARN if nothing is fused though frames come, or the map is implausible.
 
@@ -47,6 +47,7 @@ def map_diagnostics(
         of_map: its status.
         dropped: frames by reason.
         last_reason: of the newest one that was dropped.
+        is_stalled: whether frames were dropped and none was fused since the last report.
         now_ns: the node's clock.
     """
     values = {
@@ -56,8 +57,8 @@ def map_diagnostics(
         'last reason': last_reason,
     }
     level, text = OK, 'mapping' if of_map.used else 'waiting for frames'
-    if of_map.problems:
-        level, text = WARN, of_map.problems[0]
-    elif not of_map.used and last_reason:
+    if is_stalled:
         level, text = WARN, f'nothing fused: {last_reason}'
+    elif of_map.problems:
+        level, text = WARN, of_map.problems[0]
     return statuses_at(now_ns, [status(f'{node_name}: map', level, text, values)])

@@ -21,6 +21,8 @@ from mtperception.recording.transform_tree import pose_matrix
 
 CACHE_S = 10
 """That tf remembers."""
+LARGEST_STEP_BACK_NS = 1_000_000_000
+"""Between stamps of frames, by the same clock."""
 POLL_S = 0.05
 """Between looks for a transform that is waited for."""
 POSE_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -159,10 +161,16 @@ class Transforms:
         self._node, self._error = node, TransformException
         self._buffer = Buffer(cache_time=Duration(seconds=CACHE_S))
         self._listener = TransformListener(self._buffer, node)
+        self._newest_ns = 0
+        """Stamp of the newest frame."""
         self._timer = node.create_timer(POLL_S, arrived, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def find(self, target: str, source: str, stamp_ns: int) -> tuple[np.ndarray | None, str]:
         """`T_target_source` at a time, float64 4,4; or None and why not."""
+        if stamp_ns < self._newest_ns - LARGEST_STEP_BACK_NS:
+            self._buffer.clear()  # the clock was set back: tf would refuse transforms older than what it knows
+            self._newest_ns = stamp_ns
+        self._newest_ns = max(self._newest_ns, stamp_ns)
         try:
             transform = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns)).transform
         except self._error as error:

@@ -61,6 +61,13 @@ class MapPublishers:
             volume: the map.
             min_views: frames that must have seen what is published.
         """
+        try:
+            self._publish(volume, min_views)
+        except InvalidHandle:
+            if not self._is_destroyed:
+                raise
+
+    def _publish(self, volume: SemanticVolume, min_views: int) -> None:
         frames, is_changed = volume.frames, volume.frames != self._published_frames
         is_mesh_due = self._mesh.get_subscription_count() > 0 and self._meshed_frames != frames
         is_update_due = self._updates.get_subscription_count() > 0 and (is_changed or self._has_newcomers)
@@ -68,16 +75,12 @@ class MapPublishers:
             return
         surface = volume.surface(min_views)
         header = Header(frame_id=self._map_frame, stamp=self._node.get_clock().now().to_msg())
-        try:
-            if is_changed:
-                self._points.publish(map_cloud(map_points(surface, self._ids), header))
-            if is_update_due:
-                self._publish_update(surface, volume.block_keys(surface.vertices), header)
-            if is_mesh_due:
-                self._mesh.publish(map_marker(surface, self._space, header))
-        except InvalidHandle:
-            if not self._is_destroyed:
-                raise
+        if is_changed:
+            self._points.publish(map_cloud(map_points(surface, self._ids), header))
+        if is_update_due:
+            self._publish_update(surface, volume.block_keys(surface.vertices), header)
+        if is_mesh_due:
+            self._mesh.publish(map_marker(surface, self._space, header))
         self._published_frames = frames
         self._meshed_frames = frames if is_mesh_due else self._meshed_frames
 

@@ -4,7 +4,7 @@
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -15,14 +15,17 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import String
 
 from mtperception.atomic_write import atomic_folder, write_json_atomically
 from mtperception.errors import MTPerceptionError
+from mtperception.input_policy import resize_image
 from mtperception.labels import load_label_space
 from mtperception.mapping.export import ENTRIES, SUMMARY, write_map
 from mtperception.mapping.frame import MapFrame
 from mtperception.mapping.mapper import Mapper
 from mtperception.mapping.parameters import MappingSettings
+from mtperception.mapping.published_classes import other_classes
 from mtperception.mapping.stamped_sets import StampedSets
 from mtperception.mapping.summary import summary
 from mtperception.messages import (
@@ -33,13 +36,16 @@ from mtperception.messages import (
     image_to_rgb,
     intrinsics_from,
 )
+from mtperception.messages.outputs import CLASSES_TOPIC
 from mtperception.messages.stamps import stamp_of
 from mtperception.ros.deferred_trigger import Answer, DeferredTrigger
 from mtperception.ros.map_diagnostics import MapStatus, map_diagnostics
 from mtperception.ros.map_poses import PoseSource, open_poses
 from mtperception.ros.map_publishers import MapPublishers
 from mtperception.ros.node import ManagedNode
+from mtperception.ros.publishers import LATCHED_QOS
 from mtperception.ros.worker import LatestWorker
+from mtperception.types import same_aspect
 
 DEPTH, LABELS, CONFIDENCE, INFO, IMAGE = (
     'depth/image',
@@ -77,7 +83,12 @@ class MappingComponent:
         self._lock = threading.Lock()
         """Guards the counters, which two threads write."""
         self._status = MapStatus.of(self._mapper)
-        self._sets = StampedSets()
+        self._reported = (0, 0)
+        """Frames fused, and frames dropped that did not just come too soon, by the last report."""
+        self._ids = self._space.id_table(settings.label_offset)
+        self._other_classes = ''
+        """What is wrong with the classes of the labels; empty if nothing is known to be."""
+        self._sets = StampedSets(self._drop_incomplete)
         self._waiting: dict[str, Any] | None = None
         """The frame whose pose is still to come: transforms may be late by more than a frame."""
         self._next: dict[str, Any] | None = None
@@ -85,8 +96,7 @@ class MappingComponent:
         self._poses: PoseSource | None = None
         self._listening = ExitStack()
         with ExitStack() as undo:
-            ids = self._space.id_table(settings.label_offset)
-            self._outputs = MapPublishers(node, self._space, ids, settings.map_frame)
+            self._outputs = MapPublishers(node, self._space, self._ids, settings.map_frame)
             undo.callback(self._outputs.destroy)
             for name, sender, work in (('map/save', SAVING, self._save), ('map/reset', RESET, self._reset)):
                 undo.callback(DeferredTrigger(node, name, partial(self._ask_worker, sender, work)).destroy)
@@ -115,6 +125,8 @@ class MappingComponent:
                 if topic != IMAGE or self.settings.use_image:
                     subscription = self._node.create_subscription(kind, topic, partial(self._take, topic), INPUT_QOS)
                     undo.callback(self._node.destroy_subscription, subscription)
+            classes = self._node.create_subscription(String, CLASSES_TOPIC, self._compare_classes, LATCHED_QOS)
+            undo.callback(self._node.destroy_subscription, classes)
             timer = self._node.create_timer(
                 self.settings.publish_period, partial(self._worker.submit, PUBLICATION, _Job(self._publish, _nothing))
             )
@@ -126,6 +138,7 @@ class MappingComponent:
         self._listening.close()
         self._sets.clear()
         self._waiting = self._next = None
+        self._other_classes = ''
 
     def release(self) -> None:
         """Leave the graph; the map goes when the worker has finished what it has in hand."""
@@ -137,12 +150,15 @@ class MappingComponent:
         """How the map is now."""
         with self._lock:
             dropped = Counter(self.dropped)
+        status, reported = self._status, self._reported
+        self._reported = (status.used, dropped.total() - dropped['busy'])
         return map_diagnostics(
             self._node.get_fully_qualified_name(),
-            self._status,
-            dropped + Counter({'incomplete': self._sets.incomplete}),
+            status,
+            dropped,
             self.last_reason,
-            self._node.get_clock().now().nanoseconds,
+            is_stalled=self._reported[0] == reported[0] and self._reported[1] > reported[1],
+            now_ns=self._node.get_clock().now().nanoseconds,
         )
 
     # In the executor's thread
@@ -154,6 +170,9 @@ class MappingComponent:
         parts = self._sets.add(topic, stamp_of(message), message, needed)
         if parts is None:
             return
+        if self._other_classes:
+            self.drop('other classes', f'{CLASSES_TOPIC}: {self._other_classes}')
+            return
         if self._waiting is None:
             self._waiting = parts
         else:
@@ -161,6 +180,16 @@ class MappingComponent:
                 self.drop('busy', 'a newer frame came while one before it waited for its pose')
             self._next = parts
         self._fuse_waiting()
+
+    def _compare_classes(self, message: String) -> None:
+        self._other_classes = other_classes(message.data, self._space, self._ids)
+
+    def _drop_incomplete(self, names: Collection[str]) -> None:
+        """Count a set that lacks parts; an image alone is of a frame that the perception node left out."""
+        found = [name for name in NEEDED if name in names]
+        if found:
+            missing = [name for name in NEEDED if name not in names] or [IMAGE]
+            self.drop('incomplete', f'found {", ".join(found)}, and no {", ".join(missing)} of the same stamp')
 
     def _fuse_waiting(self) -> None:
         """Give the frame that waits for its pose to the worker, if the pose is known or will not come any more."""
@@ -203,8 +232,8 @@ class MappingComponent:
             try:
                 job.work()
             except Exception as error:  # noqa: BLE001 - one frame that fails must not end the worker
-                self._node.get_logger().error(traceback.format_exc())
-                self.drop('fault', f'{type(error).__name__}: {error}')
+                if self.drop('fault', f'{type(error).__name__}: {error}'):
+                    self._node.get_logger().error(traceback.format_exc())
         self._status = MapStatus.of(self._mapper)
 
     def _fuse(self, parts: dict[str, Any], pose: np.ndarray) -> None:
@@ -218,14 +247,15 @@ class MappingComponent:
         except MTPerceptionError as error:
             self.drop('not fused', str(error))
 
-    def drop(self, reason: str, detail: str) -> None:
-        """Count a frame that is not fused; the first of each reason is logged."""
+    def drop(self, reason: str, detail: str) -> bool:
+        """Count a frame that is not fused; the first of each reason is logged. Whether it is that."""
         with self._lock:
             self.dropped[reason] += 1
             is_first = self.dropped[reason] == 1
             self.last_reason = f'{reason}: {detail}'
         if is_first:
             self._node.get_logger().warning(f'frame dropped, {reason}: {detail}')
+        return is_first
 
     def _publish(self) -> None:
         self._outputs.publish(self._mapper.volume, self.settings.min_views)
@@ -268,6 +298,8 @@ def _map_frame(parts: dict[str, Any], pose: np.ndarray, label_offset: int) -> Ma
     height, width = depth.shape
     image = parts.get(IMAGE)
     rgb = image and image_to_rgb(image)
+    if rgb is not None and same_aspect((rgb.shape[1], rgb.shape[0]), (width, height)):
+        rgb = resize_image(rgb, (width, height))
     return MapFrame(
         pose,
         intrinsics_from(parts[INFO], width, height),

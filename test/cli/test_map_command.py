@@ -12,12 +12,27 @@ import open3d
 from mapped_rooms import ROOM, TIMES, rightness, tum_line, write_posed_rooms
 from recordings import DEPTH, IMAGE, INFO, LABELS, depth_32f, image, info, posestamped, room_messages, write_recording
 
+from mtperception.card import ModelCard
 from mtperception.cli import main
+from mtperception.export import export_model
+from mtperception.input_policy import InputPolicy, TrainingCamera
 from mtperception.media import write_image
+from mtperception.networks import create_network
 from mtperception.synthetic import SyntheticRoom, pose
 
 EXACT = ('--depth', 'sensor', '--labels', 'recorded', '--max-depth', '6')
 VOXEL = 0.05
+SEGMENTATION = ModelCard(
+    'labels',
+    'joint_lw_refinenet',
+    40,
+    ('segmentation',),
+    'nyuv2_40',
+    (0, 40),
+    (0.3, 10.0),
+    TrainingCamera(80.0, 96, 72),
+    InputPolicy('keep_aspect', 96, 72),
+)
 
 
 @pytest.fixture(scope='module')
@@ -239,6 +254,12 @@ def test_a_model_gives_depth_and_labels(rooms, tmp_path, capsys):
         ('1.0 0 0 0 0 0 0', 'line 1: found 1.0 0 0 0 0 0 0: expected stamp'),
         ('1.0 0 0 0 0 0 0 0', 'a quaternion not 0'),
         ('1.0 0 0 0 0 0 0 x', 'line 1: not numbers'),
+        (
+            '1403636579758555392 0 0 0 0 0 0 1',
+            'line 1: stamp 1403636579758555392: expected seconds; are th',
+        ),
+        ('1_0 0 0 0 0 0 0 1', 'line 1: stamp 1_0: expected seconds'),
+        ('nan 0 0 0 0 0 0 1', 'line 1: stamp nan: expected'),
         ('# nothing', 'no poses'),
     ],
 )
@@ -247,6 +268,32 @@ def test_wrong_pose_files_are_refused(rooms, tmp_path, capsys, line, expected):
     status, said = run(capsys, rooms, '--out', tmp_path / 'map', *EXACT, '--poses', tmp_path / 'poses.txt')
     assert status == 1
     assert expected in said
+
+
+def test_a_model_without_depth_is_refused(rooms, tmp_path, capsys):
+    network = create_network('joint_lw_refinenet', 40, ('segmentation',))
+    export_model(network, SEGMENTATION, tmp_path / 'model')
+    status, said = run(capsys, rooms, '--model', tmp_path / 'model', '--out', tmp_path / 'map')
+    assert status == 1
+    assert 'gives no depth: expected one with depth, or --depth sensor' in said
+
+
+def test_labels_of_no_class_are_refused(tmp_path, capsys):
+    """Ids of 255 classes, and a label space of 13."""
+    room, stamp_ns = SyntheticRoom(96, 72), 10**12
+    sample = room.frame(0.0)
+    messages = [
+        (INFO, info(room.intrinsics, stamp_ns)),
+        (IMAGE, image(sample.image, stamp_ns)),
+        (DEPTH, depth_32f(sample.depth, stamp_ns)),
+        (LABELS, image(np.full_like(sample.labels, 21), stamp_ns, 'mono8')),
+        ('/pose', posestamped(pose(0.0), stamp_ns)),
+    ]
+    bag = write_recording(tmp_path / 'bag', messages)
+    arguments = ('--label-topic', LABELS, '--label-space', 'nyuv2_13', '--out', tmp_path / 'map', *EXACT)
+    status, said = run(capsys, bag, *arguments)
+    assert status == 1
+    assert 'label index 20: expected 0 to 12, or 255 for unknown: check label_space and label_offset' in said
 
 
 def test_a_folder_with_other_things_is_not_replaced(rooms, tmp_path, capsys):

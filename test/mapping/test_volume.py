@@ -10,8 +10,10 @@ pytest.importorskip('mtperception.mapping.volume', reason='needs Open3D', exc_ty
 
 import mapped_rooms
 
-from mtperception.labels import IGNORE_INDEX
+from mtperception.labels import IGNORE_INDEX, load_label_space
 from mtperception.mapping.frame import MapFrame
+from mtperception.mapping.mapper import MapOptions, Mapper
+from mtperception.mapping.plausibility import problems
 from mtperception.mapping.volume import MapFullError, SemanticVolume
 from mtperception.synthetic import PERIOD, SyntheticRoom, pose
 
@@ -213,3 +215,40 @@ def test_maps_of_another_size_are_refused():
     frame = view(0.0)
     with pytest.raises(ValueError, match='expected one height and width'):
         SemanticVolume(VOXEL, 40).integrate(replace(frame, labels=frame.labels[::2, ::2]))
+
+
+@pytest.mark.parametrize(('row', 'column'), [(5, 5), (8, 8), (239, 319)])
+def test_a_single_pixel_of_depth(row, column):
+    """Open3D looks at every fourth row and column, and fails where it finds nothing."""
+    depth = np.zeros((240, 320), np.float32)
+    depth[row, column] = 2.0
+    volume = SemanticVolume(VOXEL, 40)
+    volume.integrate(view(0.0, depth=depth))
+    assert volume.frames == 1
+    assert (volume.blocks > 0) == (row % 4 == column % 4 == 0)
+    volume.integrate(view(0.0))
+    assert volume.blocks > 100
+
+
+def test_a_label_of_no_class_leaves_the_map_as_it_was():
+    labels = view(0.0).labels.copy()
+    labels[0, 0], labels[0, 1] = 48, IGNORE_INDEX
+    mapper = Mapper(load_label_space('nyuv2_40'), MapOptions(depth='sensor', labels='recorded'))
+    with pytest.raises(ValueError, match='label index 48: expected 0 to 39, or 255 for unknown'):
+        mapper.fuse(view(0.0, labels=labels))
+    assert (mapper.volume.frames, mapper.volume.blocks, mapper.statistics.pixels) == (0, 0, 0)
+    labels[0, 0] = 39
+    mapper.fuse(view(0.0, labels=labels))
+    assert mapper.statistics.used == 1
+
+
+def test_a_parked_robot_is_no_problem():
+    """Only the newest poses are kept; they may be the same for long."""
+    mapper = Mapper(load_label_space('nyuv2_40'), MapOptions(depth='sensor', labels='recorded'), history=3)
+    for seconds in (0.0, 0.0, 0.0):
+        mapper.fuse(view(seconds))
+    assert list(problems(mapper.statistics, mapper.options, '')) == [
+        'all 3 poses are the same: the map is a single view'
+    ]
+    mapper.fuse(view(0.0))
+    assert list(problems(mapper.statistics, mapper.options, '')) == []

@@ -80,3 +80,10 @@ def test_every_argument_is_described(workspace, tmp_path):
     described = {name.strip(" ':"): description.strip() for name, description, *_ in paragraphs}
     assert set(described) >= {*NAMES, 'image', 'model', 'namespace', 'use_sim_time', 'log_level'}
     assert all(len(description) > 5 for description in described.values())
+
+
+def test_several_cameras_are_refused(workspace, tmp_path):
+    command = workspace.command(ROS2, 'launch', 'mtperception', 'mapping.launch.py', 'cameras:=[front, rear]')
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode
+    assert 'cameras:=[front, rear]: a map is made of one camera: expected the argument image' in done.stdout + done.stderr

@@ -23,11 +23,12 @@ from nav_msgs.msg import Odometry
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from std_msgs.msg import Header
+from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import Marker
 
 from mtperception import resources
+from mtperception.labels import load_label_space
 from mtperception.mapping.parameters import PARAMETERS
 from mtperception.messages.image_encoding import DEPTH_IMAGES, mono8_image
 from mtperception.messages.point_cloud import POINT
@@ -445,6 +446,36 @@ def test_what_cannot_be_fused_is_counted_with_its_reason(tmp_path):
         robot.spin_until(lambda: robot.value('dropped refused') == 1, 'a frame that is refused')
         assert "found 'rgb8', expected mono8" in robot.values()['last reason']
         robot.walk([1.0, 1.1])  # and the next good ones are fused
+
+
+def test_frames_that_never_become_whole_are_said(tmp_path):
+    """Without a usable camera_info the perception node publishes no camera of its depth."""
+    with mapping(tmp_path, use_image=False) as (_, robot):
+        for number in range(70):
+            robot.show(number, 0.0, image=None, **{'depth/camera_info': None})
+            robot.spin_for(0.02)
+        expected = 'nothing fused: incomplete: found depth/image, semantic/image, semantic/confidence, and no d'
+        robot.spin_until(lambda: expected in robot.values().get('message', ''), 'a warning')
+        robot.walk([0.0])
+        robot.spin_until(lambda: robot.values()['message'] == 'mapping', 'the end of it')
+
+
+def test_labels_of_other_classes_are_not_fused(tmp_path):
+    """`semantic/classes` says what labels are of; the map is of nyuv2_40."""
+    with mapping(tmp_path, use_image=False) as (_, robot):
+        publisher = robot.node.create_publisher(String, 'semantic/classes', LATCHED)
+        publisher.publish(String(data='[{"id": 1, "name": "sky"}]'))
+        robot.spin_until(lambda: publisher.get_subscription_count(), 'the subscription')
+        robot.spin_for(0.5)
+        for number in range(5):
+            robot.show(number, 0.0)
+            robot.spin_for(0.1)
+        robot.spin_until(lambda: robot.value('dropped other classes'), 'frames that are left out')
+        robot.spin_until(lambda: 'id 1 is sky, expected wall of nyuv2_40' in robot.values()['message'], 'a warning')
+        space = load_label_space('nyuv2_40')
+        entries = [{'id': index + 1, 'name': name} for index, name in enumerate(space.names)]
+        publisher.publish(String(data=json.dumps(entries)))
+        robot.walk([0.0])
 
 
 def test_unusable_settings_fail_with_one_line(tmp_path):
