@@ -86,4 +86,5 @@ def test_several_cameras_are_refused(workspace, tmp_path):
     command = workspace.command(ROS2, 'launch', 'mtperception', 'mapping.launch.py', 'cameras:=[front, rear]')
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode
-    assert 'cameras:=[front, rear]: a map is made of one camera: expected the argument image' in done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert 'cameras:=[front, rear]: a map is made of one camera: expected the argument image' in said

@@ -424,6 +424,24 @@ def test_transforms_that_come_after_the_next_frame(tmp_path):
         assert is_the_room(clouds[-1])
 
 
+def test_transforms_after_the_clock_was_set_back(tmp_path):
+    """As when a bag is played again: tf itself refuses what is older than its memory of 10 s."""
+    tf2_msgs = pytest.importorskip('tf2_msgs.msg', reason='needs tf2_msgs', exc_type=ImportError)
+    pytest.importorskip('tf2_ros', reason='needs tf2_ros, which comes with ROS', exc_type=ImportError)
+    with mapping(tmp_path, 'tf', tf2_msgs.TFMessage, use_image=False) as (_, robot):
+        robot.mount_camera()
+
+        def show_until_fused(numbers):
+            before = robot.value('frames fused')
+            for number in numbers:
+                robot.show(number, 0.0)
+                robot.spin_for(0.5)
+            robot.spin_until(lambda: robot.value('frames fused') > before, f'a frame of {numbers}')
+
+        show_until_fused(range(100, 105))
+        show_until_fused(range(10))
+
+
 def test_what_tf_does_not_connect_is_said(tmp_path):
     tf2_msgs = pytest.importorskip('tf2_msgs.msg', reason='needs tf2_msgs', exc_type=ImportError)
     pytest.importorskip('tf2_ros', reason='needs tf2_ros, which comes with ROS', exc_type=ImportError)
