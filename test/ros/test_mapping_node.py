@@ -432,6 +432,7 @@ def test_transforms_after_the_clock_was_set_back(tmp_path):
         robot.mount_camera()
 
         def show_until_fused(numbers):
+            robot.spin_for(2.5)  # until the diagnostics are of all frames before
             before = robot.value('frames fused')
             for number in numbers:
                 robot.show(number, 0.0)
