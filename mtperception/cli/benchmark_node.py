@@ -80,7 +80,7 @@ def benchmark_node(
 ) -> None:
     """Measure the rate that the node keeps up with: a camera, the node and a subscriber, as three processes.
 
-    Each rate plays rendered images to the node, and a subscriber receives its three main outputs. Reported are the
+    Each rate plays rendered images to the node, and a subscriber receives its three main outputs. It reports the
     dropped images, and the time from publishing an image to the arrival of the last of its maps. Connecting and
     preparing the model are not part of the measurement.
 

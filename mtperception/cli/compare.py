@@ -59,7 +59,7 @@ def compare(
         typer.Option(min=0, max=FOLDS - 1, help='Only the part that training with this fold holds back.'),
     ] = None,
     size: Annotated[str, typer.Option(metavar='WxH', help='Frame size for the timing.')] = '640x480',
-    seconds: Annotated[float, typer.Option(min=0, help='Total time of the timing.')] = 60.0,
+    seconds: Annotated[float, typer.Option(min=0, help='Time for all measurements together.')] = 60.0,
     backend: Annotated[str, typer.Option(help=f'{", ".join(BACKENDS)}.')] = 'openvino',
     device: DeviceOption = 'cpu',
     precision: PrecisionOption = 'auto',

@@ -15,7 +15,7 @@ def export(
     checkpoint: Annotated[Path, typer.Argument(help='A file that `mtperception train` wrote.', metavar='CHECKPOINT')],
     out: Annotated[Path, typer.Option(help='The model directory to write.')],
     classes: Annotated[
-        str | None, typer.Option(help='Range of classes to choose from; default: all.', metavar='FIRST:END')
+        str | None, typer.Option(help='Predict only the classes FIRST to END - 1; default: all.', metavar='FIRST:END')
     ] = None,
     calibrate: Annotated[
         bool,

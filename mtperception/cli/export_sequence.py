@@ -99,7 +99,7 @@ def export_sequence(
         typer.Argument(help='A ROS bag, a video, a folder of images, or synthetic; none for a table of classes.'),
     ] = None,
     rate: Annotated[
-        float, typer.Option(min=0.0, help='Images per second of a folder.', show_default='that of the source')
+        float, typer.Option(min=0.0, help='Images per second of a folder of images.', show_default='10')
     ] = 0.0,
     frames: Annotated[int | None, typer.Option(min=1, help='Stop after this many.', show_default='all')] = None,
 ) -> None:

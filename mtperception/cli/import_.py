@@ -24,7 +24,7 @@ def import_(
     label_space: Annotated[str, typer.Option(help='The label space of its segmentation head.')],
     out: Annotated[Path, typer.Option(help='The model directory to write.')],
     classes: Annotated[
-        str | None, typer.Option(help='Range of classes to choose from; default: all.', metavar='FIRST:END')
+        str | None, typer.Option(help='Predict only the classes FIRST to END - 1; default: all.', metavar='FIRST:END')
     ] = None,
 ) -> None:
     """Turn a published checkpoint into a model directory.

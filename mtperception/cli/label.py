@@ -44,7 +44,7 @@ def label(
     split: Annotated[str, typer.Option(help='Split (`<split>.txt`), or a file with one id per line.')] = 'train',
     task: Annotated[
         Task | None,
-        typer.Option(help='Write only this task, even over ground truth.', show_default='tasks without ground truth'),
+        typer.Option(help='Write only this task, even beside ground truth.', show_default='tasks without ground truth'),
     ] = None,
     grouping: Annotated[str, typer.Option(help="A grouping of the teacher's classes, such as kitti_6.")] = '',
     label_space: Annotated[str, typer.Option(help='The classes of a .tflite file, such as cityscapes_19.')] = '',

@@ -18,6 +18,7 @@ from mtperception.cli.options import EveryOption, JsonOption
 from mtperception.cli.progress import progress
 from mtperception.cli.reports import report_needs
 from mtperception.cli.settings import LabelledBagSettings, ModelSettings
+from mtperception.cli.usage import check_usage
 from mtperception.errors import InputError, RunError
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.mapping.export import ENTRIES, REPORT, SUMMARY, write_map
@@ -45,7 +46,7 @@ def map_(
         Path | None, typer.Option(metavar='FILE', help='Poses in TUM format: stamp x y z qx qy qz qw.')
     ] = None,
     every: EveryOption = 1,
-    label_space: Annotated[str, typer.Option(help="Label space of the bag's labels.", show_default="the model's")] = '',
+    label_space: Annotated[str, typer.Option(help='Classes of the recorded labels.', show_default="the model's")] = '',
     per_class: Annotated[bool, typer.Option('--per-class', help='Also write a mesh for each class.')] = False,
     json_file: JsonOption = None,
     report: Annotated[bool, typer.Option('--report', help='Also write a page with pictures of the map.')] = False,
@@ -59,6 +60,12 @@ def map_(
     Example: mtperception map walk.mcap --depth sensor --voxel-size 0.03 --out walk_map --report
     """
     options = settings.options
+    labels_are_recorded = options.labels == RECORDED
+    check_usage(
+        (bag.depth_topic and options.depth != SENSOR, '--depth-topic', 'expected together with --depth sensor'),
+        (bag.label_topic and not labels_are_recorded, '--label-topic', 'expected together with --labels recorded'),
+        (label_space and not labels_are_recorded, '--label-space', 'expected together with --labels recorded'),
+    )
     _check_outputs(source, out, settings.archive, json_file)
     write_report = _report_writer() if report else None
     with ExitStack() as stack:

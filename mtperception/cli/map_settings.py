@@ -26,9 +26,11 @@ DEPTH, LABELS_, FUSION = DepthFrom(DEFAULTS.depth), LabelsFrom(DEFAULTS.labels),
 class MapSettings:
     """What a map is made of and how: the options for `MapOptions`, with the same names and defaults."""
 
-    depth: Annotated[DepthFrom, typer.Option(help="sensor: the source's own depth.")] = DEPTH
-    labels: Annotated[LabelsFrom, typer.Option(help="recorded: the source's own labels.")] = LABELS_
-    voxel_size: Annotated[float, typer.Option(min=0.005, max=1.0, metavar='METRES')] = DEFAULTS.voxel_size
+    depth: Annotated[DepthFrom, typer.Option(help="Depth of the model, or sensor: the source's own.")] = DEPTH
+    labels: Annotated[LabelsFrom, typer.Option(help="Labels of the model, or recorded: the source's own.")] = LABELS_
+    voxel_size: Annotated[float, typer.Option(min=0.005, max=1.0, metavar='METRES', help='Edge of a voxel.')] = (
+        DEFAULTS.voxel_size
+    )
     max_depth: MaxDepthOption = DEFAULTS.max_depth
     fusion: Annotated[
         Fusion, typer.Option(metavar='RULE', help=f'How views agree on a class: {", ".join(RULES)}; docs/mapping.md.')

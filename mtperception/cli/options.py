@@ -10,8 +10,8 @@ from mtperception.backends import BACKENDS, PRECISIONS
 
 ModelOption = Annotated[str, typer.Option('--model', help='Model directory, or the name of an installed model.')]
 BackendOption = Annotated[str, typer.Option('--backend', help=f'auto, {", ".join(BACKENDS)}.')]
-DeviceOption = Annotated[str, typer.Option('--device', help='auto, cpu, cuda:N or tensorrt:N.')]
-PrecisionOption = Annotated[str, typer.Option('--precision', help=f'auto, {", ".join(PRECISIONS)}.')]
+DeviceOption = Annotated[str, typer.Option('--device', help='auto, cpu, cuda:N, or tensorrt:N with onnxruntime.')]
+PrecisionOption = Annotated[str, typer.Option('--precision', help=f'{", ".join(PRECISIONS)}, or auto: fp32.')]
 ImageTopicOption = Annotated[
     str, typer.Option('--image-topic', help='Image topic of a bag, raw or compressed; default: the first colour topic.')
 ]
@@ -53,7 +53,7 @@ CameraHeightOption = Annotated[
         min=0,
         max=100,
         metavar='METRES',
-        help='Camera height above the floor, to correct the depth scale.',
+        help='Camera height above the floor, to correct the depth scale; 0: off.',
     ),
 ]
 EveryOption = Annotated[int, typer.Option('--every', min=1, help='Use every n-th image.')]

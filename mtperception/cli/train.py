@@ -19,7 +19,7 @@ def train(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The run's folder; by default runs/CONFIG, for a file runs/ and its name without .yaml."),
+        typer.Option(help='Folder of the run; default: runs/ and the name of CONFIG without .yaml.'),
     ] = None,
 ) -> None:
     """Train a network by a configuration.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LEFT_OUT = {
     'semantic/label_info': 'its type, vision_msgs/LabelInfo, needs ROS; semantic/classes has the same content',
+    'semantic/labelspace': 'its type, semantic_inference_msgs/Labelspace, needs ROS',
     '/diagnostics': 'only a running node publishes it',
 }
 """Topics of the node that are not written, and why."""
