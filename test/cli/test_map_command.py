@@ -270,6 +270,22 @@ def test_wrong_pose_files_are_refused(rooms, tmp_path, capsys, line, expected):
     assert expected in said
 
 
+@pytest.mark.parametrize(
+    ('option', 'value', 'with_'),
+    [
+        ('--depth-topic', '/depth', '--depth sensor'),
+        ('--label-topic', '/labels', '--labels recorded'),
+        ('--label-space', 'nyuv2_13', '--labels recorded'),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(rooms, tmp_path, capsys, option, value, with_):
+    status, said = run(capsys, rooms, '--out', tmp_path / 'map', option, value)
+    assert status == 2
+    assert option in said
+    assert f'expected together with {with_}' in ' '.join(said.split())
+    assert not (tmp_path / 'map').exists()
+
+
 def test_a_model_without_depth_is_refused(rooms, tmp_path, capsys):
     network = create_network('joint_lw_refinenet', 40, ('segmentation',))
     export_model(network, SEGMENTATION, tmp_path / 'model')
