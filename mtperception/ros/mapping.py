@@ -59,6 +59,8 @@ TYPES = {DEPTH: Image, LABELS: Image, CONFIDENCE: Image, INFO: CameraInfo, IMAGE
 INPUT_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 PATIENCE_NS = 1_000_000_000
 """That a frame waits for its pose, by the stamps of newer frames."""
+LOG_PERIOD_S = 10.0
+"""Between tracebacks in the log."""
 HISTORY = 100
 """Frames whose figures are kept."""
 FRAME, PUBLICATION, RESET, SAVING = 'frame', 'publication', 'reset', 'saving'
@@ -232,8 +234,8 @@ class MappingComponent:
             try:
                 job.work()
             except Exception as error:  # noqa: BLE001 - one frame that fails must not end the worker
-                if self.drop('fault', f'{type(error).__name__}: {error}'):
-                    self._node.get_logger().error(traceback.format_exc())
+                self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
+                self.drop('fault', f'{type(error).__name__}: {error}')
         self._status = MapStatus.of(self._mapper)
 
     def _fuse(self, parts: dict[str, Any], pose: np.ndarray) -> None:
@@ -247,15 +249,14 @@ class MappingComponent:
         except MTPerceptionError as error:
             self.drop('not fused', str(error))
 
-    def drop(self, reason: str, detail: str) -> bool:
-        """Count a frame that is not fused; the first of each reason is logged. Whether it is that."""
+    def drop(self, reason: str, detail: str) -> None:
+        """Count a frame that is not fused; the first of each reason is logged."""
         with self._lock:
             self.dropped[reason] += 1
             is_first = self.dropped[reason] == 1
             self.last_reason = f'{reason}: {detail}'
         if is_first:
             self._node.get_logger().warning(f'frame dropped, {reason}: {detail}')
-        return is_first
 
     def _publish(self) -> None:
         self._outputs.publish(self._mapper.volume, self.settings.min_views)
