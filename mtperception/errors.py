@@ -38,18 +38,24 @@ class RunError(MTPerceptionError, RuntimeError):
 
 
 @contextmanager
-def needs(what: str, packages: str, extra: str) -> Iterator[None]:
+def needs(what: str, packages: str, extra: str, linked: str = '') -> Iterator[None]:
     """Around the import of what an extra installs.
 
     Args:
         what: the command, option or file that needs it.
         packages: what it needs, for people.
         extra: of this package, that has them.
+        linked: what the system must have for them, and how to get it.
 
     Raises:
         MissingPackageError: if something cannot be imported.
     """
     try:
         yield
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise MissingPackageError(f'{what} needs {packages} ({error}): pip install "mtperception[{extra}]"') from error
+    except (ImportError, OSError) as error:
+        expected = linked or 'expected the libraries of the system that it is linked with'
+        raise MissingPackageError(
+            f'{what} needs {packages}, which is installed but cannot be loaded ({error}): {expected}'
+        ) from error

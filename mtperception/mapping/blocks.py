@@ -3,17 +3,12 @@
 
 import numpy as np
 
-from mtperception.errors import MissingPackageError, needs
+from mtperception.errors import needs
 from mtperception.mapping.fusion import ClassEvidence
 
-try:
-    with needs('mapping', 'Open3D', 'mapping'):
-        import open3d
-        import open3d.core as o3c
-except OSError as error:  # a library that Open3D is linked with
-    raise MissingPackageError(
-        f'Open3D cannot be loaded ({error}): on Debian and Ubuntu install libusb-1.0-0 and libgomp1'
-    ) from error
+with needs('mapping', 'Open3D', 'mapping', 'on Debian and Ubuntu: sudo apt install libusb-1.0-0 libgomp1'):
+    import open3d
+    import open3d.core as o3c
 
 BLOCK = 8
 """Voxels along each edge of a block."""

@@ -29,6 +29,11 @@ def run_module(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
+def skip_unless_installed(name):
+    """Skips where a command's extra is not there, or not what its packages are linked with."""
+    pytest.importorskip(cli.COMMANDS[name][0].partition(':')[0], exc_type=MissingPackageError)
+
+
 @pytest.fixture
 def command(monkeypatch):
     """Lists a function as the command `trial`."""
@@ -72,6 +77,7 @@ def test_wrong_usage_exits_with_2(arguments):
 )
 def test_wrong_usage_says_what_was_found_and_what_was_expected(arguments, expected, monkeypatch, capsys):
     """In no words of typer's own parsers, and with arguments in capitals."""
+    skip_unless_installed(arguments[0])
     monkeypatch.setenv('COLUMNS', '150')
     assert cli.main(arguments) == 2
     said = capsys.readouterr().err
@@ -87,6 +93,7 @@ def test_wrong_usage_says_what_was_found_and_what_was_expected(arguments, expect
 @pytest.mark.parametrize('columns', [60, 80, 120])
 @pytest.mark.parametrize('name', list(cli.COMMANDS))
 def test_help_fits_the_terminal_and_cuts_nothing_off(name, columns, monkeypatch, capsys):
+    skip_unless_installed(name)
     monkeypatch.setenv('COLUMNS', str(columns))
     assert cli.main([name, '--help']) == 0
     said = capsys.readouterr().out
@@ -108,6 +115,7 @@ def test_paragraphs_of_help_fill_the_lines(columns, monkeypatch, capsys):
 
 @pytest.mark.parametrize('name', list(cli.COMMANDS))
 def test_every_command_explains_itself_with_an_example(name, capsys):
+    skip_unless_installed(name)
     _, summary = cli.COMMANDS[name]
     assert cli.main([name, '--help']) == 0
     usage, *paragraphs = (' '.join(part.split()) for part in capsys.readouterr().out.strip().split('\n\n'))
