@@ -24,6 +24,7 @@ from mtperception.cli.sharing import (
     rate_progress,
     workers_of,
 )
+from mtperception.errors import InputError
 from mtperception.scale.shard import WHOLE, Shard
 from mtperception.scale.workers import distribute
 from mtperception.teachers import TeacherOptions, open_teacher
@@ -51,6 +52,18 @@ def label(
     minimum_confidence: Annotated[
         float, typer.Option(min=0.0, max=1.0, help='Leave out labels with a lower confidence.')
     ] = 0.0,
+    camera_height: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help='Depth by geometry instead: metres of a level camera above flat ground, which the labels show.',
+            show_default='as the model says',
+        ),
+    ] = 0.0,
+    horizon: Annotated[
+        float | None,
+        typer.Option(help='Its row, in pixels, for --camera-height.', show_default="the principal point's"),
+    ] = None,
     backend: BackendOption = 'auto',
     device: DeviceOption = 'auto',
     precision: PrecisionOption = 'auto',
@@ -71,7 +84,9 @@ def label(
     """
     wanted = Request(task.value if task else '', grouping, minimum_confidence)
     image_set = open_images(images.expanduser(), split)
-    options = TeacherOptions(label_space, backend, device, precision)
+    if horizon is not None and not camera_height:
+        raise InputError('--horizon without --camera-height: expected both, or neither')
+    options = TeacherOptions(label_space, backend, device, precision, camera_height, horizon)
     out, pool = out.expanduser(), workers_of(workers, address, gpus)
     start = time.monotonic()
     with closing(open_teacher(model, options)) as teacher:

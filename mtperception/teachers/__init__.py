@@ -9,9 +9,10 @@ __all__ = ['TEACHERS', 'Teacher', 'TeacherError', 'TeacherOptions', 'open_teache
 
 
 def _model(model: str, options: TeacherOptions) -> Teacher:
+    from mtperception.teachers.ground_plane import GroundPlaneTeacher
     from mtperception.teachers.model_teacher import ModelTeacher
 
-    return ModelTeacher(model, options)
+    return GroundPlaneTeacher(model, options) if options.camera_height else ModelTeacher(model, options)
 
 
 def _litert(model: str, options: TeacherOptions) -> Teacher:

@@ -72,6 +72,8 @@ def _label_space(path: Path, options: TeacherOptions) -> LabelSpace:
     meaningless = [name for name in RUNTIME_OPTIONS if getattr(options, name) != 'auto']
     if meaningless:
         raise TeacherError(f'{path}: {", ".join(meaningless)} given, but LiteRT always runs on the CPU')
+    if options.camera_height:
+        raise TeacherError(f'{path}: camera height given: expected a model directory, or the name of a model')
     if not options.label_space:
         raise TeacherError(f'{path}: no label space given: a .tflite file does not say which classes its indices mean')
     return load_label_space(options.label_space)

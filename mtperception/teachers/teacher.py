@@ -58,6 +58,10 @@ class TeacherOptions:
     backend: str = 'auto'
     device: str = 'auto'
     precision: str = 'auto'
+    camera_height: float = 0.0
+    """Metres above flat ground, on which a level camera stands: depth by geometry. 0: as the network says."""
+    horizon: float | None = None
+    """Its row in the images, in pixels; None: that of the principal point."""
 
 
 TeacherLoader = Callable[[str, TeacherOptions], Teacher]
