@@ -8,6 +8,7 @@ from xdist.scheduler import LoadScopeScheduling
 SLOWEST = (
     'ros/test_systems.py',
     'ros/test_mapping_node.py',
+    'ros/test_mapping_poses.py',
     'training/test_trainer.py',
     'training/test_resume.py',
     'training/test_distributed.py',

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The mapping node over DDS: what it cannot fuse is counted and said, and it goes on."""
+
+import json
+
+import pytest
+
+pytest.importorskip('mtperception.mapping.volume', reason='needs Open3D', exc_type=ImportError)
+pytest.importorskip('nav_msgs.msg')
+pytest.importorskip('visualization_msgs.msg')
+
+import numpy as np
+from mapping_robot import LATCHED, header_of, mapping
+from std_msgs.msg import String
+
+from mtperception.labels import load_label_space
+from mtperception.ros.conversions import rgb8_image
+
+
+def test_what_cannot_be_fused_is_counted_with_its_reason(tmp_path):
+    with mapping(tmp_path) as (_, robot):
+        robot.show(1, 0.0, pose=None)
+        robot.show(2, 0.0)  # a newer frame: the first one gets no pose any more
+        robot.spin_until(lambda: robot.value('dropped no pose') == 1, 'a frame without a pose')
+        assert 'no pose within 0.05 s' in robot.values()['last reason']
+        wrong = rgb8_image(np.zeros((240, 320, 3), np.uint8), header_of(3))
+        robot.show(3, 0.0, **{'semantic/image': wrong})
+        robot.spin_until(lambda: robot.value('dropped refused') == 1, 'a frame that is refused')
+        assert "found 'rgb8', expected mono8" in robot.values()['last reason']
+        robot.walk([1.0, 1.1])  # and the next good ones are fused
+
+
+def test_frames_that_never_become_whole_are_said(tmp_path):
+    """Without a usable camera_info the perception node publishes no camera of its depth."""
+    with mapping(tmp_path, use_image=False) as (_, robot):
+        for number in range(70):
+            robot.show(number, 0.0, image=None, **{'depth/camera_info': None})
+            robot.spin_for(0.02)
+        expected = 'nothing fused: incomplete: found depth/image, semantic/image, semantic/confidence, and no d'
+        robot.spin_until(lambda: expected in robot.values().get('message', ''), 'a warning')
+        robot.walk([0.0])
+        robot.spin_until(lambda: robot.values()['message'] == 'mapping', 'the end of it')
+
+
+def test_labels_of_other_classes_are_not_fused(tmp_path):
+    """`semantic/classes` says what labels are of; the map is of nyuv2_40."""
+    with mapping(tmp_path, use_image=False) as (_, robot):
+        publisher = robot.node.create_publisher(String, 'semantic/classes', LATCHED)
+        publisher.publish(String(data='[{"id": 1, "name": "sky"}]'))
+        robot.spin_until(lambda: publisher.get_subscription_count(), 'the subscription')
+        robot.spin_for(0.5)
+        for number in range(5):
+            robot.show(number, 0.0)
+            robot.spin_for(0.1)
+        robot.spin_until(lambda: robot.value('dropped other classes'), 'frames that are left out')
+        robot.spin_until(lambda: 'id 1 is sky, expected wall of nyuv2_40' in robot.values()['message'], 'a warning')
+        space = load_label_space('nyuv2_40')
+        entries = [{'id': index + 1, 'name': name} for index, name in enumerate(space.names)]
+        publisher.publish(String(data=json.dumps(entries)))
+        robot.walk([0.0])
