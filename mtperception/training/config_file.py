@@ -12,13 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mtperception import resources
-from mtperception.tasks import TASKS, in_order, metrics_of
+from mtperception.tasks import in_order
 from mtperception.training.config import WHOLE, ChoiceConfig, ConfigError, TrainConfig
+from mtperception.training.config_check import check_config
 from mtperception.training.config_problem import problem_with_config
 
-PARTS = ('all', 'kept', 'held_back')
-PRECISIONS = ('fp32', 'bf16', 'fp16')
-BATCH_NORM = ('trained', 'frozen')
 NETWORK, START = 'network', 'start'
 REPLACED = (NETWORK, START)
 """Keys whose short forms replace what another file says, instead of changing it."""
@@ -124,73 +122,3 @@ def config_from_dict(content: dict[str, Any]) -> TrainConfig:
 def config_to_dict(config: TrainConfig) -> dict[str, Any]:
     """Plain dicts and lists."""
     return OmegaConf.to_container(OmegaConf.structured(config))
-
-
-def check_config(config: TrainConfig, where: str) -> None:
-    """Check what types do not say; raises ConfigError."""
-    for found, expected, key in (
-        (config.tasks, TASKS, 'tasks'),
-        ([config.precision], PRECISIONS, 'precision'),
-        ([config.batch_norm], BATCH_NORM, 'batch_norm'),
-        ([data.part for data in config.data + config.validation], PARTS, 'data.part'),
-        ([task for data in config.data + config.validation for task in data.tasks or ()], TASKS, 'data.tasks'),
-    ):
-        unknown = [name for name in found if name not in expected]
-        if unknown:
-            raise ConfigError(f'{where}: {key}: {", ".join(map(str, unknown))}: expected any of {", ".join(expected)}')
-    for key in ('epochs', 'batch_size', 'loss_stride', 'validate_every'):
-        if getattr(config, key) < 1:
-            raise ConfigError(f'{where}: {key}: found {getattr(config, key)}, expected 1 or more')
-    try:
-        config.input_policy  # noqa: B018 - it checks itself
-    except ValueError as error:
-        raise ConfigError(f'{where}: input: {error}') from error
-    measured = metrics_of(config.tasks)
-    low, high = [*config.view.scale, 0, 0][:2]
-    for wrong, message in (
-        (
-            not config.tasks or len(set(config.tasks)) != len(config.tasks),
-            'tasks: expected one or more, without duplicates',
-        ),
-        ('segmentation' in config.tasks and not config.label_space, 'label_space: segmentation needs one'),
-        (not config.data, 'data: expected at least one data set'),
-        (len(config.view.scale) != 2 or not 0 < low <= high, 'view.scale: expected two factors, the smaller first'),
-        (len(config.view.crop) != 2 or min(config.view.crop) < 32, 'view.crop: expected height and width from 32 on'),
-        (min((data.weight for data in config.data), default=1.0) <= 0, 'data.weight: expected more than 0'),
-        (not 0 <= config.view.class_balance <= 1, 'view.class_balance: expected a share, 0 to 1'),
-        (not 0 <= config.view.copy_paste <= 1, 'view.copy_paste: expected a share, 0 to 1'),
-        (not 0 <= config.view.pitch <= 45, 'view.pitch: expected 0 to 45 degrees'),
-        (not 0 <= config.view.roll <= 45, 'view.roll: expected 0 to 45 degrees'),
-        (
-            config.view.normals_window < 3 or config.view.normals_window % 2 == 0,
-            'view.normals_window: expected an odd number from 3 on',
-        ),
-        (
-            any((data.part == 'all') == bool(data.folds) for data in config.data + config.validation),
-            'data: expected folds together with part: kept or held_back, and neither without the other',
-        ),
-        (config.optimizer.clip_norm < 0, 'optimizer.clip_norm: expected 0 (off) or more'),
-        (config.optimizer.warm_up_steps < 0, 'optimizer.warm_up_steps: expected 0 or more'),
-        (config.seed < 0, 'seed: expected 0 or more'),
-        (config.workers < 0, 'workers: expected 0 or more'),
-        (len(config.depth_range) != 2, 'depth_range: expected two numbers'),
-        (WHOLE in config.start and len(config.start) > 1, f'start: expected either {WHOLE} or parts of the network'),
-        (
-            bool(config.validation) and config.select_by not in measured,
-            f'select_by: {config.select_by} is not a measured metric: expected one of {", ".join(measured)}',
-        ),
-        (config.distillation.temperature <= 0, 'distillation.temperature: expected more than 0'),
-        (min(config.distillation.weights.values(), default=0) < 0, 'distillation.weights: expected 0 or more'),
-        (min(config.consistency.weights.values(), default=0) < 0, 'consistency.weights: expected 0 or more'),
-        (not 0 <= config.consistency.shift < 0.5, 'consistency.shift: expected 0 to below 0.5'),
-        (config.consistency.zoom < 0, 'consistency.zoom: expected 0 or more'),
-        (not 0 <= config.consistency.light < 1, 'consistency.light: expected 0 to below 1'),
-        (config.consistency.noise < 0, 'consistency.noise: expected 0 or more'),
-        (not 0 <= config.average_decay < 1, 'average_decay: expected 0 to below 1'),
-        (
-            config.precision == 'fp16' and config.regime.name == 'ubernet',
-            'the ubernet regime accumulates gradients: use bf16 or fp32',
-        ),
-    ):
-        if wrong:
-            raise ConfigError(f'{where}: {message}')
