@@ -14,6 +14,7 @@ import pytest
 import torch
 from loss_batches import loss_and_gradient, one_of_two, uneven_batch
 from tiny_runs import data_of, history, tiny_config, write_config
+from two_trainers import one_of_two_trainers
 
 from mtperception.training.checkpoint import Checkpoint
 from mtperception.training.config import ChoiceConfig, OptimizerConfig
@@ -91,11 +92,15 @@ def test_two_processes_equal_one(config, two, tmp_path):
         assert second['losses'] == pytest.approx(first['losses'], rel=1e-4)
 
 
-def start_hosts(file, out):
-    """Two launchers of one worker each, which know each other by address only: as on two machines."""
+def free_port():
     with socket.socket() as found:
         found.bind(('127.0.0.1', 0))
-        port = str(found.getsockname()[1])
+        return found.getsockname()[1]
+
+
+def start_hosts(file, out):
+    """Two launchers of one worker each, which know each other by address only: as on two machines."""
+    port = str(free_port())
     hosts = []
     for host in range(2):
         options = ['--nnodes', '2', '--node-rank', str(host), '--nproc-per-node', '1', '--max-restarts', '0']
@@ -139,15 +144,27 @@ def test_a_worker_on_one_of_two_hosts_is_killed(file, two, tmp_path):
     assert [name for name, x in first.tensors.items() if not torch.equal(x, second.tensors[name])] == []
 
 
-def test_every_loss_is_that_of_the_whole_batch_in_each_process():
-    """Each process sees one image; the loss is that of both, and the gradients together are those of one process."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
+def in_two_processes(function, *arguments):
+    """What `function(number, port, *arguments, found)` leaves in `found`."""
     with torch.multiprocessing.Manager() as manager:
         shared = manager.dict()
-        torch.multiprocessing.spawn(one_of_two, (port, shared), nprocs=2)
-        found = dict(shared)
+        torch.multiprocessing.spawn(function, (free_port(), *arguments, shared), nprocs=2)
+        return dict(shared)
+
+
+def test_batch_norm_statistics_are_those_of_the_first_process(config, tmp_path):
+    """Each process sees other images; what checkpoints keep, and answers are compared with, is of one."""
+    trained = replace(config, batch_norm='trained', batch_size=4, epochs=1)
+    found = in_two_processes(one_of_two_trainers, trained, tmp_path / 'run')
+    assert len(found[0]) > 10
+    assert found[0] == found[1]
+    started = dict(Trainer(trained, tmp_path / 'other', torch.device('cpu')).network.named_buffers())
+    assert any(values != started[name].tolist() for name, values in found[0].items())
+
+
+def test_every_loss_is_that_of_the_whole_batch_in_each_process():
+    """Each process sees one image; the loss is that of both, and the gradients together are those of one process."""
+    found = in_two_processes(one_of_two)
     for name in LOSSES:
         loss, gradient = loss_and_gradient(name, *uneven_batch(name), 1)
         assert loss > 0
