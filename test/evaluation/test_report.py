@@ -7,12 +7,14 @@ import cv2
 import numpy as np
 import pytest
 from full_disk import largest_file
+from perfect_network import Wall, perfect_predictor
 from rooms import Samples, rooms
 
 from mtperception.errors import WriteError
 from mtperception.evaluation.evaluate import evaluate
+from mtperception.geometry import normals_from_depth
 from mtperception.predictor import Predictor
-from mtperception.visualization import colorize_labels
+from mtperception.visualization import colorize_labels, colorize_normals
 
 pytest.importorskip('matplotlib')
 pytest.importorskip('jinja2')
@@ -129,6 +131,17 @@ def test_a_report_without_labels_has_no_classes(predictor, samples, tmp_path):
     page = Page(tmp_path / 'index.html')
     assert 'IoU' not in page.text
     assert 'plots/error_by_distance.png' in page.links
+
+
+def test_true_normals_are_drawn_as_they_were_scored(tmp_path, samples):
+    """Fitted over the window of the evaluation, not the usual one."""
+    predictor = perfect_predictor(Wall(3.0), samples[0].intrinsics)
+    dataset = Samples(samples[:1])
+    report.write_report(evaluate(predictor, dataset, normals_window=21), predictor, dataset, tmp_path / 'report', 21)
+    shown = read(tmp_path / 'report' / 'images' / '0_normals_truth.png')
+    wide, usual = (colorize_normals(normals_from_depth(samples[0].depth, samples[0].intrinsics, n)) for n in (21, 9))
+    np.testing.assert_array_equal(shown, wide)
+    assert (wide != usual).mean() > 0.1
 
 
 @pytest.mark.parametrize(
