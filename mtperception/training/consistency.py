@@ -6,13 +6,15 @@ of a video differ in such ways; a network that does not mind them flickers less.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtperception.pipeline import normalize
 from mtperception.training.config import ConfigError, TrainConfig
@@ -98,12 +100,13 @@ class Consistency:
         """The names of its losses."""
         return [f'{task}{SUFFIX}' for task in self.weights]
 
-    def look_again(self, images: torch.Tensor, average: nn.Module, step: int) -> SecondLook | None:
+    def look_again(self, images: torch.Tensor, network: nn.Module, average: nn.Module, step: int) -> SecondLook | None:
         """What the averaged weights say of a batch, changed at random; None if nothing is compared.
 
         Args:
             images: uint8 N,3,H,W: this process's share.
-            average: the network with averaged weights, in evaluation mode.
+            network: what learns, in training mode.
+            average: the same with averaged weights, in evaluation mode.
             step: of the run; it and the seed decide the motion, and with the process the light.
         """
         if not self.weights:
@@ -112,7 +115,7 @@ class Consistency:
         changed = self._relit(motion.move(images.float()), np.random.default_rng((self._seed, step, rank())))
         changed = changed.round().clamp(0, 255).to(torch.uint8)
         normalized = normalize(changed.permute(0, 2, 3, 1)).contiguous(memory_format=torch.channels_last)
-        with torch.no_grad():
+        with torch.no_grad(), _as_in_training(average, network):
             answers = average(normalized)
         zoom = (motion.zoom, motion.zoom)
         return SecondLook(motion, {task: to_camera(task, answers[task], zoom) for task in self.weights})
@@ -146,6 +149,27 @@ class Consistency:
         options = {'generator': generator, 'device': images.device}
         exposure = 1 + self._config.light * (2 * torch.rand(len(images), 1, 1, 1, **options) - 1)
         return images * exposure + self._config.noise * torch.randn(images.shape, **options)
+
+
+@contextmanager
+def _as_in_training(average: nn.Module, network: nn.Module) -> Iterator[None]:
+    """Let averaged weights answer with the statistics of the batch wherever the network does.
+
+    With those that they have gathered, their answers would be off by a bias which the network then learns, and the
+    averages after it, without end. Nothing is gathered meanwhile.
+    """
+    norms = [module for module in average.modules() if isinstance(module, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for ours, theirs in zip(average.modules(), network.modules(), strict=True):
+        ours.training = theirs.training
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        average.eval()
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def _points(size: tuple[int, int], stride: int, device: torch.device) -> torch.Tensor:

@@ -74,10 +74,11 @@ class Objective(nn.Module):
         return {task: images if task in self.taught else count for task, count in annotated.items()}
 
     def extra_targets(
-        self, images: torch.Tensor, normalized: torch.Tensor, average: nn.Module, step: int
+        self, images: torch.Tensor, normalized: torch.Tensor, network: nn.Module, average: nn.Module, step: int
     ) -> ExtraTargets:
         """What teachers and the averaged weights say of a step's batch: uint8 N,3,H,W, and the same normalised."""
-        return ExtraTargets(self.distillation(normalized), self.consistency.look_again(images, average, step))
+        second_look = self.consistency.look_again(images, network, average, step)
+        return ExtraTargets(self.distillation(normalized), second_look)
 
     def total(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The one to minimise: losses against annotations as the weighting says, and those against extra targets."""

@@ -199,7 +199,7 @@ class Trainer:
         precision = DTYPES[self.config.precision]
         with torch.autocast(self.device.type, precision, enabled=precision != torch.float32):
             outputs = self._outputs(normalized)
-            extra = self.objective.extra_targets(images, normalized, self.average.module, self.steps)
+            extra = self.objective.extra_targets(images, normalized, self.network, self.average.module, self.steps)
         return self.objective(outputs, extra, targets, annotated)
 
     def _outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:

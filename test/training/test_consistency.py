@@ -74,7 +74,7 @@ def test_depth_of_a_second_look_is_that_of_the_image_itself(room_data):
     """What is enlarged looks nearer: 2 m in an image enlarged by z are 2 z m in the image as it is."""
     config = tiny_config(room_data, consistency=replace(STILL, zoom=0.5))
     consistency, images = Consistency(config), torch.full((2, 3, 32, 32), 128, dtype=torch.uint8)
-    again = consistency.look_again(images, Distance(), 0)
+    again = consistency.look_again(images, Distance(), Distance(), 0)
     assert 1 / 1.5 <= again.motion.zoom <= 1.5
     torch.testing.assert_close(again.outputs['depth'], torch.full((2, 1, 32, 32), 2 * again.motion.zoom))
     outputs = {'depth': torch.full((2, 1, 8, 8), 2 * again.motion.zoom + 0.25)}
@@ -85,21 +85,37 @@ def test_depth_of_a_second_look_is_that_of_the_image_itself(room_data):
 def test_each_image_gets_its_own_light_and_noise(room_data):
     images = torch.full((2, 3, 32, 32), 100, dtype=torch.uint8)
     bright, noisy = Distance(), Distance()
-    Consistency(tiny_config(room_data, consistency=replace(STILL, light=0.5))).look_again(images, bright, 0)
+    Consistency(tiny_config(room_data, consistency=replace(STILL, light=0.5))).look_again(images, bright, bright, 0)
     assert bright.seen.std(dim=(2, 3)).max() < 1e-5
     assert bright.seen[0, 0, 0, 0] != bright.seen[1, 0, 0, 0]
-    Consistency(tiny_config(room_data, consistency=replace(STILL, noise=5.0))).look_again(images, noisy, 0)
+    Consistency(tiny_config(room_data, consistency=replace(STILL, noise=5.0))).look_again(images, noisy, noisy, 0)
     red = 255 * 0.229  # grey levels of one unit of a normalised red
     assert float(noisy.seen[:, 0].std()) * red == pytest.approx(5, rel=0.1)
 
 
-def test_a_network_that_sees_the_same_image_again_has_nothing_to_learn(room_data, tmp_path):
+@pytest.mark.parametrize('batch_norm', ['trained', 'frozen'])
+def test_a_network_that_sees_the_same_image_again_has_nothing_to_learn(batch_norm, room_data, tmp_path):
+    """With trained batch norms too: answers with the statistics of the run would be off by a bias, forever."""
     config = tiny_config(
-        room_data, consistency=STILL, average_decay=0.0, batch_norm='frozen', data=[data_of(room_data, [])]
+        room_data, consistency=STILL, average_decay=0.0, batch_norm=batch_norm, data=[data_of(room_data, [])]
     )
     trainer = Trainer(config, tmp_path, CPU)
-    losses = trainer.step(*collate([trainer.examples[0, 0], trainer.examples[0, 1]], trainer.examples.tasks))
-    assert losses == {'depth_consistency': pytest.approx(0, abs=1e-5)}
+    before = {name: x.clone() for name, x in trainer.average.module.named_buffers() if 'running' in name}
+    batch = collate([trainer.examples[0, 0], trainer.examples[0, 1]], trainer.examples.tasks)
+    assert trainer.step(*batch) == {'depth_consistency': pytest.approx(0, abs=1e-5)}
+    gathered = {name: x for name, x in trainer.network.named_buffers() if 'running' in name}
+    assert any(not torch.equal(before[name], x) for name, x in gathered.items()) == (batch_norm == 'trained')
+    assert not any(module.training for module in trainer.average.modules())
+
+
+def test_a_second_look_leaves_the_averaged_statistics_alone(room_data, tmp_path):
+    trainer = Trainer(tiny_config(room_data, consistency=STILL), tmp_path, CPU)
+    average = trainer.average.module
+    before = {name: x.clone() for name, x in average.named_buffers() if 'running' in name}
+    images = torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8)
+    trainer.objective.consistency.look_again(images, trainer.network, average, 0)
+    assert all(torch.equal(before[name], x) for name, x in average.named_buffers() if name in before)
+    assert {module.momentum for module in average.modules() if hasattr(module, 'momentum')} == {0.1}
 
 
 def test_normals_of_a_second_look_are_those_of_the_image_itself(room_data):
@@ -113,7 +129,7 @@ def test_normals_of_a_second_look_are_those_of_the_image_itself(room_data):
     tasks = ('depth', 'normals')
     config = tiny_config(room_data, tasks, consistency=ConsistencyConfig({'normals': 1.0}, 0.0, 0.5, 0.0, 0.0))
     images = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
-    again = Consistency(config).look_again(images, Tilted(), 3)
+    again = Consistency(config).look_again(images, Tilted(), Tilted(), 3)
     zoom = again.motion.zoom
     assert zoom != 1
     expected = seen * torch.tensor([zoom, zoom, 1])
@@ -127,7 +143,7 @@ def test_the_step_decides_the_second_look(room_data):
     for step in (5, 5, 6):
         torch.rand(step)
         network = Distance()
-        looks.append(Consistency(config).look_again(images, network, step).motion)
+        looks.append(Consistency(config).look_again(images, network, network, step).motion)
         seen.append(network.seen)
     assert looks[0] == looks[1] != looks[2]
     assert torch.equal(seen[0], seen[1])
@@ -139,7 +155,7 @@ def test_processes_see_the_same_motion_in_another_light(room_data, monkeypatch):
     for process in (0, 1):
         monkeypatch.setattr('mtperception.training.consistency.rank', lambda process=process: process)
         network = Distance()
-        looks.append(Consistency(config).look_again(images, network, 5).motion)
+        looks.append(Consistency(config).look_again(images, network, network, 5).motion)
         seen.append(network.seen)
     assert looks[0] == looks[1]
     assert not torch.equal(seen[0], seen[1])
