@@ -5,7 +5,6 @@ The averaged weights are the teacher (Tarvainen and Valpola, Mean teachers are b
 of a video differ in such ways; a network that does not mind them flickers less.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,16 +27,17 @@ SUFFIX = '_consistency'
 
 @dataclass(frozen=True)
 class Motion:
-    """Maps a point p of an image to zoom * p + shift; coordinates run from -1 to 1 along each axis."""
+    """Maps a point p of each image to zoom * p + shift; coordinates run from -1 to 1 along each axis."""
 
-    zoom: float
-    shift: tuple[float, float]
-    """x, y."""
+    zoom: torch.Tensor
+    """float32 N."""
+    shift: torch.Tensor
+    """float32 N,2: x, y."""
 
     def move(self, images: torch.Tensor) -> torch.Tensor:
         """Moved images, float N,3,H,W; what comes in from outside is mirrored at the border."""
-        points = _points(images.shape[-2:], 1, images.device)
-        grid = ((points - self._shift(points)) / self.zoom).expand(len(images), -1, -1, -1)
+        zoom, shift = self._on(images.device)
+        grid = (_points(images.shape[-2:], 1, images.device) - shift) / zoom
         return functional.grid_sample(images, grid, padding_mode='reflection', align_corners=False)
 
     def look_up(self, maps: torch.Tensor, size: tuple[int, int], stride: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -49,17 +49,16 @@ class Motion:
             stride: as in `upsampling.upsample`.
 
         Returns:
-            N,C,rows,columns, and bool rows,columns: which of these pixels the moved images show.
+            N,C,rows,columns, and bool N,rows,columns: which of these pixels the moved images show.
         """
-        points = _points(size, stride, maps.device)
-        grid = points * self.zoom + self._shift(points)
-        found = functional.grid_sample(
-            maps, grid.expand(len(maps), -1, -1, -1), padding_mode='border', align_corners=False
-        )
-        return found, (grid.abs() <= 1).all(dim=-1)[0]
+        zoom, shift = self._on(maps.device)
+        grid = _points(size, stride, maps.device) * zoom + shift
+        found = functional.grid_sample(maps, grid, padding_mode='border', align_corners=False)
+        return found, (grid.abs() <= 1).all(dim=-1)
 
-    def _shift(self, points: torch.Tensor) -> torch.Tensor:
-        return points.new_tensor(self.shift)
+    def _on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Zoom and shift, for points N,h,w,2."""
+        return self.zoom.to(device)[:, None, None, None], self.shift.to(device)[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -107,18 +106,18 @@ class Consistency:
             images: uint8 N,3,H,W: this process's share.
             network: what learns, in training mode.
             average: the same with averaged weights, in evaluation mode.
-            step: of the run; it and the seed decide the motion, and with the process the light.
+            step: of the run; it, the seed and the process decide how each image changes.
         """
         if not self.weights:
             return None
-        motion = self._random_motion(np.random.default_rng((self._seed, step)))
-        changed = self._relit(motion.move(images.float()), np.random.default_rng((self._seed, step, rank())))
+        rng = np.random.default_rng((self._seed, step, rank()))
+        motion = self._random_motion(len(images), rng)
+        changed = self._relit(motion.move(images.float()), rng)
         changed = changed.round().clamp(0, 255).to(torch.uint8)
         normalized = normalize(changed.permute(0, 2, 3, 1)).contiguous(memory_format=torch.channels_last)
         with torch.no_grad(), _as_in_training(average, network):
             answers = average(normalized)
-        zoom = (motion.zoom, motion.zoom)
-        return SecondLook(motion, {task: to_camera(task, answers[task], zoom) for task in self.weights})
+        return SecondLook(motion, {task: _as_not_zoomed(task, answers[task], motion.zoom) for task in self.weights})
 
     def losses(
         self, outputs: Mapping[str, torch.Tensor], second_look: SecondLook | None, size: tuple[int, int]
@@ -137,11 +136,11 @@ class Consistency:
             losses[f'{task}{SUFFIX}'] = weight * mean_difference(task, first, [second], counted=seen)
         return losses
 
-    def _random_motion(self, rng: np.random.Generator) -> Motion:
-        """One for a batch, of all processes."""
-        zoom, *shift = rng.uniform(-1, 1, 3)
-        x, y = (2 * self._config.shift * part for part in shift)  # the image is 2 wide
-        return Motion(math.exp(zoom * math.log1p(self._config.zoom)), (x, y))
+    def _random_motion(self, images: int, rng: np.random.Generator) -> Motion:
+        """One for each image: their biases cancel out, while one for all would pull the whole network along."""
+        zoom, *shift = rng.uniform(-1, 1, (3, images)).astype(np.float32)
+        shift = 2 * self._config.shift * np.stack(shift, axis=1)  # an image is 2 wide
+        return Motion(torch.from_numpy((1 + self._config.zoom) ** zoom), torch.from_numpy(shift))
 
     def _relit(self, images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         """Float N,3,H,W, each image with another exposure, and with noise."""
@@ -170,6 +169,11 @@ def _as_in_training(average: nn.Module, network: nn.Module) -> Iterator[None]:
         average.eval()
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+
+
+def _as_not_zoomed(task: str, raw: torch.Tensor, zoom: torch.Tensor) -> torch.Tensor:
+    """Raw answers N,C,h,w to images that were zoomed, as the camera has them that took the images."""
+    return torch.cat([to_camera(task, raw[i : i + 1], (z, z)) for i, z in enumerate(zoom.tolist())])
 
 
 def _points(size: tuple[int, int], stride: int, device: torch.device) -> torch.Tensor:
