@@ -26,7 +26,7 @@ class CheckpointError(MTPerceptionError, ValueError):
 
 
 class MissingPackageError(MTPerceptionError, ImportError):
-    """An optional package that is not installed; the message names the extra to install."""
+    """An optional package that cannot be imported; the message says what to install."""
 
 
 class OccupiedError(WriteError, FileExistsError):
@@ -52,10 +52,12 @@ def needs(what: str, packages: str, extra: str, linked: str = '') -> Iterator[No
     """
     try:
         yield
+    except MissingPackageError:
+        raise
     except ModuleNotFoundError as error:
         raise MissingPackageError(f'{what} needs {packages} ({error}): pip install "mtperception[{extra}]"') from error
     except (ImportError, OSError) as error:
-        expected = linked or 'expected the libraries of the system that it is linked with'
+        expected = linked or 'upgrade it, or install the library of the system that this names'
         raise MissingPackageError(
-            f'{what} needs {packages}, which is installed but cannot be loaded ({error}): {expected}'
+            f'{what} needs {packages}: installed, but cannot be imported ({error}): {expected}'
         ) from error

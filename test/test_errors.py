@@ -43,5 +43,5 @@ def test_a_package_that_cannot_be_loaded(name, tmp_path, monkeypatch):
         'module_from_spec(spec("broken_extension", path, loader=Loader("broken_extension", path)))\n'
     )
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(MissingPackageError, match=r'installed but cannot be loaded .*: apt install that'):
+    with pytest.raises(MissingPackageError, match=r'installed, but cannot be imported .*: apt install that'):
         importing(name)

@@ -56,13 +56,19 @@ def label(
         float,
         typer.Option(
             min=0.0,
-            help='Depth by geometry instead: metres of a level camera above flat ground, which the labels show.',
-            show_default='as the model says',
+            max=100.0,
+            metavar='METRES',
+            help="Height of a level camera above flat ground: computes depth from the model's labels and geometry.",
+            show_default="the model's depth",
         ),
     ] = 0.0,
     horizon: Annotated[
         float | None,
-        typer.Option(help='Its row, in pixels, for --camera-height.', show_default="the principal point's"),
+        typer.Option(
+            metavar='ROW',
+            help='Row of the horizon in the images, in pixels; with --camera-height.',
+            show_default="the principal point's",
+        ),
     ] = None,
     backend: BackendOption = 'auto',
     device: DeviceOption = 'auto',
@@ -84,9 +90,9 @@ def label(
     """
     wanted = Request(task.value if task else '', grouping, minimum_confidence)
     image_set = open_images(images.expanduser(), split)
-    if horizon is not None and not camera_height:
-        raise InputError('--horizon without --camera-height: expected both, or neither')
-    options = TeacherOptions(label_space, backend, device, precision, camera_height, horizon)
+    if camera_height:
+        _check_geometry(image_set, wanted, horizon)
+    options = TeacherOptions(label_space, backend, device, precision, camera_height=camera_height, horizon=horizon)
     out, pool = out.expanduser(), workers_of(workers, address, gpus)
     start = time.monotonic()
     with closing(open_teacher(model, options)) as teacher:
@@ -107,6 +113,17 @@ def label(
         typer.echo(
             f'{out}: {done.missing} of {len(image_set.ids)} images are not labelled yet: run the other shards', err=True
         )
+
+
+def _check_geometry(images: ImageSet, wanted: Request, horizon: float | None) -> None:
+    """Raises InputError if no image could get depth from geometry, or none is to get any."""
+    if horizon is None and images.camera is None:
+        raise InputError(
+            f'--camera-height: {images.root} has no camera: expected fx, fy, cx, cy, width and height in its '
+            'dataset.json, or --horizon'
+        )
+    if wanted.task not in ('', 'depth') or (not wanted.task and 'depth' in images.layout):
+        raise InputError('--camera-height: no depth would be written: expected --task depth')
 
 
 def _print_plan(labeller: Labeller, images: ImageSet, shard: Shard, workers: int) -> None:

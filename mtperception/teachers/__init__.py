@@ -37,5 +37,8 @@ def open_teacher(model: str, options: TeacherOptions | None = None) -> Teacher:
         ImportError: if what runs it is not installed.
         ResourceNotFoundError, ModelError, BackendUnavailableError, SelfTestError: as for any model.
     """
+    options = options or TeacherOptions()
+    if options.horizon is not None and not options.camera_height:
+        raise TeacherError(f'horizon {options.horizon:g} given: expected a camera height too')
     load = TEACHERS.get(Path(model).suffix.lower(), TEACHERS[''])
-    return load(model, options or TeacherOptions())
+    return load(model, options)

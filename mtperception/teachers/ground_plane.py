@@ -7,6 +7,7 @@ that no depth was learnt in.
 """
 
 import hashlib
+import math
 
 import numpy as np
 
@@ -29,11 +30,15 @@ class GroundPlaneTeacher(ModelTeacher):
         options: `camera_height` and `horizon` among them.
 
     Raises:
-        TeacherError: if the model has no such labels.
+        TeacherError: if height or horizon is no number that can be, or the model has no such labels.
         Others: as `ModelTeacher`.
     """
 
     def __init__(self, model: str, options: TeacherOptions) -> None:
+        if not 0 < options.camera_height < math.inf:
+            raise TeacherError(f'camera height {options.camera_height:g} m: expected metres above the ground')
+        if not math.isfinite(options.horizon or 0):
+            raise TeacherError(f'horizon {options.horizon:g}: expected a row, in pixels')
         super().__init__(model, options)
         self._height, self._horizon = options.camera_height, options.horizon
         self._ground = self._has_class(TRAVERSABLE)
@@ -45,10 +50,11 @@ class GroundPlaneTeacher(ModelTeacher):
             )
         self._upright = ~self._ground & ~self._has_class(OVERHEAD)
         self._upright[len(self.label_space) :] = False
-        horizon = '' if self._horizon is None else f', horizon {self._horizon:g}'
-        self.name = f'{self.name} at {self._height:g} m above flat ground{horizon}'
+        horizon = '' if self._horizon is None else f', horizon {self._horizon}'
+        self.name = f'{self.name} at {self._height} m above flat ground{horizon}'
         self.sha256 = hashlib.sha256(f'{self.sha256} {self.name}'.encode()).hexdigest()
         self.tasks = ('segmentation', 'depth')
+        self.max_depth = math.inf  # how far depends on the camera
 
     def __call__(self, image: np.ndarray, intrinsics: Intrinsics | None) -> Prediction:
         """The labels, and the depth of the ground and of what stands on it; 0 elsewhere.
@@ -58,7 +64,8 @@ class GroundPlaneTeacher(ModelTeacher):
             intrinsics: its camera; without it, the focal length of the model's training camera.
 
         Raises:
-            TeacherError: without the camera, if the horizon was not given either.
+            TeacherError: without the camera, if the horizon was not given either; if it is so low that no ground has a
+                depth.
         """
         if self._horizon is None and intrinsics is None:
             raise TeacherError(
@@ -68,6 +75,10 @@ class GroundPlaneTeacher(ModelTeacher):
         prediction = super().__call__(image, intrinsics)
         horizon = self._horizon if self._horizon is not None else intrinsics.cy
         by_row = depth_of_rows(len(image), self._focal_length(image, intrinsics) * self._height, horizon)
+        if not by_row.any():
+            raise TeacherError(
+                f'horizon {horizon:g} of an image of {len(image)} rows: no ground below it: expected a row further up'
+            )
         depth = ground_depth(prediction.labels, by_row, self._ground, self._upright)
         return Prediction(labels=prediction.labels, confidence=prediction.confidence, depth=depth)
 
@@ -83,7 +94,7 @@ class GroundPlaneTeacher(ModelTeacher):
         card = self._predictor.card
         fx, fy = seen_focal_lengths(card.camera, card.input)
         layout = self._predictor.input_policy.layout(image.shape[1], image.shape[0])
-        return (fy or fx) * layout.image[1] / layout.plane[1]
+        return fx * layout.image[0] / layout.plane[0] if fy is None else fy * layout.image[1] / layout.plane[1]
 
 
 def depth_of_rows(height: int, focal_height: float, horizon: float) -> np.ndarray:
@@ -105,8 +116,8 @@ def depth_of_rows(height: int, focal_height: float, horizon: float) -> np.ndarra
 def ground_depth(labels: np.ndarray, by_row: np.ndarray, ground: np.ndarray, upright: np.ndarray) -> np.ndarray:
     """Depth of the ground and of what stands on it.
 
-    In each column a region of one class that begins right above the ground is as far as the ground below it. What
-    comes above that region may be farther: it has no depth.
+    In each column a region of one class that begins right above the ground is as far as the ground below it. Above that
+    region only ground, and what stands right on it, has depth: anything else may be farther.
 
     Args:
         labels: uint8 H,W.

@@ -14,7 +14,7 @@ class ModelTeacher:
 
     Args:
         model: the directory or the name of an installed model.
-        options: all but `label_space`, which the model's card says.
+        options: all but `label_space`, which the model's card says; height and horizon are for `GroundPlaneTeacher`.
 
     Raises:
         TeacherError: if a label space is given.

@@ -22,7 +22,7 @@ class Teacher(Protocol):
     name: str
     """What it is called in the records of what it labelled."""
     sha256: str
-    """SHA-256 of the file that defines the teacher: teachers with the same value give the same annotations."""
+    """SHA-256 of what defines the teacher: teachers with the same value give the same annotations."""
     tasks: tuple[str, ...]
     """What it knows, among `tasks.TASKS`."""
     label_space: LabelSpace
@@ -59,9 +59,9 @@ class TeacherOptions:
     device: str = 'auto'
     precision: str = 'auto'
     camera_height: float = 0.0
-    """Metres above flat ground, on which a level camera stands: depth by geometry. 0: as the network says."""
+    """Metres from flat ground to a level camera: computes depth from that instead of asking the network. 0: off."""
     horizon: float | None = None
-    """Its row in the images, in pixels; None: that of the principal point."""
+    """Row of the horizon in the images, in pixels, with a camera height; None: that of the principal point."""
 
 
 TeacherLoader = Callable[[str, TeacherOptions], Teacher]

@@ -137,7 +137,7 @@ class Consistency:
         return losses
 
     def _random_motion(self, images: int, rng: np.random.Generator) -> Motion:
-        """One for each image: their biases cancel out, while one for all would pull the whole network along."""
+        """One for each image: a single one for the batch would bias all targets the same way."""
         zoom, *shift = rng.uniform(-1, 1, (3, images)).astype(np.float32)
         shift = 2 * self._config.shift * np.stack(shift, axis=1)  # an image is 2 wide
         return Motion(torch.from_numpy((1 + self._config.zoom) ** zoom), torch.from_numpy(shift))
@@ -157,18 +157,16 @@ def _as_in_training(average: nn.Module, network: nn.Module) -> Iterator[None]:
     With those that they have gathered, their answers would be off by a bias which the network then learns, and the
     averages after it, without end. Nothing is gathered meanwhile.
     """
-    norms = [module for module in average.modules() if isinstance(module, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for ours, theirs in zip(average.modules(), network.modules(), strict=True):
-        ours.training = theirs.training
-    for norm in norms:
-        norm.momentum = 0.0
+    modules = zip(average.modules(), network.modules(), strict=True)
+    norms = [(ours, theirs) for ours, theirs in modules if isinstance(ours, _BatchNorm) and theirs.training]
+    gathers = [ours.track_running_stats for ours, _ in norms]
     try:
+        for ours, _ in norms:
+            ours.training, ours.track_running_stats = True, False
         yield
     finally:
-        average.eval()
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        for (ours, _), gathered in zip(norms, gathers, strict=True):
+            ours.training, ours.track_running_stats = False, gathered
 
 
 def _as_not_zoomed(task: str, raw: torch.Tensor, zoom: torch.Tensor) -> torch.Tensor:

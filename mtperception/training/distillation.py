@@ -62,7 +62,7 @@ def mean_difference(
         student: raw outputs N,C,h,w.
         teachers: raw outputs of each teacher, N,C,h,w.
         temperature: that logits are divided by.
-        counted: bool h,w: the pixels that count; all by default.
+        counted: bool N,h,w: the pixels that count; all by default.
     """
     error = DIFFERENCES[task](student, teachers, temperature)
     weight = torch.ones_like(error) if counted is None else counted.expand_as(error).to(error)

@@ -76,7 +76,10 @@ class Objective(nn.Module):
     def extra_targets(
         self, images: torch.Tensor, normalized: torch.Tensor, network: nn.Module, average: nn.Module, step: int
     ) -> ExtraTargets:
-        """What teachers and the averaged weights say of a step's batch: uint8 N,3,H,W, and the same normalised."""
+        """What teachers and the averaged weights say of a step's batch: uint8 N,3,H,W, and the same normalised.
+
+        The averaged weights answer in the way of the network that learns.
+        """
         second_look = self.consistency.look_again(images, network, average, step)
         return ExtraTargets(self.distillation(normalized), second_look)
 

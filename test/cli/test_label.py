@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from rooms import rooms, write_rooms
 from tiny_tflite import write_argmax
 
 from mtperception import cli
@@ -20,6 +21,9 @@ def images(tmp_path):
     for name, halves in (('a', (red, green)), ('b', (green, blue))):
         write_image(tmp_path / 'images' / f'{name}.png', np.concatenate(halves, axis=1).astype(np.uint8))
     return tmp_path / 'images'
+
+
+LEVEL = ('--camera-height', '1.5', '--horizon', '3')
 
 
 def run(*arguments):
@@ -49,6 +53,24 @@ def test_options_reach_the_labels(images, tmp_path):
     assert (Folder(tmp_path / 'sure', 'train')[0].labels == 255).mean() > 0.9
 
 
+def test_depth_of_flat_ground(tmp_path):
+    """Of the floor that the model sees in the rendered room: the camera is that of dataset.json."""
+    source = write_rooms(tmp_path / 'source', rooms(2, 320, 240), depth=None)
+    level = ('--camera-height', '1.5', '--task', 'depth', '--split', 'test')
+    for name, more in (('cy', ()), ('row', ('--horizon', '100'))):
+        assert run(source, *MODEL, *level, *more, '--out', tmp_path / name) == 0
+    camera = rooms(1, 320, 240)[0].intrinsics
+    for name, horizon in (('cy', camera.cy), ('row', 100)):
+        depth = Folder(tmp_path / name, 'test')[0].depth
+        nearest = camera.fy * 1.5 / (239 - horizon)
+        assert np.nanmin(np.where(depth > 0, depth, np.nan)[-1]) == pytest.approx(nearest, abs=0.01)
+
+
+def test_a_horizon_below_the_image_fails_each_image(images, tmp_path, capsys):
+    assert run(images, *MODEL, '--camera-height', '1.5', '--horizon', '500', '--out', tmp_path / 'out') == 1
+    assert 'horizon 500 of an image of 32 rows: no ground below it' in capsys.readouterr().err
+
+
 def test_a_tflite_network_labels(images, tmp_path):
     pytest.importorskip('ai_edge_litert', reason='pip install "mtperception[teachers]"')
     network = write_argmax(tmp_path / 'argmax.tflite', side=32)
@@ -66,6 +88,10 @@ def test_a_tflite_network_labels(images, tmp_path):
         (['images', '--model', 'nonesuch'], "no model 'nonesuch'"),
         (['images', *MODEL, '--grouping', 'kitti_6'], "no grouping 'kitti_6' of nyuv2_40"),
         (['images', *MODEL, '--label-space', 'nyuv2_40'], 'its card has one'),
+        (['images', *MODEL, '--horizon', '3'], 'horizon 3 given: expected a camera height too'),
+        (['images', *MODEL, '--camera-height', '1.5'], 'images has no camera: expected fx, fy, cx, cy, width and h'),
+        (['images', *MODEL, *LEVEL, '--horizon', 'nan'], 'horizon nan: expected a row, in pixels'),
+        (['images', *MODEL, *LEVEL, '--task', 'segmentation'], 'no depth would be written: expected --task depth'),
     ],
 )
 def test_what_cannot_be_is_one_clear_line(arguments, message, images, tmp_path, capsys, monkeypatch):
@@ -99,7 +125,14 @@ def test_a_bad_image_is_listed_at_the_end_and_the_rest_is_done(images, tmp_path,
 
 @pytest.mark.parametrize(
     'arguments',
-    [[], ['--task', 'colour'], ['--minimum-confidence', '2'], ['--minimum-confidence', '-1'], ['--shard', '3/2']],
+    [
+        [],
+        ['--task', 'colour'],
+        ['--camera-height', 'inf'],
+        ['--minimum-confidence', '2'],
+        ['--minimum-confidence', '-1'],
+        ['--shard', '3/2'],
+    ],
 )
 def test_wrong_usage(arguments, images, tmp_path):
     model = MODEL if arguments else ()

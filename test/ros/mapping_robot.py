@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A robot that walks through the rendered room before a mapping node, and who follows its map."""
+"""A robot that walks through the rendered room before a mapping node, and a follower of its map."""
 
 import uuid
 from contextlib import closing, contextmanager
@@ -72,7 +72,7 @@ class Robot(Observer):
 
         Args:
             times: of the walk.
-            makers: of a header each make another message than the room's, by topic.
+            makers: by topic, functions from a header to the message to send instead of the room's.
         """
         for number, seconds in enumerate(times, 1):
             before = self.value('frames fused')

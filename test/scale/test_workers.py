@@ -112,7 +112,7 @@ def test_workers_label_to_the_same_bytes(tmp_path, cluster, capsys):
     source = write_rooms(tmp_path / 'source', rooms(5), depth=None)
     (source / 'rgb' / '3.png').write_bytes(b'no picture')
     for name, more in (('one', ()), ('many', ('--workers', '2'))):
-        out = ('--out', str(tmp_path / name), '--split', 'test', '--task', 'depth')
+        out = ('--out', str(tmp_path / name), '--split', 'test', '--task', 'depth', '--camera-height', '1.5')
         assert cli.main(['label', str(source), *BACKEND, *out, '--dry-run', *more]) == 0
         assert not (tmp_path / name).exists()
         assert cli.main(['label', str(source), *BACKEND, *out, *more]) == 1

@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Depth from the ground plane: by hand, in a rendered room, and as a teacher."""
 
+import math
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mtperception.data.dataset import DatasetError
 from mtperception.data.folder import Folder
+from mtperception.input_policy import InputPolicy, TrainingCamera
 from mtperception.labels import TRAVERSABLE, load_label_space
 from mtperception.media import write_image
 from mtperception.synthetic import LABEL_SPACE, SyntheticRoom
 from mtperception.teachers import TeacherError, TeacherOptions, open_teacher
+from mtperception.teachers.annotations import depth_annotation
 from mtperception.teachers.ground_plane import MAX_STEP, depth_of_rows, ground_depth
 from mtperception.teachers.image_set import open_images
 from mtperception.teachers.labelling import Request, label_images
-from mtperception.types import Intrinsics
+from mtperception.types import Intrinsics, Prediction
 
 FLAT = TeacherOptions(backend='onnxruntime', device='cpu', camera_height=1.5)
 LEVEL = np.array([[0, 0, 1, 0.6], [-1, 0, 0, 2.7], [0, -1, 0, 1.2], [0, 0, 0, 1]], float)
@@ -117,7 +121,7 @@ def test_a_data_set_of_one_height(tmp_path, teacher):
     sample = Folder(tmp_path / 'out', 'train')[0]
     expected = teacher(sample.image, camera)
     np.testing.assert_array_equal(sample.labels, expected.labels)
-    np.testing.assert_allclose(np.nan_to_num(sample.depth), expected.depth, atol=0.0006)
+    np.testing.assert_allclose(np.nan_to_num(sample.depth), expected.depth, atol=0.00196)  # steps of 1/256 m
     higher = TeacherOptions('', 'onnxruntime', 'cpu', 'auto', 1.6)
     with (
         closing(open_teacher('nyuv2_indoor', higher)) as other,
@@ -126,6 +130,33 @@ def test_a_data_set_of_one_height(tmp_path, teacher):
         label_images(images, other, tmp_path / 'out', Request())
 
 
-def test_labels_that_do_not_say_what_is_ground(tmp_path):
-    with pytest.raises(TeacherError, match='expected a model directory'):
-        open_teacher(str(tmp_path / 'a.tflite'), TeacherOptions('cityscapes_19', camera_height=1.5))
+def test_far_ground_is_stored(teacher):
+    """Though the model itself ends at 10 m, and millimetres in 16 bits at 65 m."""
+    stored = depth_annotation(teacher)
+    raw = stored.encode(Prediction(depth=np.array([[100.0]], np.float32)))
+    assert raw[0, 0] * stored.entries['depth_scale'] == pytest.approx(100, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (replace(FLAT, camera_height=math.nan), 'camera height nan m: expected metres'),
+        (replace(FLAT, camera_height=-1.0), 'camera height -1 m: expected metres'),
+        (replace(FLAT, horizon=math.inf), 'horizon inf: expected a row'),
+        (replace(FLAT, camera_height=0.0, horizon=3.0), 'horizon 3 given: expected a camera height too'),
+    ],
+)
+def test_heights_and_rows_that_cannot_be(options, message):
+    with pytest.raises(TeacherError, match=message):
+        open_teacher('nyuv2_indoor', options)
+
+
+def test_a_focal_length_along_rows_only(monkeypatch, teacher):
+    """A card may have fx alone; an image stretched to a square still has square pixels."""
+    predictor = teacher._predictor
+    stretched = InputPolicy('stretch', 320, 320)
+    monkeypatch.setattr(predictor, 'input_policy', stretched)
+    monkeypatch.setattr(
+        predictor, 'card', replace(predictor.card, camera=TrainingCamera(500.0, 640, 480), input=stretched)
+    )
+    assert teacher._focal_length(np.zeros((480, 640, 3), np.uint8), None) == pytest.approx(500)

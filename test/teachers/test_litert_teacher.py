@@ -34,6 +34,11 @@ def loaded(path, space='kitti_6', **options):
     return open_teacher(str(path), TeacherOptions(space, **options))
 
 
+def test_no_depth_by_geometry(argmax):
+    with pytest.raises(TeacherError, match='camera height given: expected a model directory'):
+        loaded(argmax, camera_height=1.5)
+
+
 def stripes(height, *bands):
     """Vertical bands of (color, width)."""
     return np.hstack([np.full((height, width, 3), color, np.uint8) for color, width in bands])

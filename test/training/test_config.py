@@ -195,6 +195,13 @@ def test_a_task_without_a_loss_has_its_usual_one(file):
         ('consistency.light=1', 'consistency.light: expected 0 to below 1'),
         ('consistency.noise=-1', 'consistency.noise: expected 0 or more'),
         ('average_decay=1', 'average_decay: expected 0 to below 1'),
+        ('batch_size=0', 'batch_size: found 0, expected 1 or more'),
+        ('validate_every=0', 'validate_every: found 0, expected 1 or more'),
+        ('data.0.weight=0', 'data.weight: expected more than 0'),
+        ('view.class_balance=1.5', 'view.class_balance: expected a share, 0 to 1'),
+        ('view.copy_paste=-1', 'view.copy_paste: expected a share, 0 to 1'),
+        ('distillation.temperature=0', 'distillation.temperature: expected more than 0'),
+        ('distillation.weights.depth=-1', 'distillation.weights: expected 0 or more'),
     ],
 )
 def test_what_is_wrong_is_said_with_its_key(change, message, file):
