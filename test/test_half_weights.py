@@ -11,7 +11,7 @@ from mtperception.card import GRAPH, WEIGHTS, ModelCard, TrainingCamera
 from mtperception.export import export_model
 from mtperception.half_constants import SMALLEST
 from mtperception.networks import create_network, load_network
-from mtperception.networks.half_weights import LARGEST, fits, round_weights, rounded
+from mtperception.networks.half_weights import LARGEST, fits, round_weights, rounded, scales_are_moved
 from mtperception.predictor import Predictor
 from mtperception.synthetic import SyntheticRoom
 
@@ -92,3 +92,14 @@ def test_a_convolution_with_a_bias_before_its_norm():
     with torch.inference_mode():
         assert torch.allclose(round_weights(layers)(image), layers(image), atol=5e-3)
     assert fits(round_weights(layers)[0].weight)
+
+
+def test_rounded_weights_are_told_from_others(network):
+    """A single neutral batch norm, as published encoders have it for a layer that their network lacks, says nothing."""
+    weights = network.state_dict()
+    assert not scales_are_moved(weights)
+    assert scales_are_moved(round_weights(network).state_dict())
+    name = next(name for name in weights if name.endswith('running_var'))
+    neutral = {name: torch.full_like(weights[name], 1 - 1e-5)}
+    neutral[name.replace('var', 'mean')] = torch.zeros_like(weights[name])
+    assert not scales_are_moved(weights | neutral)

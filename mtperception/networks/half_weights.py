@@ -46,11 +46,18 @@ def fits(values: torch.Tensor) -> bool:
 
 
 def scales_are_moved(weights: Mapping[str, torch.Tensor]) -> bool:
-    """Whether weights are those of `round_weights`, whose batch norms only do in evaluation what they did before."""
-    for name, variance in weights.items():
-        if name.endswith('running_var') and (variance == variance[0]).all() and 0 < 1 - variance[0] <= LARGEST_EPS:
-            return not weights[name.replace('running_var', 'running_mean')].any()
-    return False
+    """Whether weights are those of `round_weights`, whose batch norms only do in evaluation what they did before.
+
+    Most batch norms are neutral then. In other weights a few may be: published encoders have such where their own
+    network has no layer.
+    """
+    norms = [name.removesuffix('var') for name in weights if name.endswith('running_var')]
+    neutral = [name for name in norms if _is_neutral(weights[f'{name}mean'], weights[f'{name}var'])]
+    return 2 * len(neutral) > len(norms)
+
+
+def _is_neutral(mean: torch.Tensor, variance: torch.Tensor) -> bool:
+    return bool((variance == variance[0]).all() and 0 < 1 - variance[0] <= LARGEST_EPS and not mean.any())
 
 
 def _move_scale(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
