@@ -69,10 +69,19 @@ class Processes:
         said = re.sub(r'^\[\w+\] \[[\d.]+\] \[[\w.]+\]: ', '', lines[-1]) if lines else 'it said nothing'
         return f'{said} (more in {self.log(name)})'
 
+    def last_error(self, name: str) -> str:
+        """The last error that a node has logged, as `last_line`: libraries may have written something after it."""
+        errors = self._logged('ERROR', r'[\w.]+', name)
+        return f'{errors[-1]} (more in {self.log(name)})' if errors else self.last_line(name)
+
     def warnings(self, name: str) -> list[str]:
         """What a node has warned of so far, such as damaged images, without the level, time and name of the log."""
+        return self._logged('WARN', name, name)
+
+    def _logged(self, level: str, logger: str, name: str) -> list[str]:
+        """What was logged at a level by the loggers of a pattern, in the log of a process."""
         log = self.log(name).read_text(encoding='utf-8', errors='replace')
-        return re.findall(rf'^\[WARN\] \[[\d.]+\] \[{name}\]: (.*)$', log, re.MULTILINE)
+        return re.findall(rf'^\[{level}\] \[[\d.]+\] \[{logger}\]: (.*)$', log, re.MULTILINE)
 
     def check(self) -> None:
         """Raise ProcessEndedError if one has ended that nobody stopped."""

@@ -61,7 +61,7 @@ class Session:
     def change_state(self, transition: int) -> None:
         """Take the node through a transition; raises OSError, with what it says, if it refuses."""
         if not self.monitor.change_state(self.node, transition):
-            raise RunError(f'the node refuses to start: {self.started.last_line(self.program)}')
+            raise RunError(f'the node refuses to start: {self.started.last_error(self.program)}')
 
     def activate(self, *companions: str) -> None:
         """Configure the node, wait until other processes have been heard of, and make it active."""

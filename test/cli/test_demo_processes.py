@@ -82,3 +82,15 @@ def test_what_a_node_warned_of_is_read_from_its_log(tmp_path):
             log.write('Corrupt JPEG data\n[WARN] [1795889911.915817661] [other]: nothing of ours\n')
         (warning,) = started.warnings('camera_player')
     assert warning.startswith('images: 1 refused, the first: found step 5')
+
+
+def test_the_last_error_of_a_node_is_not_what_a_library_wrote_after_it(tmp_path):
+    log = tmp_path / 'perception_node.log'
+    with processes(tmp_path) as started:
+        log.write_text('warming up\n')
+        assert started.last_error('perception_node') == f'warming up (more in {log})'
+        log.write_text(
+            "[ERROR] [1.5] [perception]: cannot configure: backend 'abacus'\n"
+            'rclpy/service.py:78: RuntimeWarning: failed to send response\n  send(response)\n'
+        )
+        assert started.last_error('perception_node') == f"cannot configure: backend 'abacus' (more in {log})"
