@@ -70,6 +70,22 @@ def label(
             show_default="the principal point's",
         ),
     ] = None,
+    second_opinion: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar='MODEL',
+            help='Another network, such as a .tflite file of any classes, that corrects the labels; may be repeated.',
+            show_default='none',
+        ),
+    ] = None,
+    judged_on: Annotated[
+        str,
+        typer.Option(
+            metavar='FOLDER',
+            help="A data set with labels of the model's classes: shows how often second opinions are right.",
+            show_default='none',
+        ),
+    ] = '',
     backend: BackendOption = 'auto',
     device: DeviceOption = 'auto',
     precision: PrecisionOption = 'auto',
@@ -92,7 +108,16 @@ def label(
     image_set = open_images(images.expanduser(), split)
     if camera_height:
         _check_geometry(image_set, wanted, horizon)
-    options = TeacherOptions(label_space, backend, device, precision, camera_height=camera_height, horizon=horizon)
+    options = TeacherOptions(
+        label_space,
+        backend,
+        device,
+        precision,
+        camera_height=camera_height,
+        horizon=horizon,
+        second_opinions=tuple(map(absolute_model, second_opinion or ())),
+        judged_on=judged_on and str(Path(judged_on).expanduser().absolute()),
+    )
     out, pool = out.expanduser(), workers_of(workers, address, gpus)
     start = time.monotonic()
     with closing(open_teacher(model, options)) as teacher:

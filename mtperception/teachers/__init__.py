@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Teachers: networks that annotate what a data set has no ground truth for."""
 
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 from mtperception.teachers.teacher import Teacher, TeacherError, TeacherLoader, TeacherOptions
@@ -21,6 +23,24 @@ def _litert(model: str, options: TeacherOptions) -> Teacher:
     return LiteRTTeacher(model, options)
 
 
+def _corrected(model: str, options: TeacherOptions) -> Teacher:
+    """A teacher and its second opinions, all closed again if they do not go together."""
+    from mtperception.data.folder import Folder
+    from mtperception.teachers.second_opinion import CorrectedTeacher
+
+    alone = replace(options, second_opinions=(), judged_on='')
+    with ExitStack() as opened:
+        teacher = opened.enter_context(closing(open_teacher(model, alone)))
+        others = []
+        for other in options.second_opinions:
+            on_cpu = other.lower().endswith('.tflite')
+            how = TeacherOptions(nameless=True) if on_cpu else replace(alone, camera_height=0.0, horizon=None)
+            others.append(opened.enter_context(closing(open_teacher(other, how))))
+        corrected = CorrectedTeacher(teacher, others, Folder(Path(options.judged_on).expanduser(), 'train'))
+        opened.pop_all()
+    return corrected
+
+
 TEACHERS: dict[str, TeacherLoader] = {'': _model, '.tflite': _litert}
 """By the suffix of the file; what has none of the others is a model directory or the name of one."""
 
@@ -34,10 +54,15 @@ def open_teacher(model: str, options: TeacherOptions | None = None) -> Teacher:
 
     Raises:
         TeacherError: if it is not a network that can be used, or not with these options.
+        DatasetError: if what second opinions are judged on cannot be read.
         ImportError: if what runs it is not installed.
         ResourceNotFoundError, ModelError, BackendUnavailableError, SelfTestError: as for any model.
     """
     options = options or TeacherOptions()
+    if bool(options.second_opinions) != bool(options.judged_on):
+        raise TeacherError('second opinions need a labelled data set that says how often they are right, and only they')
+    if options.second_opinions:
+        return _corrected(model, options)
     if options.horizon is not None and not options.camera_height:
         raise TeacherError(f'horizon {options.horizon:g} given: expected a camera height too')
     load = TEACHERS.get(Path(model).suffix.lower(), TEACHERS[''])

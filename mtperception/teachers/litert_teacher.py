@@ -9,7 +9,7 @@ import numpy as np
 from mtperception.card import sha256
 from mtperception.errors import needs
 from mtperception.input_policy import resize_nearest
-from mtperception.labels import IGNORE_INDEX, LabelSpace, load_label_space
+from mtperception.labels import IGNORE_INDEX, NO_CLASSES, LabelSpace, load_label_space
 from mtperception.teachers.squares import by_squares
 from mtperception.teachers.teacher import TeacherError, TeacherOptions
 from mtperception.types import Intrinsics, Prediction
@@ -27,7 +27,7 @@ class LiteRTTeacher:
 
     Args:
         model: path of the file: uint8 1,S,S,3 in, whole numbers 1,S,S out.
-        options: `label_space` is required, since the file does not say it; the others do not apply.
+        options: `label_space` is required, since the file does not say it, or `nameless`; the others do not apply.
 
     Raises:
         TeacherError: if the file is not such a network or an option does not fit.
@@ -47,7 +47,7 @@ class LiteRTTeacher:
         self.sha256 = sha256(path)
 
     def __call__(self, image: np.ndarray, intrinsics: Intrinsics | None) -> Prediction:
-        """Label an image; indices that are no class of the label space become 255."""
+        """Label an image; indices that are no class of the label space, if there is one, become 255."""
         return Prediction(labels=by_squares(image, self._label_square))
 
     def close(self) -> None:
@@ -63,7 +63,7 @@ class LiteRTTeacher:
         self._interpreter.set_tensor(self._input, resized[None])
         self._interpreter.invoke()
         indices = self._interpreter.get_tensor(self._output).reshape(self._side, self._side)
-        is_class = (indices >= 0) & (indices < len(self.label_space))
+        is_class = (indices >= 0) & (indices < (len(self.label_space) or IGNORE_INDEX))
         labels = np.where(is_class, indices, IGNORE_INDEX).astype(np.uint8)
         return resize_nearest(labels, (side, side))
 
@@ -74,6 +74,8 @@ def _label_space(path: Path, options: TeacherOptions) -> LabelSpace:
         raise TeacherError(f'{path}: {", ".join(meaningless)} given, but LiteRT always runs on the CPU')
     if options.camera_height:
         raise TeacherError(f'{path}: camera height given: expected a model directory, or the name of a model')
+    if options.nameless:
+        return NO_CLASSES
     if not options.label_space:
         raise TeacherError(f'{path}: no label space given: a .tflite file does not say which classes its indices mean')
     return load_label_space(options.label_space)

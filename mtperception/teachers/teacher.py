@@ -62,6 +62,12 @@ class TeacherOptions:
     """Metres from flat ground to a level camera: computes depth from that instead of asking the network. 0: off."""
     horizon: float | None = None
     """Row of the horizon in the images, in pixels, with a camera height; None: that of the principal point."""
+    second_opinions: tuple[str, ...] = ()
+    """Other networks, which correct the labels; what they are counts, not what their classes are called."""
+    judged_on: str = ''
+    """A data set in the `folder` layout with labels, which says how often they are right."""
+    nameless: bool = False
+    """Whether class indices are wanted as they are, without a label space."""
 
 
 TeacherLoader = Callable[[str, TeacherOptions], Teacher]

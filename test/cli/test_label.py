@@ -81,9 +81,25 @@ def test_a_tflite_network_labels(images, tmp_path):
     assert [values[5, [3, 60]].tolist() for values in labels] == [[2, 3], [3, 1]]
 
 
+def test_a_second_opinion_corrects_labels(tmp_path, capsys):
+    pytest.importorskip('ai_edge_litert', reason='pip install "mtperception[teachers]"')
+    network = write_argmax(tmp_path / 'argmax.tflite', side=32)
+    judged_on = write_rooms(tmp_path / 'judged', rooms(3))
+    (judged_on / 'test.txt').rename(judged_on / 'train.txt')
+    images = write_rooms(tmp_path / 'images', rooms(2), labels=None, depth=None) / 'rgb'
+    second = ('--second-opinion', network, '--judged-on', judged_on)
+    assert run(images, *MODEL, *second, '--out', tmp_path / 'both', '--workers', '1') == 0
+    assert run(images, *MODEL, '--out', tmp_path / 'alone') == 0
+    both, alone = (Folder(tmp_path / name, 'train') for name in ('both', 'alone'))
+    assert any((one.labels != other.labels).any() for one, other in zip(both, alone, strict=True))
+    assert run(images, *MODEL, '--out', tmp_path / 'both') == 1
+    assert 'nyuv2_indoor with argmax' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
+        (['images', *MODEL, '--second-opinion', 'street'], 'second opinions need a labelled data set'),
         (['missing', *MODEL], 'missing: no such folder'),
         (['images', '--model', 'nonesuch'], "no model 'nonesuch'"),
         (['images', *MODEL, '--grouping', 'kitti_6'], "no grouping 'kitti_6' of nyuv2_40"),

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Second opinions on a model's labels: Bayes' rule by hand, and real networks."""
+
+from contextlib import closing
+
+import numpy as np
+import pytest
+from rooms import Samples, rooms, write_rooms
+from tiny_tflite import write_argmax
+
+from mtperception.teachers import TeacherError, TeacherOptions, open_teacher
+from mtperception.teachers.second_opinion import CorrectedTeacher, corrected, count_statements, likelihood_ratios
+from mtperception.types import Prediction, Sample
+
+CPU = {'backend': 'onnxruntime', 'device': 'cpu'}
+
+
+class Says:
+    """A network without a label space that says what it was made to say."""
+
+    tasks = ('segmentation',)
+    gives_confidence = False
+    name, sha256 = 'says', '0' * 64
+
+    def __init__(self, labels):
+        self._labels = np.array(labels, np.uint8)
+
+    def __call__(self, image, intrinsics):
+        return Prediction(labels=self._labels)
+
+
+def test_what_is_counted_is_what_was_said_where_the_truth_is_known():
+    truth = np.array([[0, 0, 1, 255]], np.uint8)
+    samples = Samples([Sample(np.zeros((1, 4, 3), np.uint8), labels=truth)] * 2)
+    counts = count_statements([Says([[7, 9, 9, 7]]), Says([[0, 0, 255, 0]])], samples, 2)
+    assert counts.shape == (2, 256, 2)
+    # Two images, a quarter of each per pixel.
+    assert counts[0, 7].tolist() == [0.5, 0]
+    assert counts[0, 9].tolist() == [0.5, 0.5]
+    assert counts[1, 0].tolist() == [1, 0]
+    assert counts[1, 255].tolist() == [0, 0.5]
+    assert counts.sum() == 3
+
+
+def test_ratios_by_hand():
+    counts = np.array([[0.6, 0.1, 0], [0.1, 0.2, 0], [0, 0, 0]])
+    # The truth is 0 for 0.7, 1 for 0.3 of an image; 0.02 of an image is added to each row in these shares.
+    expected = [[0.614 / 0.72 / 0.7, 0.106 / 0.72 / 0.3, 1], [0.114 / 0.32 / 0.7, 0.206 / 0.32 / 0.3, 1], [1, 1, 1]]
+    np.testing.assert_allclose(likelihood_ratios(counts), expected, rtol=1e-9)
+    assert likelihood_ratios(np.zeros((2, 2))).tolist() == [[1, 1], [1, 1]]
+
+
+def one(label, confidence, said, ratios):
+    """Corrected label and confidence of one pixel; `ratios` by network: what its statement says of three classes."""
+    tables = np.ones((len(ratios), 256, 3))
+    for table, statement, ratio in zip(tables, said, ratios, strict=True):
+        table[statement] = ratio
+    pixel = [np.full((1, 1), value, np.uint8) for value in (label, confidence)]
+    labels, sure = corrected(*pixel, np.array(said, np.uint8).reshape(-1, 1, 1), tables)
+    return labels.item(), sure.item()
+
+
+def test_a_doubtful_model_is_corrected_and_a_sure_one_is_not():
+    # Sure 0.5, doubt 0.25 for each other class: 0.5 x 0.2, 0.25 x 4 and 0.25 x 1.
+    assert one(0, 128, [7], [[0.2, 4, 1]]) == (1, round(255 * 1 / 1.35))
+    # Sure 250/256, doubt 3/256: 0.1953, 0.0469 and 0.0117.
+    assert one(0, 250, [7], [[0.2, 4, 1]]) == (0, round(255 * 50 / 65))
+    assert one(1, 128, [7], [[0.2, 4, 1]]) == (1, round(255 * 2 / 2.3))
+    assert one(2, 100, [8], [[1, 1, 1]]) == (2, round(255 * 100 / 256))
+
+
+def test_several_networks_weigh_like_one():
+    once = one(0, 128, [7], [[0.2, 4, 1]])
+    assert one(0, 128, [7, 7], [[0.2, 4, 1], [0.2, 4, 1]]) == once
+    # Opposite opinions cancel: the geometric mean of 4 and 1/4 is 1.
+    assert one(0, 128, [7, 5], [[1, 4, 1], [1, 1 / 4, 1]]) == (0, 128)
+
+
+@pytest.fixture
+def opinion(tmp_path):
+    """A network that says which channel is brightest."""
+    pytest.importorskip('ai_edge_litert', reason='pip install "mtperception[teachers]"')
+    return write_argmax(tmp_path / 'brightest.tflite', side=64)
+
+
+def judged(folder, samples, **changes):
+    write_rooms(folder, samples, **changes)
+    (folder / 'test.txt').rename(folder / 'train.txt')
+    return str(folder)
+
+
+def test_a_real_model_gets_better_where_it_is_judged(tmp_path, opinion):
+    """The colours of the rendered room say something about its classes, and the model is unsure there."""
+    walk = rooms(6)
+    folder = judged(tmp_path / 'judged', walk)
+    options = TeacherOptions(**CPU, second_opinions=(str(opinion),), judged_on=folder)
+    with (
+        closing(open_teacher('nyuv2_indoor', TeacherOptions(**CPU))) as alone,
+        closing(open_teacher('nyuv2_indoor', options)) as both,
+    ):
+        assert both.name == 'nyuv2_indoor with brightest'
+        assert both.tasks == alone.tasks
+        assert len({both.sha256, alone.sha256}) == 2
+        right = {alone: 0, both: 0}
+        for sample in walk:
+            for teacher in right:
+                right[teacher] += np.count_nonzero(teacher(sample.image, None).labels == sample.labels)
+        before, after = (teacher(walk[0].image, None) for teacher in (alone, both))
+    assert right[both] > right[alone]
+    np.testing.assert_array_equal(before.depth, after.depth)
+    assert after.confidence.dtype == np.uint8
+
+
+def test_what_does_not_go_together_is_said(tmp_path, opinion):
+    second = {'second_opinions': (str(opinion),)}
+    with pytest.raises(TeacherError, match='second opinions need a labelled data set'):
+        open_teacher('nyuv2_indoor', TeacherOptions(**CPU, **second))
+    with pytest.raises(TeacherError, match='second opinions need a labelled data set'):
+        open_teacher('nyuv2_indoor', TeacherOptions(**CPU, judged_on=str(tmp_path)))
+    coarse = judged(tmp_path / 'coarse', rooms(1), labels=None)
+    with pytest.raises(TeacherError, match='judged on no labels: expected nyuv2_40, as nyuv2_indoor has'):
+        open_teacher('nyuv2_indoor', TeacherOptions(**CPU, **second, judged_on=coarse))
+    fine = judged(tmp_path / 'fine', rooms(1))
+    with pytest.raises(TeacherError, match='brightest gives no confidence: it can only be a second opinion'):
+        open_teacher(str(opinion), TeacherOptions('kitti_6', **second, judged_on=fine))
+    with pytest.raises(TeacherError, match=r'missing\.tflite: no such file'):
+        open_teacher('nyuv2_indoor', TeacherOptions(**CPU, second_opinions=('missing.tflite',), judged_on=fine))
+
+
+def test_a_network_without_labels_has_no_opinion():
+    class Depth(Says):
+        tasks = ('depth',)
+
+    with pytest.raises(TeacherError, match='says has depth: expected labels, too'):
+        CorrectedTeacher(Depth([]), [Says([[0]])], Samples([]))
