@@ -31,13 +31,13 @@ from mtperception.training.divergence import ADVICE, DivergedError, check_losses
 from mtperception.training.examples import Batches, BatchLoader, TrainingSet
 from mtperception.training.objective import Objective
 from mtperception.training.optimization import freeze
+from mtperception.training.precision import DTYPES, precision_advice
 from mtperception.training.record import Record
 from mtperception.training.starting_point import build_network, new_network
 from mtperception.training.updates import Updates
 from mtperception.training.validation import Validator, is_better
 
 logger = logging.getLogger(__name__)
-DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 LAST, BEST = 'last.safetensors', 'best.safetensors'
 FREE = {'device', 'workers', 'checkpoint_minutes'}
 """Keys of the configuration that may change when a run resumes."""
@@ -84,6 +84,8 @@ class Trainer:
         self.best: float | None = None
         if rank() == 0:
             remove_partial(out)
+            if advice := precision_advice(config.precision, device):
+                logger.warning('%s', advice)
         if resumes:
             self._resume(Checkpoint.read(out / LAST))
         self.record = Record(out, config, self.steps, self.epoch)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Advice about a precision that this CPU computes slowly."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from mtperception.training.precision import precision_advice
+
+CPU = torch.device('cpu')
+
+
+@pytest.mark.skipif(platform.machine() not in ('x86_64', 'AMD64'), reason='needs an x86 processor')
+def test_without_avx512_bf16_is_advised_against():
+    """PyTorch itself can be told to use less than the processor has."""
+    code = (
+        'import torch; from mtperception.training.precision import precision_advice as advice\n'
+        'print([advice(kind, torch.device("cpu")) for kind in ("bf16", "fp32")])'
+    )
+    environment = {**os.environ, 'ATEN_CPU_CAPABILITY': 'avx2'}
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, env=environment)
+    advice = 'this CPU has AVX2, not AVX-512: bf16 takes several times longer than precision=fp32'
+    assert done.stdout.strip() == str([advice, ''])
+
+
+def test_elsewhere_nothing_is_said():
+    assert precision_advice('bf16', torch.device('cuda')) == ''
+    assert precision_advice('fp32', CPU) == ''
+    if torch.backends.cpu.get_cpu_capability().startswith('AVX512'):
+        assert precision_advice('bf16', CPU) == ''
