@@ -10,6 +10,8 @@ from mtperception.synthetic import PERIOD, SyntheticRoom, pose
 ROOM = SyntheticRoom(320, 240)
 VIEWS = 16
 TIMES = np.arange(VIEWS) * PERIOD / VIEWS
+EXACT = ('--depth', 'sensor', '--labels', 'recorded', '--max-depth', '6')
+"""Options of `map`: the recorded depth and labels."""
 LOOKS = (1.0, 11.0, 23.0, 31.0)
 """Times between those, to look at the map from."""
 

@@ -15,23 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
-from mtperception.card import DEFAULT_MODEL
 from mtperception.cli.failures import check_failures
 from mtperception.cli.folders import make_room_for, naming_option, write_json
-from mtperception.cli.options import BackendOption, DeviceOption, JsonOption, ModelOption, PrecisionOption
+from mtperception.cli.option_records import with_records
+from mtperception.cli.options import JsonOption
 from mtperception.cli.progress import progress
 from mtperception.cli.reports import prepare_report, report_needs
-from mtperception.cli.sharing import (
-    AddressOption,
-    DryRunOption,
-    GpusOption,
-    PartsOption,
-    ShardOption,
-    WorkersOption,
-    absolute_model,
-    rate_progress,
-    workers_of,
-)
+from mtperception.cli.settings import ModelSettings
+from mtperception.cli.sharing import PartsOption, ShardOption, WorkerSettings, absolute_model, rate_progress
 from mtperception.data import DATASETS
 from mtperception.data.fold import FOLDS
 from mtperception.evaluation.comparison import NORMALS_WINDOW
@@ -44,14 +35,13 @@ from mtperception.scale.workers import Workers, distribute
 from mtperception.tasks import metric_of
 
 
+@with_records
 def evaluate(
     dataset: Annotated[str, typer.Option(help=f'The data set: {", ".join(DATASETS)}.')],
     root: Annotated[Path, typer.Option(help='Folder of the data set.')],
     split: Annotated[str, typer.Option(help='Split, such as test; or a file with one id per line.')],
-    model: ModelOption = DEFAULT_MODEL,
-    backend: BackendOption = 'auto',
-    device: DeviceOption = 'auto',
-    precision: PrecisionOption = 'auto',
+    model: ModelSettings,
+    by: WorkerSettings,
     fold: Annotated[
         int | None,
         typer.Option(min=0, max=FOLDS - 1, help='Score only the images that training with this fold holds back.'),
@@ -64,10 +54,6 @@ def evaluate(
     ] = '',
     shard: ShardOption = WHOLE,
     parts: PartsOption = None,
-    workers: WorkersOption = 0,
-    address: AddressOption = '',
-    gpus: GpusOption = 0.0,
-    dry_run: DryRunOption = False,
     json_file: JsonOption = None,
     report: Annotated[
         Path | None, typer.Option(metavar='DIR', help='Write a page with plots and the worst images here.')
@@ -87,27 +73,27 @@ def evaluate(
     """
     if shard != WHOLE and not parts:
         raise typer.BadParameter('expected together with --parts', param_hint='--shard')
-    pool = workers_of(workers, address, gpus)
-    if address and not parts:
+    pool = by.pool
+    if by.address and not parts:
         raise typer.BadParameter(
             'expected together with --parts, a folder that all machines see', param_hint='--address'
         )
     find_protocol(protocol)
     plan = EvaluationPlan(
-        absolute_model(model),
+        absolute_model(model.model),
         dataset,
         root.absolute(),
         split,
         fold,
         normals_window,
-        backend,
-        device,
-        precision,
+        model.backend,
+        model.device,
+        model.precision,
         protocol,
     )
     write_report = _report_writer(report, root) if report else None
-    if dry_run:
-        _print_plan(plan, parts, shard, workers)
+    if by.dry_run:
+        _print_plan(plan, parts, shard, by)
         return
     if json_file:
         make_room_for(json_file, '--json')
@@ -146,13 +132,12 @@ def _score(plan: EvaluationPlan, job: PartFolder, folder: Path, shard: Shard, po
             move(done)
 
 
-def _print_plan(plan: EvaluationPlan, parts: Path | None, shard: Shard, workers: int) -> None:
+def _print_plan(plan: EvaluationPlan, parts: Path | None, shard: Shard, by: WorkerSettings) -> None:
     share = plan.share(shard)
     done = sum(part_path(parts, part).exists() for part in share) if parts else 0
     images = sum(len(plan.part(part)) for part in share)
-    who = f'{workers} workers' if workers else 'this process'
     left = len(share) - done
-    typer.echo(f'{images} images in {len(share)} parts: {done} parts are done, {left} would be done by {who}')
+    typer.echo(f'{images} images in {len(share)} parts: {done} parts are done, {left} would be done by {by}')
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:

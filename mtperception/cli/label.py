@@ -3,7 +3,7 @@
 
 import time
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -13,17 +13,9 @@ import typer
 
 from mtperception.cli.failures import check_failures
 from mtperception.cli.folders import naming_option
+from mtperception.cli.option_records import with_records
 from mtperception.cli.options import BackendOption, DeviceOption, PrecisionOption
-from mtperception.cli.sharing import (
-    AddressOption,
-    DryRunOption,
-    GpusOption,
-    ShardOption,
-    WorkersOption,
-    absolute_model,
-    rate_progress,
-    workers_of,
-)
+from mtperception.cli.sharing import ShardOption, WorkerSettings, absolute_model, rate_progress
 from mtperception.errors import InputError
 from mtperception.scale.shard import WHOLE, Shard
 from mtperception.scale.workers import distribute
@@ -34,24 +26,27 @@ from mtperception.teachers.labelling import KEY_OF_TASK, Labeller, Request, labe
 Task = Enum('Task', {task: task for task in KEY_OF_TASK}, type=str)
 
 
-def label(
-    images: Annotated[
-        Path, typer.Argument(help='A data set with a dataset.json, or a folder of images.', metavar='IMAGES')
-    ],
-    model: Annotated[
-        str, typer.Option(help='The teacher: a model directory, the name of an installed model, or a .tflite file.')
-    ],
-    out: Annotated[Path, typer.Option(help='Folder to write the data set to; created if missing.')],
-    split: Annotated[str, typer.Option(help='Split (`<split>.txt`), or a file with one id per line.')] = 'train',
-    task: Annotated[
-        Task | None,
-        typer.Option(help='Write only this task, even beside ground truth.', show_default='tasks without ground truth'),
-    ] = None,
-    grouping: Annotated[str, typer.Option(help="A grouping of the teacher's classes, such as kitti_6.")] = '',
-    label_space: Annotated[str, typer.Option(help='The classes of a .tflite file, such as cityscapes_19.')] = '',
-    minimum_confidence: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help='Leave out labels with a lower confidence.')
-    ] = 0.0,
+@dataclass(frozen=True)
+class TeacherSettings:
+    """How the teacher is run, as one record of options."""
+
+    label_space: Annotated[str, typer.Option(help='The classes of a .tflite file, such as cityscapes_19.')] = ''
+    second_opinion: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar='MODEL',
+            help='Another network, such as a .tflite file of any classes, that corrects the labels; may be repeated.',
+            show_default='none',
+        ),
+    ] = None
+    judged_on: Annotated[
+        str,
+        typer.Option(
+            metavar='FOLDER',
+            help="A data set with labels of the model's classes: shows how often second opinions are right.",
+            show_default='none',
+        ),
+    ] = ''
     camera_height: Annotated[
         float,
         typer.Option(
@@ -61,7 +56,7 @@ def label(
             help="Height of a level camera above flat ground: computes depth from the model's labels and geometry.",
             show_default="the model's depth",
         ),
-    ] = 0.0,
+    ] = 0.0
     horizon: Annotated[
         float | None,
         typer.Option(
@@ -69,31 +64,47 @@ def label(
             help='Row of the horizon in the images, in pixels; with --camera-height.',
             show_default="the principal point's",
         ),
+    ] = None
+    backend: BackendOption = 'auto'
+    device: DeviceOption = 'auto'
+    precision: PrecisionOption = 'auto'
+
+    @property
+    def options(self) -> TeacherOptions:
+        """The same for who runs it, in whatever working directory."""
+        return TeacherOptions(
+            self.label_space,
+            self.backend,
+            self.device,
+            self.precision,
+            camera_height=self.camera_height,
+            horizon=self.horizon,
+            second_opinions=tuple(map(absolute_model, self.second_opinion or ())),
+            judged_on=self.judged_on and str(Path(self.judged_on).expanduser().absolute()),
+        )
+
+
+@with_records
+def label(
+    images: Annotated[
+        Path, typer.Argument(help='A data set with a dataset.json, or a folder of images.', metavar='IMAGES')
+    ],
+    model: Annotated[
+        str, typer.Option(help='The teacher: a model directory, the name of an installed model, or a .tflite file.')
+    ],
+    out: Annotated[Path, typer.Option(help='Folder to write the data set to; created if missing.')],
+    teaching: TeacherSettings,
+    by: WorkerSettings,
+    split: Annotated[str, typer.Option(help='Split (`<split>.txt`), or a file with one id per line.')] = 'train',
+    task: Annotated[
+        Task | None,
+        typer.Option(help='Write only this task, even beside ground truth.', show_default='tasks without ground truth'),
     ] = None,
-    second_opinion: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar='MODEL',
-            help='Another network, such as a .tflite file of any classes, that corrects the labels; may be repeated.',
-            show_default='none',
-        ),
-    ] = None,
-    judged_on: Annotated[
-        str,
-        typer.Option(
-            metavar='FOLDER',
-            help="A data set with labels of the model's classes: shows how often second opinions are right.",
-            show_default='none',
-        ),
-    ] = '',
-    backend: BackendOption = 'auto',
-    device: DeviceOption = 'auto',
-    precision: PrecisionOption = 'auto',
+    grouping: Annotated[str, typer.Option(help="A grouping of the teacher's classes, such as kitti_6.")] = '',
+    minimum_confidence: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help='Leave out labels with a lower confidence.')
+    ] = 0.0,
     shard: ShardOption = WHOLE,
-    workers: WorkersOption = 0,
-    address: AddressOption = '',
-    gpus: GpusOption = 0.0,
-    dry_run: DryRunOption = False,
 ) -> None:
     """Label images that have no ground truth with the labels and depth of a teacher.
 
@@ -106,23 +117,13 @@ def label(
     """
     wanted = Request(task.value if task else '', grouping, minimum_confidence)
     image_set = open_images(images.expanduser(), split)
-    if camera_height:
-        _check_geometry(image_set, wanted, horizon)
-    options = TeacherOptions(
-        label_space,
-        backend,
-        device,
-        precision,
-        camera_height=camera_height,
-        horizon=horizon,
-        second_opinions=tuple(map(absolute_model, second_opinion or ())),
-        judged_on=judged_on and str(Path(judged_on).expanduser().absolute()),
-    )
-    out, pool = out.expanduser(), workers_of(workers, address, gpus)
+    if teaching.camera_height:
+        _check_geometry(image_set, wanted, teaching.horizon)
+    options, out, pool = teaching.options, out.expanduser(), by.pool
     start = time.monotonic()
     with closing(open_teacher(model, options)) as teacher:
-        if dry_run:
-            _print_plan(Labeller(image_set, teacher, out, wanted), image_set, shard, workers)
+        if by.dry_run:
+            _print_plan(Labeller(image_set, teacher, out, wanted), image_set, shard, by)
             return
         worker = None
         if pool:
@@ -151,9 +152,8 @@ def _check_geometry(images: ImageSet, wanted: Request, horizon: float | None) ->
         raise InputError('--camera-height: no depth would be written: expected --task depth')
 
 
-def _print_plan(labeller: Labeller, images: ImageSet, shard: Shard, workers: int) -> None:
+def _print_plan(labeller: Labeller, images: ImageSet, shard: Shard, by: WorkerSettings) -> None:
     names = [images.ids[position] for position in shard.positions(len(images.ids))]
     done = sum(map(labeller.is_done, names))
-    who = f'{workers} workers' if workers else 'this process'
     keys = ' and '.join(labeller.keys)
-    typer.echo(f'{len(names)} images: {done} are labelled, {len(names) - done} would get {keys} by {who}')
+    typer.echo(f'{len(names)} images: {done} are labelled, {len(names) - done} would get {keys} by {by}')

@@ -22,15 +22,7 @@ from mtperception.cli.option_records import with_records
 from mtperception.cli.options import JsonOption, TruthSpaceOption
 from mtperception.cli.reports import prepare_report, report_needs
 from mtperception.cli.settings import LabelledBagSettings, ModelSettings
-from mtperception.cli.sharing import (
-    AddressOption,
-    DryRunOption,
-    GpusOption,
-    WorkersOption,
-    absolute_model,
-    rate_progress,
-    workers_of,
-)
+from mtperception.cli.sharing import WorkerSettings, absolute_model, rate_progress
 from mtperception.errors import SourceError
 from mtperception.replay.result import ordering_metrics
 from mtperception.scale.bag_scorer import BagPlan, BagScorer, open_bag_scorer
@@ -46,6 +38,7 @@ def replay_many(
     bags: Annotated[list[Path], typer.Argument(help='rosbag2 folders, or .mcap or .db3 files.')],
     model: ModelSettings,
     reading: LabelledBagSettings,
+    by: WorkerSettings,
     label_space: TruthSpaceOption = '',
     group: Annotated[
         str,
@@ -56,10 +49,6 @@ def replay_many(
     parts: Annotated[
         Path, typer.Option(metavar='DIR', help='Keep results here; bags that already have one are not scored again.')
     ] = FOLDER,
-    workers: WorkersOption = 0,
-    address: AddressOption = '',
-    gpus: GpusOption = 0.0,
-    dry_run: DryRunOption = False,
     json_file: JsonOption = None,
     report: Annotated[
         Path | None, typer.Option(metavar='DIR', help='Write a page with the worst bags first here.')
@@ -73,7 +62,7 @@ def replay_many(
 
     Example: mtperception replay-many fleet/*/*.mcap --group 'fleet/(\\w+)/' --workers 2 --json fleet.json --report page
     """
-    pool = workers_of(workers, address, gpus)
+    pool = by.pool
     _check_pattern(group)
     names = list(dict.fromkeys(str(bag.expanduser().absolute()) for bag in bags))
     if not any(map(os.path.lexists, names)):
@@ -88,8 +77,8 @@ def replay_many(
         model.device,
         model.precision,
     )
-    if dry_run:
-        _print_plan(plan, names, workers)
+    if by.dry_run:
+        _print_plan(plan, names, by)
         return
     write_page = _page_writer(report, names) if report else None
     if json_file:
@@ -154,10 +143,9 @@ def _score(plan: BagPlan, names: Sequence[str], pool: Workers | None) -> dict[st
     return {bag: failed[bag] for bag in names if bag in failed}
 
 
-def _print_plan(plan: BagPlan, names: Sequence[str], workers: int) -> None:
+def _print_plan(plan: BagPlan, names: Sequence[str], by: WorkerSettings) -> None:
     todo = [bag for bag in names if not plan.is_done(bag)]
-    who = f'{workers} workers' if workers else 'this process'
-    typer.echo(f'{len(names)} bags: {len(names) - len(todo)} are scored, {len(todo)} would be scored by {who}')
+    typer.echo(f'{len(names)} bags: {len(names) - len(todo)} are scored, {len(todo)} would be scored by {by}')
     for bag in todo:
         typer.echo(bag)
 

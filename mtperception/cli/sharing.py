@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -50,17 +51,31 @@ GpusOption = Annotated[
 DryRunOption = Annotated[bool, typer.Option('--dry-run', help='Print what would be done, and stop.')]
 
 
-def workers_of(count: int, address: str, gpus: float) -> Workers | None:
-    """The workers that the options ask for; None if the work is done in this process.
+@dataclass(frozen=True)
+class WorkerSettings:
+    """Who does the work, as one record of options (`with_records`)."""
 
-    Raises:
-        BadParameter: if workers are described but none are asked for.
-    """
-    if count:
-        return Workers(count, address, gpus)
-    if address or gpus:
-        raise typer.BadParameter('expected together with --workers', param_hint='--address, --gpus-per-worker')
-    return None
+    workers: WorkersOption = 0
+    address: AddressOption = ''
+    gpus: GpusOption = 0.0
+    dry_run: DryRunOption = False
+
+    @property
+    def pool(self) -> Workers | None:
+        """The workers that the options ask for; None if the work is done in this process.
+
+        Raises:
+            BadParameter: if workers are described but none are asked for.
+        """
+        if self.workers:
+            return Workers(self.workers, self.address, self.gpus)
+        if self.address or self.gpus:
+            raise typer.BadParameter('expected together with --workers', param_hint='--address, --gpus-per-worker')
+        return None
+
+    def __str__(self) -> str:
+        """In words."""
+        return f'{self.workers} workers' if self.workers else 'this process'
 
 
 def absolute_model(model: str) -> str:

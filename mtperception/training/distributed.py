@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
-from torch import distributed
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from mtperception.errors import InputError, RunError
 
@@ -49,6 +50,27 @@ def global_max(local: torch.Tensor) -> torch.Tensor:
     if world_size() > 1:
         distributed.all_reduce(largest, op=distributed.ReduceOp.MAX)
     return largest
+
+
+def share_buffers(network: nn.Module) -> None:
+    """Give all processes the batch norm statistics of the first, which alone writes checkpoints."""
+    if world_size() > 1:
+        for statistics in network.buffers():
+            distributed.broadcast(statistics, 0)
+
+
+def wait_for_all() -> None:
+    """Go on when all processes have come here."""
+    if world_size() > 1:
+        distributed.barrier()
+
+
+def parallel(network: nn.Module, device: torch.device) -> nn.Module:
+    """A network whose gradients are those of all processes."""
+    if world_size() == 1:
+        return network
+    devices = [device] if device.type == 'cuda' else None
+    return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=True)
 
 
 @contextmanager

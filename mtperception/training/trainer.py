@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import distributed, nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel
 
 from mtperception.data.transforms import Targets
 from mtperception.pipeline import normalize
 from mtperception.tasks import TASKS, metric_of
+from mtperception.training.averaging import averaged
 from mtperception.training.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -26,7 +24,7 @@ from mtperception.training.checkpoint import (
 )
 from mtperception.training.config import ConfigError, TrainConfig
 from mtperception.training.config_file import config_from_dict, config_to_dict
-from mtperception.training.distributed import rank, world_size
+from mtperception.training.distributed import global_sum, parallel, rank, share_buffers, wait_for_all
 from mtperception.training.divergence import ADVICE, DivergedError, check_losses, check_weights
 from mtperception.training.examples import Batches, BatchLoader, TrainingSet
 from mtperception.training.objective import Objective
@@ -35,7 +33,7 @@ from mtperception.training.precision import DTYPES, precision_advice
 from mtperception.training.record import Record
 from mtperception.training.starting_point import build_network, new_network
 from mtperception.training.updates import Updates
-from mtperception.training.validation import Validator, is_better
+from mtperception.training.validation import Validator, is_best
 
 logger = logging.getLogger(__name__)
 LAST, BEST = 'last.safetensors', 'best.safetensors'
@@ -70,8 +68,7 @@ class Trainer:
         self.objective = Objective(config, self.network, self.examples.class_counts).to(device)
         self.network = self.network.to(device, memory_format=torch.channels_last)
         freeze(self.network, config)
-        self.average = AveragedModel(self.network, multi_avg_fn=_average_with(config.average_decay), use_buffers=True)
-        self.average.eval()
+        self.average = averaged(self.network, config.average_decay)
         self.updates = Updates(self.network, self.objective.weighting, config, device)
         self.steps = 0
         self.saved: int | None = None
@@ -89,7 +86,7 @@ class Trainer:
         if resumes:
             self._resume(Checkpoint.read(out / LAST))
         self.record = Record(out, config, self.steps, self.epoch)
-        self.model = _parallel(self.network, device)
+        self.model = parallel(self.network, device)
 
     def fit(self, report: Report = lambda done, total, text: None) -> None:
         """Train to the last epoch, writing checkpoints, records and validation results on the way.
@@ -149,7 +146,7 @@ class Trainer:
             self._update(losses, values, count, self.objective.supervised(annotated, count))
         except DivergedError as error:
             raise self._diverged(error) from error
-        self._share_statistics()
+        share_buffers(self.network)
         self.average.update_parameters(self.network)
         self.metrics, self.protocol = {}, {}
         self.steps += 1
@@ -159,12 +156,6 @@ class Trainer:
                 self.epoch_losses[output][1] += 1
         self.record.step(self.steps, values)
         return values
-
-    def _share_statistics(self) -> None:
-        """Give all processes the batch norm statistics of the first, whose averages alone are in checkpoints."""
-        if world_size() > 1:
-            for statistics in self.network.buffers():
-                distributed.broadcast(statistics, 0)
 
     def _update(
         self, losses: Mapping[str, torch.Tensor], values: Mapping[str, float], images: int, annotated: Mapping[str, int]
@@ -187,9 +178,7 @@ class Trainer:
     def _over_all_processes(self, images: int, annotated: Mapping[str, int]) -> tuple[int, dict[str, int]]:
         """Images in the batch of all processes, and how many of them are annotated, by task."""
         counts = torch.tensor([images, *(annotated[task] for task in self.config.tasks)], device=self.device)
-        if world_size() > 1:
-            distributed.all_reduce(counts)
-        total, *by_task = counts.tolist()
+        total, *by_task = global_sum(counts).tolist()
         return total, dict(zip(self.config.tasks, by_task, strict=True))
 
     def _losses(self, images: torch.Tensor, targets: Targets, annotated: Mapping[str, int]) -> dict[str, torch.Tensor]:
@@ -266,8 +255,7 @@ class Trainer:
         improved = value is not None and is_best(self.config.select_by, value, self.best)
         if improved:
             self.best = value
-        if world_size() > 1:
-            distributed.barrier()
+        wait_for_all()
         return improved
 
     def save(self, name: str) -> None:
@@ -321,33 +309,6 @@ class Trainer:
         self.metrics, self.protocol, self.best = state['metrics'], state['protocol'], state['best']
         set_generator_states(state, self.device)
         logger.info('resuming after %d of %d steps', self.steps, self.total_steps)
-
-
-def is_best(metric: str, value: float, best: float | None) -> bool:
-    """Whether a value of a metric is better than the best so far; one that is no number neither is nor stands."""
-    if math.isnan(value):
-        return False
-    return best is None or math.isnan(best) or is_better(metric, value, best)
-
-
-def _parallel(network: nn.Module, device: torch.device) -> nn.Module:
-    if world_size() == 1:
-        return network
-    devices = [device] if device.type == 'cuda' else None
-    return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=True)
-
-
-def _average_with(decay: float) -> Callable[[list[torch.Tensor], list[torch.Tensor], torch.Tensor], None]:
-    """A moving average whose first steps, far from the end, are soon forgotten."""
-
-    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor) -> None:
-        kept = min(decay, float(count) / (float(count) + 20))
-        if averaged[0].is_floating_point():
-            torch._foreach_lerp_(averaged, current, 1 - kept)
-        else:
-            torch._foreach_copy_(averaged, current)
-
-    return update
 
 
 def _text(epoch: int, losses: Mapping[str, float], metrics: Mapping[str, float]) -> str:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How good the network in training is: measured by `mtperception.evaluation`, as a model would be."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,13 @@ from mtperception.visualization import colorize_depth, overlay, side_by_side
 PICTURES = 4
 
 
-def is_better(metric: str, value: float, than: float) -> bool:
-    """Whether a value of a metric is better than another: scores grow, errors shrink."""
-    return value > than if larger_is_better(metric) else value < than
+def is_best(metric: str, value: float, best: float | None) -> bool:
+    """Whether a value of a metric is better than the best so far; one that is no number neither is nor stands."""
+    if math.isnan(value):
+        return False
+    if best is None or math.isnan(best):
+        return True
+    return value > best if larger_is_better(metric) else value < best
 
 
 def draft_card(config: TrainConfig, name: str) -> ModelCard:

@@ -9,30 +9,13 @@ import pytest
 pytest.importorskip('mtperception.mapping.volume', reason='needs Open3D', exc_type=ImportError)
 
 import open3d
-from mapped_rooms import ROOM, TIMES, rightness, tum_line, write_posed_rooms
-from recordings import DEPTH, IMAGE, INFO, LABELS, depth_32f, image, info, posestamped, room_messages, write_recording
+from mapped_rooms import EXACT, TIMES, rightness, tum_line, write_posed_rooms
+from recordings import LABELS, room_messages, write_recording
 
-from mtperception.card import ModelCard
 from mtperception.cli import main
-from mtperception.export import export_model
-from mtperception.input_policy import InputPolicy, TrainingCamera
-from mtperception.media import write_image
-from mtperception.networks import create_network
-from mtperception.synthetic import SyntheticRoom, pose
+from mtperception.synthetic import SyntheticRoom
 
-EXACT = ('--depth', 'sensor', '--labels', 'recorded', '--max-depth', '6')
 VOXEL = 0.05
-SEGMENTATION = ModelCard(
-    'labels',
-    'joint_lw_refinenet',
-    40,
-    ('segmentation',),
-    'nyuv2_40',
-    (0, 40),
-    (0.3, 10.0),
-    TrainingCamera(80.0, 96, 72),
-    InputPolicy('keep_aspect', 96, 72),
-)
 
 
 @pytest.fixture(scope='module')
@@ -172,71 +155,6 @@ def test_a_bag_with_odometry(tmp_path, capsys):
     assert error < VOXEL / 2
 
 
-def test_without_poses_it_says_so(tmp_path, capsys):
-    bag = write_recording(tmp_path / 'bag', list(room_messages(2, with_odometry=False)))
-    arguments = ('--label-topic', LABELS, '--label-space', 'nyuv2_40', '--out', tmp_path / 'map', *EXACT)
-    status, said = run(capsys, bag, *arguments)
-    assert status == 1
-    assert 'the map is empty: 2 of 2 frames left out: 2 no pose (poses: not known: no poses in the bag)' in said
-    assert not (tmp_path / 'map').exists()
-
-
-def test_poses_of_another_time(tmp_path, capsys):
-    rooms = write_posed_rooms(tmp_path / 'room', [20.0, 20.1])
-    (tmp_path / 'poses.txt').write_text('\n'.join(tum_line(20.0, f'{stamp}.0') for stamp in (1000, 1001)))
-    status, said = run(capsys, rooms, '--out', tmp_path / 'map', *EXACT, '--poses', tmp_path / 'poses.txt')
-    assert status == 1
-    assert '2 no pose' in said
-    assert 'poses from 1000.000 to 1001.000 s; images from 0.000 to 1.000 s' in said
-
-
-def test_millimetres_taken_for_metres(tmp_path, capsys):
-    rooms = write_posed_rooms(tmp_path / 'room', [20.0, 20.1], depth_scale=1.0)
-    status, said = run(capsys, rooms, '--out', tmp_path / 'map', *EXACT)
-    assert status == 1
-    assert 'millimetres taken for metres' in said
-    assert 'beyond max_depth' in said
-
-
-def test_an_odometry_that_is_not_connected_to_the_camera(tmp_path, capsys):
-    from recordings import odometry
-
-    stamp_ns = 10**12
-    sample = ROOM.frame(0.0)
-    messages = [
-        (INFO, info(ROOM.intrinsics, stamp_ns)),
-        (IMAGE, image(sample.image, stamp_ns)),
-        (DEPTH, depth_32f(sample.depth, stamp_ns)),
-        (LABELS, image(sample.labels + np.uint8(1), stamp_ns, 'mono8')),
-        ('/odom', odometry(pose(0.0), stamp_ns, child='base_link')),
-    ]
-    bag = write_recording(tmp_path / 'bag', messages)
-    arguments = ('--label-topic', LABELS, '--label-space', 'nyuv2_40', '--out', tmp_path / 'map', *EXACT)
-    status, said = run(capsys, bag, *arguments)
-    assert status == 1
-    assert "no static transform from there to 'camera'" in said
-
-
-def test_positions_in_millimetres(tmp_path, capsys):
-    bag_messages = []
-    room = SyntheticRoom(96, 72)
-    for index, seconds in enumerate((0.0, 0.4, 0.8)):
-        stamp_ns, sample, matrix = 10**12 + index * 10**8, room.frame(seconds), pose(seconds)
-        matrix[:3, 3] *= 1000
-        bag_messages += [
-            (INFO, info(room.intrinsics, stamp_ns)),
-            (IMAGE, image(sample.image, stamp_ns)),
-            (DEPTH, depth_32f(sample.depth, stamp_ns)),
-            (LABELS, image(sample.labels + np.uint8(1), stamp_ns, 'mono8')),
-            ('/pose', posestamped(matrix, stamp_ns)),
-        ]
-    bag = write_recording(tmp_path / 'bag', bag_messages)
-    arguments = ('--label-topic', LABELS, '--label-space', 'nyuv2_40', '--out', tmp_path / 'map', *EXACT)
-    status, said = run(capsys, bag, *arguments)
-    assert status == 1
-    assert 'are positions in millimetres' in said
-
-
 def test_a_model_gives_depth_and_labels(rooms, tmp_path, capsys):
     """The shipped model, on the CPU: no accuracy is expected of it here."""
     options = ('--every', '8', '--min-views', '1', '--backend', 'onnxruntime', '--device', 'cpu', '--fusion', 'average')
@@ -248,77 +166,6 @@ def test_a_model_gives_depth_and_labels(rooms, tmp_path, capsys):
     assert summary['metrics']['prediction_ms_per_frame'] > 0
 
 
-@pytest.mark.parametrize(
-    ('line', 'expected'),
-    [
-        ('1.0 0 0 0 0 0 0', 'line 1: found 1.0 0 0 0 0 0 0: expected stamp'),
-        ('1.0 0 0 0 0 0 0 0', 'a quaternion not 0'),
-        ('1.0 0 0 0 0 0 0 x', 'line 1: not numbers'),
-        (
-            '1403636579758555392 0 0 0 0 0 0 1',
-            'line 1: stamp 1403636579758555392: expected seconds; are th',
-        ),
-        ('1_0 0 0 0 0 0 0 1', 'line 1: stamp 1_0: expected seconds'),
-        ('nan 0 0 0 0 0 0 1', 'line 1: stamp nan: expected'),
-        ('# nothing', 'no poses'),
-    ],
-)
-def test_wrong_pose_files_are_refused(rooms, tmp_path, capsys, line, expected):
-    (tmp_path / 'poses.txt').write_text(line)
-    status, said = run(capsys, rooms, '--out', tmp_path / 'map', *EXACT, '--poses', tmp_path / 'poses.txt')
-    assert status == 1
-    assert expected in said
-
-
-@pytest.mark.parametrize(
-    ('option', 'value', 'with_'),
-    [
-        ('--depth-topic', '/depth', '--depth sensor'),
-        ('--label-topic', '/labels', '--labels recorded'),
-        ('--label-space', 'nyuv2_13', '--labels recorded'),
-    ],
-)
-def test_options_that_would_be_ignored_are_refused(rooms, tmp_path, capsys, option, value, with_):
-    status, said = run(capsys, rooms, '--out', tmp_path / 'map', option, value)
-    assert status == 2
-    assert option in said
-    assert f'expected together with {with_}' in ' '.join(said.split())
-    assert not (tmp_path / 'map').exists()
-
-
-def test_a_model_without_depth_is_refused(rooms, tmp_path, capsys):
-    network = create_network('joint_lw_refinenet', 40, ('segmentation',))
-    export_model(network, SEGMENTATION, tmp_path / 'model')
-    status, said = run(capsys, rooms, '--model', tmp_path / 'model', '--out', tmp_path / 'map')
-    assert status == 1
-    assert 'gives no depth: expected one with depth, or --depth sensor' in said
-
-
-def test_labels_of_no_class_are_refused(tmp_path, capsys):
-    """Ids of 255 classes, and a label space of 13."""
-    room, stamp_ns = SyntheticRoom(96, 72), 10**12
-    sample = room.frame(0.0)
-    messages = [
-        (INFO, info(room.intrinsics, stamp_ns)),
-        (IMAGE, image(sample.image, stamp_ns)),
-        (DEPTH, depth_32f(sample.depth, stamp_ns)),
-        (LABELS, image(np.full_like(sample.labels, 21), stamp_ns, 'mono8')),
-        ('/pose', posestamped(pose(0.0), stamp_ns)),
-    ]
-    bag = write_recording(tmp_path / 'bag', messages)
-    arguments = ('--label-topic', LABELS, '--label-space', 'nyuv2_13', '--out', tmp_path / 'map', *EXACT)
-    status, said = run(capsys, bag, *arguments)
-    assert status == 1
-    assert 'label index 20: expected 0 to 12, or 255 for unknown: check label_space and label_offset' in said
-
-
-def test_a_folder_with_other_things_is_not_replaced(rooms, tmp_path, capsys):
-    (tmp_path / 'mine.txt').write_text('mine')
-    status, said = run(capsys, rooms, '--out', tmp_path, *EXACT)
-    assert status == 1
-    assert 'mine.txt' in said
-
-
 def test_an_image_without_depth_costs_itself_and_is_told(tmp_path, capsys):
     rooms = write_posed_rooms(tmp_path / 'room', [20.0, 20.1, 20.2])
     (rooms / 'depth' / '1.png').write_bytes(b'no image')
@@ -326,15 +173,6 @@ def test_an_image_without_depth_costs_itself_and_is_told(tmp_path, capsys):
     assert status == 0, said
     assert 'map: 2 frames' in said
     assert 'note: depth of 1 of 3 images cannot be read, the first: ' in said
-
-
-def test_what_has_no_poses_is_not_begun(tmp_path, capsys):
-    (tmp_path / 'images').mkdir()
-    write_image(tmp_path / 'images' / '1.png', ROOM.frame(0.0).image)
-    for source in (tmp_path / 'images', tmp_path / 'images' / '1.png'):
-        status, said = run(capsys, source, '--out', tmp_path / 'map', '--model', 'nonesuch')
-        assert status == 1
-        assert f'{source}: no cameras and poses: expected a bag, a folder with dataset.json, or synthetic' in said
 
 
 def test_poses_of_a_file_for_a_bag_without_any(tmp_path, capsys):

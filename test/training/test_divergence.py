@@ -16,7 +16,8 @@ from mtperception.training.checkpoint_export import export_checkpoint
 from mtperception.training.config import ChoiceConfig, OptimizerConfig
 from mtperception.training.divergence import DivergedError
 from mtperception.training.examples import BatchLoader
-from mtperception.training.trainer import BEST, LAST, Trainer, is_best
+from mtperception.training.trainer import BEST, LAST, Trainer
+from mtperception.training.validation import is_best
 
 CONSTANT = ChoiceConfig('step', {'at': [2.0]})
 

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The moving average of a network's weights, which is validated and exported."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+SOON = 20
+"""Steps: at the n-th the decay is n / (n + 20) at most, so the first ones, far from the end, are soon forgotten."""
+
+
+def averaged(network: nn.Module, decay: float) -> AveragedModel:
+    """An average that begins with a network's weights and statistics, in evaluation mode.
+
+    Args:
+        network: what is averaged.
+        decay: share of the average that a step keeps; 0: it is the network.
+    """
+    average = AveragedModel(network, multi_avg_fn=_moving(decay), use_buffers=True)
+    return average.eval()
+
+
+def _moving(decay: float) -> Callable[[list[torch.Tensor], list[torch.Tensor], torch.Tensor], None]:
+    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor) -> None:
+        kept = min(decay, float(count) / (float(count) + SOON))
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, 1 - kept)
+        else:
+            torch._foreach_copy_(averaged, current)
+
+    return update
