@@ -40,8 +40,8 @@ def evaluate(
     dataset: Annotated[str, typer.Option(help=f'The data set: {", ".join(DATASETS)}.')],
     root: Annotated[Path, typer.Option(help='Folder of the data set.')],
     split: Annotated[str, typer.Option(help='Split, such as test; or a file with one id per line.')],
+    *,
     model: ModelSettings,
-    by: WorkerSettings,
     fold: Annotated[
         int | None,
         typer.Option(min=0, max=FOLDS - 1, help='Score only the images that training with this fold holds back.'),
@@ -54,6 +54,7 @@ def evaluate(
     ] = '',
     shard: ShardOption = WHOLE,
     parts: PartsOption = None,
+    workers: WorkerSettings,
     json_file: JsonOption = None,
     report: Annotated[
         Path | None, typer.Option(metavar='DIR', help='Write a page with plots and the worst images here.')
@@ -73,8 +74,8 @@ def evaluate(
     """
     if shard != WHOLE and not parts:
         raise typer.BadParameter('expected together with --parts', param_hint='--shard')
-    pool = by.pool
-    if by.address and not parts:
+    pool = workers.pool
+    if workers.address and not parts:
         raise typer.BadParameter(
             'expected together with --parts, a folder that all machines see', param_hint='--address'
         )
@@ -92,8 +93,8 @@ def evaluate(
         protocol,
     )
     write_report = _report_writer(report, root) if report else None
-    if by.dry_run:
-        _print_plan(plan, parts, shard, by)
+    if workers.dry_run:
+        _print_plan(plan, parts, shard, workers)
         return
     if json_file:
         make_room_for(json_file, '--json')
@@ -132,12 +133,12 @@ def _score(plan: EvaluationPlan, job: PartFolder, folder: Path, shard: Shard, po
             move(done)
 
 
-def _print_plan(plan: EvaluationPlan, parts: Path | None, shard: Shard, by: WorkerSettings) -> None:
+def _print_plan(plan: EvaluationPlan, parts: Path | None, shard: Shard, workers: WorkerSettings) -> None:
     share = plan.share(shard)
     done = sum(part_path(parts, part).exists() for part in share) if parts else 0
     images = sum(len(plan.part(part)) for part in share)
     left = len(share) - done
-    typer.echo(f'{images} images in {len(share)} parts: {done} parts are done, {left} would be done by {by}')
+    typer.echo(f'{images} images in {len(share)} parts: {done} parts are done, {left} would be done by {workers}')
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:

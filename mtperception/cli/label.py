@@ -93,8 +93,7 @@ def label(
         str, typer.Option(help='The teacher: a model directory, the name of an installed model, or a .tflite file.')
     ],
     out: Annotated[Path, typer.Option(help='Folder to write the data set to; created if missing.')],
-    teaching: TeacherSettings,
-    by: WorkerSettings,
+    *,
     split: Annotated[str, typer.Option(help='Split (`<split>.txt`), or a file with one id per line.')] = 'train',
     task: Annotated[
         Task | None,
@@ -104,7 +103,9 @@ def label(
     minimum_confidence: Annotated[
         float, typer.Option(min=0.0, max=1.0, help='Leave out labels with a lower confidence.')
     ] = 0.0,
+    teaching: TeacherSettings,
     shard: ShardOption = WHOLE,
+    workers: WorkerSettings,
 ) -> None:
     """Label images that have no ground truth with the labels and depth of a teacher.
 
@@ -119,11 +120,13 @@ def label(
     image_set = open_images(images.expanduser(), split)
     if teaching.camera_height:
         _check_geometry(image_set, wanted, teaching.horizon)
-    options, out, pool = teaching.options, out.expanduser(), by.pool
+    if teaching.second_opinion and not _writes('segmentation', image_set, wanted):
+        raise InputError('--second-opinion: no labels would be written: expected --task segmentation')
+    options, out, pool = teaching.options, out.expanduser(), workers.pool
     start = time.monotonic()
     with closing(open_teacher(model, options)) as teacher:
-        if by.dry_run:
-            _print_plan(Labeller(image_set, teacher, out, wanted), image_set, shard, by)
+        if workers.dry_run:
+            _print_plan(Labeller(image_set, teacher, out, wanted), image_set, shard, workers)
             return
         worker = None
         if pool:
@@ -148,12 +151,17 @@ def _check_geometry(images: ImageSet, wanted: Request, horizon: float | None) ->
             f'--camera-height: {images.root} has no camera: expected fx, fy, cx, cy, width and height in its '
             'dataset.json, or --horizon'
         )
-    if wanted.task not in ('', 'depth') or (not wanted.task and 'depth' in images.layout):
+    if not _writes('depth', images, wanted):
         raise InputError('--camera-height: no depth would be written: expected --task depth')
 
 
-def _print_plan(labeller: Labeller, images: ImageSet, shard: Shard, by: WorkerSettings) -> None:
+def _writes(task: str, images: ImageSet, wanted: Request) -> bool:
+    """Whether a task is among those that are to be written."""
+    return wanted.task == task or (not wanted.task and KEY_OF_TASK[task] not in images.layout)
+
+
+def _print_plan(labeller: Labeller, images: ImageSet, shard: Shard, workers: WorkerSettings) -> None:
     names = [images.ids[position] for position in shard.positions(len(images.ids))]
     done = sum(map(labeller.is_done, names))
     keys = ' and '.join(labeller.keys)
-    typer.echo(f'{len(names)} images: {done} are labelled, {len(names) - done} would get {keys} by {by}')
+    typer.echo(f'{len(names)} images: {done} are labelled, {len(names) - done} would get {keys} by {workers}')

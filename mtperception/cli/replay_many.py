@@ -36,9 +36,9 @@ FOLDER = Path('replay-many.parts')
 @with_records
 def replay_many(
     bags: Annotated[list[Path], typer.Argument(help='rosbag2 folders, or .mcap or .db3 files.')],
+    *,
     model: ModelSettings,
     reading: LabelledBagSettings,
-    by: WorkerSettings,
     label_space: TruthSpaceOption = '',
     group: Annotated[
         str,
@@ -49,6 +49,7 @@ def replay_many(
     parts: Annotated[
         Path, typer.Option(metavar='DIR', help='Keep results here; bags that already have one are not scored again.')
     ] = FOLDER,
+    workers: WorkerSettings,
     json_file: JsonOption = None,
     report: Annotated[
         Path | None, typer.Option(metavar='DIR', help='Write a page with the worst bags first here.')
@@ -62,7 +63,7 @@ def replay_many(
 
     Example: mtperception replay-many fleet/*/*.mcap --group 'fleet/(\\w+)/' --workers 2 --json fleet.json --report page
     """
-    pool = by.pool
+    pool = workers.pool
     _check_pattern(group)
     names = list(dict.fromkeys(str(bag.expanduser().absolute()) for bag in bags))
     if not any(map(os.path.lexists, names)):
@@ -77,8 +78,8 @@ def replay_many(
         model.device,
         model.precision,
     )
-    if by.dry_run:
-        _print_plan(plan, names, by)
+    if workers.dry_run:
+        _print_plan(plan, names, workers)
         return
     write_page = _page_writer(report, names) if report else None
     if json_file:
@@ -143,9 +144,9 @@ def _score(plan: BagPlan, names: Sequence[str], pool: Workers | None) -> dict[st
     return {bag: failed[bag] for bag in names if bag in failed}
 
 
-def _print_plan(plan: BagPlan, names: Sequence[str], by: WorkerSettings) -> None:
+def _print_plan(plan: BagPlan, names: Sequence[str], workers: WorkerSettings) -> None:
     todo = [bag for bag in names if not plan.is_done(bag)]
-    typer.echo(f'{len(names)} bags: {len(names) - len(todo)} are scored, {len(todo)} would be scored by {by}')
+    typer.echo(f'{len(names)} bags: {len(names) - len(todo)} are scored, {len(todo)} would be scored by {workers}')
     for bag in todo:
         typer.echo(bag)
 

@@ -33,8 +33,8 @@ def _corrected(model: str, options: TeacherOptions) -> Teacher:
         teacher = opened.enter_context(closing(open_teacher(model, alone)))
         others = []
         for other in options.second_opinions:
-            on_cpu = other.lower().endswith('.tflite')
-            how = TeacherOptions(nameless=True) if on_cpu else replace(alone, camera_height=0.0, horizon=None)
+            is_file = Path(other).suffix.lower() in TEACHERS and Path(other).suffix
+            how = TeacherOptions(raw_indices=True) if is_file else replace(alone, label_space='')
             others.append(opened.enter_context(closing(open_teacher(other, how))))
         corrected = CorrectedTeacher(teacher, others, Folder(Path(options.judged_on).expanduser(), 'train'))
         opened.pop_all()
@@ -60,7 +60,12 @@ def open_teacher(model: str, options: TeacherOptions | None = None) -> Teacher:
     """
     options = options or TeacherOptions()
     if bool(options.second_opinions) != bool(options.judged_on):
-        raise TeacherError('second opinions need a labelled data set that says how often they are right, and only they')
+        raise TeacherError(
+            'second opinions need a labelled data set to be judged on, and nothing else needs one: expected both or '
+            'neither (--second-opinion, --judged-on)'
+        )
+    if options.second_opinions and options.camera_height:
+        raise TeacherError('camera height and second opinions: depth follows the labels of one network: expected one')
     if options.second_opinions:
         return _corrected(model, options)
     if options.horizon is not None and not options.camera_height:

@@ -27,7 +27,7 @@ class LiteRTTeacher:
 
     Args:
         model: path of the file: uint8 1,S,S,3 in, whole numbers 1,S,S out.
-        options: `label_space` is required, since the file does not say it, or `nameless`; the others do not apply.
+        options: `label_space` is required (the file does not say it), unless `raw_indices`; the others do not apply.
 
     Raises:
         TeacherError: if the file is not such a network or an option does not fit.
@@ -74,7 +74,7 @@ def _label_space(path: Path, options: TeacherOptions) -> LabelSpace:
         raise TeacherError(f'{path}: {", ".join(meaningless)} given, but LiteRT always runs on the CPU')
     if options.camera_height:
         raise TeacherError(f'{path}: camera height given: expected a model directory, or the name of a model')
-    if options.nameless:
+    if options.raw_indices:
         return NO_CLASSES
     if not options.label_space:
         raise TeacherError(f'{path}: no label space given: a .tflite file does not say which classes its indices mean')

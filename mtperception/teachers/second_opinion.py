@@ -2,15 +2,15 @@
 """Labels of a model, corrected by other networks where these know better.
 
 Each other network is judged on a labelled data set: how often it said k where the truth was y. By Bayes' rule its k
-then makes y so much more or less likely than y is by itself (A. P. Dawid and A. M. Skene, Maximum likelihood estimation
-of observer error-rates, Applied Statistics 28, 1979). So its classes need neither names nor a mapping to the model's,
-and a network that is often wrong about a class has little to say there. Several networks err alike, because they have
-learnt from the same images: together they weigh like one.
+then makes y so much more or less likely than y is by itself. So its classes need neither names nor a mapping to the
+model's, and a network that is often wrong about a class has little to say there (as in A. P. Dawid and A. M. Skene,
+Maximum likelihood estimation of observer error-rates using the EM algorithm, Applied Statistics 28, 1979, who lack the
+truth). Several networks err alike, because they have learnt from the same images: together they weigh like one.
 """
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -21,14 +21,18 @@ from mtperception.types import Intrinsics, Prediction
 
 MAX_IMAGES = 200
 """Images of the labelled data set that networks are judged on, evenly spaced."""
-DOUBT = 0.02
-"""Images' worth of pixels without information that are added to each count: what was seen seldom proves little."""
-STATEMENTS = 256
+PSEUDO_COUNT = 0.5
+"""Additive smoothing: images' worth of pixels without information. The pixels of one image alone prove little."""
+INDICES = 256
 """What a network can say of a pixel: class indices, and 255."""
+MOST_SURE = 0.999
+"""A model's confidence is stored in 255 steps: a full one is not certainty."""
 
 
 class CorrectedTeacher:
     """A model and networks that correct its labels. Implements `Teacher`.
+
+    The networks are judged when the first image comes.
 
     Args:
         model: gives labels with confidence, and whatever else is wanted.
@@ -53,13 +57,9 @@ class CorrectedTeacher:
             raise TeacherError(
                 f'second opinions are judged on {found} labels: expected {expected}, as {model.name} has'
             )
-        self._model, self._others = model, tuple(others)
-        self._ratios = np.stack(
-            [likelihood_ratios(counts) for counts in count_statements(others, judged_on, len(model.label_space))]
-        )
+        self._model, self._others, self._judged_on = model, tuple(others), judged_on
         self.name = f'{model.name} with {" and ".join(other.name for other in others)}'
-        parts = [model.sha256, *(other.sha256 for other in others), hashlib.sha256(self._ratios.tobytes()).hexdigest()]
-        self.sha256 = hashlib.sha256(' '.join(parts).encode()).hexdigest()
+        self.sha256 = self._identity()
         self.tasks = model.tasks
         self.label_space = model.label_space
         self.max_depth = model.max_depth
@@ -67,17 +67,42 @@ class CorrectedTeacher:
     def __call__(self, image: np.ndarray, intrinsics: Intrinsics | None) -> Prediction:
         """The model's prediction, with the labels and confidence that follow from all networks."""
         prediction = self._model(image, intrinsics)
-        statements = np.stack([other(image, intrinsics).labels for other in self._others])
-        labels, confidence = corrected(prediction.labels, prediction.confidence, statements, self._ratios)
-        return replace(prediction, labels=labels, confidence=confidence)
+        said = np.stack([other(image, intrinsics).labels for other in self._others])
+        labels, confidence = corrected(prediction.labels, prediction.confidence, said, self._ratios)
+        return Prediction(
+            labels=labels, confidence=confidence, depth=prediction.depth, valid_mask=prediction.valid_mask
+        )
 
     def close(self) -> None:
         """Release the model and the others."""
         for teacher in (self._model, *self._others):
             teacher.close()
 
+    def _identity(self) -> str:
+        """A hash of what decides, but not of what the networks say: that may differ in a pixel on another machine."""
+        content = hashlib.sha256(' '.join([self._model.sha256, *(other.sha256 for other in self._others)]).encode())
+        any_label = False
+        for index in judged_images(self._judged_on):
+            sample = self._judged_on[index]
+            content.update(sample.image.tobytes())
+            content.update(sample.labels.tobytes())
+            any_label |= bool((sample.labels != IGNORE_INDEX).any())
+        if not any_label:
+            raise TeacherError('second opinions are judged on images without any labelled pixel: expected labels')
+        return content.hexdigest()
 
-def count_statements(others: Sequence[Teacher], dataset: Dataset, classes: int) -> np.ndarray:
+    @cached_property
+    def _ratios(self) -> np.ndarray:
+        matrices = confusion_matrices(self._others, self._judged_on, len(self.label_space))
+        return np.stack([posterior_over_prior(matrix) for matrix in matrices])
+
+
+def judged_images(dataset: Dataset) -> list[int]:
+    """Which samples networks are judged on."""
+    return np.unique(np.linspace(0, len(dataset) - 1, MAX_IMAGES).astype(int)).tolist()
+
+
+def confusion_matrices(others: Sequence[Teacher], dataset: Dataset, classes: int) -> np.ndarray:
     """What networks say of the pixels of each true class.
 
     Args:
@@ -88,8 +113,8 @@ def count_statements(others: Sequence[Teacher], dataset: Dataset, classes: int) 
     Returns:
         float64 N,256,C: pixels, in images' worth, of which network n said k where the truth was y.
     """
-    counts = np.zeros((len(others), STATEMENTS, classes))
-    for index in np.unique(np.linspace(0, len(dataset) - 1, MAX_IMAGES).astype(int)):
+    counts = np.zeros((len(others), INDICES, classes))
+    for index in judged_images(dataset):
         sample = dataset[index]
         known = sample.labels != IGNORE_INDEX
         truth = sample.labels[known].astype(int)
@@ -100,48 +125,51 @@ def count_statements(others: Sequence[Teacher], dataset: Dataset, classes: int) 
     return counts
 
 
-def likelihood_ratios(counts: np.ndarray) -> np.ndarray:
+def posterior_over_prior(counts: np.ndarray) -> np.ndarray:
     """How much more likely a class is once a network has said something: p(y | k) / p(y).
 
     Args:
-        counts: K,C images' worth of pixels where the network said k and the truth was y.
+        counts: K,C images' worth of pixels where the network said k and the truth was y; some are not 0.
 
     Returns:
         K,C; 1 for classes that the truth does not have.
     """
-    total = counts.sum()
-    if not total:
-        return np.ones_like(counts)
-    shares = counts.sum(axis=0) / total
-    judged = counts + DOUBT * shares
-    given = judged / judged.sum(axis=1, keepdims=True)
-    return np.divide(given, shares, out=np.ones_like(counts), where=shares > 0)
+    prior = counts.sum(axis=0) / counts.sum()
+    smoothed = counts + PSEUDO_COUNT * prior
+    posterior = smoothed / smoothed.sum(axis=1, keepdims=True)
+    return np.divide(posterior, prior, out=np.ones_like(counts), where=prior > 0)
 
 
 def corrected(
-    labels: np.ndarray, confidence: np.ndarray, statements: np.ndarray, ratios: np.ndarray
+    labels: np.ndarray, confidence: np.ndarray, said: np.ndarray, ratios: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The most likely labels after what a model and other networks say.
 
     The model's doubt is spread evenly over the classes that it did not name.
 
     Args:
-        labels: uint8 H,W, of the model.
+        labels: uint8 H,W, of the model; a pixel of 255 stays so.
         confidence: uint8 H,W: its confidence, 255 is 1.
-        statements: uint8 N,H,W, of the others.
-        ratios: N,256,C, `likelihood_ratios` of each.
+        said: uint8 N,H,W, labels of the others; N is 7 at most.
+        ratios: N,256,C, `posterior_over_prior` of each.
 
     Returns:
         Labels, uint8 H,W, and confidence, uint8 H,W.
     """
-    said, which = np.unique(statements.reshape(len(statements), -1), axis=1, return_inverse=True)
-    logs = np.log(np.stack([table[k] for table, k in zip(ratios, said, strict=True)]))
-    evidence, which = np.exp(logs.mean(axis=0)), which.reshape(labels.shape)
-    sure = confidence / 256  # never quite
-    doubt = (1 - sure) / max(evidence.shape[1] - 1, 1)
-    own = evidence[which, labels] * sure
-    total = own + (evidence.sum(axis=1)[which] - evidence[which, labels]) * doubt
+    codes = sum(one.astype(np.int64) << (8 * number) for number, one in enumerate(said))
+    values, which = np.unique(codes, return_inverse=True)
+    which = which.reshape(labels.shape)
+    logs = [np.log(table[(values >> (8 * number)) & 255]) for number, table in enumerate(ratios)]
+    evidence = np.exp(np.mean(logs, axis=0))
+    classes = evidence.shape[1]
+
+    known = labels < classes
+    first = np.where(known, labels, 0)
+    sure = np.clip(confidence / 255, 1.001 / classes, MOST_SURE)  # never less likely than the others
+    doubt = (1 - sure) / max(classes - 1, 1)
+    own = evidence[which, first] * sure
+    total = own + (evidence.sum(axis=1)[which] - evidence[which, first]) * doubt
     best, most = evidence.argmax(axis=1)[which], evidence.max(axis=1)[which] * doubt
-    keeps = (best == labels) | (own >= most)
-    found = np.where(keeps, labels, best).astype(np.uint8)
-    return found, np.rint(255 * np.where(keeps, own, most) / total).astype(np.uint8)
+    keeps = (best == first) | (own >= most)
+    found = np.where(known, np.where(keeps, first, best), IGNORE_INDEX).astype(np.uint8)
+    return found, np.where(known, np.rint(255 * np.where(keeps, own, most) / total), 0).astype(np.uint8)

@@ -63,10 +63,10 @@ class TeacherOptions:
     horizon: float | None = None
     """Row of the horizon in the images, in pixels, with a camera height; None: that of the principal point."""
     second_opinions: tuple[str, ...] = ()
-    """Other networks, which correct the labels; what they are counts, not what their classes are called."""
+    """Other networks, which correct the labels. Their classes need no names."""
     judged_on: str = ''
     """A data set in the `folder` layout with labels, which says how often they are right."""
-    nameless: bool = False
+    raw_indices: bool = False
     """Whether class indices are wanted as they are, without a label space."""
 
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-SOON = 20
-"""Steps: at the n-th the decay is n / (n + 20) at most, so the first ones, far from the end, are soon forgotten."""
+WARM_UP_STEPS = 20
+"""Up to step n the decay is at most n / (n + 20), so early weights are soon forgotten."""
 
 
 def averaged(network: nn.Module, decay: float) -> AveragedModel:
@@ -23,11 +23,11 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel:
 
 
 def _moving(decay: float) -> Callable[[list[torch.Tensor], list[torch.Tensor], torch.Tensor], None]:
-    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor) -> None:
-        kept = min(decay, float(count) / (float(count) + SOON))
-        if averaged[0].is_floating_point():
-            torch._foreach_lerp_(averaged, current, 1 - kept)
+    def update(average: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor) -> None:
+        kept = min(decay, float(count) / (float(count) + WARM_UP_STEPS))
+        if average[0].is_floating_point():
+            torch._foreach_lerp_(average, current, 1 - kept)
         else:
-            torch._foreach_copy_(averaged, current)
+            torch._foreach_copy_(average, current)
 
     return update

@@ -28,7 +28,7 @@ PICTURES = 4
 
 
 def is_best(metric: str, value: float, best: float | None) -> bool:
-    """Whether a value of a metric is better than the best so far; one that is no number neither is nor stands."""
+    """Whether a value is better than the best so far. NaN is never better; anything else is better than NaN."""
     if math.isnan(value):
         return False
     if best is None or math.isnan(best):

@@ -92,6 +92,8 @@ def test_a_second_opinion_corrects_labels(tmp_path, capsys):
     assert run(images, *MODEL, '--out', tmp_path / 'alone') == 0
     both, alone = (Folder(tmp_path / name, 'train') for name in ('both', 'alone'))
     assert any((one.labels != other.labels).any() for one, other in zip(both, alone, strict=True))
+    assert run(images, *MODEL, *second, '--out', tmp_path / 'both') == 0
+    assert ', 2 already existed' in capsys.readouterr().err
     assert run(images, *MODEL, '--out', tmp_path / 'both') == 1
     assert 'nyuv2_indoor with argmax' in capsys.readouterr().err
 
@@ -100,6 +102,7 @@ def test_a_second_opinion_corrects_labels(tmp_path, capsys):
     ('arguments', 'message'),
     [
         (['images', *MODEL, '--second-opinion', 'street'], 'second opinions need a labelled data set'),
+        (['images', *MODEL, '--second-opinion', 'street', '--task', 'depth'], 'no labels would be written'),
         (['missing', *MODEL], 'missing: no such folder'),
         (['images', '--model', 'nonesuch'], "no model 'nonesuch'"),
         (['images', *MODEL, '--grouping', 'kitti_6'], "no grouping 'kitti_6' of nyuv2_40"),

@@ -2,6 +2,7 @@
 """Second opinions on a model's labels: Bayes' rule by hand, and real networks."""
 
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from rooms import Samples, rooms, write_rooms
 from tiny_tflite import write_argmax
 
 from mtperception.teachers import TeacherError, TeacherOptions, open_teacher
-from mtperception.teachers.second_opinion import CorrectedTeacher, corrected, count_statements, likelihood_ratios
+from mtperception.teachers.second_opinion import CorrectedTeacher, confusion_matrices, corrected, posterior_over_prior
 from mtperception.types import Prediction, Sample
 
 CPU = {'backend': 'onnxruntime', 'device': 'cpu'}
@@ -32,7 +33,7 @@ class Says:
 def test_what_is_counted_is_what_was_said_where_the_truth_is_known():
     truth = np.array([[0, 0, 1, 255]], np.uint8)
     samples = Samples([Sample(np.zeros((1, 4, 3), np.uint8), labels=truth)] * 2)
-    counts = count_statements([Says([[7, 9, 9, 7]]), Says([[0, 0, 255, 0]])], samples, 2)
+    counts = confusion_matrices([Says([[7, 9, 9, 7]]), Says([[0, 0, 255, 0]])], samples, 2)
     assert counts.shape == (2, 256, 2)
     # Two images, a quarter of each per pixel.
     assert counts[0, 7].tolist() == [0.5, 0]
@@ -44,10 +45,9 @@ def test_what_is_counted_is_what_was_said_where_the_truth_is_known():
 
 def test_ratios_by_hand():
     counts = np.array([[0.6, 0.1, 0], [0.1, 0.2, 0], [0, 0, 0]])
-    # The truth is 0 for 0.7, 1 for 0.3 of an image; 0.02 of an image is added to each row in these shares.
-    expected = [[0.614 / 0.72 / 0.7, 0.106 / 0.72 / 0.3, 1], [0.114 / 0.32 / 0.7, 0.206 / 0.32 / 0.3, 1], [1, 1, 1]]
-    np.testing.assert_allclose(likelihood_ratios(counts), expected, rtol=1e-9)
-    assert likelihood_ratios(np.zeros((2, 2))).tolist() == [[1, 1], [1, 1]]
+    # The truth is 0 for 0.7, 1 for 0.3 of an image; half an image is added to each row in these shares.
+    expected = [[0.95 / 1.2 / 0.7, 0.25 / 1.2 / 0.3, 1], [0.45 / 0.8 / 0.7, 0.35 / 0.8 / 0.3, 1], [1, 1, 1]]
+    np.testing.assert_allclose(posterior_over_prior(counts), expected, rtol=1e-9)
 
 
 def one(label, confidence, said, ratios):
@@ -61,19 +61,27 @@ def one(label, confidence, said, ratios):
 
 
 def test_a_doubtful_model_is_corrected_and_a_sure_one_is_not():
-    # Sure 0.5, doubt 0.25 for each other class: 0.5 x 0.2, 0.25 x 4 and 0.25 x 1.
-    assert one(0, 128, [7], [[0.2, 4, 1]]) == (1, round(255 * 1 / 1.35))
-    # Sure 250/256, doubt 3/256: 0.1953, 0.0469 and 0.0117.
-    assert one(0, 250, [7], [[0.2, 4, 1]]) == (0, round(255 * 50 / 65))
-    assert one(1, 128, [7], [[0.2, 4, 1]]) == (1, round(255 * 2 / 2.3))
-    assert one(2, 100, [8], [[1, 1, 1]]) == (2, round(255 * 100 / 256))
+    # Sure 0.6, doubt 0.2 for each other class: 0.6 x 0.2, 0.2 x 4 and 0.2 x 1.
+    assert one(0, 153, [7], [[0.2, 4, 1]]) == (1, round(255 * 0.8 / 1.12))
+    # Sure 0.96, doubt 0.02: 0.192, 0.08 and 0.02.
+    assert one(0, 245, [7], [[0.2, 4, 1]]) == (0, round(255 * 0.19216 / 0.29020))
+    assert one(1, 153, [7], [[0.2, 4, 1]]) == (1, round(255 * 2.4 / 2.64))
+    # Even a full confidence can be wrong: 0.999 x 0.0001 is less than 0.0005 x 4.
+    assert one(0, 255, [7], [[0.0001, 4, 1]])[0] == 1
+
+
+def test_without_evidence_nothing_changes():
+    assert one(2, 100, [8], [[1, 1, 1]]) == (2, 100)
+    assert one(2, 255, [8], [[1, 1, 1]]) == (2, 255)
+    assert one(2, 6, [8], [[1, 1, 1]]) == (2, 85)  # no label is less likely than by chance
+    assert one(255, 0, [7], [[0.2, 4, 1]]) == (255, 0)
 
 
 def test_several_networks_weigh_like_one():
-    once = one(0, 128, [7], [[0.2, 4, 1]])
-    assert one(0, 128, [7, 7], [[0.2, 4, 1], [0.2, 4, 1]]) == once
+    once = one(0, 153, [7], [[0.2, 4, 1]])
+    assert one(0, 153, [7, 7], [[0.2, 4, 1], [0.2, 4, 1]]) == once
     # Opposite opinions cancel: the geometric mean of 4 and 1/4 is 1.
-    assert one(0, 128, [7, 5], [[1, 4, 1], [1, 1 / 4, 1]]) == (0, 128)
+    assert one(0, 153, [7, 5], [[1, 4, 1], [1, 1 / 4, 1]]) == (0, 153)
 
 
 @pytest.fixture
@@ -89,10 +97,10 @@ def judged(folder, samples, **changes):
     return str(folder)
 
 
-def test_a_real_model_gets_better_where_it_is_judged(tmp_path, opinion):
+def test_a_real_model_gets_better(tmp_path, opinion):
     """The colours of the rendered room say something about its classes, and the model is unsure there."""
-    walk = rooms(6)
-    folder = judged(tmp_path / 'judged', walk)
+    walk = rooms(12)
+    folder = judged(tmp_path / 'judged', walk[::2])
     options = TeacherOptions(**CPU, second_opinions=(str(opinion),), judged_on=folder)
     with (
         closing(open_teacher('nyuv2_indoor', TeacherOptions(**CPU))) as alone,
@@ -100,12 +108,13 @@ def test_a_real_model_gets_better_where_it_is_judged(tmp_path, opinion):
     ):
         assert both.name == 'nyuv2_indoor with brightest'
         assert both.tasks == alone.tasks
-        assert len({both.sha256, alone.sha256}) == 2
+        assert both.sha256 != alone.sha256
         right = {alone: 0, both: 0}
-        for sample in walk:
+        for sample in walk[1::2]:
             for teacher in right:
                 right[teacher] += np.count_nonzero(teacher(sample.image, None).labels == sample.labels)
-        before, after = (teacher(walk[0].image, None) for teacher in (alone, both))
+        large = rooms(1, 640, 480)[0].image
+        before, after = (teacher(large, None) for teacher in (alone, both))
     assert right[both] > right[alone]
     np.testing.assert_array_equal(before.depth, after.depth)
     assert after.confidence.dtype == np.uint8
@@ -117,14 +126,43 @@ def test_what_does_not_go_together_is_said(tmp_path, opinion):
         open_teacher('nyuv2_indoor', TeacherOptions(**CPU, **second))
     with pytest.raises(TeacherError, match='second opinions need a labelled data set'):
         open_teacher('nyuv2_indoor', TeacherOptions(**CPU, judged_on=str(tmp_path)))
-    coarse = judged(tmp_path / 'coarse', rooms(1), labels=None)
+    without = judged(tmp_path / 'without', rooms(1), labels=None)
     with pytest.raises(TeacherError, match='judged on no labels: expected nyuv2_40, as nyuv2_indoor has'):
-        open_teacher('nyuv2_indoor', TeacherOptions(**CPU, **second, judged_on=coarse))
-    fine = judged(tmp_path / 'fine', rooms(1))
+        open_teacher('nyuv2_indoor', TeacherOptions(**CPU, **second, judged_on=without))
+    labelled = judged(tmp_path / 'labelled', rooms(1))
     with pytest.raises(TeacherError, match='brightest gives no confidence: it can only be a second opinion'):
-        open_teacher(str(opinion), TeacherOptions('kitti_6', **second, judged_on=fine))
+        open_teacher(str(opinion), TeacherOptions('kitti_6', **second, judged_on=labelled))
     with pytest.raises(TeacherError, match=r'missing\.tflite: no such file'):
-        open_teacher('nyuv2_indoor', TeacherOptions(**CPU, second_opinions=('missing.tflite',), judged_on=fine))
+        open_teacher('nyuv2_indoor', TeacherOptions(**CPU, second_opinions=('missing.tflite',), judged_on=labelled))
+
+    with pytest.raises(TeacherError, match='depth follows the labels of one network'):
+        open_teacher('street', TeacherOptions(**CPU, camera_height=1.5, horizon=3, **second, judged_on=labelled))
+
+
+def test_the_labelled_data_set_must_say_something(tmp_path, opinion):
+    unknown = [replace(sample, labels=np.full_like(sample.labels, 255)) for sample in rooms(1)]
+    options = TeacherOptions(**CPU, second_opinions=(str(opinion),), judged_on=judged(tmp_path / 'unknown', unknown))
+    with pytest.raises(TeacherError, match='images without any labelled pixel'):
+        open_teacher('nyuv2_indoor', options)
+    other = judged(tmp_path / 'other', rooms(1), label_space='nyuv2_13', ignore_index=255)
+    with pytest.raises(TeacherError, match='judged on nyuv2_13 labels: expected nyuv2_40'):
+        open_teacher('nyuv2_indoor', replace(options, judged_on=other))
+
+
+def test_what_decides_is_known_before_the_first_image(tmp_path):
+    """Another model of this package, of other classes, on an image larger than it takes; its answers are not hashed."""
+    folder = judged(tmp_path / 'judged', rooms(2))
+    options = TeacherOptions(**CPU, second_opinions=('street',), judged_on=folder)
+    with closing(open_teacher('nyuv2_indoor', options)) as one, closing(open_teacher('nyuv2_indoor', options)) as again:
+        assert one.sha256 == again.sha256
+        labels = one(rooms(1, 640, 480)[0].image, None).labels
+        assert labels.shape == (480, 640)
+        assert one.sha256 == again.sha256
+    changed = rooms(2)
+    changed[0].labels[0, 0] = 3
+    judged(tmp_path / 'changed', changed)
+    with closing(open_teacher('nyuv2_indoor', replace(options, judged_on=str(tmp_path / 'changed')))) as different:
+        assert different.sha256 != one.sha256
 
 
 def test_a_network_without_labels_has_no_opinion():

@@ -11,7 +11,7 @@ from tiny_runs import CPU, data_of, history, tiny_config, train
 from mtperception.training.checkpoint import Checkpoint
 from mtperception.training.config import ConfigError, DataConfig
 from mtperception.training.trainer import BEST, LAST, Trainer
-from mtperception.training.validation import is_better
+from mtperception.training.validation import is_best
 
 
 def test_three_tasks_are_measured(validated):
@@ -34,10 +34,10 @@ def test_the_best_is_kept(select_by, choose, validated, room_data, tmp_path):
 
 
 def test_scores_grow_and_errors_shrink():
-    assert is_better('miou', 0.3, 0.2)
-    assert not is_better('miou', 0.2, 0.2)
-    assert is_better('rmse', 0.5, 0.6)
-    assert not is_better('rmse', 0.6, 0.5)
+    assert is_best('miou', 0.3, 0.2)
+    assert not is_best('miou', 0.2, 0.2)
+    assert is_best('rmse', 0.5, 0.6)
+    assert not is_best('rmse', 0.6, 0.5)
 
 
 def test_the_average_is_what_is_measured(room_data, tmp_path):
