@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-NON_COMMERCIAL = re.compile(r'\bNC\b|non-?commercial|academic|\bKITTI\b|\bADE20K\b|\bCityscapes\b', re.IGNORECASE)
+NON_COMMERCIAL = re.compile(
+    r'\bNC\b|non-?commercial|academic|\bKITTI\b|\bADE20K\b|\bPlaces365\b|\bCityscapes\b', re.IGNORECASE
+)
 """Licences, and data sets whose licence is such, in the words of a card."""
 _log = logging.getLogger(__name__)
 

@@ -14,6 +14,8 @@ from mtperception import model_terms
     [
         ({'data': 'frames of one drive of KITTI'}, True),
         ({'data': 'ADE20K'}, True),
+        ({'data': 'photographs of Places365'}, True),
+        ({'data': 'places with pictures'}, False),
         ({'licence': 'the data are CC BY-NC-SA 3.0'}, True),
         ({'licence': 'noncommercial use'}, True),
         ({'licence': 'for academic usage'}, True),
@@ -28,8 +30,8 @@ def test_which_cards_are_non_commercial(training, expected):
 
 def test_it_is_said_once():
     """In a process of its own: who has opened it before in this one has been told."""
-    names = ('street', 'street', 'nyuv2_indoor')
+    names = ('street', 'street', 'nyuv2_indoor', 'street')
     code = f'from mtperception.card import open_model; [open_model(name) for name in {names}]'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, timeout=60)
-    (line,) = done.stderr.splitlines()
-    assert 'street was trained on data for non-commercial use' in line
+    for name, line in zip(('street', 'nyuv2_indoor'), done.stderr.splitlines(), strict=True):
+        assert f'{name} was trained on data for non-commercial use' in line
