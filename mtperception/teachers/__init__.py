@@ -33,8 +33,8 @@ def _corrected(model: str, options: TeacherOptions) -> Teacher:
         teacher = opened.enter_context(closing(open_teacher(model, alone)))
         others = []
         for other in options.second_opinions:
-            is_file = Path(other).suffix.lower() in TEACHERS and Path(other).suffix
-            how = TeacherOptions(raw_indices=True) if is_file else replace(alone, label_space='')
+            has_card = TEACHERS.get(Path(other).suffix.lower(), _model) is _model
+            how = replace(alone, label_space='') if has_card else TeacherOptions(raw_indices=True)
             others.append(opened.enter_context(closing(open_teacher(other, how))))
         corrected = CorrectedTeacher(teacher, others, Folder(Path(options.judged_on).expanduser(), 'train'))
         opened.pop_all()

@@ -27,6 +27,20 @@ def test_without_avx512_bf16_is_advised_against():
     assert done.stdout.strip() == str([advice, ''])
 
 
+@pytest.mark.skipif(platform.machine() not in ('x86_64', 'AMD64'), reason='needs an x86 processor')
+def test_a_run_says_so(room_data, tmp_path):
+    code = (
+        'import sys; from pathlib import Path; from tiny_runs import CPU, tiny_config\n'
+        'from mtperception.training.trainer import Trainer\n'
+        'Trainer(tiny_config(Path(sys.argv[1]), precision=sys.argv[3]), Path(sys.argv[2]), CPU)'
+    )
+    environment = {**os.environ, 'ATEN_CPU_CAPABILITY': 'avx2', 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
+    for precision, is_slow in (('bf16', True), ('fp32', False)):
+        command = [sys.executable, '-c', code, str(room_data), str(tmp_path / precision), precision]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        assert ('bf16 takes several times longer' in done.stderr) is is_slow
+
+
 def test_elsewhere_nothing_is_said():
     assert precision_advice('bf16', torch.device('cuda')) == ''
     assert precision_advice('fp32', CPU) == ''
