@@ -11,11 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mtperception import imagenet
 from mtperception.tasks import in_order
 from mtperception.upsampling import upsample, upsampled_argmax
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 TOLERANCE = 0.025
 """Error that the confidence of depth refers to, as a share of the largest depth."""
 
@@ -24,7 +23,7 @@ Statistics = tuple[torch.Tensor, torch.Tensor]
 
 def byte_statistics(device: torch.device) -> Statistics:
     """ImageNet's mean and standard deviation of each channel, of bytes: float32 3,1,1 each."""
-    mean, std = (torch.tensor(values, device=device)[:, None, None] * 255 for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (torch.tensor(values, device=device)[:, None, None] * 255 for values in (imagenet.MEAN, imagenet.STD))
     return mean, std
 
 

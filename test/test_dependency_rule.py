@@ -21,6 +21,7 @@ LAYERS = (
         'errors',
         'geometry',
         'hardware',
+        'imagenet',
         'input_policy',
         'labels',
         'media',

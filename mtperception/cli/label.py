@@ -47,6 +47,22 @@ class TeacherSettings:
             show_default='none',
         ),
     ] = ''
+    depth_opinion: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar='FILE',
+            help='A depth network, .onnx or .tflite, that corrects the shape of the depth; may be repeated.',
+            show_default='none',
+        ),
+    ] = None
+    disparity_opinion: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar='FILE',
+            help='The same for a network that gives inverse depth, such as MiDaS or Depth Anything.',
+            show_default='none',
+        ),
+    ] = None
     camera_height: Annotated[
         float,
         typer.Option(
@@ -81,6 +97,8 @@ class TeacherSettings:
             horizon=self.horizon,
             second_opinions=tuple(map(absolute_model, self.second_opinion or ())),
             judged_on=self.judged_on and str(Path(self.judged_on).expanduser().absolute()),
+            depth_opinions=tuple(map(absolute_model, self.depth_opinion or ())),
+            disparity_opinions=tuple(map(absolute_model, self.disparity_opinion or ())),
         )
 
 
@@ -120,9 +138,11 @@ def label(
     image_set = open_images(images.expanduser(), split)
     if teaching.camera_height:
         _check_geometry(image_set, wanted, teaching.horizon)
-    if teaching.second_opinion and not _writes('segmentation', image_set, wanted):
-        raise InputError('--second-opinion: no labels would be written: expected --task segmentation')
     options, out, pool = teaching.options, out.expanduser(), workers.pool
+    if options.second_opinions and not _writes('segmentation', image_set, wanted):
+        raise InputError('--second-opinion: no labels would be written: expected --task segmentation')
+    if (options.depth_opinions or options.disparity_opinions) and not _writes('depth', image_set, wanted):
+        raise InputError('--depth-opinion, --disparity-opinion: no depth would be written: expected --task depth')
     start = time.monotonic()
     with closing(open_teacher(model, options)) as teacher:
         if workers.dry_run:

@@ -41,6 +41,21 @@ def _corrected(model: str, options: TeacherOptions) -> Teacher:
     return corrected
 
 
+def _with_shape(model: str, options: TeacherOptions) -> Teacher:
+    """A teacher whose depth other networks have a say in; closed again if it gives none."""
+    from mtperception.teachers.depth_network import DepthNetwork
+    from mtperception.teachers.fused_depth import FusedDepthTeacher
+
+    depth = [DepthNetwork(other) for other in options.depth_opinions]
+    disparity = [DepthNetwork(other) for other in options.disparity_opinions]
+    with ExitStack() as opened:
+        alone = replace(options, depth_opinions=(), disparity_opinions=())
+        teacher = opened.enter_context(closing(open_teacher(model, alone)))
+        fused = FusedDepthTeacher(teacher, depth, disparity)
+        opened.pop_all()
+    return fused
+
+
 TEACHERS: dict[str, TeacherLoader] = {'': _model, '.tflite': _litert}
 """By the suffix of the file; what has none of the others is a model directory or the name of one."""
 
@@ -64,8 +79,10 @@ def open_teacher(model: str, options: TeacherOptions | None = None) -> Teacher:
             'second opinions need a labelled data set to be judged on, and nothing else needs one: expected both or '
             'neither (--second-opinion, --judged-on)'
         )
-    if options.second_opinions and options.camera_height:
+    if options.camera_height and options.has_opinions:
         raise TeacherError('camera height and second opinions: depth follows the labels of one network: expected one')
+    if options.depth_opinions or options.disparity_opinions:
+        return _with_shape(model, options)
     if options.second_opinions:
         return _corrected(model, options)
     if options.horizon is not None and not options.camera_height:

@@ -7,15 +7,12 @@ import cv2
 import numpy as np
 
 from mtperception.card import sha256
-from mtperception.errors import needs
 from mtperception.input_policy import resize_nearest
 from mtperception.labels import IGNORE_INDEX, NO_CLASSES, LabelSpace, load_label_space
+from mtperception.teachers.litert import Interpreter, open_interpreter
 from mtperception.teachers.squares import by_squares
 from mtperception.teachers.teacher import TeacherError, TeacherOptions
 from mtperception.types import Intrinsics, Prediction
-
-with needs('this teacher', 'LiteRT', 'teachers'):
-    from ai_edge_litert.interpreter import Interpreter
 
 RUNTIME_OPTIONS = ('backend', 'device', 'precision')
 
@@ -41,7 +38,7 @@ class LiteRTTeacher:
     def __init__(self, model: str, options: TeacherOptions) -> None:
         path = Path(model).expanduser()
         self.label_space: LabelSpace = _label_space(path, options)
-        self._interpreter = _open(path)
+        self._interpreter = open_interpreter(path)
         self._input, self._output, self._side = _tensors(path, self._interpreter)
         self.name = path.stem
         self.sha256 = sha256(path)
@@ -79,17 +76,6 @@ def _label_space(path: Path, options: TeacherOptions) -> LabelSpace:
     if not options.label_space:
         raise TeacherError(f'{path}: no label space given: a .tflite file does not say which classes its indices mean')
     return load_label_space(options.label_space)
-
-
-def _open(path: Path) -> Interpreter:
-    if not path.is_file():
-        raise TeacherError(f'{path}: no such file')
-    try:
-        interpreter = Interpreter(str(path))
-        interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        raise TeacherError(f'{path}: not a network that LiteRT can run: {error}') from error
-    return interpreter
 
 
 def _tensors(path: Path, interpreter: Interpreter) -> tuple[int, int, int]:

@@ -5,7 +5,9 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 from rooms import rooms, write_rooms
+from tiny_onnx import write_mean
 from tiny_tflite import write_argmax
 
 from mtperception import cli
@@ -104,9 +106,33 @@ def test_a_second_opinion_corrects_labels(tmp_path, capsys):
     assert 'nyuv2_indoor with argmax' in capsys.readouterr().err
 
 
+def test_other_networks_correct_the_shape_of_depth(tmp_path, capsys):
+    takes = {'shape': (1, 36, 48, 3), 'kind': TensorProto.UINT8, 'axes': (3,)}
+    bright, dark = (
+        write_mean(tmp_path / 'bright.onnx', **takes),
+        write_mean(tmp_path / 'dark.onnx', **takes, negative=True),
+    )
+    images = write_rooms(tmp_path / 'images', rooms(2), labels=None, depth=None) / 'rgb'
+    opinions = ('--depth-opinion', bright, '--disparity-opinion', dark)
+    assert run(images, *MODEL, *opinions, '--out', tmp_path / 'both', '--workers', '1') == 0
+    options = TeacherOptions(
+        backend='onnxruntime', device='cpu', depth_opinions=(str(bright),), disparity_opinions=(str(dark),)
+    )
+    with closing(open_teacher('nyuv2_indoor', options)) as teacher:
+        for sample in Folder(tmp_path / 'both', 'train'):
+            prediction = teacher(sample.image, None)
+            np.testing.assert_array_equal(sample.labels, prediction.labels)
+            np.testing.assert_allclose(sample.depth, prediction.depth, atol=6e-4)
+    assert run(images, *MODEL, '--depth-opinion', bright, '--out', tmp_path / 'both') == 1
+    assert 'nyuv2_indoor with depth of bright and dark' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
+        (['images', *MODEL, '--depth-opinion', 'missing.onnx'], 'missing.onnx: no such file'),
+        (['images', *MODEL, '--disparity-opinion', 'street'], 'street: expected a depth network in a file that ends'),
+        (['images', *MODEL, '--depth-opinion', 'a.onnx', '--task', 'segmentation'], 'no depth would be written'),
         (['images', *MODEL, '--second-opinion', 'street'], 'second opinions need a labelled data set'),
         (['images', *MODEL, '--second-opinion', 'street', '--task', 'depth'], 'no labels would be written'),
         (['missing', *MODEL], 'missing: no such folder'),

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from mtperception import imagenet
 from mtperception.networks.multitasknet import MultitaskNet, read_published
-from mtperception.pipeline import IMAGENET_MEAN, IMAGENET_STD
 
 REFERENCE = Path(__file__).resolve().parents[3] / 'shared' / 'reference'
 
@@ -67,7 +67,7 @@ def reference_checkpoint():
 
 
 def normalized(image):
-    mean, std = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (imagenet.MEAN, imagenet.STD))
     return (torch.from_numpy(image).permute(2, 0, 1)[None].double() / 255 - mean) / std
 
 

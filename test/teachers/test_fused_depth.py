@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Depth of a model and other networks: fits by hand, and real networks."""
+
+from contextlib import closing
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+from rooms import rooms
+from tiny_onnx import write_mean
+
+from mtperception.teachers import TeacherError, TeacherOptions, open_teacher
+from mtperception.teachers.fused_depth import FusedDepthTeacher, fitted_depth, fitted_disparity, fused
+
+CPU = {'backend': 'onnxruntime', 'device': 'cpu'}
+
+
+def row(*values):
+    return np.array([values], np.float32)
+
+
+def test_depth_is_fitted_by_a_factor():
+    own = row(1, 2, 4, 0)
+    # Ratios 2, 4 and 4 where both have depth; their median is 4.
+    np.testing.assert_allclose(fitted_depth(row(0.5, 0.5, 1, 3), own), row(2, 2, 4, 12))
+    np.testing.assert_array_equal(fitted_depth(row(-1, 0, np.nan, 3), own), row(0, 0, 0, 0))
+    np.testing.assert_allclose(fitted_depth(row(-1, np.inf, 2, 3), own), row(0, 0, 4, 6))
+
+
+def test_disparity_is_fitted_by_scale_and_shift():
+    own = row(1, 2, 4, 5, 0)
+    # Exactly 1 / own = 0.02 x disparity - 0.1, but for the last pixel, which has no depth of its own: 0.4.
+    disparity = row(55, 30, 17.5, 15, 25)
+    np.testing.assert_allclose(fitted_disparity(disparity, own), row(1, 2, 4, 5, 2.5), rtol=1e-5)
+    # 1 / 10 is half of the smallest inverse depth; what is farther has none.
+    np.testing.assert_allclose(fitted_disparity(row(55, 30, 17.5, 15, 10.5), own)[0, 4], 1 / 0.11, rtol=1e-5)
+    assert fitted_disparity(row(55, 30, 17.5, 15, 9.5), own)[0, 4] == 0
+    assert fitted_disparity(row(55, 30, 17.5, 15, np.nan), own)[0, 4] == 0
+
+
+def test_disparity_that_grows_with_depth_is_none():
+    own = row(1, 2, 4)
+    np.testing.assert_array_equal(fitted_disparity(own, own), row(0, 0, 0))
+    np.testing.assert_array_equal(fitted_disparity(row(7, 7, 7), own), row(0, 0, 0))
+    np.testing.assert_array_equal(fitted_disparity(row(3, 2, 1), row(0, 0, 0)), row(0, 0, 0))
+
+
+def test_the_mean_has_the_others_shape_and_the_own_median():
+    own = row(1, 1, 1)
+    # Logs of the others' mean 0, 0 and ln 2; times 0.8, and 0 for the own share: the median stays 1.
+    np.testing.assert_allclose(fused(own, [row(1, 1, 2)]), row(1, 1, 2**0.8), rtol=1e-6)
+    np.testing.assert_allclose(fused(own, [row(3, 3, 6)]), row(1, 1, 2**0.8), rtol=1e-6)
+    # Two others count half as much each: sqrt(1.2 x 1.2) and sqrt(1 x 1.44) are the same.
+    np.testing.assert_allclose(fused(own, [row(1, 1, 1.2), row(1, 1, 1.2)])[0, 2], 1.2**0.8, rtol=1e-6)
+    np.testing.assert_allclose(fused(own, [row(1, 1, 1.25), row(1, 1, 1)])[0, 2], 1.25**0.4, rtol=1e-6)
+
+
+def test_where_the_others_disagree_there_is_no_depth():
+    own = row(1, 1, 1, 0)
+    np.testing.assert_array_equal(
+        fused(own, [row(1, 1, 2, 1), row(1, 1.39, 1.41, 1)]) > 0, [[True, True, False, False]]
+    )
+    np.testing.assert_array_equal(fused(own, [row(0, 1, 1, 1)]) > 0, [[False, True, True, False]])
+    np.testing.assert_array_equal(fused(own, [row(0, 0, 0, 0)]), row(0, 0, 0, 0))
+
+
+def test_real_networks(tmp_path):
+    """One takes what is bright for far, the other says that what is dark is near; the labels stay the model's."""
+    sample = rooms(1, 192, 144)[0]
+    takes = {'shape': (1, 36, 48, 3), 'kind': TensorProto.UINT8, 'axes': (3,)}
+    bright = str(write_mean(tmp_path / 'bright.onnx', **takes))
+    dark = str(write_mean(tmp_path / 'dark.onnx', **takes, negative=True))
+    with (
+        closing(open_teacher('nyuv2_indoor', TeacherOptions(**CPU))) as alone,
+        closing(open_teacher('nyuv2_indoor', TeacherOptions(**CPU, depth_opinions=(bright,)))) as depth,
+        closing(open_teacher('nyuv2_indoor', TeacherOptions(**CPU, disparity_opinions=(dark,)))) as disparity,
+    ):
+        assert depth.name == 'nyuv2_indoor with depth of bright'
+        assert len({alone.sha256, depth.sha256, disparity.sha256}) == 3
+        assert (depth.tasks, depth.max_depth) == (alone.tasks, alone.max_depth)
+        before, after = (teacher(sample.image, sample.intrinsics) for teacher in (alone, depth))
+        inverse = disparity(sample.image, sample.intrinsics)
+    np.testing.assert_array_equal(before.labels, after.labels)
+    np.testing.assert_array_equal(before.confidence, after.confidence)
+    known = after.depth > 0
+    np.testing.assert_array_equal(after.valid_mask, known)
+    assert known.mean() > 0.9
+    assert np.median(after.depth[known]) == pytest.approx(np.median(before.depth[known]), rel=0.1)
+    brightness = sample.image.mean(axis=2)
+
+    def follows(prediction):
+        there = prediction.depth > 0
+        return np.corrcoef(brightness[there], np.log(prediction.depth[there]))[0, 1]
+
+    assert follows(before) < 0.9 < min(follows(after), follows(inverse))
+
+
+def test_what_does_not_go_together_is_said(tmp_path):
+    network = str(write_mean(tmp_path / 'bright.onnx'))
+    with pytest.raises(TeacherError, match='depth follows the labels of one network'):
+        open_teacher('street', TeacherOptions(**CPU, camera_height=1.5, depth_opinions=(network,)))
+
+    class Labels:
+        tasks = ('segmentation',)
+        name = 'labels'
+
+    with pytest.raises(TeacherError, match='labels has segmentation: expected depth, too'):
+        FusedDepthTeacher(Labels(), [])
