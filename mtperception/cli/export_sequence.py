@@ -18,6 +18,7 @@ from mtperception.card import open_model
 from mtperception.cli.folders import check_apart, make_folder, naming_option
 from mtperception.cli.notes import say_notes, say_reading
 from mtperception.cli.option_records import with_records
+from mtperception.cli.options import CameraFileOption
 from mtperception.cli.progress import progress
 from mtperception.cli.settings import BagSettings, ModelSettings
 from mtperception.cli.usage import check_usage
@@ -101,6 +102,7 @@ def export_sequence(
     rate: Annotated[
         float, typer.Option(min=0.0, help='Images per second of a folder of images.', show_default='10')
     ] = 0.0,
+    camera: CameraFileOption = '',
     frames: Annotated[int | None, typer.Option(min=1, help='Stop after this many.', show_default='all')] = None,
 ) -> None:
     """Write a recording with the model's depth, or a table of its classes, in the format of a mapping system.
@@ -112,12 +114,12 @@ def export_sequence(
     Example: mtperception export-sequence walk.mcap --format klg --out walk.klg
     """
     name = kind.value
-    _check(name, source, bag, writing, classes)
+    _check(name, source, bag, writing, classes, camera)
     if name in LABEL_FORMATS:
         _export_labels(name, out, model.model, classes)
         return
     maps = (DEPTH,) if writing.is_sensor else ()
-    recording = open_source(source, SourceOptions(rate=rate, maps=maps, recording=bag.options))
+    recording = open_source(source, SourceOptions(rate=rate, maps=maps, recording=bag.options, camera_file=camera))
     check_apart(out, [source], '--out', is_replaced=True)
     make_folder(out.expanduser().parent, '--out')
     start = time.monotonic()
@@ -126,13 +128,14 @@ def export_sequence(
     say_notes([*recording.notes, *_notes(exported, name)])
 
 
-def _check(name: str, source: str | None, bag: BagSettings, writing: _Writing, classes: _Classes) -> None:
+def _check(name: str, source: str | None, bag: BagSettings, writing: _Writing, classes: _Classes, camera: str) -> None:
     is_table, compressions = name in LABEL_FORMATS, writing.depth_compression or writing.image_compression
     check_usage(
         (is_table and source is not None, 'SOURCE', f'{name} is a table of classes: expected no SOURCE'),
         (not is_table and source is None, 'SOURCE', f'{name} is a recording: expected a SOURCE'),
         (name != 'klg' and compressions, '--depth-compression, --image-compression', 'compressions are for klg'),
         (name != 'semanticfusion' and writing.probabilities, '--probabilities', 'is for semanticfusion'),
+        (is_table and camera, '--camera', 'is for recordings'),
         (not is_table and classes.label_space, '--label-space', 'is for tables of classes'),
         (bag.depth_topic and not writing.is_sensor, '--depth-topic', 'expected together with --depth sensor'),
     )

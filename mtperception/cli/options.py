@@ -18,6 +18,15 @@ ImageTopicOption = Annotated[
 CameraInfoTopicOption = Annotated[
     str, typer.Option('--camera-info-topic', help='Camera info topic; default: the one next to the images.')
 ]
+CameraFileOption = Annotated[
+    str,
+    typer.Option(
+        '--camera',
+        metavar='FILE',
+        help='Camera of images that do not tell theirs: a calibration of ROS, such as camera_info.yaml.',
+        show_default='none',
+    ),
+]
 DepthTopicOption = Annotated[
     str, typer.Option('--depth-topic', help='Depth topic, raw or compressedDepth; default: the nearest 16UC1 or 32FC1.')
 ]

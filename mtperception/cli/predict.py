@@ -14,7 +14,7 @@ from mtperception.atomic_write import atomic_file
 from mtperception.cli.folders import check_apart, make_folder, naming_option
 from mtperception.cli.notes import say_notes, say_reading
 from mtperception.cli.option_records import with_records
-from mtperception.cli.options import ImageTopicOption
+from mtperception.cli.options import CameraFileOption, ImageTopicOption
 from mtperception.cli.progress import progress
 from mtperception.cli.settings import ModelSettings
 from mtperception.errors import SourceError
@@ -41,6 +41,7 @@ def predict(
     out: Annotated[Path, typer.Option(help='Folder to write to; created if missing.')],
     model: ModelSettings,
     image_topic: ImageTopicOption = '',
+    camera: CameraFileOption = '',
     maps: Annotated[
         bool, typer.Option('--maps', help='Also write the files of each frame of videos and bags.')
     ] = False,
@@ -55,7 +56,7 @@ def predict(
 
     Example: mtperception predict kitchen.jpg walk.mp4 --out predictions
     """
-    sources = {text: open_source(text, images_only(image_topic)) for text in inputs}
+    sources = {text: open_source(text, images_only(image_topic, camera)) for text in inputs}
     check_apart(out, inputs, '--out')
     counts = [source.count for source in sources.values()]
     total = None if None in counts else sum(counts)

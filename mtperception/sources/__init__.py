@@ -3,6 +3,7 @@
 
 from mtperception.errors import SourceError
 from mtperception.sources.bag import Bag
+from mtperception.sources.camera_file import CameraFile, WithCamera
 from mtperception.sources.images import ImageFile, ImageFolder
 from mtperception.sources.source import Frame, Source, SourceKind, SourceOptions, images_only
 from mtperception.sources.synthetic import SyntheticSource
@@ -27,9 +28,12 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     """Open what a text names: `synthetic`, `webcam:N`, or a path.
 
     Raises:
-        SourceError: if there is no such thing, or if no image can be read from it.
+        SourceError: if there is no such thing, if no image can be read from it, or if the file of its camera cannot be
+            used.
     """
+    options = options or SourceOptions()
     for kind in SOURCES.values():
         if spec and kind.accepts(spec):  # an empty path would be the current folder
-            return kind(spec, options or SourceOptions())
+            source = kind(spec, options)
+            return WithCamera(source, CameraFile(options.camera_file)) if options.camera_file else source
     raise SourceError(f'no source {spec!r}: {EXPECTED}')

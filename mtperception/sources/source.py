@@ -30,20 +30,24 @@ class SourceOptions:
     """Which maps to read beside the images, where there are some. Camera and poses cost nothing: they always come."""
     recording: RecordingOptions = DEFAULTS
     """How a bag is read."""
+    camera_file: str = ''
+    """A calibration of ROS, in YAML: the camera of images that do not tell theirs."""
 
     def positions(self, count: int) -> range:
         """Which of `count` frames are given."""
         return range(0, count, self.every)
 
 
-def images_only(image_topic: str = '', **of_source: float) -> SourceOptions:
+def images_only(image_topic: str = '', camera_file: str = '', **of_source: float) -> SourceOptions:
     """For who needs images alone: no time goes into maps.
 
     Args:
         image_topic: of a bag; empty = found.
+        camera_file: as of `SourceOptions`.
         of_source: `width`, `height` and `rate` of `SourceOptions`.
     """
-    return SourceOptions(**of_source, maps=(), recording=RecordingOptions(TopicRequest(image=image_topic)))
+    recording = RecordingOptions(TopicRequest(image=image_topic))
+    return SourceOptions(**of_source, maps=(), recording=recording, camera_file=camera_file)
 
 
 class Source(Protocol):

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from bags import camera_info, color, header, make, write_bag
+from calibrations import write_calibration
 from mapped_rooms import ROOM, write_posed_rooms
 from scipy.spatial.transform import Rotation
 from spaces import small_space
@@ -61,6 +62,16 @@ def test_a_folder_becomes_a_tum_sequence(folder, tmp_path, capsys):
     assert said.out == ''
     assert f'{out}: 3 frames in ' in said.err
     assert said.err.endswith('64x48, camera fx fy cx cy: 30 31 31.5 23.5\n')
+
+
+def test_a_calibration_is_the_camera_of_what_tells_none(folder, tmp_path, capsys):
+    (folder / 'dataset.json').unlink()
+    camera = write_calibration(tmp_path / 'camera.yaml', CAMERA)
+    assert run('tum', tmp_path / 'tum', folder, '--camera', camera, *BACKEND) == 0
+    expected = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')(image(1), CAMERA).depth
+    depth = cv2.imread(str(tmp_path / 'tum' / 'depth' / '000001.png'), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_allclose(depth / 5000, expected, atol=0.00011)
+    assert capsys.readouterr().err.endswith('64x48, camera fx fy cx cy: 30 31 31.5 23.5\n')
 
 
 def test_a_bag_becomes_a_log(tmp_path, capsys):
@@ -276,6 +287,7 @@ def test_the_source_is_not_replaced(out, folder, tmp_path, capsys):
         ('tum', ['synthetic', '--depth-compression', 'none'], 'compressions are for klg'),
         ('legend', ['--image-compression', 'none'], 'compressions are for klg'),
         ('klg', ['synthetic', '--probabilities'], 'is for semanticfusion'),
+        ('hydra', ['--camera', 'camera.yaml'], 'is for recordings'),
         ('klg', ['synthetic', '--label-space', 'nyuv2_13'], 'is for tables of classes'),
         ('klg', ['synthetic', '--frames', '0'], 'frames'),
         ('tum', ['synthetic', '--depth-topic', '/depth'], 'expected together with --depth sensor'),

@@ -11,6 +11,7 @@ from itertools import cycle, islice
 import cv2
 import numpy as np
 import pytest
+from calibrations import write_calibration
 from full_disk import largest_file
 from perfect_network import Room, Wall, perfect_predictor, pinhole
 from videos import read_video
@@ -94,6 +95,36 @@ def test_the_camera_of_a_data_set_scales_the_depth(tmp_path, predictor):
     expected = predictor(image(0), camera).depth
     assert not np.allclose(expected, predictor(image(0)).depth)
     np.testing.assert_allclose(read(tmp_path / 'out' / '7_depth.png') / 1000, expected, atol=0.0006)
+
+
+def test_a_calibration_is_the_camera_of_what_tells_none(tmp_path, predictor):
+    camera = Intrinsics(30.0, 30.0, 31.5, 23.5, 64, 48)
+    file = write_calibration(tmp_path / 'camera.yaml', camera)
+    inputs = (png(tmp_path / 'room.png'), video(tmp_path / 'walk.mp4', frames=1))
+    assert run(*inputs, '--camera', file, '--maps', '--out', tmp_path / 'out') == 0
+    expected = predictor(image(0), camera).depth
+    assert not np.allclose(expected, predictor(image(0)).depth)
+    np.testing.assert_allclose(read(tmp_path / 'out' / 'room_depth.png') / 1000, expected, atol=0.0006)
+    of_video = read(tmp_path / 'out' / 'walk_000000_depth.png') / 1000
+    np.testing.assert_allclose(np.median(of_video), np.median(expected), rtol=0.1)
+    # A folder with a camera of its own keeps it.
+    png(tmp_path / 'data' / 'rgb' / '7.png')
+    own = Intrinsics(60.0, 60.0, 31.5, 23.5, 64, 48)
+    (tmp_path / 'data' / 'dataset.json').write_text(json.dumps({'rgb': 'rgb/{id}.png', **vars(own)}))
+    assert run(tmp_path / 'data', '--camera', file, '--out', tmp_path / 'own') == 0
+    np.testing.assert_allclose(
+        read(tmp_path / 'own' / '7_depth.png') / 1000, predictor(image(0), own).depth, atol=0.0006
+    )
+
+
+def test_a_calibration_that_cannot_be_used(tmp_path, capsys, caplog):
+    room = png(tmp_path / 'room.png')
+    assert run(room, '--camera', tmp_path / 'none.yaml', '--out', tmp_path / 'out') == 1
+    assert 'none.yaml: No such file or directory: expected a calibration as camera_calib' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+    wide = write_calibration(tmp_path / 'wide.yaml', Intrinsics(30.0, 30.0, 63.5, 23.5, 128, 48))
+    assert run(room, '--camera', wide, '--out', tmp_path / 'out') == 0
+    assert 'found a camera_info for 128x48, expected the aspect of the images' in caplog.text
 
 
 def test_a_video_gives_a_video(tmp_path, predictor):
