@@ -13,7 +13,50 @@ from mtperception.teachers.teacher import TeacherError
 
 Run = Callable[[np.ndarray], np.ndarray]
 """From what the input takes to what the output gives."""
-OPENERS: dict[str, Callable[[Path], tuple[str, tuple, Run]]] = {}
+
+
+def _tflite(path: Path) -> tuple[str, tuple, Run]:
+    from mtperception.teachers.litert import open_interpreter
+
+    interpreter = open_interpreter(path)
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    _check_counts(path, len(inputs), len(outputs))
+    scale, zero = outputs[0]['quantization']
+
+    def run(image: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(inputs[0]['index'], np.ascontiguousarray(image))
+        interpreter.invoke()
+        stored = interpreter.get_tensor(outputs[0]['index'])
+        return (stored.astype(np.float32) - zero) * scale if scale else stored
+
+    return np.dtype(inputs[0]['dtype']).name, tuple(map(int, inputs[0]['shape'])), run
+
+
+def _onnx(path: Path) -> tuple[str, tuple, Run]:
+    from mtperception.backends.onnxruntime_backend import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # errors arrive as exceptions
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+    except Exception as error:  # ONNX Runtime's exceptions have no common base
+        raise TeacherError(f'{path}: not a network that ONNX Runtime can run: {error}') from error
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    _check_counts(path, len(inputs), len(outputs))
+
+    def run(image: np.ndarray) -> np.ndarray:
+        return session.run(None, {inputs[0].name: np.ascontiguousarray(image)})[0]
+
+    kind = {'tensor(uint8)': 'uint8', 'tensor(float)': 'float32'}.get(inputs[0].type, inputs[0].type)
+    return kind, tuple(inputs[0].shape), run
+
+
+def _check_counts(path: Path, inputs: int, outputs: int) -> None:
+    if (inputs, outputs) != (1, 1):
+        raise TeacherError(f'{path}: {inputs} inputs and {outputs} outputs: expected one image in and one map out')
+
+
+OPENERS: dict[str, Callable[[Path], tuple[str, tuple, Run]]] = {'.onnx': _onnx, '.tflite': _tflite}
 """By suffix: what opens a file; it gives the input's type and shape, and what runs the network."""
 
 
@@ -81,47 +124,3 @@ class DepthNetwork:
 
 def _is_size(value: object) -> bool:
     return isinstance(value, int) and value > 0
-
-
-def _tflite(path: Path) -> tuple[str, tuple, Run]:
-    from mtperception.teachers.litert import open_interpreter
-
-    interpreter = open_interpreter(path)
-    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    _check_counts(path, len(inputs), len(outputs))
-    scale, zero = outputs[0]['quantization']
-
-    def run(image: np.ndarray) -> np.ndarray:
-        interpreter.set_tensor(inputs[0]['index'], np.ascontiguousarray(image))
-        interpreter.invoke()
-        stored = interpreter.get_tensor(outputs[0]['index'])
-        return (stored.astype(np.float32) - zero) * scale if scale else stored
-
-    return np.dtype(inputs[0]['dtype']).name, tuple(map(int, inputs[0]['shape'])), run
-
-
-def _onnx(path: Path) -> tuple[str, tuple, Run]:
-    from mtperception.backends.onnxruntime_backend import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # errors arrive as exceptions
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
-    except Exception as error:  # ONNX Runtime's exceptions have no common base
-        raise TeacherError(f'{path}: not a network that ONNX Runtime can run: {error}') from error
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    _check_counts(path, len(inputs), len(outputs))
-
-    def run(image: np.ndarray) -> np.ndarray:
-        return session.run(None, {inputs[0].name: np.ascontiguousarray(image)})[0]
-
-    kind = {'tensor(uint8)': 'uint8', 'tensor(float)': 'float32'}.get(inputs[0].type, inputs[0].type)
-    return kind, tuple(inputs[0].shape), run
-
-
-def _check_counts(path: Path, inputs: int, outputs: int) -> None:
-    if (inputs, outputs) != (1, 1):
-        raise TeacherError(f'{path}: {inputs} inputs and {outputs} outputs: expected one image in and one map out')
-
-
-OPENERS |= {'.onnx': _onnx, '.tflite': _tflite}
