@@ -16,7 +16,7 @@ from mtperception.card import ModelDirectory
 from mtperception.cli.folders import check_apart, make_folder, write_json
 from mtperception.cli.notes import say_notes
 from mtperception.cli.option_records import with_records
-from mtperception.cli.options import ImageTopicOption
+from mtperception.cli.options import CameraFileOption, ImageTopicOption
 from mtperception.cli.session import (
     INTERRUPTED,
     NODE,
@@ -41,6 +41,7 @@ class Plan:
 
     source: str
     image_topic: str
+    camera_file: str
     rate: float
     seconds: float
     model: ModelDirectory
@@ -57,6 +58,7 @@ def demo(
         str, typer.Option(help='Source to play, in a loop.', metavar='synthetic|FILE|DIR|BAG|webcam:N')
     ] = 'synthetic',
     image_topic: ImageTopicOption = '',
+    camera: CameraFileOption = '',
     rate: Annotated[float, typer.Option(help='Images per second.', min=0.1, max=1000)] = 10.0,
     seconds: Annotated[float, typer.Option(help='How long to measure, once the node is active.', min=0.1)] = 20.0,
     out: Annotated[Path, typer.Option(help='Folder for the video, the pictures and summary.json.')] = Path('demo'),
@@ -66,9 +68,9 @@ def demo(
     Example: mtperception demo --source webcam:0 --seconds 60
     """
     joint = open_joint_model(model.model)
-    plan = Plan(source, image_topic, rate, seconds, joint, model.backend, model.device, model.precision, out)
+    plan = Plan(source, image_topic, camera, rate, seconds, joint, model.backend, model.device, model.precision, out)
     check_apart(out, [source], '--out')
-    opened = open_source(source, images_only(image_topic, rate=rate))
+    opened = open_source(source, images_only(image_topic, camera, rate=rate))
     description = opened.description
     make_folder(out, '--out')
     _say(f'playing {description} at {rate:g} Hz for {seconds:g} s')
@@ -112,7 +114,13 @@ def _start(plan: Plan, session: Session) -> None:
     picture_period = max(0.1, plan.seconds / PICTURES)
     recorder = {'out': str(plan.out), 'rate': plan.rate, 'picture_period': picture_period}
     session.started.start_node(RECORDER, recorder)
-    player = {'source': plan.source, 'image_topic': plan.image_topic, 'rate': plan.rate, 'wait_for_subscriber': True}
+    player = {
+        'source': plan.source,
+        'image_topic': plan.image_topic,
+        'camera_file': plan.camera_file,
+        'rate': plan.rate,
+        'wait_for_subscriber': True,
+    }
     session.started.start_node(PLAYER, player)
 
 

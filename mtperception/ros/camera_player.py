@@ -29,6 +29,9 @@ PARAMETERS = (
     fixed('width', 640, 'Of the images of the synthetic source.', limits=(16, 8192)),
     fixed('height', 480, 'Of the images of the synthetic source.', limits=(16, 8192)),
     fixed('image_topic', '', 'Image topic of a bag; empty: the first in colour, else the first in grey.'),
+    fixed(
+        'camera_file', '', 'Camera of images that do not tell theirs: a calibration of ROS, such as camera_info.yaml.'
+    ),
     fixed('frame_id', 'camera_optical_frame', 'Of both messages.'),
     fixed(
         'preload',
@@ -55,7 +58,7 @@ class CameraPlayer(Node):
     def __init__(self) -> None:
         super().__init__(NODE)
         self._values = read_once(self, PARAMETERS)
-        options = {name: self._values[name] for name in ('width', 'height', 'rate', 'image_topic')}
+        options = {name: self._values[name] for name in ('width', 'height', 'rate', 'image_topic', 'camera_file')}
         self._source = open_source(self._values['source'], images_only(**options))
         if self._values['preload']:
             self._source = Preloaded(self._source, self._values['preload'])

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from calibrations import write_calibration
 from diagnostic_msgs.msg import DiagnosticArray
 from graph import node_process, observing
 from rcl_interfaces.srv import DescribeParameters
@@ -85,6 +86,14 @@ class TestMessages:
         info = topics[1][0]
         assert (info.width, info.height) == (64, 48)
         assert not any([*info.k, *info.p, *info.d])
+
+    def test_a_calibration_makes_it_known(self, images, observer, topics, tmp_path):
+        folder, _ = images
+        (folder / 'dataset.json').unlink()
+        file = write_calibration(tmp_path / 'camera.yaml', CAMERA)
+        with node_process('camera_player', source=str(folder), camera_file=str(file)):
+            observer.spin_until(lambda: topics[1])
+        assert intrinsics_from(topics[1][0], 64, 48) == CAMERA
 
 
 class TestPace:
