@@ -116,12 +116,7 @@ class OnnxRuntimeBackend(Backend):
 
     def _open_session(self, shape: tuple[int, int, int]) -> onnxruntime.InferenceSession:
         """A session for one shape, on the device that was asked for."""
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _FATAL
-        cores = core_count()
-        if cores < (os.cpu_count() or 1):
-            # ONNX Runtime counts the cores of the machine, not those that this process may use.
-            options.intra_op_num_threads = cores
+        options = session_options()
         if self._kind == 'cpu':
             _create_shared_arena()
             options.add_session_config_entry('session.use_env_allocators', '1')
@@ -141,6 +136,16 @@ class OnnxRuntimeBackend(Backend):
                 'pip install "onnxruntime-gpu[cuda,cudnn]"'
             )
         return session
+
+
+def session_options() -> onnxruntime.SessionOptions:
+    """Options of a session that keeps quiet, and to the cores that this process may use."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL
+    cores = core_count()
+    if cores < (os.cpu_count() or 1):
+        options.intra_op_num_threads = cores  # ONNX Runtime counts those of the machine
+    return options
 
 
 @cache

@@ -69,7 +69,7 @@ def demo(
     """
     joint = open_joint_model(model.model)
     plan = Plan(source, image_topic, camera, rate, seconds, joint, model.backend, model.device, model.precision, out)
-    check_apart(out, [source], '--out')
+    check_apart(out, [source, *filter(None, [camera])], '--out')
     opened = open_source(source, images_only(image_topic, camera, rate=rate))
     description = opened.description
     make_folder(out, '--out')

@@ -120,7 +120,7 @@ def export_sequence(
         return
     maps = (DEPTH,) if writing.is_sensor else ()
     recording = open_source(source, SourceOptions(rate=rate, maps=maps, recording=bag.options, camera_file=camera))
-    check_apart(out, [source], '--out', is_replaced=True)
+    check_apart(out, [source, *filter(None, [camera])], '--out', is_replaced=True)
     make_folder(out.expanduser().parent, '--out')
     start = time.monotonic()
     exported = _export(name, out, recording, model, writing, frames)

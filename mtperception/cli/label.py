@@ -14,12 +14,14 @@ import typer
 from mtperception.cli.failures import check_failures
 from mtperception.cli.folders import naming_option
 from mtperception.cli.option_records import with_records
-from mtperception.cli.options import BackendOption, DeviceOption, PrecisionOption
+from mtperception.cli.options import BackendOption, CameraFileOption, DeviceOption, PrecisionOption
 from mtperception.cli.sharing import ShardOption, WorkerSettings, absolute_model, rate_progress
 from mtperception.errors import InputError
 from mtperception.scale.shard import WHOLE, Shard
 from mtperception.scale.workers import distribute
+from mtperception.sources.camera_file import read_camera
 from mtperception.teachers import TeacherOptions, open_teacher
+from mtperception.teachers.depth_network import NORMALIZATIONS, split_normalization
 from mtperception.teachers.image_set import ImageSet, open_images
 from mtperception.teachers.labelling import KEY_OF_TASK, Labeller, Request, label_images, open_labeller
 
@@ -50,15 +52,16 @@ class TeacherSettings:
     depth_opinion: Annotated[
         list[str] | None,
         typer.Option(
-            metavar='FILE',
-            help='A depth network, .onnx or .tflite, that corrects the shape of the depth; may be repeated.',
+            metavar='FILE[=NORM]',
+            help='A depth network, .onnx or .tflite, that corrects the shape of the depth; may be repeated. '
+            f'NORM is the normalisation of floats: {", ".join(NORMALIZATIONS)}.',
             show_default='none',
         ),
     ] = None
     disparity_opinion: Annotated[
         list[str] | None,
         typer.Option(
-            metavar='FILE',
+            metavar='FILE[=NORM]',
             help='The same for a network that gives inverse depth, such as MiDaS or Depth Anything.',
             show_default='none',
         ),
@@ -97,8 +100,8 @@ class TeacherSettings:
             horizon=self.horizon,
             second_opinions=tuple(map(absolute_model, self.second_opinion or ())),
             judged_on=self.judged_on and str(Path(self.judged_on).expanduser().absolute()),
-            depth_opinions=tuple(map(absolute_model, self.depth_opinion or ())),
-            disparity_opinions=tuple(map(absolute_model, self.disparity_opinion or ())),
+            depth_opinions=tuple(map(_absolute_network, self.depth_opinion or ())),
+            disparity_opinions=tuple(map(_absolute_network, self.disparity_opinion or ())),
         )
 
 
@@ -113,6 +116,7 @@ def label(
     out: Annotated[Path, typer.Option(help='Folder to write the data set to; created if missing.')],
     *,
     split: Annotated[str, typer.Option(help='Split (`<split>.txt`), or a file with one id per line.')] = 'train',
+    camera: CameraFileOption = '',
     task: Annotated[
         Task | None,
         typer.Option(help='Write only this task, even beside ground truth.', show_default='tasks without ground truth'),
@@ -135,14 +139,18 @@ def label(
     Example: mtperception label kitti --model street.tflite --label-space cityscapes_19 --grouping kitti_6 --out kitti_6
     """
     wanted = Request(task.value if task else '', grouping, minimum_confidence)
-    image_set = open_images(images.expanduser(), split)
+    image_set = open_images(images.expanduser(), split, read_camera(camera) if camera else None)
     if teaching.camera_height:
         _check_geometry(image_set, wanted, teaching.horizon)
     options, out, pool = teaching.options, out.expanduser(), workers.pool
     if options.second_opinions and not _writes('segmentation', image_set, wanted):
         raise InputError('--second-opinion: no labels would be written: expected --task segmentation')
-    if (options.depth_opinions or options.disparity_opinions) and not _writes('depth', image_set, wanted):
-        raise InputError('--depth-opinion, --disparity-opinion: no depth would be written: expected --task depth')
+    for option, given in (
+        ('--depth-opinion', options.depth_opinions),
+        ('--disparity-opinion', options.disparity_opinions),
+    ):
+        if given and not _writes('depth', image_set, wanted):
+            raise InputError(f'{option}: no depth would be written: expected --task depth')
     start = time.monotonic()
     with closing(open_teacher(model, options)) as teacher:
         if workers.dry_run:
@@ -164,12 +172,17 @@ def label(
         )
 
 
+def _absolute_network(model: str) -> str:
+    path, normalization = split_normalization(model)
+    return f'{absolute_model(path)}={normalization}'
+
+
 def _check_geometry(images: ImageSet, wanted: Request, horizon: float | None) -> None:
     """Raises InputError if no image could get depth from geometry, or none is to get any."""
     if horizon is None and images.camera is None:
         raise InputError(
             f'--camera-height: {images.root} has no camera: expected fx, fy, cx, cy, width and height in its '
-            'dataset.json, or --horizon'
+            'dataset.json, --camera, or --horizon'
         )
     if not _writes('depth', images, wanted):
         raise InputError('--camera-height: no depth would be written: expected --task depth')

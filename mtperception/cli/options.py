@@ -23,7 +23,7 @@ CameraFileOption = Annotated[
     typer.Option(
         '--camera',
         metavar='FILE',
-        help='Camera of images that do not tell theirs: a calibration of ROS, such as camera_info.yaml.',
+        help='ROS calibration file (camera_info YAML) for images without a camera.',
         show_default='none',
     ),
 ]

@@ -57,7 +57,7 @@ def predict(
     Example: mtperception predict kitchen.jpg walk.mp4 --out predictions
     """
     sources = {text: open_source(text, images_only(image_topic, camera)) for text in inputs}
-    check_apart(out, inputs, '--out')
+    check_apart(out, [*inputs, *filter(None, [camera])], '--out')
     counts = [source.count for source in sources.values()]
     total = None if None in counts else sum(counts)
     with progress('predicting', total) as move, closing(model.open()) as predictor:

@@ -29,9 +29,7 @@ PARAMETERS = (
     fixed('width', 640, 'Of the images of the synthetic source.', limits=(16, 8192)),
     fixed('height', 480, 'Of the images of the synthetic source.', limits=(16, 8192)),
     fixed('image_topic', '', 'Image topic of a bag; empty: the first in colour, else the first in grey.'),
-    fixed(
-        'camera_file', '', 'Camera of images that do not tell theirs: a calibration of ROS, such as camera_info.yaml.'
-    ),
+    fixed('camera_file', '', 'ROS calibration file (camera_info YAML) for images without a camera.'),
     fixed('frame_id', 'camera_optical_frame', 'Of both messages.'),
     fixed(
         'preload',

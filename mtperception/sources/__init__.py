@@ -3,7 +3,7 @@
 
 from mtperception.errors import SourceError
 from mtperception.sources.bag import Bag
-from mtperception.sources.camera_file import CameraFile, WithCamera
+from mtperception.sources.camera_file import WithCamera
 from mtperception.sources.images import ImageFile, ImageFolder
 from mtperception.sources.source import Frame, Source, SourceKind, SourceOptions, images_only
 from mtperception.sources.synthetic import SyntheticSource
@@ -35,5 +35,5 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     for kind in SOURCES.values():
         if spec and kind.accepts(spec):  # an empty path would be the current folder
             source = kind(spec, options)
-            return WithCamera(source, CameraFile(options.camera_file)) if options.camera_file else source
+            return WithCamera(source, options.camera_file) if options.camera_file else source
     raise SourceError(f'no source {spec!r}: {EXPECTED}')

@@ -1,96 +1,128 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera of images that do not tell theirs, such as photographs and videos: a calibration of ROS in a YAML file."""
+"""The camera of images without one, such as photographs and videos: a ROS calibration file."""
 
-import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from mtperception.bounded_read import read_yaml
+from mtperception.bounded_read import read_yaml, shortened
 from mtperception.errors import InputError, SourceError
+from mtperception.labels import LabelSpace
 from mtperception.messages import RefusedCameraInfoError, intrinsics_from
 from mtperception.sources.source import Source
 from mtperception.types import Frame, Intrinsics
 
 MATRICES = {'camera_matrix': 9, 'projection_matrix': 12}
 """How many numbers each has."""
-_log = logging.getLogger(__name__)
 EXPECTED = 'expected a calibration as camera_calibration and camera_info_manager write it'
 
 
-class CameraFile:
-    """A calibration as ROS' camera_calibration and camera_info_manager write it.
+def read_camera(path: str) -> Intrinsics:
+    """The rectified camera of a calibration as ROS' camera_calibration and camera_info_manager write it.
 
     Args:
         path: a YAML file with `image_width`, `image_height`, `camera_matrix` and `projection_matrix`; without the last,
-            the camera matrix counts.
+            the camera matrix counts. Distortion is not regarded.
 
     Raises:
         SourceError: if it cannot be read, lacks something, or is not calibrated.
     """
-
-    def __init__(self, path: str) -> None:
-        self._path = Path(path).expanduser()
-        try:
-            content = read_yaml(self._path)
-        except (OSError, InputError) as error:
-            raise SourceError(f'{self._path}: {getattr(error, "strerror", None) or error}: {EXPECTED}') from error
+    file = Path(path).expanduser()
+    try:
+        content = read_yaml(file)
         if not isinstance(content, dict):
-            raise SourceError(f'{self._path}: found {type(content).__name__}: {EXPECTED}')
-        width, height = (self._size(content, key) for key in ('image_width', 'image_height'))
-        k = self._numbers(content, 'camera_matrix')
-        p = self._numbers(content, 'projection_matrix') if 'projection_matrix' in content else [0.0] * 12
+            raise InputError(f'found {type(content).__name__}')
+        width, height = (_size(content, key) for key in ('image_width', 'image_height'))
+        k = _numbers(content, 'camera_matrix')
+        p = _numbers(content, 'projection_matrix') if 'projection_matrix' in content else [0.0] * 12
         roi = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0)
-        self._info = SimpleNamespace(width=width, height=height, k=k, p=p, roi=roi, binning_x=0, binning_y=0)
-        self.for_image(width, height)
+        info = SimpleNamespace(width=width, height=height, k=k, p=p, roi=roi, binning_x=0, binning_y=0)
+        return intrinsics_from(info, width, height)
+    except RefusedCameraInfoError as error:
+        raise SourceError(f'{file}: {error}') from error
+    except (OSError, InputError) as error:
+        raise SourceError(f'{file}: {getattr(error, "strerror", None) or error}: {EXPECTED}') from error
 
-    def for_image(self, width: int, height: int) -> Intrinsics:
-        """The camera for images of a size.
 
-        Raises:
-            SourceError: if they have another aspect.
-        """
-        try:
-            return intrinsics_from(self._info, width, height)
-        except RefusedCameraInfoError as error:
-            raise SourceError(f'{self._path}: {error}') from error
+def _size(content: dict[str, Any], key: str) -> int:
+    value = content.get(key)
+    if type(value) is not int or not 0 < value < 2**31:
+        raise InputError(shortened(f'{key} is {value!r}, not a number of pixels'))
+    return value
 
-    def _size(self, content: dict[str, Any], key: str) -> int:
-        value = content.get(key)
-        if type(value) is not int or value < 1:
-            raise SourceError(f'{self._path}: {key} is {value!r}: expected a number of pixels')
-        return value
 
-    def _numbers(self, content: dict[str, Any], key: str) -> list[float]:
-        matrix = content.get(key)
-        data = matrix.get('data') if isinstance(matrix, dict) else None
-        if not isinstance(data, list) or len(data) != MATRICES[key] or {type(x) for x in data} - {int, float}:
-            raise SourceError(f'{self._path}: {key} is {matrix!r}: expected data with {MATRICES[key]} numbers')
-        return [float(value) for value in data]
+def _numbers(content: dict[str, Any], key: str) -> list[float]:
+    matrix = content.get(key)
+    data = matrix.get('data') if isinstance(matrix, dict) else None
+    if not isinstance(data, list) or len(data) != MATRICES[key]:
+        raise InputError(shortened(f'{key} is {matrix!r}, without data of {MATRICES[key]} numbers'))
+    try:
+        return [float(value) for value in data]  # also of a text: YAML 1.1 takes 1e-05 for one
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(shortened(f'data of {key}: {error}')) from error
 
 
 class WithCamera:
-    """A source whose frames without a camera get one. Implements `Source`."""
+    """A source whose frames without a camera get one. Implements `Source`.
 
-    def __init__(self, source: Source, camera: CameraFile) -> None:
-        self._source, self._camera = source, camera
+    Args:
+        source: gives the frames.
+        path: of a calibration.
 
-    def __getattr__(self, name: str) -> Any:
-        """What a source says about itself."""
-        return getattr(self._source, name)
+    Raises:
+        SourceError: as `read_camera`.
+    """
+
+    def __init__(self, source: Source, path: str) -> None:
+        self._source, self._path, self._camera = source, path, read_camera(path)
+        self._said = {}
+        """Why a frame did not get this camera, by kind: each is said once, however often the frames are read."""
+        self.description = f'{source.description} (camera: {path})'
+
+    @property
+    def is_stream(self) -> bool:
+        """The source's."""
+        return self._source.is_stream
+
+    @property
+    def rate(self) -> float:
+        """The source's."""
+        return self._source.rate
+
+    @property
+    def count(self) -> int | None:
+        """The source's."""
+        return self._source.count
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The source's, and why frames did not get this camera."""
+        return (*self._source.notes, *self._said.values())
+
+    @property
+    def poses(self) -> str:
+        """The source's."""
+        return self._source.poses
+
+    @property
+    def label_space(self) -> LabelSpace | None:
+        """The source's."""
+        return self._source.label_space
 
     def __iter__(self) -> Iterator[Frame]:
-        """The frames of the source; that the camera is not theirs, because their aspect is another, is said once."""
-        fits = True
+        """The frames of the source."""
         for frame in self._source:
-            intrinsics = frame.intrinsics
-            height, width = frame.image.shape[:2]
-            try:
-                intrinsics = intrinsics or self._camera.for_image(width, height)
-            except SourceError as error:
-                if fits:
-                    _log.warning('%s: %s: depth of such images is not scaled', frame.name, error)
-                fits = False
-            yield replace(frame, intrinsics=intrinsics)
+            yield replace(frame, intrinsics=frame.intrinsics or self._fitted(frame))
+            if frame.intrinsics:
+                self._said.setdefault('own', f'{self._path} is not used: {self._source.description} has a camera')
+
+    def _fitted(self, frame: Frame) -> Intrinsics | None:
+        height, width = frame.image.shape[:2]
+        fitted = self._camera.for_image(width, height)
+        if fitted is None:
+            size = f'{self._camera.width}x{self._camera.height}'
+            found = f'{frame.name} is {width}x{height}, the camera of {self._path} is for {size}'
+            self._said.setdefault('aspect', f'{found}: the depth of images of another aspect is not scaled')
+        return fitted

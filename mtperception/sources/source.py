@@ -31,7 +31,7 @@ class SourceOptions:
     recording: RecordingOptions = DEFAULTS
     """How a bag is read."""
     camera_file: str = ''
-    """A calibration of ROS, in YAML: the camera of images that do not tell theirs."""
+    """A ROS calibration file, in YAML: the camera of images without one."""
 
     def positions(self, count: int) -> range:
         """Which of `count` frames are given."""

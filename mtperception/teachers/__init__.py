@@ -41,8 +41,8 @@ def _corrected(model: str, options: TeacherOptions) -> Teacher:
     return corrected
 
 
-def _with_shape(model: str, options: TeacherOptions) -> Teacher:
-    """A teacher whose depth other networks have a say in; closed again if it gives none."""
+def _with_depth_opinions(model: str, options: TeacherOptions) -> Teacher:
+    """A teacher whose depth other networks correct, closed again on failure."""
     from mtperception.teachers.depth_network import DepthNetwork
     from mtperception.teachers.fused_depth import FusedDepthTeacher
 
@@ -79,10 +79,14 @@ def open_teacher(model: str, options: TeacherOptions | None = None) -> Teacher:
             'second opinions need a labelled data set to be judged on, and nothing else needs one: expected both or '
             'neither (--second-opinion, --judged-on)'
         )
-    if options.camera_height and options.has_opinions:
+    if options.second_opinions and options.camera_height:
         raise TeacherError('camera height and second opinions: depth follows the labels of one network: expected one')
     if options.depth_opinions or options.disparity_opinions:
-        return _with_shape(model, options)
+        if options.camera_height:
+            raise TeacherError(
+                'camera height gives depth by geometry, depth opinions correct that of a model: expected one'
+            )
+        return _with_depth_opinions(model, options)
     if options.second_opinions:
         return _corrected(model, options)
     if options.horizon is not None and not options.camera_height:

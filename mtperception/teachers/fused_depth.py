@@ -3,11 +3,12 @@
 
 Networks that have learnt from other images err elsewhere: the mean of their answers is better than each of them. What
 none of them knows of a strange camera is the scale. So the model's is kept, and each of the others is fitted to it
-first: depth by a factor, disparity (inverse depth up to scale and shift, as MiDaS and Depth Anything give it: R. Ranftl
-et al., Towards Robust Monocular Depth Estimation, TPAMI 2022, section 5) by a scale and a shift.
+first: depth by a factor, disparity (inverse depth up to scale and shift, as MiDaS and Depth Anything give it) by a
+scale and a shift, as R. Ranftl et al. align them (Towards Robust Monocular Depth Estimation, TPAMI 2022, section 5).
 """
 
 import hashlib
+import logging
 import math
 from collections.abc import Sequence
 
@@ -17,6 +18,7 @@ from mtperception.teachers.depth_network import DepthNetwork
 from mtperception.teachers.teacher import Teacher, TeacherError
 from mtperception.types import Intrinsics, Prediction
 
+_log = logging.getLogger(__name__)
 MODEL_SHARE = 0.2
 """Weight of the model's own answer; the others share the rest. It is the model that is to learn something."""
 MAX_RATIO = 1.4
@@ -39,22 +41,34 @@ class FusedDepthTeacher:
         self, model: Teacher, depth: Sequence[DepthNetwork] = (), disparity: Sequence[DepthNetwork] = ()
     ) -> None:
         if 'depth' not in model.tasks:
-            raise TeacherError(f'{model.name} has {", ".join(model.tasks)}: expected depth, too')
+            raise TeacherError(
+                f'{model.name} gives only {", ".join(model.tasks)}: expected a model with depth for others to correct'
+            )
         self._model = model
         self._others = [(other, fitted_depth) for other in depth] + [(other, fitted_disparity) for other in disparity]
         self.name = f'{model.name} with depth of {" and ".join(other.name for other, _ in self._others)}'
         parts = [model.sha256, *(f'{fit.__name__} {other.sha256}' for other, fit in self._others)]
         self.sha256 = hashlib.sha256(' '.join(parts).encode()).hexdigest()
+        self._told: set[str] = set()
         self.tasks = model.tasks
         self.label_space = model.label_space
         self.gives_confidence = model.gives_confidence
-        self.max_depth = model.max_depth
+        self.max_depth = math.inf  # the others may see farther
 
     def __call__(self, image: np.ndarray, intrinsics: Intrinsics | None) -> Prediction:
         """The model's prediction with the depth of all; no depth where the model has none or the others disagree."""
         prediction = self._model(image, intrinsics)
         own = prediction.measured_depth
-        depth = fused(own, [fit(other(image), own) for other, fit in self._others])
+        fitted = {other.name: fit(other(image), own) for other, fit in self._others}
+        for name, answer in fitted.items():
+            if not answer.any() and name not in self._told:
+                self._told.add(name)
+                _log.warning(
+                    '%s says farther where %s says nearer: no depth for such images: is it depth, or disparity?',
+                    name,
+                    self._model.name,
+                )
+        depth = fused(own, list(fitted.values()))
         return Prediction(labels=prediction.labels, confidence=prediction.confidence, depth=depth, valid_mask=depth > 0)
 
     def close(self) -> None:
@@ -70,18 +84,18 @@ def fitted_depth(answer: np.ndarray, depth: np.ndarray) -> np.ndarray:
         depth: float32 H,W, metres; 0 where there is none.
 
     Returns:
-        float32 H,W, metres; 0 where there is none.
+        float32 H,W, metres; 0 where there is none, which is everywhere if what is said to be farther is nearer.
     """
     known = np.isfinite(answer) & (answer > 0)
     both = known & (depth > 0)
-    if not both.any():
+    if not both.any() or _contradicts(np.log(answer[both]), np.log(depth[both])):
         return np.zeros_like(depth)
-    factor = np.median(depth[both] / answer[both])
-    return np.where(known, answer * factor, 0).astype(np.float32)
+    return np.where(known, answer * np.median(depth[both] / answer[both]), 0).astype(np.float32)
 
 
 def fitted_disparity(answer: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """The depth of a disparity whose scale and shift fit another depth best: least squares of 1 / depth.
+    """The depth of a disparity with the scale and shift that give 1 / depth another one's median and mean deviation
+    from it.
 
     Args:
         answer: float32 H,W: larger is nearer.
@@ -93,15 +107,24 @@ def fitted_disparity(answer: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """
     known = np.isfinite(answer)
     both = known & (depth > 0)
-    if not both.any():
+    if not both.any() or np.ptp(answer[both]) == 0 or _contradicts(answer[both], 1 / depth[both]):
         return np.zeros_like(depth)
-    x, y = answer[both].astype(np.float64), 1 / depth[both].astype(np.float64)
-    deviation = x - x.mean()
-    scale = (deviation * y).sum() / max((deviation**2).sum(), np.finfo(float).tiny)
-    inverse = y.mean() + scale * (np.where(known, answer, 0) - x.mean())
-    least = 0.5 / depth.max()
-    sure = known & (inverse >= least) & (scale > 0)
+    (shift, scale), (wanted_shift, wanted_scale) = _shift_and_scale(answer[both]), _shift_and_scale(1 / depth[both])
+    inverse = wanted_shift + wanted_scale / scale * (np.where(known, answer, shift) - shift)
+    sure = known & (inverse >= 0.5 / depth.max())
     return np.where(sure, 1 / np.where(sure, inverse, 1), 0).astype(np.float32)
+
+
+def _contradicts(said: np.ndarray, own: np.ndarray) -> bool:
+    """Whether one answer falls where the other rises."""
+    said, own = (values.astype(np.float64) - values.mean(dtype=np.float64) for values in (said, own))
+    return bool((said * own).sum() < 0)
+
+
+def _shift_and_scale(values: np.ndarray) -> tuple[float, float]:
+    """Median, and mean deviation from it."""
+    median = float(np.median(values))
+    return median, float(np.abs(values - median).mean())
 
 
 def fused(own: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
@@ -112,7 +135,7 @@ def fused(own: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
         others: likewise, fitted to it.
 
     Returns:
-        float32 H,W; 0 where one of them has none, or two of the others differ by more than `MAX_RATIO`.
+        float32 H,W; 0 where one of them has none or two of the others differ by more than `MAX_RATIO`.
     """
     sure = np.all([own, *others], axis=0)
     logs = np.log(np.where(sure, [own, *others], 1))

@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,23 +46,27 @@ class ImageSet:
         }
 
 
-def open_images(root: Path, split: str) -> ImageSet:
+def open_images(root: Path, split: str, camera: Intrinsics | None = None) -> ImageSet:
     """Open a data set in the `folder` layout, or a folder that just holds images.
 
     Args:
         root: the folder.
         split: the name or the path of a list of ids. Of a folder without a `dataset.json` all images are taken, and
             this is what their list will be called.
+        camera: that of the images, if no `dataset.json` says it.
 
     Raises:
-        DatasetError: if there is no such folder or split, or no image.
+        DatasetError: if there is no such folder or split, or no image, or if a camera is given and known already.
     """
+    of_camera = asdict(camera) if camera else {}
     if (root / LAYOUT).exists():
         ids = tuple(Folder(root, split).ids)  # which checks the description, too
         description = read_description(root)
         path = Path(split)
         name = path.name if (root / f'{split}.txt').is_file() else path.stem
-        return ImageSet(root, name, ids, description.keys, description.camera)
+        if camera and description.camera:
+            raise DatasetError(f'{root / LAYOUT} has a camera: expected no other one')
+        return ImageSet(root, name, ids, {**description.keys, **of_camera}, description.camera or camera)
     if not root.is_dir():
         raise DatasetError(f'{root}: no such folder: expected images, or a data set with a {LAYOUT}')
     paths = sorted(list_images(root))
@@ -72,7 +76,7 @@ def open_images(root: Path, split: str) -> ImageSet:
     suffixes = {path.suffix for path in paths}
     suffix = suffixes.pop() if len(suffixes) == 1 else ''
     ids = tuple(path.name.removesuffix(suffix) for path in paths)
-    return ImageSet(root, Path(split).name, ids, {'rgb': '{id}' + suffix})
+    return ImageSet(root, Path(split).name, ids, {'rgb': '{id}' + suffix, **of_camera}, camera)
 
 
 def _path_between(folder: Path, target: Path) -> str:

@@ -16,7 +16,7 @@ Any number of processes may write to one folder: who annotates an image has clai
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -85,7 +85,7 @@ class Labeller:
         self._out = out
         self._annotations = _annotations(images, teacher, request)
         self._layout = images.layout_seen_from(out)
-        self._record = _record(self._layout['rgb'], teacher, self._annotations, request)
+        self._record = _record(self._layout['rgb'], images, teacher, self._annotations, request)
         _check_place(out, images, self._record)
         self._job: JobFile | None = None
 
@@ -223,13 +223,16 @@ def _annotations(images: ImageSet, teacher: Teacher, request: Request) -> list[A
     return annotations
 
 
-def _record(source: str, teacher: Teacher, annotations: Sequence[Annotation], request: Request) -> dict[str, Any]:
+def _record(
+    source: str, images: ImageSet, teacher: Teacher, annotations: Sequence[Annotation], request: Request
+) -> dict[str, Any]:
     """What the files of an output folder depend on."""
     return {
         'expert': teacher.name,
         'sha256': teacher.sha256,
         'label_space': teacher.label_space.name,
         'source': source,
+        'camera': list(astuple(images.camera)) if images.camera else None,
         'annotations': [annotation.key for annotation in annotations],
         'grouping': request.grouping,
         'minimum_confidence': request.minimum_confidence,

@@ -6,7 +6,7 @@ from pathlib import Path
 from mtperception.errors import needs
 from mtperception.teachers.teacher import TeacherError
 
-with needs('this teacher', 'LiteRT', 'teachers'):
+with needs('a .tflite file', 'LiteRT', 'teachers'):
     from ai_edge_litert.interpreter import Interpreter
 
 __all__ = ['Interpreter', 'open_interpreter']

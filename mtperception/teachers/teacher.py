@@ -67,16 +67,11 @@ class TeacherOptions:
     judged_on: str = ''
     """A data set in the `folder` layout with labels, which says how often they are right."""
     depth_opinions: tuple[str, ...] = ()
-    """Files of networks that have a say in the shape of the depth."""
+    """Files of depth networks that correct the shape of the depth."""
     disparity_opinions: tuple[str, ...] = ()
     """Likewise, of networks that give inverse depth."""
     raw_indices: bool = False
     """Whether class indices are wanted as they are, without a label space."""
-
-    @property
-    def has_opinions(self) -> bool:
-        """Whether other networks have a say."""
-        return bool(self.second_opinions or self.depth_opinions or self.disparity_opinions)
 
 
 TeacherLoader = Callable[[str, TeacherOptions], Teacher]

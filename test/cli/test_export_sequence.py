@@ -74,6 +74,14 @@ def test_a_calibration_is_the_camera_of_what_tells_none(folder, tmp_path, capsys
     assert capsys.readouterr().err.endswith('64x48, camera fx fy cx cy: 30 31 31.5 23.5\n')
 
 
+def test_a_calibration_is_not_replaced(folder, tmp_path, capsys):
+    camera = write_calibration(tmp_path / 'camera.yaml', CAMERA)
+    before = camera.read_bytes()
+    assert run('klg', camera, folder, '--camera', camera, *BACKEND) == 1
+    assert 'could be overwritten: choose another place' in capsys.readouterr().err
+    assert camera.read_bytes() == before
+
+
 def test_a_bag_becomes_a_log(tmp_path, capsys):
     data = cv2.imencode('.png', image(0))[1].ravel()
     picture = make('sensor_msgs/msg/CompressedImage', header(1_500_000_000), 'png', data)

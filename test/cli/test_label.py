@@ -2,9 +2,11 @@
 """`mtperception label`: arguments, messages and exit statuses."""
 
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from calibrations import write_calibration
 from onnx import TensorProto
 from rooms import rooms, write_rooms
 from tiny_onnx import write_mean
@@ -14,6 +16,7 @@ from mtperception import cli
 from mtperception.data.folder import Folder
 from mtperception.media import write_image
 from mtperception.teachers import TeacherOptions, open_teacher
+from mtperception.types import Intrinsics
 
 MODEL = ('--model', 'nyuv2_indoor', '--backend', 'onnxruntime', '--device', 'cpu')
 
@@ -56,6 +59,22 @@ def test_options_reach_the_labels(images, tmp_path):
     assert labelled[0].depth is None
     assert run(images, *MODEL, '--out', tmp_path / 'sure', '--task', 'segmentation', '--minimum-confidence', '1') == 0
     assert (Folder(tmp_path / 'sure', 'train')[0].labels == 255).mean() > 0.9
+
+
+def test_the_camera_of_a_calibration_file_scales_the_depth(images, tmp_path, capsys):
+    camera = Intrinsics(30.0, 30.0, 31.5, 15.5, 64, 32)
+    file = write_calibration(tmp_path / 'camera.yaml', camera)
+    assert run(images, *MODEL, '--camera', file, '--out', tmp_path / 'out') == 0
+    sample = Folder(tmp_path / 'out', 'train')[0]
+    assert sample.intrinsics == camera
+    with closing(open_teacher('nyuv2_indoor', TeacherOptions(backend='onnxruntime', device='cpu'))) as teacher:
+        np.testing.assert_allclose(sample.depth, teacher(sample.image, camera).measured_depth, atol=6e-4)
+        assert not np.allclose(sample.depth, teacher(sample.image, None).measured_depth, atol=6e-4)
+    write_calibration(file, replace(camera, fx=60.0))
+    assert run(images, *MODEL, '--camera', file, '--out', tmp_path / 'out') == 1
+    assert 'camera' in capsys.readouterr().err
+    assert run(tmp_path / 'out', *MODEL, '--camera', file, '--task', 'depth', '--out', tmp_path / 'again') == 1
+    assert 'dataset.json has a camera: expected no other one' in capsys.readouterr().err
 
 
 def test_depth_of_flat_ground(tmp_path):
@@ -122,7 +141,7 @@ def test_other_networks_correct_the_shape_of_depth(tmp_path, capsys):
         for sample in Folder(tmp_path / 'both', 'train'):
             prediction = teacher(sample.image, None)
             np.testing.assert_array_equal(sample.labels, prediction.labels)
-            np.testing.assert_allclose(sample.depth, prediction.depth, atol=6e-4)
+            np.testing.assert_allclose(sample.depth, prediction.depth, atol=1 / 512)
     assert run(images, *MODEL, '--depth-opinion', bright, '--out', tmp_path / 'both') == 1
     assert 'nyuv2_indoor with depth of bright and dark' in capsys.readouterr().err
 

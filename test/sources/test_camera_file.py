@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calibrations in YAML files."""
 
-import logging
+import json
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from mtperception.errors import SourceError
 from mtperception.media import write_image
 from mtperception.sources import SourceOptions, open_source
-from mtperception.sources.camera_file import CameraFile
+from mtperception.sources.camera_file import read_camera
 from mtperception.types import Intrinsics
 
 # As camera_calibration writes it.
@@ -47,41 +47,68 @@ def written(tmp_path, text):
 
 
 def test_the_rectified_camera_counts(tmp_path):
-    camera = CameraFile(written(tmp_path, CALIBRATION))
-    assert camera.for_image(640, 480) == RECTIFIED
-    assert camera.for_image(320, 240) == RECTIFIED.resized(320, 240)
+    assert read_camera(written(tmp_path, CALIBRATION)) == RECTIFIED
 
 
 def test_without_it_the_camera_matrix_does(tmp_path):
-    camera = CameraFile(written(tmp_path, CALIBRATION[: CALIBRATION.index('projection_matrix')]))
-    assert camera.for_image(640, 480) == Intrinsics(520.5, 521, 321, 240.5, 640, 480)
+    camera = read_camera(written(tmp_path, CALIBRATION[: CALIBRATION.index('projection_matrix')]))
+    assert camera == Intrinsics(520.5, 521, 321, 240.5, 640, 480)
 
 
-def test_images_of_another_shape_stay_without_a_camera(tmp_path, caplog):
-    for name, (width, height) in {'a': (64, 48), 'b': (48, 64), 'c': (48, 64), 'd': (128, 96)}.items():
+def test_numbers_as_yaml_1_1_does_not_know_them(tmp_path):
+    """PyYAML takes a number without a decimal point but with an exponent for text; C++ writes such."""
+    text = CALIBRATION.replace('data: [500., 0.,', 'data: [5e2, 1e-05,')
+    assert read_camera(written(tmp_path, text)) == RECTIFIED
+
+
+def folder(tmp_path, sizes, camera=None):
+    for name, (width, height) in sizes.items():
         write_image(tmp_path / 'images' / f'{name}.png', np.zeros((height, width, 3), np.uint8))
-    options = SourceOptions(camera_file=written(tmp_path, CALIBRATION))
-    source = open_source(str(tmp_path / 'images'), options)
+    if camera:
+        (tmp_path / 'images' / 'dataset.json').write_text(json.dumps(vars(camera)))
+    return open_source(str(tmp_path / 'images'), SourceOptions(camera_file=written(tmp_path, CALIBRATION)))
+
+
+def test_images_of_another_shape_stay_without_a_camera(tmp_path):
+    source = folder(tmp_path, {'a': (64, 48), 'b': (48, 64), 'c': (48, 64), 'd': (128, 96)})
     assert source.count == 4
-    assert 'the folder' in source.description
-    with caplog.at_level(logging.WARNING):
+    assert source.description.endswith(f'(images: 4) (camera: {tmp_path / "camera.yaml"})')
+    assert source.notes == ()
+    for _ in range(2):  # a player reads it again and again
         cameras = [frame.intrinsics for frame in source]
-    assert cameras == [RECTIFIED.resized(64, 48), None, None, RECTIFIED.resized(128, 96)]
-    [record] = caplog.records
-    assert record.getMessage().startswith(f'b: {tmp_path / "camera.yaml"}: found a camera_info for 640x480')
+        assert cameras == [RECTIFIED.resized(64, 48), None, None, RECTIFIED.resized(128, 96)]
+    [note] = source.notes
+    assert note.startswith(f'b is 48x64, the camera of {tmp_path / "camera.yaml"} is for 640x480')
+
+
+def test_images_with_a_camera_keep_it_and_it_is_told(tmp_path):
+    own = Intrinsics(30.0, 31.0, 31.5, 23.5, 64, 48)
+    source = folder(tmp_path, {'a': (64, 48), 'b': (64, 48)}, own)
+    assert [frame.intrinsics for frame in source] == [own, own]
+    [note] = source.notes
+    assert note.startswith(f'{tmp_path / "camera.yaml"} is not used: ')
 
 
 @pytest.mark.parametrize(
     ('old', 'new', 'message'),
     [
-        ('image_width: 640', 'image_width: wide', "image_width is 'wide': expected a number of pixels"),
-        ('image_height: 480', 'image_height: true', 'image_height is True: expected a number of pixels'),
-        ('image_height: 480', '', 'image_height is None: expected a number of pixels'),
-        ('camera_matrix:', 'camera matrix:', 'camera_matrix is None: expected data with 9 numbers'),
-        ('data: [500., 0., 319., 0.,', 'data: [500., 0., 319.,', 'expected data with 12 numbers'),
-        ('data: [500., 0., 319., 0.,', 'data: [fx, 0., 319., 0.,', 'expected data with 12 numbers'),
+        ('image_width: 640', 'image_width: wide', "image_width is 'wide', not a number of pixels"),
+        ('image_height: 480', 'image_height: true', 'image_height is True, not a number of pixels'),
+        ('image_height: 480', '', 'image_height is None, not a number of pixels'),
+        ('camera_matrix:', 'camera matrix:', 'camera_matrix is None, without data of 9 numbers'),
+        ('data: [500., 0., 319., 0.,', 'data: [500., 0., 319.,', 'without data of 12 numbers'),
+        (
+            'data: [500., 0., 319., 0.,',
+            'data: [fx, 0., 319., 0.,',
+            "data of projection_matrix: could not convert string to float: 'fx'",
+        ),
         ('data: [500., 0., 319., 0.,', 'data: [1., 0., 319., 0.,', 'is K the identity, a placeholder'),
         ('data: [500., 0., 319., 0.,', 'data: [.inf, 0., 319., 0.,', 'expected finite numbers'),
+        (
+            'data: [500., 0., 319., 0.,',
+            'data: [' + 400 * '9' + ', 0., 319., 0.,',
+            'data of projection_matrix: int too large',
+        ),
         (CALIBRATION, '- 1', 'found list: expected a calibration as camera_calibration'),
         (CALIBRATION, 'a: [', 'expected a calibration as camera_calibration'),
         (CALIBRATION, '', 'found NoneType: expected a calibration as camera_calibration'),
@@ -90,11 +117,11 @@ def test_images_of_another_shape_stay_without_a_camera(tmp_path, caplog):
 def test_what_is_no_calibration_is_said(tmp_path, old, new, message):
     assert old in CALIBRATION
     with pytest.raises(SourceError) as error:
-        CameraFile(written(tmp_path, CALIBRATION.replace(old, new)))
+        read_camera(written(tmp_path, CALIBRATION.replace(old, new)))
     assert str(error.value).startswith(str(tmp_path / 'camera.yaml'))
     assert message in str(error.value)
 
 
 def test_a_folder_is_no_calibration(tmp_path):
     with pytest.raises(SourceError, match='not a plain file'):
-        CameraFile(str(tmp_path))
+        read_camera(str(tmp_path))

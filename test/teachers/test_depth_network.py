@@ -25,6 +25,16 @@ def test_planes_of_floats_are_normalised(tmp_path):
     np.testing.assert_allclose(answer, expected, rtol=1e-5)
 
 
+def test_floats_can_be_normalised_otherwise(tmp_path):
+    path = write_mean(tmp_path / 'mean.onnx')
+    unit, symmetric = DepthNetwork(f'{path}=unit'), DepthNetwork(f'{path}=symmetric')
+    np.testing.assert_allclose(unit(of_color(255, 51, 0)), 0.4, rtol=1e-5)
+    np.testing.assert_allclose(symmetric(of_color(255, 51, 0)), -0.2, rtol=1e-5)
+    assert len({DepthNetwork(str(path)).sha256, unit.sha256, symmetric.sha256}) == 3
+    with pytest.raises(TeacherError, match="no normalisation 'bgr': expected imagenet, unit, symmetric"):
+        DepthNetwork(f'{path}=bgr')
+
+
 def test_bytes_are_taken_as_they_are(tmp_path):
     network = DepthNetwork(str(write_mean(tmp_path / 'mean.onnx', (1, 6, 8, 3), TensorProto.UINT8, axes=(3,))))
     np.testing.assert_allclose(network(of_color(30, 60, 120)), 70, rtol=1e-6)
@@ -47,6 +57,15 @@ def test_a_quantised_map_of_litert(tmp_path):
     np.testing.assert_allclose(network(of_color(0, 1, 2, height=24, width=32)), -0.5, rtol=1e-6)
 
 
+def test_what_is_no_number_stays_none(tmp_path):
+    """The logarithm of 0: bilinear interpolation would spread it."""
+    path = write_mean(tmp_path / 'log.onnx', (1, 6, 8, 3), TensorProto.UINT8, axes=(3,), operator='ReduceLogSum')
+    image = np.concatenate([of_color(50, 0, 0), of_color(0, 0, 0)], axis=1)[:, 4:12]
+    answer = DepthNetwork(str(path))(image)
+    assert np.isnan(answer[:, 4:]).all()
+    np.testing.assert_allclose(answer[:, :4], np.log(50), rtol=1e-6)
+
+
 def test_class_indices_are_no_depth(tmp_path):
     pytest.importorskip('ai_edge_litert', reason='pip install "mtperception[teachers]"')
     with pytest.raises(TeacherError, match=r'argmax\.tflite: gives int64 8x8: expected one map of depth'):
@@ -61,7 +80,8 @@ def test_what_is_no_depth_network_is_said(tmp_path):
     (tmp_path / 'text.onnx').write_text('no network')
     with pytest.raises(TeacherError, match=r'text\.onnx: not a network that ONNX Runtime can run: '):
         DepthNetwork(str(tmp_path / 'text.onnx'))
-    for shape, kind in (((1, 3, 'height', 'width'), 'FLOAT'), ((1, 4, 6, 8), 'FLOAT'), ((1, 3, 6, 8), 'DOUBLE')):
+    wrong = [((1, 3, 'height', 'width'), 'FLOAT'), ((1, 4, 6, 8), 'FLOAT'), ((4, 3, 6, 8), 'FLOAT')]
+    for shape, kind in (*wrong, ((1, 3, 6, 8), 'DOUBLE'), ((1, 6, 8), 'FLOAT')):
         path = write_mean(tmp_path / 'wrong.onnx', shape, getattr(TensorProto, kind))
         with pytest.raises(TeacherError, match=r'wrong\.onnx: takes .* expected one image, uint8 or float32'):
             DepthNetwork(str(path))

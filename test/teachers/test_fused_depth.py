@@ -10,7 +10,9 @@ from rooms import rooms
 from tiny_onnx import write_mean
 
 from mtperception.teachers import TeacherError, TeacherOptions, open_teacher
+from mtperception.teachers.depth_network import DepthNetwork
 from mtperception.teachers.fused_depth import FusedDepthTeacher, fitted_depth, fitted_disparity, fused
+from mtperception.types import Prediction
 
 CPU = {'backend': 'onnxruntime', 'device': 'cpu'}
 
@@ -29,7 +31,7 @@ def test_depth_is_fitted_by_a_factor():
 
 def test_disparity_is_fitted_by_scale_and_shift():
     own = row(1, 2, 4, 5, 0)
-    # Exactly 1 / own = 0.02 x disparity - 0.1, but for the last pixel, which has no depth of its own: 0.4.
+    # Exactly 1 / own = 0.02 x disparity - 0.1; so it is 0.4 in the last pixel, which has no depth of its own.
     disparity = row(55, 30, 17.5, 15, 25)
     np.testing.assert_allclose(fitted_disparity(disparity, own), row(1, 2, 4, 5, 2.5), rtol=1e-5)
     # 1 / 10 is half of the smallest inverse depth; what is farther has none.
@@ -38,8 +40,17 @@ def test_disparity_is_fitted_by_scale_and_shift():
     assert fitted_disparity(row(55, 30, 17.5, 15, np.nan), own)[0, 4] == 0
 
 
-def test_disparity_that_grows_with_depth_is_none():
+def test_a_noisy_disparity_keeps_its_spread():
+    """Least squares would flatten it."""
+    # 1 / depth is 1, 0.5, 0.5, 0.25, 0.25: the median is 0.5, the mean deviation from it 0.2.
+    own = row(1, 2, 2, 4, 4)
+    # Here they are 3 and 0.6, so 1 / depth becomes 0.5 + (x - 3) / 3.
+    np.testing.assert_allclose(fitted_disparity(row(4, 4, 3, 3, 2), own), row(1.2, 1.2, 2, 2, 6), rtol=1e-6)
+
+
+def test_depth_and_disparity_that_rise_together_are_none():
     own = row(1, 2, 4)
+    np.testing.assert_array_equal(fitted_depth(1 / own, own), row(0, 0, 0))
     np.testing.assert_array_equal(fitted_disparity(own, own), row(0, 0, 0))
     np.testing.assert_array_equal(fitted_disparity(row(7, 7, 7), own), row(0, 0, 0))
     np.testing.assert_array_equal(fitted_disparity(row(3, 2, 1), row(0, 0, 0)), row(0, 0, 0))
@@ -77,7 +88,7 @@ def test_real_networks(tmp_path):
     ):
         assert depth.name == 'nyuv2_indoor with depth of bright'
         assert len({alone.sha256, depth.sha256, disparity.sha256}) == 3
-        assert (depth.tasks, depth.max_depth) == (alone.tasks, alone.max_depth)
+        assert depth.tasks == alone.tasks
         before, after = (teacher(sample.image, sample.intrinsics) for teacher in (alone, depth))
         inverse = disparity(sample.image, sample.intrinsics)
     np.testing.assert_array_equal(before.labels, after.labels)
@@ -95,14 +106,37 @@ def test_real_networks(tmp_path):
     assert follows(before) < 0.9 < min(follows(after), follows(inverse))
 
 
+def test_a_network_that_contradicts_is_told_once(tmp_path, caplog):
+    """Disparity given for depth, and the reverse: no depth, and a warning for all images."""
+    own = np.broadcast_to(1 / np.linspace(1, 0.2, 8, dtype=np.float32), (6, 8))
+
+    class Model:
+        tasks, name, sha256, gives_confidence = ('depth',), 'ramp', '0', False
+        label_space = ()
+
+        def __call__(self, image, intrinsics):
+            return Prediction(depth=own, valid_mask=own > 0)
+
+    takes = {'shape': (1, 6, 8, 3), 'kind': TensorProto.UINT8, 'axes': (3,)}
+    network = DepthNetwork(str(write_mean(tmp_path / 'bright.onnx', **takes)))
+    image = np.broadcast_to(np.arange(80, 0, -10, dtype=np.uint8)[:, None], (6, 8, 3))
+    teacher = FusedDepthTeacher(Model(), depth=[network])
+    assert not any(teacher(image, None).depth.any() for _ in range(2))
+    [record] = caplog.records
+    assert record.getMessage().startswith('bright says farther where ramp says nearer')
+    fits = FusedDepthTeacher(Model(), disparity=[network])(image, None).depth
+    np.testing.assert_allclose(fits, own, rtol=1e-5)
+    assert len(caplog.records) == 1
+
+
 def test_what_does_not_go_together_is_said(tmp_path):
     network = str(write_mean(tmp_path / 'bright.onnx'))
-    with pytest.raises(TeacherError, match='depth follows the labels of one network'):
+    with pytest.raises(TeacherError, match='depth by geometry, depth opinions correct that of a model: expected one'):
         open_teacher('street', TeacherOptions(**CPU, camera_height=1.5, depth_opinions=(network,)))
 
     class Labels:
         tasks = ('segmentation',)
         name = 'labels'
 
-    with pytest.raises(TeacherError, match='labels has segmentation: expected depth, too'):
+    with pytest.raises(TeacherError, match='labels gives only segmentation: expected a model with depth'):
         FusedDepthTeacher(Labels(), [])
