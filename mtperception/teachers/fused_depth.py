@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth of a model whose shape other networks have a say in.
+"""Depth of a model whose shape other networks correct.
 
 Networks that have learnt from other images err elsewhere: the mean of their answers is better than each of them. What
 none of them knows of a strange camera is the scale. So the model's is kept, and each of the others is fitted to it
@@ -49,7 +49,7 @@ class FusedDepthTeacher:
         self.name = f'{model.name} with depth of {" and ".join(other.name for other, _ in self._others)}'
         parts = [model.sha256, *(f'{fit.__name__} {other.sha256}' for other, fit in self._others)]
         self.sha256 = hashlib.sha256(' '.join(parts).encode()).hexdigest()
-        self._told: set[str] = set()
+        self._told: set[DepthNetwork] = set()
         self.tasks = model.tasks
         self.label_space = model.label_space
         self.gives_confidence = model.gives_confidence
@@ -59,16 +59,16 @@ class FusedDepthTeacher:
         """The model's prediction with the depth of all; no depth where the model has none or the others disagree."""
         prediction = self._model(image, intrinsics)
         own = prediction.measured_depth
-        fitted = {other.name: fit(other(image), own) for other, fit in self._others}
-        for name, answer in fitted.items():
-            if not answer.any() and name not in self._told:
-                self._told.add(name)
+        fitted = [fit(other(image), own) for other, fit in self._others]
+        for (other, _), answer in zip(self._others, fitted, strict=True):
+            if own.any() and not answer.any() and other not in self._told:
+                self._told.add(other)
                 _log.warning(
                     '%s says farther where %s says nearer: no depth for such images: is it depth, or disparity?',
-                    name,
+                    other.name,
                     self._model.name,
                 )
-        depth = fused(own, list(fitted.values()))
+        depth = fused(own, fitted)
         return Prediction(labels=prediction.labels, confidence=prediction.confidence, depth=depth, valid_mask=depth > 0)
 
     def close(self) -> None:

@@ -17,6 +17,18 @@ from mtperception.types import Prediction
 CPU = {'backend': 'onnxruntime', 'device': 'cpu'}
 
 
+class Gives:
+    """A model that gives a known depth."""
+
+    tasks, name, sha256, gives_confidence, label_space = ('depth',), 'gives', '0', False, ()
+
+    def __init__(self, depth):
+        self._depth = depth
+
+    def __call__(self, image, intrinsics):
+        return Prediction(depth=self._depth, valid_mask=self._depth > 0)
+
+
 def row(*values):
     return np.array([values], np.float32)
 
@@ -110,23 +122,33 @@ def test_a_network_that_contradicts_is_told_once(tmp_path, caplog):
     """Disparity given for depth, and the reverse: no depth, and a warning for all images."""
     own = np.broadcast_to(1 / np.linspace(1, 0.2, 8, dtype=np.float32), (6, 8))
 
-    class Model:
-        tasks, name, sha256, gives_confidence = ('depth',), 'ramp', '0', False
-        label_space = ()
-
-        def __call__(self, image, intrinsics):
-            return Prediction(depth=own, valid_mask=own > 0)
-
     takes = {'shape': (1, 6, 8, 3), 'kind': TensorProto.UINT8, 'axes': (3,)}
     network = DepthNetwork(str(write_mean(tmp_path / 'bright.onnx', **takes)))
     image = np.broadcast_to(np.arange(80, 0, -10, dtype=np.uint8)[:, None], (6, 8, 3))
-    teacher = FusedDepthTeacher(Model(), depth=[network])
+    teacher = FusedDepthTeacher(Gives(own), depth=[network])
     assert not any(teacher(image, None).depth.any() for _ in range(2))
     [record] = caplog.records
-    assert record.getMessage().startswith('bright says farther where ramp says nearer')
-    fits = FusedDepthTeacher(Model(), disparity=[network])(image, None).depth
+    assert record.getMessage().startswith('bright says farther where gives says nearer')
+    fits = FusedDepthTeacher(Gives(own), disparity=[network])(image, None).depth
     np.testing.assert_allclose(fits, own, rtol=1e-5)
     assert len(caplog.records) == 1
+
+
+def test_networks_of_the_same_name_are_two(tmp_path):
+    own = np.broadcast_to(np.float32([1, 2, 2, 4, 4, 4, 4, 4]), (6, 8))
+
+    takes = {'shape': (1, 6, 8, 3), 'kind': TensorProto.UINT8, 'axes': (3,)}
+    paths = [tmp_path / name / 'model.onnx' for name in 'ab']
+    for path, operator in zip(paths, ('ReduceMean', 'ReduceLogSum'), strict=True):
+        path.parent.mkdir()
+        write_mean(path, **takes, operator=operator)
+    image = np.broadcast_to(np.uint8([10, 10, 10, 90, 90, 90, 90, 90])[:, None], (6, 8, 3))
+    first, second = (DepthNetwork(str(path)) for path in paths)
+    both = FusedDepthTeacher(Gives(own), depth=[first, second])(image, None).depth
+    alone = FusedDepthTeacher(Gives(own), depth=[second])(image, None).depth
+    # The first says 9 times, the second only ln 270 / ln 30 = 1.65 times as far: they differ too much.
+    assert (alone > 0).all()
+    assert not (both[:, :3] > 0).any()
 
 
 def test_what_does_not_go_together_is_said(tmp_path):
