@@ -110,7 +110,8 @@ def test_the_default_model_on_real_images():
     images = [cv2.imread(str(path))[..., ::-1].copy() for path in sorted(rgb.glob('*.jpg'))[::400]]
     images += [image[:361, :477].copy() for image in images[:1]]
     model = open_model('nyuv2_indoor')
-    pipeline = Pipeline(load_network(model.path), model.card.depth_range, model.card.classes).eval()
+    card = model.card
+    pipeline = Pipeline(load_network(model.path), card.depth_range, card.classes, card.temperature).eval()
     parity = check_parity(pipeline, model, images)
     assert parity.graph['labels'].mean <= 0.001
     assert parity.graph['depth'].largest <= 1e-3
