@@ -143,14 +143,7 @@ def label(
     if teaching.camera_height:
         _check_geometry(image_set, wanted, teaching.horizon)
     options, out, pool = teaching.options, out.expanduser(), workers.pool
-    if options.second_opinions and not _writes('segmentation', image_set, wanted):
-        raise InputError('--second-opinion: no labels would be written: expected --task segmentation')
-    for option, given in (
-        ('--depth-opinion', options.depth_opinions),
-        ('--disparity-opinion', options.disparity_opinions),
-    ):
-        if given and not _writes('depth', image_set, wanted):
-            raise InputError(f'{option}: no depth would be written: expected --task depth')
+    _check_opinions(image_set, wanted, options)
     start = time.monotonic()
     with closing(open_teacher(model, options)) as teacher:
         if workers.dry_run:
@@ -186,6 +179,18 @@ def _check_geometry(images: ImageSet, wanted: Request, horizon: float | None) ->
         )
     if not _writes('depth', images, wanted):
         raise InputError('--camera-height: no depth would be written: expected --task depth')
+
+
+def _check_opinions(images: ImageSet, wanted: Request, options: TeacherOptions) -> None:
+    """Raises InputError for an opinion about what would not be written."""
+    if options.second_opinions and not _writes('segmentation', images, wanted):
+        raise InputError('--second-opinion: no labels would be written: expected --task segmentation')
+    for option, given in (
+        ('--depth-opinion', options.depth_opinions),
+        ('--disparity-opinion', options.disparity_opinions),
+    ):
+        if given and not _writes('depth', images, wanted):
+            raise InputError(f'{option}: no depth would be written: expected --task depth')
 
 
 def _writes(task: str, images: ImageSet, wanted: Request) -> bool:

@@ -9,7 +9,6 @@ from typing import Any
 
 from mtperception.bounded_read import read_yaml, shortened
 from mtperception.errors import InputError, SourceError
-from mtperception.labels import LabelSpace
 from mtperception.messages import RefusedCameraInfoError, intrinsics_from
 from mtperception.sources.source import Source
 from mtperception.types import Frame, Intrinsics
@@ -79,22 +78,8 @@ class WithCamera:
         self._source, self._path, self._camera = source, path, read_camera(path)
         self._said = {}
         """Why a frame did not get this camera, by kind: each is said once, however often the frames are read."""
-        self.description = f'{source.description} (camera: {path})'
-
-    @property
-    def is_stream(self) -> bool:
-        """The source's."""
-        return self._source.is_stream
-
-    @property
-    def rate(self) -> float:
-        """The source's."""
-        return self._source.rate
-
-    @property
-    def count(self) -> int | None:
-        """The source's."""
-        return self._source.count
+        self.description, self.label_space = f'{source.description} (camera: {path})', source.label_space
+        self.is_stream, self.rate, self.count = source.is_stream, source.rate, source.count
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -105,11 +90,6 @@ class WithCamera:
     def poses(self) -> str:
         """The source's."""
         return self._source.poses
-
-    @property
-    def label_space(self) -> LabelSpace | None:
-        """The source's."""
-        return self._source.label_space
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames of the source."""
