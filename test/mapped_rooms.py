@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 from rooms import write_rooms
 
+from mtperception.media import VideoWriter
 from mtperception.synthetic import PERIOD, SyntheticRoom, pose
 
 ROOM = SyntheticRoom(320, 240)
@@ -24,6 +25,14 @@ def write_posed_rooms(folder, times=TIMES, room=ROOM, **changes):
     for index, seconds in enumerate(times):
         np.savetxt(folder / 'pose' / f'{index}.txt', pose(seconds))
     return folder
+
+
+def write_walk(path, times, room=ROOM, rate=10.0):
+    """A video of the room at some times of the walk."""
+    with VideoWriter(path, rate) as video:
+        for seconds in times:
+            video.write(room.frame(seconds).image)
+    return path
 
 
 def tum_line(seconds, stamp):

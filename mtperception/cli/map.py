@@ -14,7 +14,7 @@ from mtperception.cli.folders import check_apart, make_folder, make_room_for, na
 from mtperception.cli.map_settings import MapSettings
 from mtperception.cli.notes import say_notes, say_reading
 from mtperception.cli.option_records import with_records
-from mtperception.cli.options import EveryOption, JsonOption
+from mtperception.cli.options import CameraFileOption, EveryOption, JsonOption
 from mtperception.cli.progress import progress
 from mtperception.cli.reports import report_needs
 from mtperception.cli.settings import LabelledBagSettings, ModelSettings
@@ -36,7 +36,10 @@ from mtperception.types import MODEL, SENSOR
 @with_records
 def map_(
     source: Annotated[
-        str, typer.Argument(help='A ROS bag, a folder with dataset.json and a pose for each image, or synthetic.')
+        str,
+        typer.Argument(
+            help='A ROS bag, a folder with dataset.json and poses, or synthetic; with --poses also a video.'
+        ),
     ],
     out: Annotated[Path, typer.Option(help='Folder to write; an earlier map there is replaced.')],
     model: ModelSettings,
@@ -45,6 +48,7 @@ def map_(
     poses: Annotated[
         Path | None, typer.Option(metavar='FILE', help='Poses in TUM format: stamp x y z qx qy qz qw.')
     ] = None,
+    camera: CameraFileOption = '',
     every: EveryOption = 1,
     label_space: Annotated[str, typer.Option(help='Classes of the recorded labels.', show_default="the model's")] = '',
     per_class: Annotated[bool, typer.Option('--per-class', help='Also write a mesh for each class.')] = False,
@@ -54,7 +58,8 @@ def map_(
     """Fuse depth and labels under known poses into one mesh with a class for each vertex.
 
     Depth and labels come from the model; --depth sensor uses the depth of an RGB-D camera. Poses come from a bag
-    (Odometry, PoseStamped or transforms), from the files that "pose" in a folder's dataset.json names, or from --poses.
+    (Odometry, PoseStamped or transforms), from the files that "pose" in a folder's dataset.json names, or from --poses;
+    the camera from the bag, from dataset.json, or from --camera.
     Writes mesh.ply, points.ply, map.npz and summary.json: docs/mapping.md.
 
     Example: mtperception map walk.mcap --depth sensor --voxel-size 0.03 --out walk_map --report
@@ -66,10 +71,11 @@ def map_(
         (bag.label_topic and not labels_are_recorded, '--label-topic', 'expected together with --labels recorded'),
         (label_space and not labels_are_recorded, '--label-space', 'expected together with --labels recorded'),
     )
-    _check_outputs(source, out, settings.archive, json_file)
+    inputs = [source, *([str(poses)] if poses else []), *([camera] if camera else [])]
+    _check_outputs(inputs, out, settings.archive, json_file)
     write_report = _report_writer() if report else None
     with ExitStack() as stack:
-        views = open_views(source, bag.options, poses=poses, every=every, maps=_needed(options))
+        views = open_views(source, bag.options, poses=poses, camera_file=camera, every=every, maps=_needed(options))
         say_reading(views)
         predictor = None
         if options.needs_model:
@@ -88,10 +94,10 @@ def map_(
         _write(run, out, per_class=per_class, json_file=json_file, write_report=write_report)
 
 
-def _check_outputs(source: str, out: Path, archive: Path | None, json_file: Path | None) -> None:
-    check_apart(out, [source], '--out')
+def _check_outputs(inputs: list[str], out: Path, archive: Path | None, json_file: Path | None) -> None:
+    check_apart(out, inputs, '--out')
     if archive:
-        check_apart(archive, [source, str(out)], '--archive')
+        check_apart(archive, [*inputs, str(out)], '--archive')
     check_replaceable(out.expanduser(), ENTRIES)
     make_folder(out.expanduser().absolute().parent, '--out')
     if json_file:

@@ -24,6 +24,8 @@ LABELS = (MODEL, RECORDED)
 """Where depth and labels may come from."""
 SURE = 255
 """Confidence of recorded labels."""
+NO_POSE, NO_CAMERA = 'no pose', 'no camera'
+"""Why a frame is left out."""
 
 
 @dataclass(frozen=True)
@@ -182,9 +184,9 @@ class Mapper:
     def _why_not(self, frame: Frame) -> str:
         """Why a frame cannot be used; empty if it can."""
         if frame.T_world_camera is None:
-            return 'no pose'
+            return NO_POSE
         if frame.intrinsics is None:
-            return 'no camera'
+            return NO_CAMERA
         if self.options.depth == SENSOR and frame.depth is None:
             return 'no sensor depth'
         if self.options.labels == RECORDED and frame.labels is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mtperception.mapping.filtering import DYNAMIC, EDGE, FAR, INVALID, SURFACELESS, UNSURE
-from mtperception.mapping.mapper import MapOptions, MapStatistics
+from mtperception.mapping.mapper import NO_CAMERA, NO_POSE, MapOptions, MapStatistics
 
 FAR_TOO_LARGE, FAR_TOO_SMALL = 100.0, 0.02
 """Metres: medians of depth beyond these are of another unit."""
@@ -34,7 +34,9 @@ def frames_left_out(statistics: MapStatistics, poses: str) -> str:
     reasons = [f'{count} {reason}' for reason, count in statistics.left_out_frames.most_common()]
     if not reasons:
         return ''
-    because = f' (poses: {poses})' if 'no pose' in statistics.left_out_frames else ''
+    because = f' (poses: {poses})' if NO_POSE in statistics.left_out_frames else ''
+    if NO_CAMERA in statistics.left_out_frames:
+        because += '; of images without a camera, --camera names a calibration'
     total = sum(statistics.left_out_frames.values())
     return f'{total} of {total + statistics.used} frames left out: {", ".join(reasons)}{because}'
 

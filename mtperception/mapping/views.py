@@ -10,6 +10,7 @@ from mtperception.mapping.poses import PoseFile, nanoseconds
 from mtperception.recording.recording_options import DEFAULTS, RecordingOptions
 from mtperception.sources import Frame, Source, SourceOptions, open_source
 from mtperception.sources.source import MAPS
+from mtperception.sources.video import Webcam
 from mtperception.synthetic import PERIOD
 
 ROOM = {'width': 320, 'height': 240, 'rate': 72 / PERIOD}
@@ -55,25 +56,32 @@ def open_views(
     recording: RecordingOptions = DEFAULTS,
     *,
     poses: Path | None = None,
+    camera_file: str = '',
     every: int = 1,
     maps: Collection[str] = MAPS,
 ) -> Source:
     """Open what a map is to be made of.
 
     Args:
-        spec: a bag, a folder with `dataset.json`, or `synthetic`.
+        spec: a bag, a folder with `dataset.json`, or `synthetic`; with `poses` also a video or other images.
         recording: how a bag is read; the tolerance also holds for `poses`.
         poses: a file of poses in place of the source's.
+        camera_file: a ROS calibration, the camera of images without one.
         every: use every n-th image.
         maps: which are needed, of `MAPS`.
 
     Raises:
-        SourceError: if there is no such source, it is of a kind without poses, or the file has none.
+        SourceError: if there is no such source, it has no end or is of a kind without poses, or a file cannot be used.
     """
+    if Webcam.accepts(spec):
+        raise SourceError(f'{spec}: a camera has no end: expected a recording; mapping_node maps while it drives')
     file = PoseFile(poses, recording.tolerance) if poses else None
-    source = open_source(spec, SourceOptions(**ROOM, every=every, maps=maps, recording=recording))
-    if not source.poses:
-        raise SourceError(f'{spec}: no cameras and poses: expected a bag, a folder with dataset.json, or synthetic')
+    options = SourceOptions(**ROOM, every=every, maps=maps, recording=recording, camera_file=camera_file)
+    source = open_source(spec, options)
+    if not (file or source.poses):
+        raise SourceError(
+            f'{spec}: no poses: expected a bag, a folder with dataset.json, or synthetic; of other images, --poses FILE'
+        )
     return WithPoses(source, file) if file else source
 
 

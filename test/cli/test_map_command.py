@@ -2,6 +2,7 @@
 """`mtperception map`: what it writes is the room that was recorded, and it says why a map comes to nothing."""
 
 import json
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -9,11 +10,13 @@ import pytest
 pytest.importorskip('mtperception.mapping.volume', reason='needs Open3D', exc_type=ImportError)
 
 import open3d
-from mapped_rooms import EXACT, TIMES, rightness, tum_line, write_posed_rooms
+from calibrations import write_calibration
+from mapped_rooms import EXACT, ROOM, TIMES, rightness, tum_line, write_posed_rooms, write_walk
 from recordings import LABELS, room_messages, write_recording
 
 from mtperception.cli import main
-from mtperception.synthetic import SyntheticRoom
+from mtperception.mapping.views import open_views
+from mtperception.synthetic import SyntheticRoom, pose
 
 VOXEL = 0.05
 
@@ -189,3 +192,23 @@ def test_poses_of_a_file_for_a_bag_without_any(tmp_path, capsys):
     right, error, _ = rightness(points.positions.numpy(), points.label.numpy().ravel(), VOXEL, (0.1, 0.3), room)
     assert right > 0.99
     assert error < VOXEL / 2
+
+
+def test_a_video_with_the_poses_and_the_camera_of_files(tmp_path, capsys):
+    """Stamps of a video begin at 0; images outside the trajectory are left out."""
+    video = write_walk(tmp_path / 'walk.mp4', [20.0, 20.1, 20.2, 20.3])
+    poses, camera = tmp_path / 'poses.txt', write_calibration(tmp_path / 'camera.yaml', ROOM.intrinsics)
+    poses.write_text('\n'.join(tum_line(20.0 + 0.1 * index, f'{0.1 * index:.1f}') for index in range(3)))
+
+    frames = list(open_views(str(video), poses=poses, camera_file=str(camera)))
+    for frame, seconds in zip(frames[:3], (20.0, 20.1, 20.2), strict=True):
+        np.testing.assert_allclose(frame.T_world_camera, pose(seconds), atol=1e-6)
+        assert astuple(frame.intrinsics) == pytest.approx(astuple(ROOM.intrinsics))
+    assert frames[3].T_world_camera is None
+
+    options = ('--min-views', '1', '--backend', 'onnxruntime', '--device', 'cpu')
+    status, said = run(capsys, video, '--out', tmp_path / 'map', '--poses', poses, '--camera', camera, *options)
+    assert status == 0, said
+    assert 'map: 3 frames' in said
+    assert '1 of 4 frames left out: 1 no pose' in said
+    assert (tmp_path / 'map' / 'mesh.ply').exists()

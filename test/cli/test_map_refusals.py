@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip('mtperception.mapping.volume', reason='needs Open3D', exc_type=ImportError)
 
-from mapped_rooms import EXACT, ROOM, tum_line, write_posed_rooms
+from mapped_rooms import EXACT, ROOM, tum_line, write_posed_rooms, write_walk
 from recordings import (
     DEPTH,
     IMAGE,
@@ -192,4 +192,33 @@ def test_what_has_no_poses_is_not_begun(tmp_path, capsys):
     for source in (tmp_path / 'images', tmp_path / 'images' / '1.png'):
         status, said = run(capsys, source, '--out', tmp_path / 'map', '--model', 'nonesuch')
         assert status == 1
-        assert f'{source}: no cameras and poses: expected a bag, a folder with dataset.json, or synthetic' in said
+        assert f'{source}: no poses: expected a bag, a folder with dataset.json, or synthetic' in said
+        assert 'of other images, --poses FILE' in said
+
+
+def test_a_camera_has_no_end(tmp_path, capsys):
+    (tmp_path / 'poses.txt').write_text(tum_line(20.0, '0.0'))
+    status, said = run(capsys, 'webcam:0', '--out', tmp_path / 'map', '--poses', tmp_path / 'poses.txt')
+    assert status == 1
+    assert 'webcam:0: a camera has no end: expected a recording' in said
+
+
+def test_a_video_without_a_camera_is_told_how_to_get_one(tmp_path, capsys):
+    video = write_walk(tmp_path / 'walk.mp4', [20.0, 20.1])
+    (tmp_path / 'poses.txt').write_text('\n'.join(tum_line(20.0, stamp) for stamp in ('0.0', '0.1')))
+    options = ('--backend', 'onnxruntime', '--device', 'cpu')
+    status, said = run(capsys, video, '--out', tmp_path / 'map', '--poses', tmp_path / 'poses.txt', *options)
+    assert status == 1
+    assert '2 of 2 frames left out: 2 no camera; of images without a camera, --camera names a calibration' in said
+
+
+def test_the_map_does_not_replace_what_it_is_made_of(tmp_path, capsys):
+    video = write_walk(tmp_path / 'walk.mp4', [20.0])
+    for name in ('poses', 'camera'):
+        (tmp_path / name).mkdir()
+        file = tmp_path / name / 'map.npz'
+        file.write_text('mine')
+        status, said = run(capsys, video, '--out', tmp_path / name, f'--{name}', file)
+        assert status == 1
+        assert f'is or holds the input {file}' in said
+        assert file.read_text() == 'mine'
