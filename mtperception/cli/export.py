@@ -14,6 +14,12 @@ from mtperception.errors import needs
 def export(
     checkpoint: Annotated[Path, typer.Argument(help='A file that `mtperception train` wrote.', metavar='CHECKPOINT')],
     out: Annotated[Path, typer.Option(help='The model directory to write.')],
+    others: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help='More checkpoints or models: the mean of all weights is exported.', metavar='[CHECKPOINT|MODEL]...'
+        ),
+    ] = None,
     classes: Annotated[
         str | None, typer.Option(help='Predict only the classes FIRST to END - 1; default: all.', metavar='FIRST:END')
     ] = None,
@@ -30,11 +36,14 @@ def export(
     The exported graph is compared with PyTorch before anything is written. --calibrate fits the softmax temperature on
     the validation images, so that confidences are close to the share of right labels. It does not change the labels.
 
+    The mean of several models of one network is often better than each of them. All but the weights is that of the
+    first; one that is named twice counts twice.
+
     Example: mtperception export runs/nyuv2_indoor/best.safetensors --out models/mine
     """
     chosen = None if classes is None else class_slice(classes)
     with progress('exporting and comparing', None):
         with needs('export', 'PyTorch', 'train'):
             from mtperception.training.checkpoint_export import export_checkpoint
-        parity = export_checkpoint(checkpoint, out, chosen, calibrate=calibrate, half=half)
+        parity = export_checkpoint(checkpoint, out, chosen, others=others or (), calibrate=calibrate, half=half)
     typer.echo(f'{out}: {parity}')

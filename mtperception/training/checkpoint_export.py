@@ -2,6 +2,8 @@
 """From a checkpoint to a model directory."""
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from mtperception.training.checkpoint import Checkpoint
 from mtperception.training.config import WHOLE, ChoiceConfig, ConfigError, TrainConfig
 from mtperception.training.config_file import config_from_dict
 from mtperception.training.divergence import DivergedError, check_weights
-from mtperception.training.starting_point import new_network
+from mtperception.training.starting_point import mean_weights, new_network
 from mtperception.training.temperature import CalibrationError, fit_temperature
 from mtperception.training.validation import Validator, draft_card
 
@@ -26,6 +28,7 @@ def export_checkpoint(
     out: Path,
     classes: tuple[int, int] | None = None,
     *,
+    others: Sequence[str] = (),
     calibrate: bool = False,
     half: bool = False,
 ) -> Parity:
@@ -35,12 +38,15 @@ def export_checkpoint(
         checkpoint: a file that training wrote.
         out: the model directory to write.
         classes: first class and end of the slice of the label space to choose among; None is all of it.
+        others: further checkpoints or models: the mean of the weights of all is written, each as often as it is named.
+            All else is that of `checkpoint`, but for its metrics, which no mean has.
         calibrate: fit the temperature of the confidence on the images that the run was validated on, and measure the
             metrics again with it; the card also keeps the calibration error without it.
         half: round the weights to float16, which halves the files.
 
     Raises:
-        ConfigError: with `calibrate`, if there are none, or they have no labels that a temperature can be fitted to.
+        ConfigError: with `calibrate`, if there are none, or they have no labels that a temperature can be fitted to;
+            if one of the `others` is of another network.
         DatasetError: with `calibrate`, if they cannot be read.
         CheckpointError: if the file is not a checkpoint.
         DivergedError: if its weights are not finite.
@@ -59,10 +65,13 @@ def export_checkpoint(
         check_weights(network.state_dict())
     except DivergedError as error:
         raise DivergedError(f'{checkpoint}: {error}: export an earlier checkpoint') from error
+    if others:
+        network.load_state_dict(mean_weights(network, [str(checkpoint), *others]))
     card = draft_card(config, out.name)
     card = replace(card, classes=classes or card.classes)
-    metrics, protocol = state.scalars['metrics'], state.scalars['protocol']
-    remarks = ['weights rounded to float16'] if half else []
+    metrics, protocol = ({}, {}) if others else (state.scalars['metrics'], state.scalars['protocol'])
+    remarks = [_mean([str(checkpoint), *others])] if others else []
+    remarks += ['weights rounded to float16'] if half else []
     if calibrate:
         card, metrics, protocol = _calibrated(network, card, config)
         remarks.append('temperature of the confidence fitted on the images of validation')
@@ -110,6 +119,12 @@ def _procedure(config: TrainConfig, epochs: int) -> str:
         f'{config.average_decay:g}, {config.precision}, '
         f'{_start(config)}'
     )
+
+
+def _mean(sources: Sequence[str]) -> str:
+    """Of what, in words."""
+    parts = [f'{count} x {source}' for source, count in Counter(map(_short, sources)).items()]
+    return f'then the mean of the weights of {" + ".join(parts)}'
 
 
 def _loss(chosen: ChoiceConfig) -> str:

@@ -16,6 +16,8 @@ from mtperception.resources import ResourceNotFoundError, find
 from mtperception.training.checkpoint import Checkpoint, is_checkpoint
 from mtperception.training.config import WHOLE, ConfigError, TrainConfig
 
+MEAN = 'mean of'
+"""Before what cannot enter a mean, in messages."""
 logger = logging.getLogger(__name__)
 
 
@@ -43,6 +45,28 @@ def build_network(config: TrainConfig) -> Network:
 def new_network(config: TrainConfig) -> Network:
     """The network of a configuration, with random weights."""
     return create_network(config.network.name, len(config.space), config.tasks, **config.network.options)
+
+
+def mean_weights(network: Network, sources: Sequence[str]) -> dict[str, torch.Tensor]:
+    """The mean of the weights of some checkpoints and models, by name.
+
+    Args:
+        network: whose weights they are.
+        sources: paths of checkpoints or model directories, or names of models. One that is named twice counts twice.
+
+    Raises:
+        ConfigError: if one has not all weights of the network, or was exported with half its size.
+        CheckpointError: if a file is not a checkpoint.
+    """
+    own = network.state_dict()
+    fits = [_fitting(own, source, own.__contains__, MEAN) for source in sources]
+    for source, weights in zip(sources, fits, strict=True):
+        if scales_are_moved(weights):
+            raise ConfigError(
+                f'{MEAN} {source}: exported with --half, so its weights are scaled in another way: expected its '
+                'checkpoint or a model exported without --half'
+            )
+    return _mean(fits, own, set(own))
 
 
 def _load_published(network: Network, part: str, source: str, key: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from rooms import rooms, write_rooms
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from shallow_network import ShallowNet
 from tiny_runs import data_of, tiny_config
 
@@ -18,6 +18,7 @@ from mtperception.evaluation.evaluate import evaluate
 from mtperception.networks import NETWORKS
 from mtperception.pipeline import Pipeline
 from mtperception.predictor import Predictor
+from mtperception.training.checkpoint import Checkpoint, named
 from mtperception.training.config import ChoiceConfig, OptimizerConfig
 from mtperception.training.trainer import BEST, Trainer
 
@@ -145,3 +146,43 @@ def test_without_validation_images_nothing_can_be_calibrated(shallow, tmp_path, 
     assert export(run.out / 'last.safetensors', '--out', tmp_path / 'out', '--calibrate') == 1
     assert 'the run has no validation images' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_mean_of_checkpoints_and_models(trainer, tmp_path):
+    """Each as often as it is named; batch norms' counts of batches are those of the first."""
+    first = Checkpoint.read(trainer.out / BEST)
+    changed = {name: x + 1 if x.is_floating_point() else x + 7 for name, x in first.group('average').items()}
+    Checkpoint(first.tensors | named('average', changed), first.scalars).write(tmp_path / 'other.safetensors')
+    assert export(tmp_path / 'other.safetensors', '--out', tmp_path / 'other') == 0
+
+    sources = (
+        trainer.out / BEST,
+        tmp_path / 'other',
+        trainer.out / BEST,
+        tmp_path / 'other.safetensors',
+        trainer.out / BEST,
+    )
+    assert export(*sources, '--out', tmp_path / 'mean') == 0
+    mean = load_file(tmp_path / 'mean' / 'weights.safetensors')
+    for name, x in first.group('average').items():
+        torch.testing.assert_close(mean[name], x + 0.4 if x.is_floating_point() else x)
+    card = open_model(tmp_path / 'mean')
+    assert card.card.metrics == {}
+    parts = f'3 x {trainer.out.name}/{BEST} + 2 x other'
+    assert card.card.training['procedure'].endswith(f'then the mean of the weights of {parts}')
+
+
+def test_a_mean_is_of_one_network(trainer, tmp_path, capsys):
+    other = Checkpoint.read(trainer.out / BEST)
+    [lost] = named('average', {'first.0.weight': None})
+    tensors = {name: x for name, x in other.tensors.items() if name != lost}
+    Checkpoint(tensors, other.scalars).write(tmp_path / 'other.safetensors')
+    assert export(trainer.out / BEST, tmp_path / 'other.safetensors', '--out', tmp_path / 'mean') == 1
+    said = capsys.readouterr().err
+    assert f'mean of {tmp_path / "other.safetensors"}: not the weights of this network: ' in said
+    assert export(trainer.out / BEST, tmp_path / 'nonesuch', '--out', tmp_path / 'mean') == 1
+    assert (
+        f'{tmp_path / "nonesuch"}: expected a checkpoint, a model directory or the name of a model'
+        in capsys.readouterr().err
+    )
+    assert not (tmp_path / 'mean').exists()

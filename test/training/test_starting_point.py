@@ -17,7 +17,7 @@ from mtperception.resources import find
 from mtperception.training.checkpoint import Checkpoint
 from mtperception.training.config import ConfigError
 from mtperception.training.config_file import load_config
-from mtperception.training.starting_point import build_network
+from mtperception.training.starting_point import build_network, mean_weights
 
 
 def test_without_a_network_it_says_which_file_to_give(tmp_path, monkeypatch):
@@ -53,6 +53,8 @@ def test_a_model_of_half_the_size_starts_no_training_of_batch_norm(tmp_path):
     with pytest.raises(ConfigError, match='of one model, batch_norm: frozen'):
         build_network(tiny_config(tmp_path, start={'all': [str(half), 'nyuv2_indoor']}, batch_norm='frozen'))
     build_network(tiny_config(tmp_path, start={'all': ['nyuv2_indoor']}))
+    with pytest.raises(ConfigError, match=r'mean of .*half: exported with --half'):
+        mean_weights(network, ['nyuv2_indoor', str(half)])
 
 
 @pytest.fixture(scope='module')
