@@ -38,7 +38,7 @@ def map_(
     source: Annotated[
         str,
         typer.Argument(
-            help='A ROS bag, a folder with dataset.json and poses, or synthetic; with --poses also a video.'
+            help='A ROS bag, a folder with dataset.json and poses, or synthetic; with --poses also a video or images.'
         ),
     ],
     out: Annotated[Path, typer.Option(help='Folder to write; an earlier map there is replaced.')],
