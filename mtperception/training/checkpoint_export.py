@@ -54,23 +54,23 @@ def export_checkpoint(
         ParityError: if the exported graph does not reproduce the network.
         OccupiedError: if `out` exists and is not a model directory.
     """
-    state = Checkpoint.read(checkpoint)
+    state, sources = Checkpoint.read(checkpoint), [str(checkpoint), *others]
     config = config_from_dict(state.scalars['config'])
     network = new_network(config)
     try:
         network.load_state_dict(state.group('average'))
     except RuntimeError as error:
         raise ConfigError(f'{checkpoint}: not the weights of {config.network.name}: {error}') from error
+    if others:
+        network.load_state_dict(mean_weights(network, sources))
     try:
         check_weights(network.state_dict())
     except DivergedError as error:
-        raise DivergedError(f'{checkpoint}: {error}: export an earlier checkpoint') from error
-    if others:
-        network.load_state_dict(mean_weights(network, [str(checkpoint), *others]))
+        raise DivergedError(f'{", ".join(sources)}: {error}: export an earlier checkpoint') from error
     card = draft_card(config, out.name)
     card = replace(card, classes=classes or card.classes)
     metrics, protocol = ({}, {}) if others else (state.scalars['metrics'], state.scalars['protocol'])
-    remarks = [_mean([str(checkpoint), *others])] if others else []
+    remarks = [_mean(sources)] if others else []
     remarks += ['weights rounded to float16'] if half else []
     if calibrate:
         card, metrics, protocol = _calibrated(network, card, config)
