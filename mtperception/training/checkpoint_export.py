@@ -56,17 +56,7 @@ def export_checkpoint(
     """
     state, sources = Checkpoint.read(checkpoint), [str(checkpoint), *others]
     config = config_from_dict(state.scalars['config'])
-    network = new_network(config)
-    try:
-        network.load_state_dict(state.group('average'))
-    except RuntimeError as error:
-        raise ConfigError(f'{checkpoint}: not the weights of {config.network.name}: {error}') from error
-    if others:
-        network.load_state_dict(mean_weights(network, sources))
-    try:
-        check_weights(network.state_dict())
-    except DivergedError as error:
-        raise DivergedError(f'{", ".join(sources)}: {error}: export an earlier checkpoint') from error
+    network = _trained(state, config, sources)
     card = draft_card(config, out.name)
     card = replace(card, classes=classes or card.classes)
     metrics, protocol = ({}, {}) if others else (state.scalars['metrics'], state.scalars['protocol'])
@@ -86,6 +76,23 @@ def export_checkpoint(
         metrics=metrics | ({'protocol': protocol} if metrics else {}),
     )
     return export_model(network, card, out, half=half)
+
+
+def _trained(state: Checkpoint, config: TrainConfig, sources: Sequence[str]) -> Network:
+    """The network with the averaged weights of a checkpoint, the first source, or with the mean of all sources; raises
+    as `export_checkpoint`."""
+    network = new_network(config)
+    try:
+        network.load_state_dict(state.group('average'))
+    except RuntimeError as error:
+        raise ConfigError(f'{sources[0]}: not the weights of {config.network.name}: {error}') from error
+    if len(sources) > 1:
+        network.load_state_dict(mean_weights(network, sources))
+    try:
+        check_weights(network.state_dict())
+    except DivergedError as error:
+        raise DivergedError(f'{", ".join(sources)}: {error}: export an earlier checkpoint') from error
+    return network
 
 
 def _calibrated(

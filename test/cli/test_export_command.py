@@ -186,3 +186,14 @@ def test_a_mean_is_of_one_network(trainer, tmp_path, capsys):
         in capsys.readouterr().err
     )
     assert not (tmp_path / 'mean').exists()
+
+
+def test_a_mean_with_weights_that_are_not_finite_is_refused(trainer, tmp_path, capsys):
+    first = Checkpoint.read(trainer.out / BEST)
+    broken = {'first.0.bias': torch.full_like(first.group('average')['first.0.bias'], float('nan'))}
+    Checkpoint(first.tensors | named('average', broken), first.scalars).write(tmp_path / 'broken.safetensors')
+    assert export(trainer.out / BEST, tmp_path / 'broken.safetensors', '--out', tmp_path / 'mean') == 1
+    said = capsys.readouterr().err
+    assert f'{tmp_path / "broken.safetensors"}: ' in said
+    assert 'first.0.bias' in said
+    assert not (tmp_path / 'mean').exists()
