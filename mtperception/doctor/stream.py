@@ -11,7 +11,6 @@ from mtperception.card import TrainingCamera
 from mtperception.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding
 from mtperception.messages import RefusedMessageError, compressed_to_rgb, image_to_rgb, intrinsics_from
 from mtperception.messages.message import COMPRESSED_IMAGE, IMAGE
-from mtperception.messages.stamps import stamp_of
 
 SECTION = 'topic'
 STALE_S = 10.0
@@ -27,20 +26,22 @@ class Observed:
         topic: its resolved name.
         types: types of message that publishers offer there.
         publishers: for each publisher, its node and what its QoS is.
-        images: the messages, in order of arrival.
-        arrivals_ns: when each arrived, nanoseconds of the system clock.
+        arrivals_ns: when each image arrived, nanoseconds of the system clock.
+        stamps_ns: of each image.
+        image: the last message; None if none came.
         info_topic: where camera_info was looked for.
-        infos: the camera_info messages.
+        info: the last camera_info message; None if none came.
         image_topics: topics with images that there are in this domain.
     """
 
     topic: str
     types: Sequence[str] = ()
     publishers: Sequence[str] = ()
-    images: Sequence[Any] = ()
     arrivals_ns: Sequence[int] = ()
+    stamps_ns: Sequence[int] = ()
+    image: Any = None
     info_topic: str = ''
-    infos: Sequence[Any] = ()
+    info: Any = None
     image_topics: Sequence[str] = field(default_factory=tuple)
 
 
@@ -63,11 +64,12 @@ def judge(seen: Observed, camera: TrainingCamera, frame_ms: float | None) -> lis
         found = f'{seen.topic} is {", ".join(seen.types)}'
         return [Finding(SECTION, 'type', PROBLEM, f'{found}, expected {IMAGE} or {COMPRESSED_IMAGE}', _others(seen))]
     qos = Finding(SECTION, 'QoS', OK, f'{"; ".join(seen.publishers)}: the node (best effort) matches each')
-    if not seen.images:
+    if seen.image is None:
         text = f'{len(seen.publishers)} publisher(s) on {seen.topic}, but no image arrived'
         advice = 'is the camera running? large images may be lost: see the limits above'
         return [qos, Finding(SECTION, 'rate', PROBLEM, text, advice)]
-    return [qos, _rate(seen, frame_ms), *_encoding(seen), _stamps(seen), _camera_info(seen, camera)]
+    size, encoding = _encoding(seen)
+    return [qos, _rate(seen, frame_ms), *encoding, _stamps(seen), _camera_info(seen, camera, size)]
 
 
 def _absent(seen: Observed) -> Finding:
@@ -86,35 +88,43 @@ def _rate(seen: Observed, frame_ms: float | None) -> Finding:
         return Finding(SECTION, 'rate', NOTE, 'a single image arrived')
     rate = len(gaps) / max(sum(gaps), 1e-9)
     text = f'{rate:.1f} images/s, longest gap {max(gaps):.2f} s'
-    values = {'rate': rate, 'longest_gap_s': max(gaps), 'images': len(seen.images)}
+    values = {'rate': rate, 'longest_gap_s': max(gaps), 'images': len(seen.arrivals_ns)}
     if frame_ms is None or rate * frame_ms <= 1000:
         return Finding(SECTION, 'rate', OK, f'{text}: the node answers all', values=values)
     answered = f'the node answers about {1000 / frame_ms:.0f} of them ({frame_ms:.0f} ms each) and drops the others'
     return Finding(SECTION, 'rate', NOTE, f'{text}: {answered}', 'a smaller network_size, or precision bf16', values)
 
 
-def _encoding(seen: Observed) -> list[Finding]:
-    image = seen.images[-1]
+def _encoding(seen: Observed) -> tuple[tuple[int, int] | None, list[Finding]]:
+    """Width and height of the images, None if the node refuses them; and what there is to say."""
+    image = seen.image
     is_compressed = not hasattr(image, 'encoding')
     name = image.format if is_compressed else image.encoding
     try:
         rgb = compressed_to_rgb(image) if is_compressed else image_to_rgb(image)
     except RefusedMessageError as error:
-        return [Finding(SECTION, 'encoding', PROBLEM, f'the node refuses these images: {error}')]
+        return None, [Finding(SECTION, 'encoding', PROBLEM, f'the node refuses these images: {error}')]
     height, width = rgb.shape[:2]
-    launch = f'image:={seen.topic.removesuffix(COMPRESSED)}{" image_transport:=compressed" if is_compressed else ""}'
     values = {'encoding': name, 'width': width, 'height': height}
-    return [
-        Finding(SECTION, 'encoding', OK, f'{name}, {width}x{height}', values=values),
-        Finding(SECTION, 'launch', OK, f'ros2 launch mtperception perception.launch.py {launch}'),
-    ]
+    found = Finding(SECTION, 'encoding', OK, f'{name}, {width}x{height}', values=values)
+    return (width, height), [found, _launch(seen.topic, is_compressed)]
+
+
+def _launch(topic: str, is_compressed: bool) -> Finding:
+    if not is_compressed:
+        arguments = f'image:={topic}'
+    elif topic.endswith(COMPRESSED):
+        arguments = f'image:={topic.removesuffix(COMPRESSED)} image_transport:=compressed'
+    else:
+        found = f'the node looks for compressed images on a topic that ends in {COMPRESSED}; found {topic}'
+        return Finding(SECTION, 'launch', WARNING, found, f'remap the driver to {topic}{COMPRESSED}, image:={topic}')
+    return Finding(SECTION, 'launch', OK, f'ros2 launch mtperception perception.launch.py {arguments}')
 
 
 def _stamps(seen: Observed) -> Finding:
-    stamps = [stamp_of(image) for image in seen.images]
-    age_s = median((arrival - stamp) / 1e9 for arrival, stamp in zip(seen.arrivals_ns, stamps, strict=True))
-    values = {'age_s': age_s, 'frame_id': seen.images[-1].header.frame_id}
-    problem, advice = _problem_with_stamps(stamps, age_s)
+    age_s = median((arrival - stamp) / 1e9 for arrival, stamp in zip(seen.arrivals_ns, seen.stamps_ns, strict=True))
+    values = {'age_s': age_s, 'frame_id': seen.image.header.frame_id}
+    problem, advice = _problem_with_stamps(seen.stamps_ns, age_s)
     if not problem and not values['frame_id']:
         problem, advice = 'no frame_id: tf cannot place depth and points', "set the driver's frame_id"
     if problem:
@@ -140,9 +150,9 @@ def _problem_with_stamps(stamps: Sequence[int], age_s: float) -> tuple[str, str]
     return '', ''
 
 
-def _camera_info(seen: Observed, camera: TrainingCamera) -> Finding:
+def _camera_info(seen: Observed, camera: TrainingCamera, size: tuple[int, int] | None) -> Finding:
     consequence = 'depth is not scaled to the camera; points and */camera_info are not published'
-    if not seen.infos:
+    if seen.info is None:
         return Finding(
             SECTION,
             'camera_info',
@@ -150,14 +160,15 @@ def _camera_info(seen: Observed, camera: TrainingCamera) -> Finding:
             f'none on {seen.info_topic}: {consequence}',
             'launch with camera_info:=TOPIC, or calibrate the camera',
         )
-    info, image = seen.infos[-1], seen.images[-1]
-    width, height = (image.width, image.height) if hasattr(image, 'encoding') else compressed_to_rgb(image).shape[1::-1]
+    if size is None:
+        return Finding(SECTION, 'camera_info', NOTE, f'on {seen.info_topic}; not compared with images that are refused')
+    width, height = size
     try:
-        intrinsics = intrinsics_from(info, width, height)
+        intrinsics = intrinsics_from(seen.info, width, height)
     except RefusedMessageError as error:
         return Finding(SECTION, 'camera_info', WARNING, f'{error}: {consequence}', 'calibrate the camera')
     scale = (intrinsics.fx / width) / (camera.fx / camera.width)
-    values = {'fx': intrinsics.fx, 'fy': intrinsics.fy, 'depth_factor': scale, 'distorted': bool(any(info.d))}
+    values = {'fx': intrinsics.fx, 'fy': intrinsics.fy, 'depth_factor': scale, 'distorted': bool(any(seen.info.d))}
     text = f'fx {intrinsics.fx:.1f} px at {width} px: depth is scaled by about {scale:.2f} against the training camera'
     if values['distorted']:
         text += '; lens distortion is not removed'

@@ -14,13 +14,12 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mtperception.doctor.stream import Observed, info_topic_of
 from mtperception.messages.message import COMPRESSED_IMAGE, IMAGE
+from mtperception.messages.stamps import stamp_of
 from mtperception.ros.process import ros_context
 
 STEP_S = 0.05
 LISTENING = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 """As the node listens, but for a queue: here all that arrives is counted."""
-KEPT = 500
-"""Messages at most: memory has an end."""
 
 
 def observe(topic: str, seconds: float, patience_s: float = 5.0) -> Observed:
@@ -65,30 +64,32 @@ def _observe(node: Node, executor: SingleThreadedExecutor, topic: str, seconds: 
     spin(lambda: node.get_publishers_info_by_topic(resolved), patience_s)
     endpoints = node.get_publishers_info_by_topic(resolved)
     types = sorted({endpoint.topic_type for endpoint in endpoints})
-    images: list[tuple[int, Any]] = []
-    infos: list[Any] = []
+    times: list[tuple[int, int]] = []
+    newest: dict[type, Any] = {}
+
+    def take(message: Any) -> None:
+        newest[type(message)] = message
+        if not isinstance(message, CameraInfo):
+            times.append((time.time_ns(), stamp_of(message)))
+
     kind = {IMAGE: Image, COMPRESSED_IMAGE: CompressedImage}.get(types[0] if types else '')
     if kind is not None:
-        node.create_subscription(kind, resolved, lambda message: _keep(images, (time.time_ns(), message)), LISTENING)
-        node.create_subscription(CameraInfo, info_topic, lambda message: _keep(infos, message), LISTENING)
-        spin(lambda: images, patience_s)
-        spin(lambda: not images, seconds)
+        node.create_subscription(kind, resolved, take, LISTENING)
+        node.create_subscription(CameraInfo, info_topic, take, LISTENING)
+        spin(lambda: times, patience_s)
+        spin(lambda: not times, seconds)
     return Observed(
         topic=resolved,
         types=types,
         # Names of nodes are discovered after their publishers: asked for again now.
         publishers=[_described(endpoint) for endpoint in node.get_publishers_info_by_topic(resolved) or endpoints],
-        images=[message for _, message in images],
-        arrivals_ns=[arrival for arrival, _ in images],
+        arrivals_ns=[arrival for arrival, _ in times],
+        stamps_ns=[stamp for _, stamp in times],
+        image=newest.get(kind),
         info_topic=info_topic,
-        infos=infos,
+        info=newest.get(CameraInfo),
         image_topics=_image_topics(node),
     )
-
-
-def _keep(messages: list[Any], message: Any) -> None:
-    if len(messages) < KEPT:
-        messages.append(message)
 
 
 def _described(endpoint: TopicEndpointInfo) -> str:

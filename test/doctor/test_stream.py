@@ -11,6 +11,7 @@ from mtperception.card import TrainingCamera
 from mtperception.doctor.stream import Observed, info_topic_of, judge
 from mtperception.messages.camera_info import camera_info
 from mtperception.messages.message import COMPRESSED_IMAGE, IMAGE
+from mtperception.messages.stamps import stamp_of
 from mtperception.types import Intrinsics
 
 START_NS = 1_700_000_000_000_000_000
@@ -36,8 +37,17 @@ def info(fx=80.0, distortion=()):
 
 def observed(images, delay_ns=20_000_000, gap_ns=100_000_000, **changes):
     arrivals = [START_NS + index * gap_ns + delay_ns for index in range(len(images))]
-    seen = Observed('/cam/image_raw', [IMAGE], ['/driver publishes reliable'], images, arrivals, '/cam/camera_info')
-    return replace(seen, **{'infos': [info()], **changes})
+    seen = Observed(
+        topic='/cam/image_raw',
+        types=[IMAGE],
+        publishers=['/driver publishes reliable'],
+        arrivals_ns=arrivals,
+        stamps_ns=[stamp_of(image) for image in images],
+        image=images[-1] if images else None,
+        info_topic='/cam/camera_info',
+        info=info(),
+    )
+    return replace(seen, **changes)
 
 
 def good():
@@ -88,10 +98,10 @@ def test_an_encoding_that_the_node_refuses():
 
 
 def test_camera_info_that_is_missing_uncalibrated_or_distorted():
-    assert 'none on /cam/camera_info' in by_name(observed(good(), infos=[]))['camera_info'].found
-    uncalibrated = by_name(observed(good(), infos=[info(fx=0.0)]))['camera_info']
+    assert 'none on /cam/camera_info' in by_name(observed(good(), info=None))['camera_info'].found
+    uncalibrated = by_name(observed(good(), info=info(fx=0.0)))['camera_info']
     assert (uncalibrated.state, 'not scaled' in uncalibrated.found) == ('warning', True)
-    distorted = by_name(observed(good(), infos=[info(distortion=(0.1, 0, 0, 0, 0))]))['camera_info']
+    distorted = by_name(observed(good(), info=info(distortion=(0.1, 0, 0, 0, 0))))['camera_info']
     assert (distorted.state, 'image_rect' in distorted.advice) == ('note', True)
 
 
@@ -112,6 +122,15 @@ def test_compressed_images():
     found = by_name(observed([message], topic=topic, types=[COMPRESSED_IMAGE]))
     assert found['encoding'].values['width'] == 64
     assert 'image:=/cam/image_raw image_transport:=compressed' in found['launch'].found
+    elsewhere = by_name(observed([message], topic='/cam/jpeg', types=[COMPRESSED_IMAGE]))['launch']
+    assert (elsewhere.state, '/cam/jpeg/compressed' in elsewhere.advice) == ('warning', True)
+
+
+def test_compressed_images_that_the_node_refuses():
+    message = SimpleNamespace(header=header(START_NS), format='16UC1; compressedDepth', data=b'no image')
+    found = by_name(observed([message], topic='/cam/depth/compressed', types=[COMPRESSED_IMAGE]))
+    assert found['encoding'].state == 'problem'
+    assert (found['camera_info'].state, 'refused' in found['camera_info'].found) == ('note', True)
 
 
 def test_where_camera_info_is_looked_for():
