@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory, gettempdir, mkdtemp
 from typing import TYPE_CHECKING, Any
 
 from mtperception.errors import SourceError
@@ -109,9 +109,7 @@ class BagReader:
             return path, ''
         try:
             self._folder = self._folder or TemporaryDirectory(prefix='mtperception_')
-            folder = Path(self._folder.name, str(len(self._storages)))
-            folder.mkdir()
-            return readable_copy(path, folder)
+            return readable_copy(path, Path(mkdtemp(dir=self._folder.name)))
         except SourceError:
             raise
         except OSError as error:

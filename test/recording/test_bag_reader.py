@@ -245,11 +245,13 @@ class TestCompression:
         cut_off = 'cannot be decompressed completely: the file is truncated. The part before it is used'
         assert notes[0] == f'{made.name}: {cut_off}'
 
-    def test_a_part_that_is_no_longer_zstd_takes_no_other_along(self, tmp_path, plugin):
-        bag = write_bag(tmp_path / 'walk_0', small_images(), plugin)
+    @pytest.mark.parametrize('number', [0, 2])
+    @pytest.mark.parametrize('damage', [lambda data: b'\x28\xb5\x2f\xfd nothing of the kind', lambda data: data[:60]])
+    def test_a_part_that_is_no_longer_zstd_takes_no_other_along(self, tmp_path, plugin, number, damage):
+        bag = write_bag(tmp_path / 'walk_1', small_images(), plugin)
         made = self.compressed(bag)
-        damaged = made.with_name(made.name.replace('walk_0', 'walk_1'))
-        damaged.write_bytes(b'\x28\xb5\x2f\xfd nothing of the kind')
+        damaged = made.with_name(made.name.replace('walk_1', f'walk_{number}'))
+        damaged.write_bytes(damage(made.read_bytes()))
         stamps, notes = read(bag)
         assert stamps == ALL[:5]
         assert any(note.startswith(f'{damaged.name}: cannot be decompressed: ') for note in notes)
