@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 PERIOD_S = 10.0
@@ -42,9 +42,11 @@ class _Capture:
         finally:
             with self._lock:
                 self._decoders -= 1
-                lines = self._taken()
-                if not self._decoders:
-                    self._stop()
+                try:
+                    lines = self._taken()
+                finally:
+                    if not self._decoders:
+                        self._stop()
             for line in lines:
                 self._log_once_in_a_while(line)
 
@@ -60,14 +62,15 @@ class _Capture:
         self._file.close()
 
     def _taken(self) -> list[bytes]:
-        """The decoders' lines since the last call; the others' are written to where stderr was."""
+        """The decoders' lines since the last call; the others' are written to where stderr was, if that takes them."""
         size = os.fstat(self._file.fileno()).st_size
         written = os.pread(self._file.fileno(), size - self._read, self._read)
         self._read = size
         lines = written.splitlines(keepends=True)
-        for line in lines:
-            if not _OF_DECODERS.match(line):
-                os.write(self._stderr, line)
+        others = b''.join(line for line in lines if not _OF_DECODERS.match(line))
+        with suppress(OSError):  # its reader has gone, or the disk is full: no reason to refuse an image
+            while others:
+                others = others[os.write(self._stderr, others) :]
         return [line.strip() for line in lines if _OF_DECODERS.match(line)]
 
     def _log_once_in_a_while(self, line: bytes) -> None:

@@ -73,6 +73,21 @@ def test_what_others_write_meanwhile_is_not_lost(capfd, caplog):
     assert capfd.readouterr().err == '[WARN] [123.4] [camera]: from another thread\nno end of the line\n'
 
 
+def test_where_stderr_takes_nothing_any_more_images_are_decoded_and_it_stays_stderr():
+    saved = os.dup(2)
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.dup2(writer, 2)
+    try:
+        with logged_decoder_messages():
+            os.write(2, b'from another thread\n')
+        assert os.path.samestat(os.fstat(2), os.fstat(writer))
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(writer)
+
+
 def test_decoders_of_several_threads(capfd, caplog):
     def decode():
         for message in damaged('.jpg', 50):
