@@ -42,7 +42,7 @@ class LatencyLedger:
 
 
 class RateMeter:
-    """Events per second over the last five seconds."""
+    """Events per second over the last five seconds, or between the last two events if that is longer."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
@@ -58,10 +58,12 @@ class RateMeter:
             self._forget()
 
     def rate(self) -> float:
-        """Events per second, by the intervals between them; 0 with fewer than two."""
+        """Events per second, by the intervals between them; 0 with fewer than two, or if they have stopped."""
         with self._lock:
             self._forget()
             if len(self._times) < 2:
+                return 0.0
+            if self._clock() - self._times[-1] > max(RATE_WINDOW_S, 2 * (self._times[-1] - self._times[-2])):
                 return 0.0
             # The interval that is still open counts once it is longer than those before it: a stream that stops slows.
             span = max(self._times[-1] - self._times[0], self._clock() - self._times[1])
@@ -73,8 +75,8 @@ class RateMeter:
             return self._clock() - self._times[-1] if self._times else float('inf')
 
     def _forget(self) -> None:
-        """Drop what is older than the window, all but the newest."""
-        while len(self._times) > 1 and self._clock() - self._times[0] > RATE_WINDOW_S:
+        """Drop what is older than the window, all but the newest two."""
+        while len(self._times) > 2 and self._clock() - self._times[0] > RATE_WINDOW_S:
             self._times.popleft()
 
 

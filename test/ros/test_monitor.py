@@ -69,6 +69,18 @@ def test_rate_of_a_stream_that_stops_falls(clock):
     assert meter.since_last() == pytest.approx(12.1)
 
 
+def test_rate_of_a_slow_stream(clock):
+    meter = RateMeter(clock)
+    for _ in range(4):
+        meter.tick()
+        clock.now += 8.0
+    assert meter.rate() == pytest.approx(1 / 8)
+    clock.now += 4.0
+    assert meter.rate() == pytest.approx(1 / 12), 'the open interval counts'
+    clock.now += 4.5
+    assert meter.rate() == 0, 'twice as long as the last one: it has stopped'
+
+
 def test_refusals_are_reported_once_per_kind_then_now_and_then(monitor, clock):
     refusals = monitor.refusals
     assert refusals.add('step', 'a')
