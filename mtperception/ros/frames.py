@@ -5,7 +5,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ import rclpy
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from mtperception.backends import PreparationError
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
 from mtperception.messages.stamps import nanoseconds
@@ -100,7 +101,7 @@ class FrameProcessor:
         self.resume: Callable[[Camera, DecodedFrame], None] = lambda camera, frame: None
         self._decoders: dict[Camera, LatestWorker[ReceivedImage]] = {}
         self._preparation: Preparation[DecodedFrame | None] = Preparation(
-            self._prepare, self._drop, self._resume, self._refuse
+            self._prepare, self._drop, self._resume, self._refuse, predictor.backend.max_prepared
         )
         self._meetings: Counter[tuple[int, int, int]] = Counter()
 
@@ -121,10 +122,8 @@ class FrameProcessor:
         for frame in frames:
             with self._guarded([frame.camera]):
                 each = frame if isinstance(frame, DecodedFrame) else self._decode(frame)
-                if self._predictor.is_prepared(*each.size):
+                if self._predictor.is_prepared(*each.size) or not self._waits(each):
                     decoded.append(each)
-                else:
-                    self._preparation.wait(frame.camera, (*each.size, 1), each)
         self._note_meetings(decoded)
         for indices in self._predictor.batches([each.size for each in decoded]):
             batch = [decoded[index] for index in indices]
@@ -146,6 +145,16 @@ class FrameProcessor:
         for decoder in self._decoders.values():
             decoder.end()
         self._preparation.close()
+
+    def _waits(self, frame: DecodedFrame) -> bool:
+        """Let a frame wait until its size is prepared; False if it has just been."""
+        try:
+            self._preparation.wait(frame.camera, (*frame.size, 1), frame)
+        except NoRoomError:
+            if not self._predictor.is_prepared(*frame.size):
+                raise
+            return False
+        return True
 
     @contextmanager
     def _guarded(self, cameras: Sequence[Camera]) -> Iterator[None]:
@@ -214,8 +223,10 @@ class FrameProcessor:
         for size, count in sizes.items():
             shape = (*size, count)
             self._meetings[shape] += 1
-            if count > 1 and self._meetings[shape] == MEETINGS:
-                self._preparation.wait(shape, shape, None)
+            is_due = count > 1 and self._meetings[shape] % MEETINGS == 0
+            if is_due and not self._predictor.is_prepared(*shape):
+                with suppress(PreparationError):  # a short while ago it failed, or was dropped
+                    self._preparation.wait(shape, shape, None)
 
     def _drop(self, frame: ReceivedImage | DecodedFrame | None) -> None:
         if frame is not None:

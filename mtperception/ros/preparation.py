@@ -15,7 +15,7 @@ Shape = tuple[int, int, int]
 """Width and height of images, and how many run together."""
 AGAIN_AFTER_S = 30.0
 """For so long a size is not prepared again: neither one that failed, nor one that was dropped, though in use, because
-the memory budget has no place for all sizes."""
+more are in use than are kept."""
 
 
 class NoRoomError(PreparationError):
@@ -46,6 +46,7 @@ class Preparation(Generic[Job]):
         dropped: called with each job that was replaced by a newer one.
         prepared: called with each job that waited, in the thread, when its size is prepared.
         failed: called with each job that waited, in the thread, and the reason, when its size cannot be prepared.
+        kept: how many shapes are kept at most.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Preparation(Generic[Job]):
         dropped: Callable[[Job], None],
         prepared: Callable[[Job], None],
         failed: Callable[[Job, str], None],
+        kept: int,
     ) -> None:
         self._prepare = prepare
         self._dropped = dropped
         self._prepared = prepared
         self._failed = failed
+        self._kept = kept
         self._lock = threading.Lock()
         self._waiting: dict[Hashable, _Waiting[Job]] = {}
         self._attempts: dict[Shape, _Attempt] = {}
@@ -109,8 +112,9 @@ class Preparation(Generic[Job]):
             raise PreparationError(last.reason)
         width, height, _ = shape
         raise NoRoomError(
-            f'{width}x{height} was prepared and dropped again: there is no room for all sizes in use. Raise '
-            f'memory_budget, or give cameras the same size (next try within {AGAIN_AFTER_S:.0f} s)'
+            f'{width}x{height} was prepared and dropped again: more sizes are in use than are kept ({self._kept}, '
+            'or fewer if memory_budget allows no more). Give cameras the same size; if they are fewer, raise '
+            f'memory_budget (next try within {AGAIN_AFTER_S:.0f} s)'
         )
 
     def _run(self) -> None:
