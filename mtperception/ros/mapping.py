@@ -233,9 +233,8 @@ class MappingComponent:
         for job in jobs:
             try:
                 job.work()
-            except Exception as error:  # noqa: BLE001 - one frame that fails must not end the worker
+            except Exception:  # noqa: BLE001 - one job that fails must not end the worker
                 self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
-                self.drop('fault', f'{type(error).__name__}: {error}')
         self._status = MapStatus.of(self._mapper)
 
     def _fuse(self, parts: dict[str, Any], pose: np.ndarray) -> None:
@@ -248,6 +247,9 @@ class MappingComponent:
             self.drop('refused', str(error))
         except MTPerceptionError as error:
             self.drop('not fused', str(error))
+        except Exception as error:
+            self.drop('fault', f'{type(error).__name__}: {error}')
+            raise
 
     def drop(self, reason: str, detail: str) -> None:
         """Count a frame that is not fused; the first of each reason is logged."""
