@@ -82,7 +82,8 @@ class OutputPublishers:
         Nothing if it was said already, or while the node is not active.
         """
         message = classes(presentation)
-        said = message.fields['data'], presentation.settings.confidence_threshold
+        settings = presentation.settings
+        said = message.fields['data'], settings.confidence_threshold, settings.mask_classes
         if self._classes is None or not self._classes.is_activated or said == self._said:
             return
         self._said = said
