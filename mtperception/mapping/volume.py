@@ -103,7 +103,9 @@ class SemanticVolume:
             return
         keys = self._blocks.grid.compute_unique_block_coordinates(depth, camera, view, 1.0, self.max_depth, TRUNCATION)
         buffers = self._make_room(keys.numpy())
-        arguments = [keys, depth, camera, view, 1.0, self.max_depth, TRUNCATION]
+        # Here Open3D rounds pixels down: 0.5 would be in pixel 0, whose centre is at 0.
+        rounding_down = _matrix(frame.intrinsics, offset=0.5)
+        arguments = [keys, depth, rounding_down, view, 1.0, self.max_depth, TRUNCATION]
         if frame.image is not None:
             color = open3d.t.geometry.Image(o3c.Tensor(frame.image.astype(np.float32)))
             arguments.insert(2, color)
@@ -296,8 +298,10 @@ def _sampled(probabilities: np.ndarray, rows: np.ndarray, columns: np.ndarray, s
     return np.ascontiguousarray(probabilities[:, at_row, at_column].T, np.float32)
 
 
-def _matrix(camera: Intrinsics) -> 'o3c.Tensor':
-    return o3c.Tensor(np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]], np.float64))
+def _matrix(camera: Intrinsics, offset: float = 0.0) -> 'o3c.Tensor':
+    """Of pixels whose coordinates are larger by an offset."""
+    cx, cy = camera.cx + offset, camera.cy + offset
+    return o3c.Tensor(np.array([[camera.fx, 0, cx], [0, camera.fy, cy], [0, 0, 1]], np.float64))
 
 
 def _probed(measured: np.ndarray) -> np.ndarray:
