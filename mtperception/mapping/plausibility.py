@@ -10,6 +10,8 @@ from mtperception.mapping.mapper import NO_CAMERA, NO_POSE, MapOptions, MapStati
 
 FAR_TOO_LARGE, FAR_TOO_SMALL = 100.0, 0.02
 """Metres: medians of depth beyond these are of another unit."""
+FARTHEST = 1e5
+"""Metres from the origin: voxels and vertices are in single precision, which is in steps of 8 mm there."""
 LARGEST_STEP = 5.0
 """Metres between neighbouring poses, at the median."""
 MOSTLY = 0.9
@@ -47,6 +49,7 @@ def problems(statistics: MapStatistics, options: MapOptions, poses: str) -> Iter
     if left_out and not statistics.used:
         yield left_out
     yield from _unit_of_depth(statistics, options)
+    yield from _distance_of_poses(statistics)
     yield from _unit_of_poses(statistics)
     if not statistics.pixels:
         return
@@ -73,6 +76,15 @@ def _unit_of_depth(statistics: MapStatistics, options: MapOptions) -> Iterator[s
         yield (
             f'median depth {median:.2g} m: these look like metres divided by 1000: correct depth_scale (in '
             'dataset.json) or the encoding of the depth topic'
+        )
+
+
+def _distance_of_poses(statistics: MapStatistics) -> Iterator[str]:
+    farthest = max((float(np.linalg.norm(pose[:3, 3])) for pose in statistics.poses), default=0.0)
+    if farthest > FARTHEST:
+        yield (
+            f'poses are up to {farthest / 1000:.0f} km from the origin, where single precision is too coarse; expected '
+            f'at most {FARTHEST / 1000:.0f} km: use a local frame such as map or odom, not UTM or earth coordinates'
         )
 
 

@@ -10,12 +10,14 @@ pytest.importorskip('mtperception.mapping.volume', reason='needs Open3D', exc_ty
 
 import mapped_rooms
 
+from mtperception.geometry import pixel_rays
 from mtperception.labels import IGNORE_INDEX, load_label_space
 from mtperception.mapping.frame import MapFrame
 from mtperception.mapping.mapper import MapOptions, Mapper
 from mtperception.mapping.plausibility import problems
 from mtperception.mapping.volume import MapFullError, SemanticVolume
 from mtperception.synthetic import PERIOD, SyntheticRoom, pose
+from mtperception.types import Intrinsics
 
 VOXEL = 0.05
 VIEWS = 16
@@ -54,6 +56,27 @@ def test_geometry_is_within_half_a_voxel(surface):
     errors = np.concatenate([seen_from(surface, seconds)[0] for seconds in (1.0, 11.0, 23.0, 31.0)])
     assert len(errors) > 5000
     assert np.median(errors) < VOXEL / 2
+
+
+@pytest.mark.parametrize('normal', [(1, 0, 1), (0, 1, 1), (-1, 0, 1), (0, -1, 1)])
+def test_a_slanted_plane_is_where_it_is(normal):
+    """Half a pixel, 6 mm here, would be far below the size of a voxel."""
+    camera, normal, distance = Intrinsics(131.0, 131.0, 79.5, 59.5, 160, 120), np.array(normal) / 2**0.5, 1.5
+    x, y = pixel_rays(camera)
+    along = normal[0] * x[None] + normal[1] * y[:, None] + normal[2]
+    depth = np.where(along > 0.3, distance / np.maximum(along, 0.3), 0).astype(np.float32)
+    depth[depth > 3] = 0
+    # Colour rises by 1 per pixel in both directions, so it tells where a voxel was seen.
+    rows, columns = np.indices(depth.shape)
+    image = np.stack([rows, columns, columns], axis=2).astype(np.uint8)
+    volume = SemanticVolume(0.02, 3, max_depth=5)
+    nothing = np.full(depth.shape, IGNORE_INDEX, np.uint8)
+    volume.integrate(MapFrame(np.eye(4), camera, depth, nothing, nothing, image))
+    surface = volume.surface(1)
+    assert len(surface.vertices) > 2000
+    assert np.mean(surface.vertices @ normal - distance) == pytest.approx(0, abs=5e-4)
+    seen = surface.vertices[:, :2] / surface.vertices[:, 2:] * camera.fx + (camera.cx, camera.cy)
+    np.testing.assert_allclose(np.mean(surface.colors[:, 1::-1] - seen, axis=0), 0, atol=0.1)
 
 
 def test_labels_are_those_of_the_room(surface):
@@ -252,3 +275,15 @@ def test_a_parked_robot_is_no_problem():
     ]
     mapper.fuse(view(0.0))
     assert list(problems(mapper.statistics, mapper.options, '')) == []
+
+
+def test_poses_too_far_for_single_precision_are_named():
+    """As in UTM coordinates, of which the tf tree of a field robot may have its root."""
+    mapper = Mapper(load_label_space('nyuv2_40'), MapOptions(depth='sensor', labels='recorded'))
+    for seconds in (0.0, 1.0):
+        far = pose(seconds)
+        far[:3, 3] += (500_000.0, 4_600_000.0, 100.0)
+        mapper.fuse(view(seconds, T_world_camera=far))
+    [problem] = problems(mapper.statistics, mapper.options, '')
+    assert problem.startswith('poses are up to 4627 km from the origin')
+    assert 'use a local frame' in problem
