@@ -325,5 +325,5 @@ def _check(network_size: tuple[int, int], output_size: str, depth_scale_mode: st
         raise InputError(f'output_size {output_size!r}: expected one of {", ".join(OUTPUT_SIZES)}')
     if depth_scale_mode not in DEPTH_SCALE_MODES:
         raise InputError(f'depth_scale_mode {depth_scale_mode!r}: expected one of {", ".join(DEPTH_SCALE_MODES)}')
-    if min(network_size) < 0:
+    if min(network_size) < 0 or any(network_size) != all(network_size):
         raise InputError(f'network_size {network_size}: expected a width and a height, or 0, 0')

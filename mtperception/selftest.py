@@ -13,7 +13,7 @@ from mtperception.agreement import Maps, mismatch, typical_difference
 from mtperception.bounded_read import check_regular, shortened
 from mtperception.errors import InputError, MTPerceptionError
 from mtperception.tasks import CLASSES, DIRECTIONS, METRES, SHARES, TASKS, graph_output, graph_outputs
-from mtperception.types import MAX_PIXELS
+from mtperception.types import MAX_IMAGE_SIDE, MAX_PIXELS
 
 CONFIDENT = 128
 MIN_CONFIDENT_PIXELS = 1000
@@ -28,8 +28,6 @@ MAX_DIFFERENCE = {
 MAX_BYTES = 256 * 2**20
 """Largest file, bytes: well above one with `MAX_PIXELS`."""
 MAX_HEADER = 16 * 2**10
-MAX_SIDE = 4096
-"""Pixels: above any size that networks are trained at."""
 
 
 class SelfTestError(MTPerceptionError, RuntimeError):
@@ -98,7 +96,8 @@ def read_self_test(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     What the file says of its arrays is checked before any is unpacked. Nothing is unpickled.
 
     Raises:
-        SelfTestError: if it is not a self-test, or one of an image of more than `MAX_PIXELS` or `MAX_SIDE`.
+        SelfTestError: if it is not a self-test, or one of an image of more than `MAX_PIXELS`
+            or `MAX_IMAGE_SIDE`.
     """
     try:
         check_regular(path, MAX_BYTES)
@@ -126,8 +125,13 @@ def _kind(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtyp
 def _check_kinds(kinds: Mapping[str, tuple[tuple[int, ...], np.dtype]]) -> None:
     """Raises InputError unless these are an image and outputs of a graph for it."""
     (height, width, *channels), dtype = kinds['image']
-    if channels != [3] or dtype != np.uint8 or not 0 < max(height, width) <= MAX_SIDE or height * width > MAX_PIXELS:
-        raise InputError(f'image {dtype} {kinds["image"][0]}: expected uint8 (H, W, 3) of up to {MAX_SIDE} a side')
+    if (
+        channels != [3]
+        or dtype != np.uint8
+        or not 0 < max(height, width) <= MAX_IMAGE_SIDE
+        or height * width > MAX_PIXELS
+    ):
+        raise InputError(f'image {dtype} {kinds["image"][0]}: expected uint8 (H, W, 3) of up to {MAX_PIXELS} pixels')
     outputs = {output.name: output for output in graph_outputs(TASKS)}
     for name in kinds.keys() - {'image'}:
         if name not in outputs:

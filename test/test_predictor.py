@@ -133,7 +133,10 @@ def test_other_arrays_are_refused(small, image):
         small(image)
 
 
-@pytest.mark.parametrize('options', [{'output_size': 'half'}, {'depth_scale_mode': 'auto'}, {'network_size': (-1, 5)}])
+@pytest.mark.parametrize(
+    'options',
+    [{'output_size': 'half'}, {'depth_scale_mode': 'auto'}, {'network_size': (-1, 5)}, {'network_size': (320, 0)}],
+)
 def test_unknown_options_are_refused(options):
     with pytest.raises(ValueError, match='expected'):
         Predictor('nyuv2_indoor', **options)
@@ -198,11 +201,6 @@ def test_enlarged_normals_are_unit_vectors(every_task_model):
     predictor = Predictor(every_task_model, 'onnxruntime', 'cpu', network_size=(60, 40))
     image = np.random.default_rng(0).integers(0, 256, (100, 150, 3), np.uint8)
     assert np.linalg.norm(predictor(image).normals, axis=2) == pytest.approx(1, abs=1e-5)
-
-
-def test_half_a_network_size_is_none():
-    predictor = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu', network_size=(320, 0))
-    assert predictor.working_size(640, 480) == (480, 360)
 
 
 def test_a_map_that_nobody_reads_is_not_resized(small, monkeypatch):

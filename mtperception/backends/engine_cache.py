@@ -29,8 +29,13 @@ def engine_folder(cache: Path, precision: str, shape: tuple[int, int, int]) -> P
 
 
 def has_engine(folder: Path) -> bool:
-    """Whether an engine was built before: of one shape (`engine_folder`), or of any (`engine_cache`)."""
+    """Whether the engine of an `engine_folder` was built before."""
     return next(folder.rglob('*.engine'), None) is not None
+
+
+def has_engines(cache: Path, precision: str) -> bool:
+    """Whether a model was opened in a precision before: then the engine of its self-test, at least, was built."""
+    return any(has_engine(folder) for folder in cache.glob(f'{precision}-*'))
 
 
 def _installed_version() -> str:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 STATM = Path('/proc/self/statm')
 MEMINFO = Path('/proc/meminfo')
-CGROUP_LIMITS = (
-    (Path('/sys/fs/cgroup/memory.max'), Path('/sys/fs/cgroup/memory.current')),
-    (Path('/sys/fs/cgroup/memory/memory.limit_in_bytes'), Path('/sys/fs/cgroup/memory/memory.usage_in_bytes')),
+CGROUPS = (
+    (Path('/sys/fs/cgroup'), 'memory.max', 'memory.current', 'inactive_file'),
+    (Path('/sys/fs/cgroup/memory'), 'memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file'),
 )
-"""Limit and use of a container, in version 2 and 1 of Linux' control groups."""
+"""Of versions 2 and 1 of Linux' control groups: folder; files with the limit and the use of a container; what in
+`memory.stat` is used by files that were read, and given back when needed."""
 
 
 def resident_bytes() -> int | None:
@@ -33,9 +34,11 @@ def available_bytes() -> int | None:
 
 def _left_in_containers() -> list[int]:
     left = []
-    for limit, used in CGROUP_LIMITS:
+    for folder, limit, used, of_files in CGROUPS:
         try:
-            left.append(max(0, int(limit.read_text(encoding='ascii')) - int(used.read_text(encoding='ascii'))))
+            allowed, taken = (int((folder / name).read_text(encoding='ascii')) for name in (limit, used))
+            parts = dict(line.split() for line in (folder / 'memory.stat').read_text(encoding='ascii').splitlines())
+            left.append(max(0, allowed - taken + int(parts.get(of_files, 0))))
         except (OSError, ValueError):  # no such version, or the word 'max'
             continue
     return left

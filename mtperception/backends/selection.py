@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from functools import cache
 
 from mtperception.backends.backend import PRECISIONS, Backend, BackendUnavailableError
-from mtperception.backends.engine_cache import engine_cache, has_engine
+from mtperception.backends.engine_cache import engine_cache, has_engines
 from mtperception.backends.registry import BACKENDS
 from mtperception.card import ModelDirectory
 from mtperception.errors import InputError
@@ -95,7 +95,7 @@ def _candidates(backend: str, device: str) -> list[tuple[str, str]]:
 def _open(model: ModelDirectory, name: str, device: str, precision: str, unasked: bool) -> Backend:
     if device != 'cpu' and not cuda_device_count():
         raise BackendUnavailableError(f'{name} on {device}: no NVIDIA GPU found; choose device cpu')
-    if device.startswith('tensorrt') and unasked and not has_engine(engine_cache(model, 'tensorrt')):
+    if device.startswith('tensorrt') and unasked and not has_engines(engine_cache(model, 'tensorrt'), precision):
         raise BackendUnavailableError(f'{name} on {device}: no engine built yet (minutes); ask for it by device once')
     with ExitStack() as undo:
         try:

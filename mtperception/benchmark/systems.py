@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtperception.backends import BACKENDS
-from mtperception.benchmark.reference import network_alone
+from mtperception.benchmark.reference import forward, network_alone
 from mtperception.benchmark.timing import Budget, Latency, measure
 from mtperception.input_policy import Size
 from mtperception.networks import create_network
@@ -91,6 +91,9 @@ def _forward(predictor: Predictor, frame: np.ndarray, folder: Path, stack: ExitS
     tiles = np.empty((layout.count, layout.tile[1], layout.tile[0], 3), np.uint8)
     layout.write_tiles(frame, tiles)
     backend = predictor.backend
+    if backend.name == 'torch':
+        runs = [forward(predictor.model, backend.device, backend.precision, tile[None]) for tile in tiles]
+        return lambda: [run() for run in runs]
     alone = BACKENDS[backend.name](network_alone(predictor.model, folder), backend.device, backend.precision)
     stack.enter_context(closing(alone))
     return lambda: [alone.run(tile[None]) for tile in tiles]

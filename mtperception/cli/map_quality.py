@@ -132,6 +132,11 @@ def map_quality(
     views = open_views(source, bag.options, every=every)
     say_reading(views)
     with closing(model.open()) as predictor:
+        if missing := {'segmentation', 'depth'} - set(predictor.card.tasks):
+            given = ', '.join(predictor.card.tasks)
+            raise InputError(
+                f'model {predictor.card.name} gives {given}: expected one with {" and ".join(missing)} too'
+            )
         frames, predictions = _predicted(views, predictor)
         space, name = predictor.label_space, predictor.card.name
     assessment = Assessment(_comparable(frames, views, space), predictions, space, settings.options)

@@ -13,7 +13,7 @@ import numpy as np
 from mtperception import resources
 from mtperception.backends import AUTO_ORDER
 from mtperception.backends.backend import BackendUnavailableError
-from mtperception.backends.engine_cache import engine_cache, has_engine
+from mtperception.backends.engine_cache import engine_cache, has_engines
 from mtperception.backends.selection import cuda_device_count
 from mtperception.card import ModelDirectory, open_model
 from mtperception.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding
@@ -103,7 +103,11 @@ def _self_tested(name: str, works: BackendCheck | None) -> Finding:
 
 
 def _check_backend(model: ModelDirectory, backend: str, device: str) -> BackendCheck:
-    if device.startswith('tensorrt') and cuda_device_count() and not has_engine(engine_cache(model, 'tensorrt')):
+    if (
+        device.startswith('tensorrt')
+        and cuda_device_count()
+        and not has_engines(engine_cache(model, 'tensorrt'), 'fp32')
+    ):
         advice = 'no engine built yet (minutes): mtperception benchmark --device tensorrt builds one'
         return BackendCheck(backend, device, advice)
     try:

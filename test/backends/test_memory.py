@@ -27,10 +27,11 @@ def machine(tmp_path, monkeypatch, limit):
     meminfo = tmp_path / 'meminfo'
     meminfo.write_text('MemTotal:       16000000 kB\nMemAvailable:    8000000 kB\n')
     (tmp_path / 'limit').write_text(limit)
-    (tmp_path / 'used').write_text('1000000\n')
+    (tmp_path / 'used').write_text('1500000\n')
+    (tmp_path / 'memory.stat').write_text('anon 1000000\ninactive_file 500000\nactive_file 0\n')
     monkeypatch.setattr(memory, 'MEMINFO', meminfo)
-    absent = (tmp_path / 'absent', tmp_path / 'absent')
-    monkeypatch.setattr(memory, 'CGROUP_LIMITS', (absent, (tmp_path / 'limit', tmp_path / 'used')))
+    names = ('limit', 'used', 'inactive_file')
+    monkeypatch.setattr(memory, 'CGROUPS', ((tmp_path / 'absent', *names), (tmp_path, *names)))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 
 from mtperception.backends.backend import PreparationError
-from mtperception.backends.engine_cache import engine_cache, engine_folder, has_engine
+from mtperception.backends.engine_cache import engine_cache, engine_folder, has_engine, has_engines
 from mtperception.backends.onnxruntime_backend import OPTIONS, PROVIDERS, OnnxRuntimeBackend, providers_for
 from mtperception.card import GRAPH, ModelDirectory, open_model
 from mtperception.synthetic import SyntheticRoom
@@ -89,12 +89,13 @@ def test_a_built_engine_is_found(model, monkeypatch, tmp_path):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     cache = engine_cache(model, 'tensorrt')
     assert cache.parent.name == onnxruntime.__version__  # of the one installed
-    assert not has_engine(cache)
+    assert not has_engines(cache, 'fp16')
     folder = engine_folder(cache, 'fp16', (1, 480, 640))
     folder.mkdir(parents=True)
-    assert not has_engine(cache)
+    assert not has_engines(cache, 'fp16')
     (folder / 'TensorrtExecutionProvider_TRTKernel_graph_1_fp16.engine').touch()
-    assert has_engine(cache)
+    assert has_engines(cache, 'fp16')
+    assert not has_engines(cache, 'fp32')
     assert has_engine(folder)
     assert not has_engine(engine_folder(cache, 'fp16', (1, 240, 320)))
 

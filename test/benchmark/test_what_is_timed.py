@@ -3,6 +3,7 @@
 
 import time
 from collections import Counter
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from altered_backend import altered
 from mtperception.backends import BACKENDS
 from mtperception.benchmark.benchmark import Shape, benchmark
 from mtperception.benchmark.candidates import Candidate
+from mtperception.benchmark.systems import measure_systems
 from mtperception.benchmark.timing import Budget
 from mtperception.networks import Network
+from mtperception.predictor import Predictor
 
 ROUNDS = 3
 SECONDS = {'baseline': 0.4, 'whole': 0.2, 'forward': 0.0}
@@ -101,3 +104,12 @@ def test_photographs_are_brought_to_the_size(monkeypatch):
     np.testing.assert_array_equal(second, np.stack(small[::-1]))
     assert len(measured) == 2
     assert all(images.shape == (2, 32, 48, 3) for images in measured)
+
+
+@pytest.mark.parametrize('backend', ['torch', 'onnxruntime'])
+def test_systems_are_measured_by_any_backend(backend):
+    with closing(Predictor('nyuv2_indoor', backend, 'cpu', network_size=(64, 48))) as predictor:
+        [cost] = measure_systems([predictor], np.zeros((48, 64, 3), np.uint8), Budget(0.0))
+    assert cost.forward.median_ms > 0
+    assert cost.frame.median_ms > 0
+    assert cost.ratio == 1
