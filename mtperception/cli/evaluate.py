@@ -22,7 +22,14 @@ from mtperception.cli.options import JsonOption
 from mtperception.cli.progress import progress
 from mtperception.cli.reports import prepare_report, report_needs
 from mtperception.cli.settings import ModelSettings
-from mtperception.cli.sharing import PartsOption, ShardOption, WorkerSettings, absolute_model, rate_progress
+from mtperception.cli.sharing import (
+    PartsOption,
+    ShardOption,
+    WorkerSettings,
+    absolute_model,
+    absolute_split,
+    rate_progress,
+)
 from mtperception.data import DATASETS
 from mtperception.data.fold import FOLDS
 from mtperception.evaluation.comparison import NORMALS_WINDOW
@@ -84,7 +91,7 @@ def evaluate(
         absolute_model(model.model),
         dataset,
         root.absolute(),
-        split,
+        absolute_split(root, split),
         fold,
         normals_window,
         model.backend,

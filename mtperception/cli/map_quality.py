@@ -90,12 +90,12 @@ class _Settings:
         return MapOptions(voxel_size=voxel_size, max_depth=self.max_depth, memory_mb=2000)
 
     def of_labels(self) -> list[tuple[float, str, int]]:
-        """Voxel size, rule and kept classes: all rules at the first size, the first rule at the others."""
+        """Voxel size, rule and kept classes: all rules at the first size, the first rule and number at the others."""
         size, kept_classes = self.options.voxel_size, self.kept_classes or [DEFAULTS.kept_classes]
         first_rule = (self.fusion or [DEFAULTS.fusion])[0]
         return [
             *((size, rule, kept) for rule in self.fusion or RULES for kept in kept_classes),
-            *((other, first_rule, DEFAULTS.kept_classes) for other in (self.voxel_size or [])[1:]),
+            *((other, first_rule, kept_classes[0]) for other in (self.voxel_size or [])[1:]),
         ]
 
     def of_depth(self) -> Iterator[tuple[Any, ...]]:

@@ -73,7 +73,7 @@ def replay_many(
         absolute_model(model.model),
         parts.expanduser().absolute(),
         reading.options,
-        label_space,
+        absolute_model(label_space),
         model.backend,
         model.device,
         model.precision,

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from mtperception.cli.folders import check_apart, make_folder
+from mtperception.cli.folders import check_apart, make_folder, naming_option
 from mtperception.errors import needs
+from mtperception.evaluation.report_folder import check_report_folder
 
 REPORT = '--report'
 
@@ -17,6 +18,12 @@ def report_needs(packages: str) -> AbstractContextManager[None]:
 
 
 def prepare_report(out: Path, inputs: Sequence[str]) -> None:
-    """Make the folder of a report, apart from what the report is about; raises as `check_apart` and `make_folder`."""
+    """Make the folder of a report, apart from what the report is about.
+
+    Raises:
+        InputError, WriteError: as `check_apart`, `check_report_folder` and `make_folder`.
+    """
     check_apart(out, inputs, REPORT)
+    with naming_option(REPORT):
+        check_report_folder(out)
     make_folder(out, REPORT)

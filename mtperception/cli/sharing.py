@@ -79,8 +79,14 @@ class WorkerSettings:
 
 
 def absolute_model(model: str) -> str:
-    """A model as a process with another working directory finds it."""
+    """A model, or what else has a name or a path, as a process with another working directory finds it."""
     return str(Path(model).absolute()) if Path(model).exists() else model
+
+
+def absolute_split(root: Path, split: str) -> str:
+    """A split likewise: a list in the data set's folder, or else a file."""
+    path = Path(split).expanduser()
+    return str(path.absolute()) if path.is_file() and not (root / f'{split}.txt').is_file() else split
 
 
 class _Rate(ProgressColumn):

@@ -8,7 +8,7 @@ import typer
 
 from mtperception.cli.folders import naming_option
 from mtperception.cli.progress import progress_with_text
-from mtperception.errors import needs
+from mtperception.errors import InputError, needs
 from mtperception.tasks import metric_of
 
 
@@ -32,10 +32,16 @@ def train(
         from mtperception.training.checkpoint import Checkpoint
         from mtperception.training.config_file import load_config
         from mtperception.training.distributed import process_group, rank
+        from mtperception.training.record import CONFIG, complete
         from mtperception.training.trainer import BEST, LAST, Trainer
     loaded = load_config(config, changes or ())
     name = Path(config).stem if Path(config).is_file() else config.removesuffix('.yaml')
     folder = out or Path('runs') / name
+    kept = (folder / CONFIG).resolve()
+    if Path(config).resolve() == kept and kept.is_file() and kept.read_text(encoding='utf-8') != complete(loaded):
+        raise InputError(
+            f'{config} is where the run keeps its complete configuration, which would replace it: choose another --out'
+        )
     with process_group(loaded.device) as device, progress_with_text(folder.name, quiet=rank() > 0) as report:
         trainer = Trainer(loaded, folder, device)
         with naming_option('--out'):

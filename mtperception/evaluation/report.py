@@ -29,6 +29,7 @@ from mtperception.evaluation.plots import (
     save_plot,
 )
 from mtperception.evaluation.protocol_samples import as_in_protocol
+from mtperception.evaluation.report_folder import check_report_folder
 from mtperception.evaluation.scores import ImageScore
 from mtperception.media import write_image
 from mtperception.predictor import BackendPredictor
@@ -55,9 +56,11 @@ def write_report(
         normals_window: that the true normals were fitted over.
 
     Raises:
+        InputError: if `out` holds `images`, `plots` or `index.html` that no report wrote.
         DatasetError: if an image can no longer be read.
         WriteError: if it cannot be written.
     """
+    check_report_folder(out)
     with atomic_entries(out) as part:
         for folder in ('plots', 'images'):
             (part / folder).mkdir()

@@ -19,6 +19,7 @@ from mtperception.evaluation.comparison import NORMALS_WINDOW, map_labels
 from mtperception.evaluation.page import format_metric, hex_colors, render, title_of
 from mtperception.evaluation.pictures import draw_pair
 from mtperception.evaluation.plots import plot_depth_errors, plot_error_by_distance, plot_over_time, save_plot
+from mtperception.evaluation.report_folder import check_report_folder
 from mtperception.media import write_image
 from mtperception.metric import RECORDING_METRICS
 from mtperception.predictor import BackendPredictor
@@ -46,8 +47,10 @@ def write_report(
         out: the folder, made if need be; what an earlier report wrote is replaced, other files in it stay.
 
     Raises:
+        InputError: if `out` holds `images`, `plots` or `index.html` that no report wrote.
         WriteError: if it cannot be written.
     """
+    check_report_folder(out)
     with atomic_entries(out) as part:
         for folder in ('plots', 'images'):
             (part / folder).mkdir()

@@ -106,8 +106,10 @@ class BagScorer:
                 yield Outcome(bag, kept=True)
                 continue
             try:
-                content = self._score(bag)
                 path = self._plan.path(bag)
+                content = self._score(bag)
+                if path != self._plan.path(bag):
+                    raise SourceError(f'{bag}: changed while it was scored: run it again when it is complete')
             except (ValueError, OSError) as error:
                 yield Outcome(bag, failed=str(error))
                 continue

@@ -68,6 +68,8 @@ def _data(config: TrainConfig) -> Rules:
         any((data.part == 'all') == bool(data.folds) for data in config.data + config.validation),
         'data: expected folds together with part: kept or held_back, and neither without the other',
     )
+    weighted = any(data.weight != 1 for data in config.validation)
+    yield weighted, 'validation.weight: expected 1: each of its sets counts the same'
     measured = metrics_of(config.tasks)
     yield (
         bool(config.validation) and config.select_by not in measured,

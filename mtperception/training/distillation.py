@@ -118,7 +118,7 @@ class Distillation(nn.Module):
     def forward(self, images: torch.Tensor) -> list[dict[str, torch.Tensor]]:
         """Raw outputs of each teacher for normalised images N,3,H,W, without gradients, as the run's camera has them.
 
-        None if nothing is compared.
+        Empty if nothing is compared.
 
         Directions are not of unit length.
         """

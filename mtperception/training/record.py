@@ -53,7 +53,7 @@ class Record:
                 f'training needs TensorBoard ({error}): pip install "mtperception[train]"'
             ) from error
         out.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(out / CONFIG, yaml.safe_dump(config_to_dict(config), sort_keys=False))
+        write_text_atomically(out / CONFIG, complete(config))
         write_json_atomically(out / RUN, _surroundings())
         self._history = out / HISTORY
         _forget_after(self._history, epochs)
@@ -93,6 +93,11 @@ class Record:
         """Write what is left."""
         if self._writer:
             self._writer.close()
+
+
+def complete(config: TrainConfig) -> str:
+    """A configuration with all its keys, as a run keeps it."""
+    return yaml.safe_dump(config_to_dict(config), sort_keys=False)
 
 
 def _forget_after(history: Path, epochs: int) -> None:

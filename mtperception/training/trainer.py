@@ -268,6 +268,7 @@ class Trainer:
             check_weights(self.network.state_dict())
         except DivergedError as error:
             raise self._diverged(error) from error
+        self.saved = self.steps
         if rank():
             return
         tensors = named('network', self.network.state_dict()) | named('average', self.average.module.state_dict())
@@ -286,7 +287,6 @@ class Trainer:
             **self.updates.scalars(),
         }
         Checkpoint(tensors, scalars).write(self.out / name)
-        self.saved = self.steps
 
     def _resume(self, checkpoint: Checkpoint) -> None:
         """Resume from a checkpoint of the same configuration."""

@@ -72,7 +72,11 @@ class Updates:
             DivergedError: if a gradient is not finite; but fp16 leaves such a step out. Nothing has changed then.
         """
         parts = self.regime.due(images, {output: annotated[task] for output, task in self._outputs.items()})
-        due = {part: optimizer for part, optimizer in self.optimizers.items() if part in parts and self.pending[part]}
+        due = {
+            part: optimizer
+            for part, optimizer in self.optimizers.items()
+            if part in parts and self.pending[part] and any(x.grad is not None for x in _parameters(optimizer))
+        }
         if not due:
             return
         for part, optimizer in due.items():

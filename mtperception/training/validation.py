@@ -70,8 +70,11 @@ class Truth:
         if not len(self._dataset):
             raise ConfigError(f'{name}: no sample in part {data.part!r} of split {data.split!r}')
         self.ids = self._dataset.ids
-        self.tasks = [task for task in config.tasks if data.tasks is None or task in data.tasks]
+        given = config.tasks if data.tasks is None else [task for task in config.tasks if task in data.tasks]
+        self.tasks = [task for task in given if task != 'segmentation' or self._dataset.label_space]
         """What is measured."""
+        if not self.tasks:
+            raise ConfigError(f'{name}: nothing to compare: expected annotations of {", ".join(config.tasks)}')
         self._with_depth = any('depth' in TASKS[task].target.needs for task in self.tasks)
         self.label_space = self._dataset.label_space if 'segmentation' in self.tasks else ''
         if self.label_space:

@@ -12,6 +12,7 @@ import pytest
 from rooms import rooms, write_rooms
 
 from mtperception import __version__, cli
+from mtperception.cli.sharing import absolute_split
 from mtperception.data import open_dataset
 from mtperception.evaluation.evaluate import evaluate
 from mtperception.predictor import Predictor
@@ -130,6 +131,26 @@ def test_a_report_does_not_go_among_the_images(folder, capsys):
     pytest.importorskip('matplotlib')
     assert run(folder, '--report', folder) == 1
     assert 'choose another place' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['images/mine.jpg', 'plots/thesis.pdf', 'index.html'])
+def test_a_report_replaces_nothing_but_a_report(name, folder, tmp_path, capsys):
+    pytest.importorskip('matplotlib')
+    mine = tmp_path / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text('precious')
+    assert run(folder, '--report', tmp_path) == 1
+    assert f'holds {name.partition("/")[0]}, which is not of an earlier report' in capsys.readouterr().err
+    assert mine.read_text() == 'precious'
+    for _ in range(2):
+        assert run(folder, '--fold', 1, '--report', tmp_path / 'report') == 0
+
+
+def test_a_list_of_images_is_found_from_any_folder(folder, tmp_path, monkeypatch):
+    (tmp_path / 'mine.txt').write_text((folder / 'test.txt').read_text())
+    monkeypatch.chdir(tmp_path)
+    assert absolute_split(folder, 'mine.txt') == str(tmp_path / 'mine.txt')
+    assert absolute_split(folder, 'test') == 'test'
 
 
 def command(folder, *arguments):

@@ -4,6 +4,7 @@
 import json
 import re
 import shutil
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from mtperception import cli, resources
 from mtperception.card import CARD, ModelCard
 from mtperception.predictor import Predictor
 from mtperception.recording.recording import Recording
+from mtperception.recording.recording_options import RecordingOptions
 from mtperception.replay.replay import replay
+from mtperception.scale.bag_scorer import BagPlan, BagScorer
 
 BACKEND = ('--backend', 'onnxruntime', '--device', 'cpu')
 
@@ -48,6 +51,16 @@ def replays(fleet):
         with Recording(bag) as recording:
             results.append(replay(Predictor('nyuv2_indoor', 'onnxruntime', 'cpu'), recording))
     return results
+
+
+def test_a_bag_that_changes_while_it_is_scored_is_not_kept(tmp_path):
+    bag = tmp_path / 'growing'
+    write_recording(bag, room_messages(2))
+    plan = BagPlan('nyuv2_indoor', tmp_path / 'parts', RecordingOptions(), '', 'onnxruntime', 'cpu', 'auto')
+    with closing(BagScorer(plan, lambda done, count: (bag / f'{done}.log').touch())) as scorer:
+        [outcome] = scorer([str(bag)])
+    assert 'changed while it was scored' in outcome.failed
+    assert not plan.is_done(str(bag))
 
 
 def test_one_table_by_bag_by_group_and_over_all(fleet, replays, tmp_path, capsys):

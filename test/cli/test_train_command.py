@@ -43,6 +43,17 @@ def test_a_run_of_a_configuration_in_a_folder_has_that_folder_too(config, tmp_pa
     assert capsys.readouterr().out == 'runs/papers/mine/last.safetensors: 1 steps\n'
 
 
+def test_a_configuration_that_somebody_wrote_is_not_replaced(config, tmp_path, capsys):
+    mine = config.rename(tmp_path / 'config.yaml')
+    written = mine.read_text()
+    mine.write_text(f'# precious\n{written}')
+    assert train(mine, '--out', tmp_path) == 1
+    assert 'would replace it: choose another --out' in capsys.readouterr().err
+    assert mine.read_text() == f'# precious\n{written}'
+    assert train(mine, '--out', tmp_path / 'out') == 0
+    assert train(tmp_path / 'out' / 'config.yaml', '--out', tmp_path / 'out') == 0, 'which resumes it'
+
+
 def test_changes_and_a_folder(config, tmp_path, capsys):
     changes = ['tasks=[depth]', f'validation=[{{dataset: folder, root: {tmp_path / "data"}, split: test}}]']
     assert train(config, *changes, 'select_by=rmse', '--out', tmp_path / 'out') == 0

@@ -198,6 +198,10 @@ def test_a_task_without_a_loss_has_its_usual_one(file):
         ('batch_size=0', 'batch_size: found 0, expected 1 or more'),
         ('validate_every=0', 'validate_every: found 0, expected 1 or more'),
         ('data.0.weight=0', 'data.weight: expected more than 0'),
+        (
+            'validation=[{dataset: folder, root: x, weight: 2}]',
+            'validation.weight: expected 1',
+        ),
         ('view.class_balance=1.5', 'view.class_balance: expected a share, 0 to 1'),
         ('view.copy_paste=-1', 'view.copy_paste: expected a share, 0 to 1'),
         ('distillation.temperature=0', 'distillation.temperature: expected more than 0'),

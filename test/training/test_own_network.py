@@ -72,9 +72,10 @@ def test_it_is_exported_and_runs_in_two_backends(run, tmp_path):
     assert list(network(normalize(torch.from_numpy(image)))) == ['depth', 'segmentation']
 
 
-def test_an_auxiliary_output_without_a_loss_learns_nothing(room_data, tmp_path):
+@pytest.mark.parametrize('precision', ['fp32', 'fp16'])
+def test_an_auxiliary_output_without_a_loss_learns_nothing(precision, room_data, tmp_path):
     losses = {task: ChoiceConfig(LOSSES[task]) for task in ('depth', 'segmentation')}
-    trainer = Trainer(config_of(room_data, losses=losses), tmp_path, CPU)
+    trainer = Trainer(config_of(room_data, losses=losses, precision=precision), tmp_path, CPU)
     before = trainer.network.heads['early_depth'].weight.clone()
     trainer.fit()
     assert torch.equal(trainer.network.heads['early_depth'].weight, before)

@@ -117,6 +117,12 @@ class TestWhatIsValidatedOn:
         with pytest.raises(ConfigError, match=r'validation on folder .*: labels of nyuv2_40 with a model of kitti_6'):
             Trainer(config, tmp_path, CPU)
 
+    def test_annotations_of_no_task_of_the_run_are_refused_before_the_training(self, room_data, tmp_path):
+        data = [data_of(room_data, ['depth'])]
+        config = tiny_config(room_data, tasks=['depth'], data=data, validation=[data_of(room_data, ['segmentation'])])
+        with pytest.raises(ConfigError, match=r'validation on folder .*: nothing to compare: expected .* of depth'):
+            Trainer(config, tmp_path, CPU)
+
     def test_a_metric_to_choose_by_that_is_not_measured_is_said(self, room_data, tmp_path, caplog):
         train(tiny_config(room_data, validation=[data_of(room_data, ['depth'])], epochs=1), tmp_path)
         assert 'no best.safetensors: select_by is miou, measured are rmse' in caplog.text
