@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from mtperception.cli.folders import check_apart, make_folder, naming_option
+from mtperception.cli.folders import check_apart, make_folder
 from mtperception.errors import needs
 from mtperception.evaluation.report_folder import check_report_folder
 
@@ -24,6 +24,5 @@ def prepare_report(out: Path, inputs: Sequence[str]) -> None:
         InputError, WriteError: as `check_apart`, `check_report_folder` and `make_folder`.
     """
     check_apart(out, inputs, REPORT)
-    with naming_option(REPORT):
-        check_report_folder(out)
+    check_report_folder(out)
     make_folder(out, REPORT)
