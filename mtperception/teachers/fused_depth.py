@@ -5,6 +5,8 @@ Networks that have learnt from other images err elsewhere: the mean of their ans
 none of them knows of a strange camera is the scale. So the model's is kept, and each of the others is fitted to it
 first: depth by a factor, disparity (inverse depth up to scale and shift, as MiDaS and Depth Anything give it) by a
 scale and a shift, as R. Ranftl et al. align them (Towards Robust Monocular Depth Estimation, TPAMI 2022, section 5).
+Such networks are coarse: where depth jumps, theirs rises slowly. What learns from that draws blurred edges, so it is
+left out.
 """
 
 import hashlib
@@ -12,6 +14,7 @@ import logging
 import math
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from mtperception.teachers.depth_network import DepthNetwork
@@ -23,6 +26,12 @@ MODEL_SHARE = 0.2
 """Weight of the model's own answer; the others share the rest. It is the model that is to learn something."""
 MAX_RATIO = 1.4
 """Largest ratio of two of the others' answers for a pixel. Where they differ more, at least one is badly wrong."""
+
+
+BLUR = 1 / 40
+"""Parts of the width of an image that coarse networks spread a jump of depth over."""
+MAX_CHANGE = 1.1
+"""Largest ratio of depths within so much."""
 
 
 class FusedDepthTeacher:
@@ -56,7 +65,7 @@ class FusedDepthTeacher:
         self.max_depth = math.inf  # the others may see farther
 
     def __call__(self, image: np.ndarray, intrinsics: Intrinsics | None) -> Prediction:
-        """The model's prediction with the depth of all; no depth where the model has none or the others disagree."""
+        """The model's prediction with the depth of all: none where it jumps, one has none or the others disagree."""
         prediction = self._model(image, intrinsics)
         own = prediction.measured_depth
         fitted = [fit(other(image), own) for other, fit in self._others]
@@ -68,7 +77,7 @@ class FusedDepthTeacher:
                     other.name,
                     self._model.name,
                 )
-        depth = fused(own, fitted)
+        depth = without_jumps(fused(own, fitted))
         return Prediction(labels=prediction.labels, confidence=prediction.confidence, depth=depth, valid_mask=depth > 0)
 
     def close(self) -> None:
@@ -145,3 +154,20 @@ def fused(own: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
     mean = MODEL_SHARE * logs[0] + (1 - MODEL_SHARE) * logs[1:].mean(axis=0)
     mean += np.median((logs[0] - mean)[sure])
     return np.where(sure, np.exp(mean), 0).astype(np.float32)
+
+
+def without_jumps(depth: np.ndarray) -> np.ndarray:
+    """Depth without the places where it changes by more than `MAX_CHANGE` within `BLUR`, and a margin of a quarter.
+
+    Args:
+        depth: float32 H,W, metres; 0 where there is none.
+
+    Returns:
+        float32 H,W; 0 there too.
+    """
+    side = round(BLUR * depth.shape[1]) | 1
+    window, margin = np.ones((side, side), np.uint8), np.ones((side // 4 * 2 + 1,) * 2, np.uint8)
+    farthest = cv2.dilate(depth, window)
+    nearest = cv2.erode(np.where(depth > 0, depth, np.inf).astype(np.float32), window)
+    jumps = (depth > 0) & (farthest > MAX_CHANGE * nearest)
+    return np.where(cv2.dilate(jumps.astype(np.uint8), margin) > 0, 0, depth).astype(np.float32)
