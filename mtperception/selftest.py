@@ -96,8 +96,8 @@ def read_self_test(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     What the file says of its arrays is checked before any is unpacked. Nothing is unpickled.
 
     Raises:
-        SelfTestError: if it is not a self-test, or one of an image of more than `MAX_PIXELS`
-            or `MAX_IMAGE_SIDE`.
+        SelfTestError: if it is not a self-test, or one of an image of more than `MAX_PIXELS` or
+            `MAX_IMAGE_SIDE`.
     """
     try:
         check_regular(path, MAX_BYTES)
@@ -125,12 +125,8 @@ def _kind(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtyp
 def _check_kinds(kinds: Mapping[str, tuple[tuple[int, ...], np.dtype]]) -> None:
     """Raises InputError unless these are an image and outputs of a graph for it."""
     (height, width, *channels), dtype = kinds['image']
-    if (
-        channels != [3]
-        or dtype != np.uint8
-        or not 0 < max(height, width) <= MAX_IMAGE_SIDE
-        or height * width > MAX_PIXELS
-    ):
+    fits = 0 < max(height, width) <= MAX_IMAGE_SIDE and height * width <= MAX_PIXELS
+    if channels != [3] or dtype != np.uint8 or not fits:
         raise InputError(f'image {dtype} {kinds["image"][0]}: expected uint8 (H, W, 3) of up to {MAX_PIXELS} pixels')
     outputs = {output.name: output for output in graph_outputs(TASKS)}
     for name in kinds.keys() - {'image'}:

@@ -132,11 +132,9 @@ def map_quality(
     views = open_views(source, bag.options, every=every)
     say_reading(views)
     with closing(model.open()) as predictor:
-        if missing := {'segmentation', 'depth'} - set(predictor.card.tasks):
-            given = ', '.join(predictor.card.tasks)
-            raise InputError(
-                f'model {predictor.card.name} gives {given}: expected one with {" and ".join(missing)} too'
-            )
+        if missing := sorted({'segmentation', 'depth'} - set(predictor.card.tasks)):
+            card = predictor.card
+            raise InputError(f'model {card.name} gives {", ".join(card.tasks)}: expected {" and ".join(missing)} too')
         frames, predictions = _predicted(views, predictor)
         space, name = predictor.label_space, predictor.card.name
     assessment = Assessment(_comparable(frames, views, space), predictions, space, settings.options)

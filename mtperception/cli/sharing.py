@@ -80,7 +80,7 @@ class WorkerSettings:
 
 def absolute_model(model: str) -> str:
     """A model, or what else has a name or a path, as a process with another working directory finds it."""
-    return str(Path(model).absolute()) if Path(model).exists() else model
+    return str(Path(model).absolute()) if model and Path(model).exists() else model
 
 
 def absolute_split(root: Path, split: str) -> str:

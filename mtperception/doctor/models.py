@@ -103,11 +103,8 @@ def _self_tested(name: str, works: BackendCheck | None) -> Finding:
 
 
 def _check_backend(model: ModelDirectory, backend: str, device: str) -> BackendCheck:
-    if (
-        device.startswith('tensorrt')
-        and cuda_device_count()
-        and not has_engines(engine_cache(model, 'tensorrt'), 'fp32')
-    ):
+    needs_engine = device.startswith('tensorrt') and cuda_device_count()
+    if needs_engine and not has_engines(engine_cache(model, 'tensorrt'), 'fp32'):
         advice = 'no engine built yet (minutes): mtperception benchmark --device tensorrt builds one'
         return BackendCheck(backend, device, advice)
     try:
