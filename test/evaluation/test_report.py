@@ -18,7 +18,7 @@ from mtperception.visualization import colorize_labels, colorize_normals
 
 pytest.importorskip('matplotlib')
 pytest.importorskip('jinja2')
-from mtperception.evaluation import report
+from mtperception.evaluation import report, report_folder
 from mtperception.evaluation.page import format_metric
 
 
@@ -119,7 +119,7 @@ def test_on_a_full_disk_there_is_no_half_of_a_report(predictor, samples, tmp_pat
         out = tmp_path / 'report'
         for name in before:
             out.mkdir()
-            (out / name).write_text('earlier')
+            (out / name).write_text(report_folder.GENERATOR)
         with largest_file(30_000), pytest.raises(WriteError, match=f'^{out}: cannot be written'):
             report.write_report(evaluation, predictor, dataset, out)
         assert [path.name for path in tmp_path.rglob('*')] == ['report', *before] * bool(before)

@@ -378,7 +378,13 @@ def test_where_the_time_of_a_frame_goes(node, predictor):
         said = {'resize': 1.0, 'upload': 2.0, 'inference': 3.0, 'download': 4.0}
         return [Prediction(labels=np.zeros((2, 2), np.uint8), latency_ms=said)]
 
-    stub = SimpleNamespace(predict=predict, batches=lambda sizes: [[0]], is_prepared=lambda *size: True, max_batch=1)
+    stub = SimpleNamespace(
+        predict=predict,
+        batches=lambda sizes: [[0]],
+        is_prepared=lambda *size: True,
+        max_batch=1,
+        backend=predictor.backend,
+    )
     rig.cameras[''].publishers.publish = lambda products, header: time.sleep(0.01)
     FrameProcessor(stub, lambda: None, node.get_logger()).handle([rig.frame('', 64, 48)[0]])
     stages = {stage: median for stage, (median, *_) in rig.cameras[''].monitor.ledger.summary().items()}
