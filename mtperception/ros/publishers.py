@@ -42,7 +42,7 @@ class OutputPublishers:
         self._node = node
         self._camera = camera
         self._qos_warnings = qos_warnings
-        self._said: tuple[str, float] | None = None
+        self._said: tuple[str, float, tuple[str, ...]] | None = None
         self._classes = self._label_info = self._labelspace = None
         self._destroyed = False
         with ExitStack() as self._undo:
