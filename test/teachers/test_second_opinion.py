@@ -77,10 +77,11 @@ def test_without_evidence_nothing_changes():
     assert one(255, 0, [7], [[0.2, 4, 1]]) == (255, 0)
 
 
-def test_several_networks_weigh_like_one():
-    once = one(0, 153, [7], [[0.2, 4, 1]])
-    assert one(0, 153, [7, 7], [[0.2, 4, 1], [0.2, 4, 1]]) == once
-    # Opposite opinions cancel: the geometric mean of 4 and 1/4 is 1.
+def test_each_of_several_networks_counts_in_full():
+    # Sure 0.9, doubt 0.05 for each other class. One network leaves 0.9 x 0.3 above 0.05 x 4; two do not: 0.081 and 0.8.
+    assert one(0, 230, [7], [[0.3, 4, 1]])[0] == 0
+    assert one(0, 230, [7, 5], [[0.3, 4, 1], [0.3, 4, 1]])[0] == 1
+    # Opposite opinions cancel: 4 x 1/4 is 1.
     assert one(0, 153, [7, 5], [[1, 4, 1], [1, 1 / 4, 1]]) == (0, 153)
 
 
