@@ -52,13 +52,23 @@ class Updates:
     def add(self, loss: torch.Tensor, annotated: Mapping[str, int]) -> None:
         """Add the gradients of a batch up.
 
+        A head without an annotation gets none: where heads see each other's features, the losses of the others reach
+        it, and would add up until its own task has a turn.
+
         Args:
             loss: what is to fall.
-            annotated: by task, images of the batch with its annotation; a head without any has no gradient.
+            annotated: by task, images of the batch with its annotation.
         """
+        learns = {part: part == SHARED or annotated[self._outputs[part]] > 0 for part in self.pending}
+        others = [x for part, optimizer in self.optimizers.items() if not learns[part] for x in _parameters(optimizer)]
+        waiting = [parameter.grad for parameter in others]
+        for parameter in others:
+            parameter.grad = None
         self.scaler.scale(loss).backward()
+        for parameter, gradient in zip(others, waiting, strict=True):
+            parameter.grad = gradient
         for part in self.pending:
-            self.pending[part] += part == SHARED or annotated[self._outputs[part]] > 0
+            self.pending[part] += learns[part]
 
     @property
     def tolerates_overflow(self) -> bool:

@@ -115,6 +115,31 @@ def test_ubernet_takes_the_mean_of_the_gradients_it_added_up(room_data, tmp_path
     assert trainer.network.heads['segmentation'].predict.bias.grad.any()
 
 
+@pytest.mark.parametrize('regime', ['blitznet', 'ubernet'])
+def test_a_decoder_without_annotation_learns_nothing_from_the_others(regime, room_data, tmp_path):
+    """MT-UNet's decoders see each other's features: the loss of one reaches the weights of the other."""
+    config = tiny_config(
+        room_data,
+        network=ChoiceConfig('mt_unet', {'width': 0.125}),
+        regime=ChoiceConfig(regime),
+        optimizer=OptimizerConfig(learning_rate={'default': 1e-3}),
+    )
+    trainer = Trainer(config, tmp_path, CPU)
+    pair = [trainer.examples[0, index] for index in (0, 1)]
+    labels_only = [Example(x.image, {'segmentation': x.targets['segmentation']}) for x in pair]
+    both, labels = (collate(examples, trainer.examples.tasks) for examples in (pair, labels_only))
+    parameters = [x for group in trainer.updates.optimizers['depth'].param_groups for x in group['params']]
+    trainer.step(*labels)
+    assert all(x.grad is None for x in parameters)
+    assert trainer.updates.pending['depth'] == 0
+    trainer.step(*both)
+    waiting = [copy.deepcopy(x.grad) for x in parameters]
+    assert any(x is not None for x in waiting) is (regime == 'ubernet')
+    trainer.step(*labels)
+    torch.testing.assert_close([x.grad for x in parameters], waiting, rtol=0, atol=0)
+    assert trainer.updates.pending['depth'] == (regime == 'ubernet')
+
+
 @pytest.mark.parametrize('name', ['uncertainty', 'dynamic_weight_average'])
 def test_weightings_learn_in_the_trainer(name, room_data, tmp_path):
     trainer = train(tiny_config(room_data, weighting=ChoiceConfig(name), epochs=3), tmp_path)
