@@ -111,7 +111,7 @@ class DynamicWeightAverage(Weighting):
 class VarianceWeighting(Weighting):
     """Learnt weights, corrected by how much each loss still moves (MT-UNet, equation 5).
 
-    Output i weighs W_i a_i over the sum of these of all outputs, where W_i is learnt from 1 on, and
+    Output i weighs W_i a_i over the sum of these of all outputs with a loss, where W_i is learnt from 1 on, and
     a_i = (v_i(t - 1) + epsilon) / (v_i(t - 2) + epsilon), with v_i(t) the variance of the mean losses of the `window`
     epochs up to t, and t this epoch. a_i is 1 until both variances are of two epochs or more.
 
@@ -149,9 +149,10 @@ class VarianceWeighting(Weighting):
         return {output: weight / total for output, weight in raw.items()}
 
     def forward(self, losses: Losses) -> torch.Tensor:
-        """Weighted sum."""
+        """Weighted mean of what the batch has: else the weight of a missing loss would grow without end."""
         weights = self.output_weights()
-        return sum(weights[output] * loss for output, loss in losses.items())
+        total = sum(weights[output] for output in losses)
+        return sum(weights[output] / total * loss for output, loss in losses.items())
 
 
 def _variance(values: torch.Tensor) -> torch.Tensor:

@@ -116,6 +116,15 @@ def test_variance_weights_without_annotations():
     assert numbers(weighting.output_weights()) == {'segmentation': 0.5, 'depth': 0.5}
 
 
+def test_variance_weights_of_a_batch_without_one_task():
+    weighting = VarianceWeighting(TASKS)
+    total = weighting(losses(depth=2))
+    assert total.item() == pytest.approx(2)
+    total.backward()
+    assert weighting.log_weight['depth'].grad.item() == pytest.approx(0)  # nothing is gained by another weight
+    assert weighting.log_weight['segmentation'].grad.item() == pytest.approx(0)
+
+
 @pytest.mark.parametrize('options', [{'window': 1}, {'epsilon': 0.0}])
 def test_variance_weights_that_cannot_be(options):
     with pytest.raises(ValueError, match='expected 2 or more epochs, and more than 0'):
