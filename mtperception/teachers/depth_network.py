@@ -143,10 +143,12 @@ def split_normalization(model: str) -> tuple[str, str]:
     Raises:
         TeacherError: if there is no such normalisation.
     """
-    path, separator, name = model.partition('=')
-    if separator and name not in NORMALIZATIONS:
+    path, separator, name = model.rpartition('=')
+    if not separator or '/' in name or '.' in name:  # an = of the path
+        return model, 'imagenet'
+    if name not in NORMALIZATIONS:
         raise TeacherError(f'{model}: no normalisation {name!r}: expected {", ".join(NORMALIZATIONS)}')
-    return path, name or 'imagenet'
+    return path, name
 
 
 def _is_size(value: object) -> bool:

@@ -7,7 +7,7 @@ from onnx import TensorProto
 from tiny_onnx import write_mean
 from tiny_tflite import write_argmax, write_red
 
-from mtperception.teachers.depth_network import DepthNetwork
+from mtperception.teachers.depth_network import DepthNetwork, split_normalization
 from mtperception.teachers.teacher import TeacherError
 
 
@@ -28,6 +28,9 @@ def test_planes_of_floats_are_normalised(tmp_path):
 def test_floats_can_be_normalised_otherwise(tmp_path):
     path = write_mean(tmp_path / 'mean.onnx')
     unit, symmetric = DepthNetwork(f'{path}=unit'), DepthNetwork(f'{path}=symmetric')
+    assert split_normalization('runs/lr=3/net.onnx=unit') == ('runs/lr=3/net.onnx', 'unit')
+    assert split_normalization('runs/lr=3/net.onnx') == ('runs/lr=3/net.onnx', 'imagenet')
+    assert split_normalization('runs/lr=3.onnx') == ('runs/lr=3.onnx', 'imagenet')
     np.testing.assert_allclose(unit(of_color(255, 51, 0)), 0.4, rtol=1e-5)
     np.testing.assert_allclose(symmetric(of_color(255, 51, 0)), -0.2, rtol=1e-5)
     assert len({DepthNetwork(str(path)).sha256, unit.sha256, symmetric.sha256}) == 3
