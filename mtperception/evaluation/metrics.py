@@ -145,19 +145,18 @@ class DepthMetrics(RunningSum):
         """int64, of the shape of the groups: how many were counted."""
         return self._sums['pixels']
 
-    def update(self, depth: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) -> None:
+    def update(self, depth: np.ndarray, truth: np.ndarray) -> None:
         """Add one image; only without groups.
 
         Args:
             depth: float H,W, predicted metres.
             truth: float H,W, metres; what is not `geometry.is_valid` is not counted.
-            valid: bool H,W: count these pixels only.
 
         Raises:
             ValueError: if the arrays differ in shape, or a prediction that counts is not finite.
         """
         check_same_shape(depth, truth)
-        counted = is_valid(truth) if valid is None else is_valid(truth) & valid
+        counted = is_valid(truth)
         self.add(depth_terms(depth[counted], truth[counted]).sum(axis=1), int(np.count_nonzero(counted)))
 
     def add(self, sums: np.ndarray, pixels: np.ndarray | int) -> None:
@@ -218,21 +217,18 @@ class NormalMetrics(RunningSum):
             histogram=np.zeros(180 * BINS_PER_DEGREE, np.int64),
         )
 
-    def update(self, normals: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) -> None:
+    def update(self, normals: np.ndarray, truth: np.ndarray) -> None:
         """Add one image.
 
         Args:
             normals: float H,W,3, predicted unit vectors.
             truth: float H,W,3, unit vectors; 0,0,0 where there is none.
-            valid: bool H,W: count these pixels only.
 
         Raises:
             ValueError: if the arrays differ in shape, or a prediction that counts is not finite.
         """
         check_same_shape(normals, truth)
         counted = truth.any(axis=-1)
-        if valid is not None:
-            counted &= valid
         true, predicted = truth[counted].astype(np.float64), normals[counted].astype(np.float64)
         if not np.isfinite(predicted).all():
             raise InputError('the predicted normals are not finite everywhere: expected unit vectors')

@@ -135,12 +135,6 @@ def test_pixels_without_depth_do_not_count(invalid):
     assert computed(DepthMetrics(), (metres(3, 5), metres(2, invalid))) == known
 
 
-def test_pixels_can_be_left_out():
-    known = computed(DepthMetrics(), (metres(3), metres(2)))
-    chosen = np.array([[True, False, True]])
-    assert computed(DepthMetrics(), (metres(3, 5, 5), metres(2, 2, 0), chosen)) == known
-
-
 def test_a_prediction_that_is_not_positive_has_finite_metrics():
     """The ratio is then taken of 1 mm: ln(1000) off; the difference in metres is what it is."""
     result = computed(DepthMetrics(), (metres(-1), metres(1)))
@@ -199,9 +193,9 @@ def test_normals_agree_with_the_arc_cosine():
 
 def test_pixels_without_normal_do_not_count():
     known = computed(NormalMetrics(), (directions(9), directions(0)))
-    truth = directions(0, 0, 0)
+    truth = directions(0, 0)
     truth[0, 1] = 0
-    assert computed(NormalMetrics(), (directions(9, 50, 70), truth, np.array([[True, True, False]]))) == known
+    assert computed(NormalMetrics(), (directions(9, 50), truth)) == known
 
 
 EMPTY = [
