@@ -137,7 +137,7 @@ def _shift_and_scale(values: np.ndarray) -> tuple[float, float]:
 
 
 def fused(own: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
-    """The weighted geometric mean of depths, with the first one's median.
+    """The weighted geometric mean of depths, with the first one's scale: the median of their ratio is 1.
 
     Args:
         own: float32 H,W, metres; 0 where there is none.

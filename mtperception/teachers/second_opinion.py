@@ -5,8 +5,8 @@ Each other network is judged on a labelled data set: how often it said k where t
 then makes y so much more or less likely than y is by itself. So its classes need neither names nor a mapping to the
 model's, and a network that is often wrong about a class has little to say there (as in A. P. Dawid and A. M. Skene,
 Maximum likelihood estimation of observer error-rates using the EM algorithm, Applied Statistics 28, 1979, who lack the
-truth). Each network counts in full, as if it erred independently of the others: those of different sizes and trainings nearly
-do, and to count two like one loses four points of mean IoU (docs/training_log.md, run 17). Two copies of one network do not.
+truth). Each network counts in full, as if it erred independently of the others: networks of different kinds nearly do;
+to count two like one loses four points of mean IoU (docs/training_log.md, run 17). Two copies of one network do not.
 """
 
 import hashlib

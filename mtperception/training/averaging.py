@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 WARM_UP_STEPS = 20
-"""Up to step n the decay is at most n / (n + 20), so early weights are soon forgotten."""
+"""After n steps the next one's decay is at most n / (n + 20), so early weights are soon forgotten."""
 
 
 def averaged(network: nn.Module, decay: float) -> AveragedModel:

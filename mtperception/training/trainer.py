@@ -136,7 +136,7 @@ class Trainer:
 
         Raises:
             ConfigError: if the network cannot learn from as few images at a time.
-            DivergedError: if a loss or a weight is not finite.
+            DivergedError: if a loss or a gradient is not finite.
         """
         self.updates.set_learning_rates(self.steps, self.total_steps)
         count, annotated = self._over_all_processes(len(images), annotated)
