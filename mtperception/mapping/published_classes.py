@@ -19,7 +19,7 @@ def other_classes(published: str, space: LabelSpace, id_table: np.ndarray) -> st
     own = {int(id_table[index]): name for index, name in enumerate(space.names)}
     try:
         found = {int(entry['id']): str(entry['name']) for entry in json.loads(published)}
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):  # an id of 1e999, a thousand brackets
         return 'not a JSON list of classes with id and name'
     differing = sorted(key for key in own.keys() | found.keys() if own.get(key) != found.get(key))
     if not differing:

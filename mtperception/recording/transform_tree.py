@@ -227,4 +227,5 @@ def _between(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
 def _rotation(quaternion: np.ndarray) -> 'Rotation':
     from scipy.spatial.transform import Rotation
 
-    return Rotation.from_quat(quaternion) if quaternion.any() else Rotation.identity()
+    largest = np.abs(quaternion).max()  # whose square would overflow or vanish at 1e200 or 1e-200
+    return Rotation.from_quat(quaternion / largest) if largest else Rotation.identity()

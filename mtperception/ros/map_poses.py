@@ -167,6 +167,8 @@ class Transforms:
 
     def find(self, target: str, source: str, stamp_ns: int) -> tuple[np.ndarray | None, str]:
         """`T_target_source` at a time, float64 4,4; or None and why not."""
+        if stamp_ns < 0:
+            return None, f'tf: found a stamp of {stamp_ns / 1e9:g} s, expected 0 or later'
         if stamp_ns < self._newest_ns - LARGEST_STEP_BACK_NS:
             self._buffer.clear()  # the clock was set back: tf would refuse transforms older than what it knows
             self._newest_ns = stamp_ns

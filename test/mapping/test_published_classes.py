@@ -44,6 +44,8 @@ def test_more_classes():
     assert other_classes(json.dumps(entries), NYU, NYU.id_table(1)).startswith('id 41 is car, expected no class')
 
 
-@pytest.mark.parametrize('text', ['', '{', '3', '[3]', '[{"id": "x", "name": "a"}]'])
+@pytest.mark.parametrize(
+    'text', ['', '{', '3', '[3]', '[{"id": "x", "name": "a"}]', '[{"id": 1e999, "name": "a"}]', '[' * 100_000]
+)
 def test_what_says_nothing(text):
     assert other_classes(text, NYU, NYU.id_table(1)) == 'not a JSON list of classes with id and name'

@@ -14,8 +14,9 @@ QUARTER = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 """A quarter turn about z: x becomes y."""
 
 
-def test_a_quaternion_becomes_its_rotation():
-    half = np.sqrt(0.5)  # of a quarter turn: cos and sin of 45 degrees
+@pytest.mark.parametrize('length', [1.0, 1e-200, 1e200])
+def test_a_quaternion_becomes_its_rotation(length):
+    half = length * np.sqrt(0.5)  # of a quarter turn: cos and sin of 45 degrees
     np.testing.assert_allclose(pose_matrix(np.array([0, 0, 0, 0, 0, half, half])), QUARTER, atol=1e-12)
 
 
