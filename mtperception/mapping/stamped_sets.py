@@ -13,11 +13,11 @@ class StampedSets:
     """Puts messages together, to the nanosecond.
 
     Args:
-        given_up: called with the names of the parts of a set that was given up, because a set that began later was
-            complete or too many waited.
+        given_up: called with the stamp of a set that was given up, because a set that began later was complete or too
+            many waited, and the names of its parts.
     """
 
-    def __init__(self, given_up: Callable[[Collection[str]], None]) -> None:
+    def __init__(self, given_up: Callable[[int, Collection[str]], None]) -> None:
         self._given_up = given_up
         self._sets: dict[int, dict[str, Any]] = {}
         """By stamp, in the order in which their first parts came: clocks may be set back."""
@@ -47,4 +47,4 @@ class StampedSets:
 
     def _give_up(self, stamps: list[int]) -> None:
         for stamp in stamps:
-            self._given_up(self._sets.pop(stamp).keys())
+            self._given_up(stamp, self._sets.pop(stamp).keys())

@@ -3,7 +3,7 @@
 
 import threading
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -63,6 +63,8 @@ LOG_PERIOD_S = 10.0
 """Between tracebacks in the log."""
 HISTORY = 100
 """Frames whose figures are kept."""
+GIVEN_UP_IMAGES = 1000
+"""Whose stamps are kept."""
 FRAME, PUBLICATION, RESET, SAVING = 'frame', 'publication', 'reset', 'saving'
 """Senders of the worker's jobs, of each of which the newest counts."""
 
@@ -91,6 +93,8 @@ class MappingComponent:
         self._other_classes = ''
         """What is wrong with the classes of the labels; empty if nothing is known to be."""
         self._sets = StampedSets(self._drop_incomplete)
+        self._images_given_up: deque[int] = deque(maxlen=GIVEN_UP_IMAGES)
+        """Stamps of images that waited in vain: what is made of them may still come, and is fused without colour."""
         self._waiting: dict[str, Any] | None = None
         """The frame whose pose is still to come: transforms may be late by more than a frame."""
         self._next: dict[str, Any] | None = None
@@ -166,14 +170,10 @@ class MappingComponent:
     # In the executor's thread
 
     def _take(self, topic: str, message: Any) -> None:
-        needed = NEEDED
-        if self.settings.use_image and self._node.count_publishers(self._node.resolve_topic_name(IMAGE)):
-            needed = (*NEEDED, IMAGE)
-        parts = self._sets.add(topic, stamp_of(message), message, needed)
-        if parts is None:
-            return
-        if self._other_classes:
-            self.drop('other classes', f'{CLASSES_TOPIC}: {self._other_classes}')
+        stamp_ns = stamp_of(message)
+        needed = (*NEEDED, IMAGE) if self._needs_image(stamp_ns) else NEEDED
+        parts = self._sets.add(topic, stamp_ns, message, needed)
+        if parts is None or self._is_of_other_classes():
             return
         if self._waiting is None:
             self._waiting = parts
@@ -183,13 +183,27 @@ class MappingComponent:
             self._next = parts
         self._fuse_waiting()
 
+    def _needs_image(self, stamp_ns: int) -> bool:
+        """Whether a frame is to wait for its image: if there is one that has not been given up."""
+        if not self.settings.use_image or stamp_ns in self._images_given_up:
+            return False
+        return self._node.count_publishers(self._node.resolve_topic_name(IMAGE)) > 0
+
     def _compare_classes(self, message: String) -> None:
         self._other_classes = other_classes(message.data, self._space, self._ids)
 
-    def _drop_incomplete(self, names: Collection[str]) -> None:
-        """Count a set that lacks parts; an image alone is of a frame that the perception node left out."""
+    def _is_of_other_classes(self) -> bool:
+        """Whether a frame cannot be fused because of its classes; it is counted then."""
+        if self._other_classes:
+            self.drop('other classes', f'{CLASSES_TOPIC}: {self._other_classes}')
+        return bool(self._other_classes)
+
+    def _drop_incomplete(self, stamp_ns: int, names: Collection[str]) -> None:
+        """Count a set that lacks parts; an image alone is of a frame that is not answered, or not yet."""
         found = [name for name in NEEDED if name in names]
-        if found:
+        if not found:
+            self._images_given_up.append(stamp_ns)
+        else:
             missing = [name for name in NEEDED if name not in names] or [IMAGE]
             self.drop('incomplete', f'found {", ".join(found)}, and no {", ".join(missing)} of the same stamp')
 
@@ -205,7 +219,7 @@ class MappingComponent:
             self._waiting, self._next = self._next, None
             if pose is None:
                 self.drop('no pose', why)
-            else:
+            elif not self._is_of_other_classes():  # they may have changed while it waited
                 self._worker.submit(FRAME, _Job(partial(self._fuse, parts, pose), self._drop_replaced))
 
     def _ask_worker(self, sender: str, work: Callable[[], str], answer: Answer) -> None:

@@ -7,9 +7,9 @@ NEEDED = ('depth', 'labels')
 
 
 def sets():
-    """And the names of the parts of those that are given up."""
+    """And the stamps of those that are given up, with the names of their parts."""
     given_up = []
-    return StampedSets(lambda names: given_up.append(set(names))), given_up
+    return StampedSets(lambda stamp, names: given_up.append((stamp, set(names)))), given_up
 
 
 def test_parts_in_any_order():
@@ -27,7 +27,7 @@ def test_what_began_before_a_complete_set_is_given_up():
     waiting.add('depth', 3, 'D', NEEDED)
     waiting.add('depth', 4, 'D', NEEDED)
     assert waiting.add('labels', 3, 'L', NEEDED) is not None
-    assert given_up == [{'depth'}, {'image'}]
+    assert given_up == [(1, {'depth'}), (2, {'image'})]
     assert waiting.add('labels', 4, 'L', NEEDED) is not None
 
 
@@ -39,7 +39,7 @@ def test_a_clock_that_is_set_back_stops_nothing():
     for stamp in range(3):
         assert waiting.add('depth', stamp, 'D', NEEDED) is None
         assert waiting.add('labels', stamp, 'L', NEEDED) is not None
-    assert given_up == [{'image'}] * WAITING
+    assert given_up == [(stamp, {'image'}) for stamp in range(1000, 1000 + WAITING)]
 
 
 def test_an_image_waits_for_what_is_made_of_it():
@@ -51,6 +51,6 @@ def test_an_image_waits_for_what_is_made_of_it():
     assert waiting.add('labels', 0, 'L', NEEDED)['image'] == 0
     waiting.add('image', WAITING, 0, NEEDED)
     waiting.add('image', WAITING + 1, 0, NEEDED)
-    assert given_up == [{'image'}]
+    assert given_up == [(1, {'image'})]
     waiting.clear()
-    assert given_up == [{'image'}]
+    assert given_up == [(1, {'image'})]

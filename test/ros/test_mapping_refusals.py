@@ -10,10 +10,11 @@ pytest.importorskip('nav_msgs.msg')
 pytest.importorskip('visualization_msgs.msg')
 
 import numpy as np
-from mapping_robot import LATCHED, header_of, mapping
+from mapping_robot import LATCHED, TOPICS, header_of, mapping
 from std_msgs.msg import String
 
 from mtperception.labels import load_label_space
+from mtperception.mapping.stamped_sets import WAITING
 from mtperception.ros.conversions import rgb8_image
 
 
@@ -58,3 +59,33 @@ def test_labels_of_other_classes_are_not_fused(tmp_path):
         entries = [{'id': index + 1, 'name': name} for index, name in enumerate(space.names)]
         publisher.publish(String(data=json.dumps(entries)))
         robot.walk([0.0])
+
+
+def test_classes_that_change_while_a_frame_waits_for_its_pose(tmp_path):
+    with mapping(tmp_path, use_image=False) as (_, robot):
+        publisher = robot.node.create_publisher(String, 'semantic/classes', LATCHED)
+        robot.spin_until(lambda: publisher.get_subscription_count(), 'the subscription')
+        for number in range(3):  # best effort may lose a part
+            robot.show(number, 0.0, pose=None)
+            robot.spin_for(0.1)
+        publisher.publish(String(data='[{"id": 1, "name": "sky"}]'))
+        robot.spin_for(0.5)
+        for number in range(3):
+            robot.tell_pose(number, 0.0)
+        robot.spin_until(lambda: robot.value('dropped other classes'), 'a frame that is left out')
+        assert robot.value('frames fused') == 0
+
+
+def test_a_frame_whose_image_came_too_long_before_it_is_fused_without(tmp_path):
+    """A camera of 60 Hz before a network that takes longer than a second."""
+    with mapping(tmp_path) as (_, robot):
+        rest = dict.fromkeys((*TOPICS, 'pose'))
+        del rest['image']
+        for number in range(WAITING + 10):
+            robot.show(number, 0.0, **rest)
+            robot.spin_for(0.01)
+        for number in range(3):
+            robot.show(number, 0.0, image=None)
+            robot.spin_for(0.1)
+        robot.spin_until(lambda: robot.value('frames fused'), 'a frame')
+        assert robot.value('dropped incomplete') == 0
