@@ -58,6 +58,11 @@ class Camera:
         """Subscribe: 'raw' or 'compressed' images; each goes to `on_image`, in the executor's thread."""
         self._inputs = Inputs(self._node, self.name, transport, on_image, self._qos_warnings)
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether it is subscribed."""
+        return self._inputs is not None
+
     def stop_listening(self) -> None:
         """Take the subscriptions off the graph, if there are any."""
         if self._inputs is not None:

@@ -14,6 +14,7 @@ from mtperception.ros.statuses import ERROR, OK, WARN, status, statuses_at
 
 MAX_AGE_S = 10.0
 IDLE = 'idle: no subscribers'
+INACTIVE = 'inactive'
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Stream:
     """Whether its images wait until the model is prepared for their size."""
     depth_scale_factor: float | None = None
     """On its depth, by the height of the camera; None if that is not known."""
+    is_listening: bool = True
+    """Whether the node is active."""
 
 
 def diagnostic_array(
@@ -77,6 +80,8 @@ def _input(stream: Stream, now_ns: int) -> Summary:
     }
     if refusals.recent():
         return WARN, f'refused: {refusals.last_reason}', values
+    if not stream.is_listening:
+        return OK, INACTIVE, values
     if not stream.has_subscribers:
         return OK, IDLE, values
     return OK, 'receiving' if monitor.received.rate() else 'waiting for images', values
@@ -97,6 +102,8 @@ def _processing(stream: Stream, min_output_rate: float) -> Summary:
     }
     if stream.depth_scale_factor is not None:
         values['depth scale factor'] = f'{stream.depth_scale_factor:.3f}'
+    if not stream.is_listening:
+        return OK, INACTIVE, values
     if not stream.has_subscribers:
         return OK, IDLE, values
     if stream.is_preparing:

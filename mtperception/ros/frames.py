@@ -193,19 +193,22 @@ class FrameProcessor:
         predicting_ms = (time.monotonic() - started) * 1e3
         for decoded, prediction in zip(batch, predictions, strict=True):
             with self._guarded([decoded.frame.camera]):
-                latency_ms = self._publish(decoded, prediction, predicting_ms)
-                decoded.frame.camera.monitor.answer()
-                if not decoded.frame.has_waited:
-                    decoded.frame.camera.monitor.ledger.add(latency_ms)
+                self._publish(decoded, prediction, predicting_ms)
 
-    def _publish(self, decoded: DecodedFrame, prediction: Prediction, predicting_ms: float) -> dict[str, float]:
-        """Publish what is subscribed to of a frame; its milliseconds by stage."""
+    def _publish(self, decoded: DecodedFrame, prediction: Prediction, predicting_ms: float) -> None:
+        """Publish what is subscribed to of a frame; if that is anything, count it, and its milliseconds by stage."""
         started = time.monotonic()
         frame = decoded.frame
         prediction = frame.camera.rescale(prediction, decoded.intrinsics)
         products = Products(decoded.image, prediction, decoded.intrinsics, self._presentation())
-        frame.camera.publishers.publish(products, frame.message.header)
+        if not frame.camera.publishers.publish(products, frame.message.header):
+            if not frame.camera.publishers.has_subscribers():
+                frame.camera.monitor.forget()  # all have left: nobody waits for it
+            return
         published = time.monotonic()
+        frame.camera.monitor.answer()
+        if frame.has_waited:
+            return
         stages = dict(prediction.latency_ms)
         # What the predictor does around the backend (resizing, focal scale) belongs to the conversions.
         backend_ms = sum(stages.get(stage, 0.0) for stage in BACKEND_STAGES)
@@ -213,7 +216,7 @@ class FrameProcessor:
         stages['publish'] = (published - started) * 1e3
         stages['total'] = (published - frame.received) * 1e3
         stages['overhead'] = stages['total'] - backend_ms
-        return stages
+        frame.camera.monitor.ledger.add(stages)
 
     def _note_meetings(self, decoded: Sequence[DecodedFrame]) -> None:
         """Have a batch prepared, for which no frame waits, where so many of one size have often come together."""

@@ -138,6 +138,7 @@ class Monitor:
         self.ledger = LatencyLedger()
         self.refusals = Reports(REPORT_PERIOD_S, clock)
         self.remarks = Reports(float('inf'), clock)
+        self._lock = threading.Lock()
         self.dropped = 0
         self.last_stamp_ns: int | None = None
         self._waiting_since: float | None = None
@@ -150,7 +151,8 @@ class Monitor:
 
     def drop(self) -> None:
         """Count a frame that was replaced by a newer one while it waited."""
-        self.dropped += 1
+        with self._lock:
+            self.dropped += 1
 
     def accept(self) -> None:
         """Note that an image is to be answered."""
@@ -170,6 +172,11 @@ class Monitor:
     def forget(self) -> None:
         """Nothing is to be answered any more."""
         self._waiting_since = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an image is to be answered."""
+        return self._waiting_since is not None
 
     def stalled(self) -> bool:
         """Images arrive, but the oldest that is to be answered has waited for longer than max(1 s, 5 x p99)."""

@@ -58,9 +58,9 @@ class PerceptionComponent:
         with ExitStack() as undo:  # what fails half-way leaves nothing on the graph
             self.predictor = open_model(settings)
             undo.callback(self.predictor.close)
+            self.cameras: list[Camera] = []
             self._present(settings)
             self.predictor.warm_up(settings.warm_up_iterations)
-            self.cameras: list[Camera] = []
             for name in settings.cameras:
                 self.cameras.append(Camera(node, name, self.predictor.card.tasks, node.qos_warnings))
                 undo.callback(self.cameras[-1].destroy)
@@ -93,10 +93,9 @@ class PerceptionComponent:
 
     def apply(self, settings: Settings) -> None:
         """Follow these settings, from the next frame on."""
-        if settings.camera_height != self.settings.camera_height:
+        if _scale_of(settings) != _scale_of(self.settings):
             self._know_height(settings.camera_height)
         self._present(settings)
-        self._announce()
 
     def activate(self) -> None:
         """Subscribe, and say what the ids mean."""
@@ -106,7 +105,7 @@ class PerceptionComponent:
         except BaseException:
             self.deactivate()
             raise
-        self._announce()
+        self._announce(self._presentation)
 
     def deactivate(self) -> None:
         """Take the subscriptions off the graph and forget what waits; a frame or preparation in hand goes on."""
@@ -136,7 +135,8 @@ class PerceptionComponent:
     def _stream(self, camera: Camera) -> Stream:
         has_subscribers = camera.publishers.has_subscribers()
         factor = camera.floor_scale and camera.floor_scale.factor
-        return Stream(camera.name, camera.monitor, has_subscribers, self.processor.is_preparing(camera), factor)
+        is_preparing = self.processor.is_preparing(camera)
+        return Stream(camera.name, camera.monitor, has_subscribers, is_preparing, factor, camera.is_listening)
 
     def _on_image(self, camera: Camera, message: Image | CompressedImage, camera_info: CameraInfo | None) -> None:
         """Decide in the executor's thread whether an image goes to the worker."""
@@ -150,7 +150,9 @@ class PerceptionComponent:
 
     def _present(self, settings: Settings) -> None:
         """Take over live settings; raises ValueError, and changes nothing, if the model cannot follow them."""
-        self._presentation = Presentation.build(settings, self.predictor.card, self.predictor.label_space)
+        presentation = Presentation.build(settings, self.predictor.card, self.predictor.label_space)
+        self._announce(presentation)  # first: no frame may come with ids whose meaning is not known yet
+        self._presentation = presentation
         self.predictor.depth_scale = settings.depth_scale
         self.predictor.depth_scale_mode = settings.depth_scale_mode
         self.predictor.invalid_depth_classes = settings.invalid_depth_classes
@@ -160,12 +162,17 @@ class PerceptionComponent:
         for camera in self.cameras:
             camera.floor_scale = FloorScale(self.predictor.label_space, metres) if metres else None
 
-    def _announce(self) -> None:
+    def _announce(self, presentation: Presentation) -> None:
         for camera in self.cameras:
-            camera.publishers.publish_classes(self._presentation)
+            camera.publishers.publish_classes(presentation)
 
     def _release_memory(self) -> None:
         """In the worker's thread, the last thing that it does; it may wait, for a preparation in hand."""
         self.processor.close()
         self.predictor.close()
         gc.collect()
+
+
+def _scale_of(settings: Settings) -> tuple[float, float, str]:
+    """What a scale that was measured by the floor holds for."""
+    return settings.camera_height, settings.depth_scale, settings.depth_scale_mode

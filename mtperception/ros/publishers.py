@@ -61,20 +61,26 @@ class OutputPublishers:
         """Whether anybody subscribes to a frame output."""
         return any(publisher.get_subscription_count() for _, publisher in self._outputs)
 
-    def publish(self, products: Products, header: Header) -> None:
+    def publish(self, products: Products, header: Header) -> bool:
         """Publish what is subscribed to of a frame, with the header of its image; without a camera less.
 
         In the worker's thread: nothing is published once they are destroyed, which may happen meanwhile.
+
+        Returns:
+            Whether anything was published.
         """
+        published = False
         try:
             for output, publisher in self._outputs:
                 if publisher.get_subscription_count() and (products.intrinsics or not output.needs_camera):
                     message = output.make(products)
                     make = serialized_image if message.kind == IMAGE else ros_message
                     publisher.publish(make(message, header))
+                    published |= publisher.is_activated
         except InvalidHandle:
             if not self._destroyed:
                 raise
+        return published
 
     def publish_classes(self, presentation: Presentation) -> None:
         """Publish what the ids mean, for all who are there and all who come later.

@@ -41,6 +41,13 @@ def test_depth_has_the_scale_of_the_room(tmp_path):
         assert scale_of(message)[0] == pytest.approx(WRONG_SCALE, rel=1e-3)
         assert 'depth scale factor' not in peer.status('processing')[2]
 
+        # A scale that was measured of other depth says nothing: the first frame after the change has the right one.
+        assert peer.set(camera_height=height) == ''
+        peer.ask(ROOM.image, 'depth/image', intrinsics=CAMERA)
+        assert peer.set(depth_scale=2 * WRONG_SCALE) == ''
+        (message,) = peer.ask(ROOM.image, 'depth/image', intrinsics=CAMERA)
+        assert scale_of(message)[0] == pytest.approx(1, abs=0.02)
+
         # Twice as high: a new measurement, which the first frame after it has to itself.
         assert peer.set(camera_height=2 * height) == ''
         (message,) = peer.ask(ROOM.image, 'depth/image', intrinsics=CAMERA)

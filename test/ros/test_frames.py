@@ -6,6 +6,7 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import cv2
@@ -39,9 +40,11 @@ class Rig:
         self.processor.resume = lambda camera, frame: self.processor.handle([frame])
         self.published = defaultdict(list)
         for name, camera in self.cameras.items():
-            camera.publishers.publish = lambda products, header, name=name: self.published[name].append(
-                (products.prediction, header.frame_id)
-            )
+            camera.publishers.publish = partial(self._publish, name)
+
+    def _publish(self, name, products, header):
+        self.published[name].append((products.prediction, header.frame_id))
+        return True
 
     def frame(self, name, width, height, seed=0):
         image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
@@ -135,6 +138,21 @@ def test_a_failure_behind_the_model_is_counted_and_does_not_end_the_worker(node,
     assert monitor.refusals.last_reason == 'RuntimeError: the network cable is out'
     assert monitor.answered.count == 0
     assert rig.cameras['fine'].monitor.answered.count == 1
+
+
+def test_a_frame_of_which_nothing_is_published_is_not_answered(node, predictor):
+    """Only points are subscribed to, and no camera_info comes: the diagnostics must not say that all is well."""
+    rig = Rig(node, predictor, [''])
+    monitor, publishers = rig.cameras[''].monitor, rig.cameras[''].publishers
+    publishers.publish, publishers.has_subscribers = (lambda products, header: False), (lambda: True)
+    monitor.accept()
+    rig.answer(rig.frame('', 64, 48)[0])
+    assert monitor.answered.count == 0
+    assert monitor.ledger.summary() == {}
+    assert monitor.is_waiting
+    publishers.has_subscribers = lambda: False  # the last one has left meanwhile
+    rig.answer(rig.frame('', 64, 48)[0])
+    assert not monitor.is_waiting
 
 
 def test_a_failure_of_the_model_is_counted_with_all_it_concerns(node, predictor, monkeypatch):
@@ -385,7 +403,7 @@ def test_where_the_time_of_a_frame_goes(node, predictor):
         max_batch=1,
         backend=predictor.backend,
     )
-    rig.cameras[''].publishers.publish = lambda products, header: time.sleep(0.01)
+    rig.cameras[''].publishers.publish = lambda products, header: time.sleep(0.01) is None
     FrameProcessor(stub, lambda: None, node.get_logger()).handle([rig.frame('', 64, 48)[0]])
     stages = {stage: median for stage, (median, *_) in rig.cameras[''].monitor.ledger.summary().items()}
     assert stages['overhead'] == pytest.approx(stages['total'] - 9)

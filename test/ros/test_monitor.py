@@ -187,8 +187,8 @@ def predictor():
     return Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')
 
 
-def statuses(monitor, predictor, now_s=200.0, has_subscribers=True, is_preparing=False, **settings):
-    streams = [Stream('', monitor, has_subscribers, is_preparing)]
+def statuses(monitor, predictor, now_s=200.0, has_subscribers=True, is_preparing=False, is_listening=True, **settings):
+    streams = [Stream('', monitor, has_subscribers, is_preparing, is_listening=is_listening)]
     array = diagnostic_array('/n/perception', streams, predictor, int(now_s * 1e9), **settings)
     return {s.name.rsplit(' ', 1)[1]: (s.level, s.message, {v.key: v.value for v in s.values}) for s in array.status}
 
@@ -200,6 +200,8 @@ def test_levels(monitor, clock, predictor):
     run(monitor, clock, 3, answered=True)
     assert statuses(monitor, predictor)['processing'][:2] == (ok, 'running')
     assert statuses(monitor, predictor, min_output_rate=30.0)['processing'][0] == warn
+    found = statuses(monitor, predictor, min_output_rate=30.0, is_listening=False)
+    assert found['input'][:2] == found['processing'][:2] == (ok, 'inactive')
     run(monitor, clock, 3, answered=False)
     assert statuses(monitor, predictor)['processing'][0] == error
     assert statuses(monitor, predictor, is_preparing=True)['processing'][:2] == (ok, 'preparing a new image size')
