@@ -64,8 +64,11 @@ def unchanged_png(data: bytes) -> np.ndarray:
     Raises:
         RefusedImageError: of kind `data` (none), `size` or `compressed`.
     """
+    if not data:
+        raise RefusedImageError('data', 'found no bytes, expected a PNG file')
     if not data.startswith(_PNG_START):
-        raise _broken(data, 'found none') if data else RefusedImageError('data', 'found no bytes, expected a PNG file')
+        start = data[:8].hex(' ')
+        raise RefusedImageError('compressed', f'found {len(data)} bytes starting {start}, expected a PNG file')
     return unchanged_image(data)
 
 

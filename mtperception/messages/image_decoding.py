@@ -62,10 +62,11 @@ def check_size(width: int, height: int) -> None:
         RefusedImageError: of kind `size`.
     """
     if min(width, height) < 1 or max(width, height) > MAX_IMAGE_SIDE or width * height > MAX_IMAGE_PIXELS:
+        advice = ': reduce the images before' if min(width, height) > 0 else ''
         raise RefusedImageError(
             'size',
             f'found {width}x{height} pixels, expected 1 to {MAX_IMAGE_PIXELS} pixels (8192x8192) and no side over '
-            f'{MAX_IMAGE_SIDE}: reduce the images before',
+            f'{MAX_IMAGE_SIDE}{advice}',
         )
 
 

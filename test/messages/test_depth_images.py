@@ -168,7 +168,7 @@ def test_damaged_rvl_is_refused(data, kind, text):
         (image(np.zeros((2, 2, 3), np.uint8), 0, 'rgb8'), 'encoding', "found 'rgb8', expected depth as 16UC1"),
         (compressed(b'', 0, 'jpeg'), 'encoding', "found 'jpeg'"),
         (compressed(bytes(5), 0, '16UC1; compressedDepth png'), 'data', 'found 5 bytes'),
-        (compressed(bytes(40), 0, '16UC1; compressedDepth png'), 'compressed', 'found none'),
+        (compressed(bytes(40), 0, '16UC1; compressedDepth png'), 'compressed', 'expected a PNG file'),
         (
             compressed(bytes(12) + png_bytes(np.zeros((2, 2), np.uint8)), 0, '16UC1; compressedDepth png'),
             'compressed',

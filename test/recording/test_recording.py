@@ -139,7 +139,7 @@ def test_broken_depth_leaves_the_image(tmp_path):
     messages = [(IMAGE, image(color(0), 10**9)), (DEPTH, compressed(bytes(40), 10**9, '16UC1; compressedDepth png'))]
     ((frame,), notes, _) = frames_of(write_recording(tmp_path / 'bag', messages))
     assert frame.depth is None
-    assert notes[0].startswith('depth: 1 refused, the first: found none')
+    assert notes[0].startswith('depth: 1 refused, the first: found 28 bytes starting 00 00')
 
 
 def test_depth_elsewhere_without_transforms_is_said_to_be_of_no_use(tmp_path):
