@@ -48,26 +48,30 @@ class CameraPlayer(Node):
 
     A source that does not know its camera gives camera_info of zeros, which is how ROS says "not calibrated".
 
+    Args:
+        stop: set when it is to end; it reads no more images then, either.
+
     Raises:
         SourceError: if there is no such source, or an image to preload cannot be read.
         ValueError: for a parameter that cannot be.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stop: threading.Event) -> None:
         super().__init__(NODE)
+        self._stop = stop
         self._values = read_once(self, PARAMETERS)
         options = {name: self._values[name] for name in ('width', 'height', 'rate', 'image_topic', 'camera_file')}
         self._source = open_source(self._values['source'], images_only(**options))
         if self._values['preload']:
-            self._source = Preloaded(self._source, self._values['preload'])
+            self._source = Preloaded(self._source, self._values['preload'], stop.is_set)
         self._said = 0
         reliable = QoSProfile(depth=5)
         self._images = self.create_publisher(Image, 'image', reliable)
         self._infos = self.create_publisher(CameraInfo, 'camera_info', reliable)
         self._counter = FrameCounter(self, 'published')
 
-    def play(self, stop: threading.Event) -> None:
-        """Publish until the event is set, or the source ends and is not looped.
+    def play(self) -> None:
+        """Publish until it is to stop, or the source ends and is not looped.
 
         Raises:
             SourceError: if no frame can be read.
@@ -75,12 +79,12 @@ class CameraPlayer(Node):
         self.get_logger().info(f'playing {self._source.description}')
         self._say_notes()
         if self._values['wait_for_subscriber']:
-            self._wait_for_subscriber(stop)
+            self._wait_for_subscriber()
         start = time.monotonic()
         for due, frame in timeline(self._source, self._values['rate'], self._values['loop']):
             delay = time.monotonic() - start - due
             start += delay if delay > MAX_DELAY else 0.0
-            if stop.wait(max(0.0, -delay)):
+            if self._stop.wait(max(0.0, -delay)):
                 break
             self._publish(frame)
             self._say_notes()
@@ -96,8 +100,8 @@ class CameraPlayer(Node):
             self.get_logger().warning(note)
         self._said = max(self._said, len(notes))
 
-    def _wait_for_subscriber(self, stop: threading.Event) -> None:
-        while self._images.get_subscription_count() == 0 and not stop.wait(0.02):
+    def _wait_for_subscriber(self) -> None:
+        while self._images.get_subscription_count() == 0 and not self._stop.wait(0.02):
             pass
 
     def _publish(self, frame: Frame) -> None:
@@ -115,9 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until its source ends or SIGINT or SIGTERM comes; the exit status."""
     with ros_process(arguments) as stop:
         try:
-            player = CameraPlayer()
+            player = CameraPlayer(stop)
             with spinning(player, stop):
-                player.play(stop)
+                player.play()
         except (SourceError, ValueError) as error:
             get_logger(NODE).fatal(str(error))
             return 1

@@ -3,16 +3,14 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from copy import copy
 from typing import Any
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mtperception.messages.outputs import camera_topic
-from mtperception.ros.qos import OVERRIDES, QosWarnings, endpoint_errors
+from mtperception.ros.qos import QosWarnings, subscribe
 
 OnImage = Callable[[Image | CompressedImage, CameraInfo | None], None]
 
@@ -55,14 +53,5 @@ class Inputs:
         self._camera_info = message
 
     def _create(self, message_type: type, topic: str, callback: Callable[[Any], None]) -> None:
-        warn = self._qos_warnings.of(topic, 'subscription')
-        with endpoint_errors():
-            subscription = self._node.create_subscription(
-                message_type,
-                topic,
-                callback,
-                copy(INPUT_QOS),  # overrides are written into it
-                qos_overriding_options=OVERRIDES,
-                event_callbacks=SubscriptionEventCallbacks(incompatible_qos=warn),
-            )
+        subscription = subscribe(self._node, message_type, topic, callback, INPUT_QOS, self._qos_warnings)
         self._undo.callback(self._node.destroy_subscription, subscription)

@@ -9,7 +9,6 @@ from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
-from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 
@@ -18,6 +17,8 @@ from mtperception.mapping.parameters import ODOMETRY, TF, MappingSettings
 from mtperception.mapping.pose_buffer import PoseBuffer
 from mtperception.messages.stamps import stamp_of
 from mtperception.recording.transform_tree import pose_matrix
+from mtperception.ros.node import ManagedNode
+from mtperception.ros.qos import subscribe
 
 CACHE_S = 10
 """That tf remembers."""
@@ -44,7 +45,7 @@ class PoseSource(Protocol):
         ...
 
 
-def open_poses(node: LifecycleNode, settings: MappingSettings, arrived: Callable[[], None]) -> PoseSource:
+def open_poses(node: ManagedNode, settings: MappingSettings, arrived: Callable[[], None]) -> PoseSource:
     """The source that the settings name.
 
     Args:
@@ -63,7 +64,7 @@ def open_poses(node: LifecycleNode, settings: MappingSettings, arrived: Callable
 class TransformPoses:
     """By tf2_ros, which comes with a ROS installation."""
 
-    def __init__(self, node: LifecycleNode, settings: MappingSettings, arrived: Callable[[], None]) -> None:
+    def __init__(self, node: ManagedNode, settings: MappingSettings, arrived: Callable[[], None]) -> None:
         self._map_frame, self._camera_frame = settings.map_frame, ''
         self._transforms = Transforms(node, arrived)
 
@@ -88,7 +89,7 @@ class TopicPoses:
     the camera's, or is connected with it by tf.
     """
 
-    def __init__(self, node: LifecycleNode, settings: MappingSettings, arrived: Callable[[], None]) -> None:
+    def __init__(self, node: ManagedNode, settings: MappingSettings, arrived: Callable[[], None]) -> None:
         self._node, self._arrived = node, arrived
         self._poses = PoseBuffer(settings.pose_tolerance)
         self._body = ''
@@ -96,7 +97,7 @@ class TopicPoses:
         self._lacks_transform = False
         """Whether the newest pose that was looked for is known of the body but not of the camera."""
         kind = Odometry if settings.pose_source == ODOMETRY else PoseStamped
-        self._subscription = node.create_subscription(kind, 'pose', self._take, POSE_QOS)
+        self._subscription = subscribe(node, kind, 'pose', self._take, POSE_QOS, node.qos_warnings)
 
     def find(self, frame_id: str, stamp_ns: int) -> tuple[np.ndarray | None, str]:
         """Interpolated, or the nearest within the tolerance."""
@@ -150,7 +151,7 @@ class Transforms:
         MissingPackageError: without tf2_ros.
     """
 
-    def __init__(self, node: LifecycleNode, arrived: Callable[[], None]) -> None:
+    def __init__(self, node: ManagedNode, arrived: Callable[[], None]) -> None:
         try:
             from tf2_ros import Buffer, TransformException, TransformListener
         except ImportError as error:

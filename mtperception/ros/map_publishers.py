@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
-from rclpy.event_handler import PublisherEventCallbacks, QoSPublisherMatchedInfo
+from rclpy.event_handler import QoSPublisherMatchedInfo
 from rclpy.exceptions import InvalidHandle
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import PointCloud2
@@ -19,6 +19,7 @@ from mtperception.mapping.volume import SemanticVolume
 from mtperception.ros.map_messages import map_cloud, map_marker, map_points, map_update
 from mtperception.ros.node import ManagedNode
 from mtperception.ros.publishers import LATCHED_QOS
+from mtperception.ros.qos import advertise
 
 UPDATES_QOS = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """Who follows updates must not miss one: as many wait for a slow subscriber."""
@@ -44,8 +45,7 @@ class MapPublishers:
         self.begin_anew()
         with ExitStack() as undo:
             self._points = self._create(undo, PointCloud2, 'map/points', LATCHED_QOS)
-            matched = PublisherEventCallbacks(matched=self._note_match)
-            self._updates = self._create(undo, PointCloud2, 'map/updates', UPDATES_QOS, event_callbacks=matched)
+            self._updates = self._create(undo, PointCloud2, 'map/updates', UPDATES_QOS, matched=self._note_match)
             self._mesh = self._create(undo, Marker, 'map/mesh', LATCHED_QOS)
             self._undo = undo.pop_all()
 
@@ -104,7 +104,7 @@ class MapPublishers:
         if info.current_count_change > 0:
             self._has_newcomers = True
 
-    def _create(self, undo: ExitStack, kind: type, topic: str, qos: QoSProfile, **options: Any) -> Any:
-        publisher = self._node.create_lifecycle_publisher(kind, topic, qos, **options)
+    def _create(self, undo: ExitStack, kind: type, topic: str, qos: QoSProfile, **events: Any) -> Any:
+        publisher = advertise(self._node, kind, topic, qos, self._node.qos_warnings, **events)
         undo.callback(self._node.destroy_lifecycle_publisher, publisher)
         return publisher

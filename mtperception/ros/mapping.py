@@ -44,6 +44,7 @@ from mtperception.ros.map_poses import PoseSource, open_poses
 from mtperception.ros.map_publishers import MapPublishers
 from mtperception.ros.node import ManagedNode
 from mtperception.ros.publishers import LATCHED_QOS
+from mtperception.ros.qos import subscribe
 from mtperception.ros.worker import LatestWorker
 from mtperception.types import same_aspect
 
@@ -129,15 +130,19 @@ class MappingComponent:
             undo.callback(self._poses.destroy)
             for topic, kind in TYPES.items():
                 if topic != IMAGE or self.settings.use_image:
-                    subscription = self._node.create_subscription(kind, topic, partial(self._take, topic), INPUT_QOS)
-                    undo.callback(self._node.destroy_subscription, subscription)
-            classes = self._node.create_subscription(String, CLASSES_TOPIC, self._compare_classes, LATCHED_QOS)
-            undo.callback(self._node.destroy_subscription, classes)
+                    self._subscribe(undo, kind, topic, partial(self._take, topic), INPUT_QOS)
+            self._subscribe(undo, String, CLASSES_TOPIC, self._compare_classes, LATCHED_QOS)
             timer = self._node.create_timer(
                 self.settings.publish_period, partial(self._worker.submit, PUBLICATION, _Job(self._publish, _nothing))
             )
             undo.callback(self._node.destroy_timer, timer)
             self._listening = undo.pop_all()
+
+    def _subscribe(
+        self, undo: ExitStack, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile
+    ) -> None:
+        subscription = subscribe(self._node, kind, topic, callback, qos, self._node.qos_warnings)
+        undo.callback(self._node.destroy_subscription, subscription)
 
     def deactivate(self) -> None:
         """Unsubscribe; the map stays."""

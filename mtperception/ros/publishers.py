@@ -3,10 +3,8 @@
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from copy import copy
 from typing import Any
 
-from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.exceptions import InvalidHandle
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -18,7 +16,7 @@ from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
 from mtperception.ros import label_info, labelspace
 from mtperception.ros.conversions import MESSAGE_TYPES, ros_message, serialized_image
-from mtperception.ros.qos import OVERRIDES, QosWarnings, endpoint_errors
+from mtperception.ros.qos import QosWarnings, advertise
 
 FRAME_QOS = QoSProfile(depth=FRAME_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED_QOS = QoSProfile(
@@ -105,15 +103,6 @@ class OutputPublishers:
         self._undo.close()
 
     def _create(self, message_type: type, name: str, qos: QoSProfile = FRAME_QOS) -> Any:
-        topic = camera_topic(self._camera, name)
-        warn = self._qos_warnings.of(self._node.resolve_topic_name(topic), 'publisher')
-        with endpoint_errors():
-            publisher = self._node.create_lifecycle_publisher(
-                message_type,
-                topic,
-                copy(qos),  # overrides are written into it
-                qos_overriding_options=OVERRIDES,
-                event_callbacks=PublisherEventCallbacks(incompatible_qos=warn),
-            )
+        publisher = advertise(self._node, message_type, camera_topic(self._camera, name), qos, self._qos_warnings)
         self._undo.callback(self._node.destroy_lifecycle_publisher, publisher)
         return publisher

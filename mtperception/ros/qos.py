@@ -3,11 +3,20 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
+from typing import Any
 
-from rclpy.event_handler import QoSOfferedIncompatibleQoSInfo, QoSRequestedIncompatibleQoSInfo
+from rclpy.event_handler import (
+    PublisherEventCallbacks,
+    QoSOfferedIncompatibleQoSInfo,
+    QoSRequestedIncompatibleQoSInfo,
+    SubscriptionEventCallbacks,
+)
 from rclpy.impl.rcutils_logger import RcutilsLogger
-from rclpy.qos import QoSPolicyKind, qos_policy_name_from_kind
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.qos import QoSPolicyKind, QoSProfile, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
+from rclpy.subscription import Subscription
 
 from mtperception.errors import InputError
 
@@ -20,7 +29,7 @@ OVERRIDES = QoSOverridingOptions(
 
 
 @contextmanager
-def endpoint_errors() -> Iterator[None]:
+def _endpoint_errors() -> Iterator[None]:
     """Turn what rclpy raises for an overridden QoS that does not exist, or cannot be had, into an InputError."""
     try:
         yield
@@ -54,3 +63,55 @@ class QosWarnings:
                 )
 
         return warn
+
+
+def subscribe(
+    node: LifecycleNode,
+    kind: type,
+    topic: str,
+    callback: Callable[[Any], None],
+    qos: QoSProfile,
+    qos_warnings: QosWarnings,
+) -> Subscription:
+    """A subscription whose QoS parameters can override; publishers that do not match are warned about.
+
+    Raises:
+        InputError: if the overridden QoS does not exist, or cannot be had.
+    """
+    warn = qos_warnings.of(node.resolve_topic_name(topic), 'subscription')
+    with _endpoint_errors():
+        return node.create_subscription(
+            kind,
+            topic,
+            callback,
+            copy(qos),  # overrides are written into it
+            qos_overriding_options=OVERRIDES,
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=warn),
+        )
+
+
+def advertise(
+    node: LifecycleNode, kind: type, topic: str, qos: QoSProfile, qos_warnings: QosWarnings, **events: Callable
+) -> LifecyclePublisher:
+    """A lifecycle publisher, likewise.
+
+    Args:
+        node: owns it.
+        kind: of its messages.
+        topic: its name.
+        qos: where no parameter overrides it.
+        qos_warnings: told of subscribers that do not match.
+        events: further callbacks of `PublisherEventCallbacks`.
+
+    Raises:
+        InputError: as `subscribe`.
+    """
+    warn = qos_warnings.of(node.resolve_topic_name(topic), 'publisher')
+    with _endpoint_errors():
+        return node.create_lifecycle_publisher(
+            kind,
+            topic,
+            copy(qos),
+            qos_overriding_options=OVERRIDES,
+            event_callbacks=PublisherEventCallbacks(incompatible_qos=warn, **events),
+        )

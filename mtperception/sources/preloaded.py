@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images that are there before they are asked for."""
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator
+from itertools import islice, takewhile
 
 from mtperception.sources.source import Frame, Source
 
@@ -13,13 +13,14 @@ class Preloaded:
     Args:
         source: read once, as far as need be.
         count: how many images; fewer if the source has fewer.
+        stopped: asked between images whether to read no more.
 
     Raises:
         SourceError: at an image that cannot be read.
     """
 
-    def __init__(self, source: Source, count: int) -> None:
-        self._frames = list(islice(source, count))
+    def __init__(self, source: Source, count: int, stopped: Callable[[], bool] = lambda: False) -> None:
+        self._frames = list(takewhile(lambda _: not stopped(), islice(source, count)))
         self.is_stream = source.is_stream
         self.rate = source.rate
         self.count = len(self._frames)

@@ -166,9 +166,11 @@ def fill(position, orientation, matrix):
 
 
 @contextmanager
-def mapping(folder, pose_source='pose_stamped', pose_type=PoseStamped, **parameters):
+def mapping(folder, pose_source='pose_stamped', pose_type=PoseStamped, qos=(), **parameters):
+    """A mapping node, active, and a robot before it; `qos` are pairs of a topic's policy and its value."""
     namespace = f'/test_{uuid.uuid4().hex[:8]}'
     parameters = {'pose_source': pose_source, 'max_depth': 6.0, 'publish_period': 0.2, **parameters}
+    parameters |= {f'qos_overrides.{namespace}/{policy}': value for policy, value in qos}
     with (
         NodeProcess('mapping_node', parameters, {'__ns': namespace}, folder / 'log') as node,
         closing(Robot(namespace, pose_type)) as robot,

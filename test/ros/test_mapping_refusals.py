@@ -2,6 +2,8 @@
 """The mapping node over DDS: what it cannot fuse is counted and said, and it goes on."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -89,3 +91,29 @@ def test_a_frame_whose_image_came_too_long_before_it_is_fused_without(tmp_path):
             robot.spin_for(0.1)
         robot.spin_until(lambda: robot.value('frames fused'), 'a frame')
         assert robot.value('dropped incomplete') == 0
+
+
+def test_qos_can_be_overridden(tmp_path):
+    policies = [
+        ('depth/image.subscription.reliability', 'reliable'),
+        ('pose.subscription.reliability', 'reliable'),
+        ('map/points.publisher.durability', 'volatile'),
+    ]
+    with mapping(tmp_path, qos=policies) as (_, robot):
+        namespace = robot.name.rpartition('/')[0]
+        for topic, expected in (('depth/image', 'RELIABLE'), ('pose', 'RELIABLE'), ('semantic/image', 'BEST_EFFORT')):
+            (found,) = robot.node.get_subscriptions_info_by_topic(f'{namespace}/{topic}')
+            assert found.qos_profile.reliability.name == expected
+        (found,) = robot.node.get_publishers_info_by_topic(f'{namespace}/map/points')
+        assert found.qos_profile.durability.name == 'VOLATILE'
+        robot.walk([0.0])
+
+
+@pytest.mark.parametrize('missing', ['open3d', 'scipy'])
+def test_a_missing_package_is_one_line(missing):
+    run = 'from mtperception.ros.mapping_node import main; sys.exit(main([]))'
+    command = [sys.executable, '-c', f'import sys; sys.modules[{missing!r}] = None; {run}']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert 'pip install "mtperception[mapping]"' in line

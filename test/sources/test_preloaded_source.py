@@ -50,3 +50,9 @@ def test_a_source_that_has_fewer(tmp_path):
     source = open_source('synthetic', SourceOptions(64, 48, rate=0.1))  # a round of 40 s: four images
     assert source.count == 4
     assert Preloaded(source, 1000).count == 4
+
+
+def test_it_reads_no_more_once_it_is_told_to_stop():
+    source = Counting()
+    assert Preloaded(source, 1000, stopped=lambda: source.reads == 3).count == 2
+    assert source.reads == 3
