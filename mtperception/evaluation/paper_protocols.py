@@ -53,7 +53,7 @@ class PaperProtocol:
         """In words, for whoever reads the figures."""
         classes = {'classes_compared': self.label_space} if self.label_space else {}
         width, height = self.size or (0, 0)
-        resized = f'images, labels and depth to {width}x{height}; labels and depth of the nearest pixel'
+        resized = f'to {width}x{height}: images linearly (below half by area), labels and depth by nearest pixel'
         cut = f'tiles: each image cut into {self.grid[0]} x {self.grid[1]}' if self.grid else ''
         rest = {'resized': resized} if self.size else {}
         return {'paper': self.source, **classes, **rest, **({'input': cut} if cut else {})}
@@ -108,8 +108,9 @@ MULTITASKNET = PaperProtocol(
     size=(224, 224),
     figures={'mIoU': Figure('miou'), 'RMSE(lin)': Figure('rmse'), 'RMSE (log)': Figure('rmse_log')},
 )
-"""Image, labels and depth are stretched to what the network sees. The published code means |log10| by its logarithmic
-error, and gives that of the last image; the paper's 0.164 fits the usual definition, which is taken here."""
+"""Image, labels and depth are stretched to what the network sees. The published code measures depth in grey levels of
+in-painted images, and by its logarithmic error means |log10| of the last image; here depth is in metres, and the
+logarithmic error the usual one, over the set."""
 
 PROTOCOLS: dict[str, PaperProtocol] = {'mtan': MTAN, 'hybridnet': HYBRIDNET, 'multitasknet': MULTITASKNET}
 """By name."""
