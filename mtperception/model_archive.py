@@ -17,7 +17,7 @@ from mtperception import resources
 from mtperception.atomic_write import write_errors
 from mtperception.bounded_read import read_yaml
 from mtperception.card import CARD, FILES_OF_A_MODEL, ModelError, open_model
-from mtperception.data.download import Progress, RemoteFile, check_digests, fetch, no_progress
+from mtperception.data.download import Progress, RemoteFile, fetched_for_once, no_progress
 from mtperception.errors import InputError
 
 INDEX = 'models'
@@ -65,16 +65,13 @@ def install_model(file: RemoteFile, root: Path, progress: Progress = no_progress
     """
     with write_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-    fetch(file, root, progress)
-    archive = root / file.name
-    try:
-        check_digests(file, archive)
-        with TemporaryDirectory(dir=root, prefix='.incoming_') as folder:
-            unpacked = Path(folder) / 'model'
-            _unpack(archive, unpacked)
-            return _placed(unpacked, root)
-    finally:
-        archive.unlink()
+    with (
+        fetched_for_once(file, root, progress) as archive,
+        TemporaryDirectory(dir=root, prefix='.incoming_') as folder,
+    ):
+        unpacked = Path(folder) / 'model'
+        _unpack(archive, unpacked)
+        return _placed(unpacked, root)
 
 
 def _placed(unpacked: Path, root: Path) -> tuple[Path, bool]:

@@ -11,7 +11,7 @@ from mtperception.card import CARD
 from mtperception.cli.folders import make_folder
 from mtperception.cli.progress import progress
 from mtperception.data import check_fetched, fetched, remote_files
-from mtperception.data.download import fetch
+from mtperception.data.download import fetch, fetched_for_once
 from mtperception.errors import InputError, needs
 from mtperception.model_archive import install_model, remote_model
 from mtperception.published_weights import PUBLISHED, REPOSITORY, remote_checkpoint
@@ -80,13 +80,13 @@ def _published(name: str, folder: Path) -> None:
     published, file = PUBLISHED[name], remote_checkpoint(name)
     typer.echo(f'{name}: {published.what}; from github.com/{REPOSITORY}', err=True)
     typer.echo(f'licence: {published.training["licence"]}', err=True)
-    fetch(file, folder, progress)
-    checkpoint = folder / file.name
-    with progress('importing, exporting and comparing', None):
+    with (
+        fetched_for_once(file, folder, progress) as checkpoint,
+        progress('importing, exporting and comparing', None),
+    ):
         parity = import_checkpoint(
             checkpoint, 'joint_lw_refinenet', published.label_space, place, training=published.training
         )
-    checkpoint.unlink()
     typer.echo(f'{place}: {parity}; use it with --model {_name(place)}', err=True)
 
 

@@ -7,7 +7,7 @@ import shutil
 import socket
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -25,6 +25,8 @@ TIMEOUT_S = 60.0
 """How long a server may be silent."""
 RECEIPTS = '.downloaded'
 """Folder in a data set's root with an empty file for each archive that was unpacked."""
+ONCE = '.incoming'
+"""Folder of what is fetched to be used once."""
 
 Progress = Callable[[str, float | None], AbstractContextManager[Callable[[float], None]]]
 """Shows one piece of work: its description and its total in bytes give a function that takes how much is done."""
@@ -91,6 +93,27 @@ def fetch(file: RemoteFile, root: Path, progress: Progress = no_progress) -> boo
     else:
         part.replace(place)
     return True
+
+
+@contextmanager
+def fetched_for_once(file: RemoteFile, root: Path, progress: Progress = no_progress) -> Iterator[Path]:
+    """A file that is not to be kept: fetched into a folder of its own in `root`, checked, and removed in the end.
+
+    What was interrupted resumes; a file of the same name in `root` is somebody else's.
+
+    Raises:
+        DatasetError, WriteError: as `fetch`.
+    """
+    folder = root / ONCE
+    path = folder / file.name
+    try:
+        fetch(file, folder, progress)
+        check_digests(file, path)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # it holds a part of a file that is still to come
+            folder.rmdir()
 
 
 def _transfer(file: RemoteFile, part: Path, progress: Progress) -> None:

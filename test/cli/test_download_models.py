@@ -96,6 +96,19 @@ def test_another_digest_leaves_nothing(served, every_task_model, user_folder, ca
     assert list(user_folder.iterdir()) == []
 
 
+@pytest.mark.parametrize('digest', ['right', 'wrong'])
+def test_a_file_of_the_user_of_the_same_name_stays(served, every_task_model, user_folder, digest):
+    folder, site = served
+    archive = tar_gz(every_task_model, folder / 'm.tar.gz')
+    user_folder.mkdir(parents=True)
+    (user_folder / 'm.tar.gz').write_bytes(b'mine')
+    expected = sha256(archive) if digest == 'right' else '0' * 64
+    assert main(['download', f'model:{site}/m.tar.gz#sha256={expected}']) == (digest == 'wrong')
+    assert (user_folder / 'm.tar.gz').read_bytes() == b'mine'
+    found = {path.name for path in user_folder.iterdir()}
+    assert found == ({'m.tar.gz', MODEL} if digest == 'right' else {'m.tar.gz'})
+
+
 def damaged(model, folder):
     copy = folder / 'copy'
     shutil.copytree(model, copy)
@@ -201,6 +214,13 @@ class TestPublished:
         assert not list(Path(user_folder).glob('*.ckpt*'))
         assert main(['download', 'published:ExpKITTI_joint']) == 0
         assert 'already exists' in capsys.readouterr().err
+
+    def test_a_file_of_the_user_is_neither_imported_nor_removed(self, checkpoint, user_folder):
+        user_folder.mkdir(parents=True)
+        (user_folder / checkpoint.name).write_bytes(b'mine')
+        assert main(['download', 'published:ExpKITTI_joint']) == 0
+        assert (user_folder / checkpoint.name).read_bytes() == b'mine'
+        assert open_model('ExpKITTI_joint').card.label_space == 'kitti_6'
 
     def test_another_content_is_refused(self, checkpoint, user_folder, capsys):
         with checkpoint.open('ab') as file:
