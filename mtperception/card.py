@@ -19,11 +19,11 @@ import yaml
 from mtperception import resources
 from mtperception.bounded_read import check_regular, read_yaml, shortened
 from mtperception.errors import InputError, MTPerceptionError
-from mtperception.input_policy import InputPolicy, TrainingCamera
+from mtperception.input_policy import InputPolicy, TrainingCamera, depth_ratio, focal_ratios
 from mtperception.labels import NO_CLASSES, LabelSpace, load_label_space
 from mtperception.model_terms import note_terms
 from mtperception.tasks import TASKS
-from mtperception.types import MAX_IMAGE_SIDE, MAX_PIXELS
+from mtperception.types import MAX_IMAGE_SIDE, MAX_PIXELS, Intrinsics
 
 CARD = 'card.yaml'
 WEIGHTS = 'weights.safetensors'
@@ -143,6 +143,11 @@ class ModelCard:
         ):
             if wrong:
                 raise InputError(message)
+
+    def depth_factor(self, intrinsics: Intrinsics) -> float:
+        """What the learnt depth is multiplied by for images of a camera, at their size (see `input_policy`)."""
+        layout = self.input.layout(intrinsics.width, intrinsics.height)
+        return depth_ratio(*focal_ratios(intrinsics, layout, self.camera, self.input))
 
     @classmethod
     def read(cls, path: Path) -> 'ModelCard':

@@ -2,6 +2,7 @@
 """`mtperception doctor`: what this machine can run, and what is missing."""
 
 import os
+import re
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -9,9 +10,10 @@ import typer
 
 from mtperception import __version__, resources
 from mtperception.card import DEFAULT_MODEL, ModelDirectory
-from mtperception.cli.folders import make_room_for, write_json
+from mtperception.cli.folders import make_room_for_json, write_json
 from mtperception.cli.options import JsonOption, ModelOption
 from mtperception.cli.progress import progress
+from mtperception.cli.usage import check_usage
 from mtperception.doctor import NOTE, OK, PROBLEM, WARNING, Finding
 from mtperception.doctor.limits import check_fast_dds_profile, check_limits
 from mtperception.doctor.machine import INSTALL_ROS, check_cameras, check_message_packages, check_python
@@ -26,6 +28,7 @@ from mtperception.doctor.models import (
 from mtperception.doctor.stream import SECTION as TOPIC
 from mtperception.hardware import describe_hardware
 
+TOPIC_NAME = r'/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*'
 MARKS = {OK: 'ok  ', NOTE: 'note', WARNING: 'WARN', PROBLEM: 'FAIL'}
 
 
@@ -44,8 +47,10 @@ def doctor(
 
     Example: mtperception doctor --topic /camera/image_raw
     """
+    is_name = re.fullmatch(TOPIC_NAME, topic, re.ASCII)
+    check_usage((topic and not is_name, '--topic', f'found {topic!r}, expected a name as /camera/image_raw'))
     if json_file:
-        make_room_for(json_file, '--json')
+        make_room_for_json(json_file)
     findings = [*check_python(), *_check_ros(), *check_limits()]
     chosen, directory = check_model(model, needed=True)
     tried = directory or check_model(DEFAULT_MODEL, needed=False)[1]
@@ -109,7 +114,7 @@ def _check_topic(
         return []
     with progress(f'listening to {topic}', None):
         seen = observe(topic, seconds)
-    return judge(seen, directory.card.camera, works.median_ms if works else None)
+    return judge(seen, directory.card, works.median_ms if works else None)
 
 
 def _as_json(model: str, findings: list[Finding], backends: list[BackendCheck], ready: bool) -> dict[str, Any]:

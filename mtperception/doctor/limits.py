@@ -26,6 +26,8 @@ SHARED_MEMORY = Path('/dev/shm')
 LEAST_SHARED_MEMORY = 128 * MIB
 """Free bytes for the segments (32 MiB in config/fastdds.xml) of a camera, the node and two consumers."""
 PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+"""Fast DDS reads the first in ROS 2 Jazzy and before, the second from Kilted on."""
+BEFORE_KILTED = ('humble', 'iron', 'jazzy')
 
 
 def check_limits(proc_sys: Path = Path('/proc/sys'), shared_memory: Path = SHARED_MEMORY) -> list[Finding]:
@@ -42,7 +44,8 @@ def check_fast_dds_profile(environment: Mapping[str, str], suggested: Path) -> F
         suggested: a profile that does.
     """
     exports = ' '.join(f'{variable}={suggested}' for variable in PROFILE_VARIABLES)
-    given = next((environment[name] for name in PROFILE_VARIABLES if environment.get(name)), '')
+    heeded = _heeded_variables(environment.get('ROS_DISTRO', ''))
+    given = next((environment[name] for name in heeded if environment.get(name)), '')
     name = 'Fast DDS profile'
     if not given:
         return Finding(
@@ -58,6 +61,13 @@ def check_fast_dds_profile(environment: Mapping[str, str], suggested: Path) -> F
             SECTION, name, WARNING, f'{given}: no such file, so Fast DDS uses its defaults', 'correct the path'
         )
     return Finding(SECTION, name, OK, given)
+
+
+def _heeded_variables(distribution: str) -> tuple[str, ...]:
+    """Those that Fast DDS of a distribution of ROS reads; both, where that is not known."""
+    if not distribution:
+        return PROFILE_VARIABLES
+    return PROFILE_VARIABLES[:1] if distribution in BEFORE_KILTED else PROFILE_VARIABLES[1:]
 
 
 def _sysctl(proc_sys: Path, name: str) -> Finding | None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from mtperception.card import TrainingCamera
+from mtperception.card import ModelCard
 from mtperception.doctor.finding import NOTE, OK, PROBLEM, WARNING, Finding
 from mtperception.messages import RefusedMessageError, compressed_to_rgb, image_to_rgb, intrinsics_from
 from mtperception.messages.message import COMPRESSED_IMAGE, IMAGE
@@ -50,12 +50,12 @@ def info_topic_of(topic: str) -> str:
     return f'{topic.removesuffix(COMPRESSED).rpartition("/")[0]}/camera_info'
 
 
-def judge(seen: Observed, camera: TrainingCamera, frame_ms: float | None) -> list[Finding]:
+def judge(seen: Observed, card: ModelCard, frame_ms: float | None) -> list[Finding]:
     """One finding for each property of the stream.
 
     Args:
         seen: what was observed.
-        camera: of the model.
+        card: of the model.
         frame_ms: how long the model takes for a frame here; None if unknown.
     """
     if not seen.publishers:
@@ -69,7 +69,7 @@ def judge(seen: Observed, camera: TrainingCamera, frame_ms: float | None) -> lis
         advice = 'is the camera running? large images may be lost: see the limits above'
         return [qos, Finding(SECTION, 'rate', PROBLEM, text, advice)]
     size, encoding = _encoding(seen)
-    return [qos, _rate(seen, frame_ms), *encoding, _stamps(seen), _camera_info(seen, camera, size)]
+    return [qos, _rate(seen, frame_ms), *encoding, _stamps(seen), _camera_info(seen, card, size)]
 
 
 def _absent(seen: Observed) -> Finding:
@@ -150,7 +150,7 @@ def _problem_with_stamps(stamps: Sequence[int], age_s: float) -> tuple[str, str]
     return '', ''
 
 
-def _camera_info(seen: Observed, camera: TrainingCamera, size: tuple[int, int] | None) -> Finding:
+def _camera_info(seen: Observed, card: ModelCard, size: tuple[int, int] | None) -> Finding:
     consequence = 'depth is not scaled to the camera; points and */camera_info are not published'
     if seen.info is None:
         return Finding(
@@ -167,7 +167,7 @@ def _camera_info(seen: Observed, camera: TrainingCamera, size: tuple[int, int] |
         intrinsics = intrinsics_from(seen.info, width, height)
     except RefusedMessageError as error:
         return Finding(SECTION, 'camera_info', WARNING, f'{error}: {consequence}', 'calibrate the camera')
-    scale = (intrinsics.fx / width) / (camera.fx / camera.width)
+    scale = card.depth_factor(intrinsics)
     values = {'fx': intrinsics.fx, 'fy': intrinsics.fy, 'depth_factor': scale, 'distorted': bool(any(seen.info.d))}
     text = f'fx {intrinsics.fx:.1f} px at {width} px: depth is scaled by about {scale:.2f} against the training camera'
     if values['distorted']:

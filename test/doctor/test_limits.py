@@ -49,3 +49,15 @@ def test_the_profile_of_fast_dds(tmp_path, variable):
     assert 'no such file' in check_fast_dds_profile({variable: str(profile)}, profile).found
     profile.write_text('<profiles/>')
     assert check_fast_dds_profile({variable: str(profile)}, profile).state == 'ok'
+
+
+@pytest.mark.parametrize(
+    ('distribution', 'heeded'), [('jazzy', 'FASTRTPS'), ('kilted', 'FASTDDS'), ('lyrical', 'FASTDDS')]
+)
+def test_the_variable_that_a_distribution_reads(tmp_path, distribution, heeded):
+    profile = tmp_path / 'profile.xml'
+    profile.write_text('<profiles/>')
+    for prefix in ('FASTRTPS', 'FASTDDS'):
+        environment = {'ROS_DISTRO': distribution, f'{prefix}_DEFAULT_PROFILES_FILE': str(profile)}
+        state = check_fast_dds_profile(environment, profile).state
+        assert state == ('ok' if prefix == heeded else 'warning')

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mtperception.card import TrainingCamera
+from mtperception.card import ModelCard, TrainingCamera
 from mtperception.doctor.stream import Observed, info_topic_of, judge
 from mtperception.messages.camera_info import camera_info
 from mtperception.messages.message import COMPRESSED_IMAGE, IMAGE
@@ -15,7 +15,7 @@ from mtperception.messages.stamps import stamp_of
 from mtperception.types import Intrinsics
 
 START_NS = 1_700_000_000_000_000_000
-CAMERA = TrainingCamera(300.0, 480, 360)
+CARD = ModelCard('any', 'joint_lw_refinenet', 0, ('depth',), '', (0, 0), (0.3, 10.0), TrainingCamera(300.0, 480, 360))
 
 
 def header(stamp_ns, frame_id='camera'):
@@ -55,7 +55,7 @@ def good():
 
 
 def by_name(seen, frame_ms=20.0):
-    return {finding.name: finding for finding in judge(seen, CAMERA, frame_ms)}
+    return {finding.name: finding for finding in judge(seen, CARD, frame_ms)}
 
 
 def test_a_healthy_camera():
@@ -63,8 +63,8 @@ def test_a_healthy_camera():
     assert {finding.state for finding in found.values()} == {'ok'}
     assert found['rate'].values['rate'] == pytest.approx(10.0)
     assert found['stamps'].values['age_s'] == pytest.approx(0.02, abs=1e-6)
-    # fx / width is 1.25 here and 0.625 where the model learnt: everything is twice as far as it looks.
-    assert found['camera_info'].values['depth_factor'] == pytest.approx(2.0)
+    # The network sees the small image as it is: fx is 80 there and 300 where the model learnt.
+    assert found['camera_info'].values['depth_factor'] == pytest.approx(80 / 300)
     assert 'image:=/cam/image_raw' in found['launch'].found
 
 
