@@ -97,7 +97,7 @@ def test_it_works_without_torch_and_ros(bag):
         (['--depth-topic', '/nope'], "no topic '/nope'"),
         (['--image-topic', ODOM], f"no topic '{ODOM}' of type sensor_msgs/msg/Image"),
         (['--model', 'nonesuch'], "no model 'nonesuch'"),
-        (['--label-space', 'nonesuch'], "no label space 'nonesuch'"),
+        (['--label-topic', LABELS, '--label-space', 'nonesuch'], "no label space 'nonesuch'"),
         (['--label-topic', LABELS, '--label-space', 'cityscapes_19'], 'labels of cityscapes_19 with a model of'),
     ],
 )
