@@ -82,7 +82,11 @@ class PredictionWriter:
         self._predictor = predictor
         self._out = out
         self._maps = maps
+        outputs = [output.name for output in graph_outputs(predictor.card.tasks)]
+        self._kinds = {'overlay', 'overlay_depth', *outputs, *(f'{output}_color' for output in outputs)}
+        """What file names may end with, behind the name of an image."""
         self._taken: set[str] = set()
+        """Names of files, without suffix."""
 
     def write(self, sources: dict[str, Source]) -> Iterator[None]:
         """Write the files of all images; yields after each one. What cannot be read is told, and the others go on.
@@ -154,12 +158,12 @@ class PredictionWriter:
         return {name: colorize(output.kind, map_, self._predictor.label_space, card.depth_range)}
 
     def _unique(self, name: str, text: str) -> str:
-        """The name, with a number behind it if another image has it already."""
+        """The name, with a number behind it if a file of another image would have the same name."""
         number, unique = 1, name
-        while unique in self._taken:
+        while not self._taken.isdisjoint(files := {f'{unique}_{kind}' for kind in self._kinds}):
             number += 1
             unique = f'{name}-{number}'
-        self._taken.add(unique)
+        self._taken |= files
         if unique != name:
-            typer.echo(f'{name} of {text}: another input has the same name: written as {unique}', err=True)
+            typer.echo(f'{name} of {text}: another input has files of this name: written as {unique}', err=True)
         return unique

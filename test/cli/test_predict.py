@@ -146,11 +146,22 @@ def test_the_maps_of_a_video_on_demand(tmp_path):
 def test_inputs_of_the_same_name_are_kept_apart(tmp_path, predictor, capsys):
     first, second = png(tmp_path / 'a' / 'room.png', seed=1), png(tmp_path / 'b' / 'room.png', seed=2)
     assert run(first, second, '--out', tmp_path / 'out') == 0
-    assert f'room of {second}: another input has the same name: written as room-2' in capsys.readouterr().err
+    assert f'room of {second}: another input has files of this name: written as room-2' in capsys.readouterr().err
     assert len(written(tmp_path / 'out')) == 2 * len(KINDS)
     for name, seed in (('room', 1), ('room-2', 2)):
         labels = read(tmp_path / 'out' / f'{name}_labels.png')
         np.testing.assert_array_equal(labels, predictor(image(seed)).labels)
+
+
+def test_files_of_the_same_name_are_kept_apart(tmp_path, capsys):
+    """With depth and its confidence, `0001_depth_confidence.png` could be of `0001` and of `0001_depth`."""
+    folder = tmp_path / 'rgbd'
+    png(folder / '0001.png', seed=1), png(folder / '0001_depth.png', seed=2)
+    assert run(folder, '--out', tmp_path / 'out', '--model', 'nyuv2_indoor') == 0
+    assert '0001_depth of ' in capsys.readouterr().err
+    assert len(written(tmp_path / 'out')) == 12  # two pictures, labels, depth, and a confidence of each
+    confidences = [read(tmp_path / 'out' / f'{name}_depth_confidence.png') for name in ('0001', '0001_depth-2')]
+    assert not np.array_equal(*confidences)
 
 
 @pytest.mark.parametrize('out', ['.', 'images'])
