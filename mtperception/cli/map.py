@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mtperception.atomic_write import atomic_folder, check_replaceable, write_json_atomically
-from mtperception.cli.folders import check_apart, make_folder, make_room_for, naming_option, write_json
+from mtperception.cli.folders import check_apart, make_folder, make_room_for_json, naming_option, write_json
 from mtperception.cli.map_settings import MapSettings
 from mtperception.cli.notes import say_notes, say_reading
 from mtperception.cli.option_records import with_records
@@ -23,7 +23,7 @@ from mtperception.errors import InputError, RunError
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.mapping.export import ENTRIES, REPORT, SUMMARY, write_map
 from mtperception.mapping.mapper import RECORDED, MapOptions, Mapper
-from mtperception.mapping.plausibility import frames_left_out, problems
+from mtperception.mapping.plausibility import blocks_dropped, frames_left_out, problems
 from mtperception.mapping.summary import summary
 from mtperception.mapping.views import open_views
 from mtperception.mapping.volume import SemanticVolume
@@ -70,6 +70,7 @@ def map_(
         (bag.depth_topic and options.depth != SENSOR, '--depth-topic', 'expected together with --depth sensor'),
         (bag.label_topic and not labels_are_recorded, '--label-topic', 'expected together with --labels recorded'),
         (label_space and not labels_are_recorded, '--label-space', 'expected together with --labels recorded'),
+        (poses and bag.pose_topic, '--pose-topic', 'not together with --poses'),
     )
     inputs = [source, *([str(poses)] if poses else []), *([camera] if camera else [])]
     _check_outputs(inputs, out, settings.archive, json_file)
@@ -98,10 +99,13 @@ def _check_outputs(inputs: list[str], out: Path, archive: Path | None, json_file
     check_apart(out, inputs, '--out')
     if archive:
         check_apart(archive, [*inputs, str(out)], '--archive')
+    for option, path in (('--archive', archive), ('--json', json_file)):
+        if path and path.expanduser().resolve().is_relative_to(out.expanduser().resolve()):
+            raise InputError(f'{option} {path} is in --out, which is replaced as a whole: choose another place')
     check_replaceable(out.expanduser(), ENTRIES)
     make_folder(out.expanduser().absolute().parent, '--out')
     if json_file:
-        make_room_for(json_file, '--json')
+        make_room_for_json(json_file)
 
 
 def _needed(options: MapOptions) -> Collection[str]:
@@ -129,8 +133,9 @@ def _write(
     if not len(surface.vertices):
         unseen = f'no surface was seen by {mapper.options.min_views} images: use --min-views 1, or more images'
         raise RunError('the map is empty: ' + '; '.join([*found, *views.notes] or [unseen]))
-    left_out = frames_left_out(mapper.statistics, views.poses)
-    notes = list(dict.fromkeys([*views.notes, *([left_out] if left_out else []), *found]))
+    dropped = blocks_dropped(mapper.volume, mapper.options.memory_mb)
+    incomplete = filter(None, [frames_left_out(mapper.statistics, views.poses), dropped])
+    notes = list(dict.fromkeys([*views.notes, *incomplete, *found]))
     with naming_option('--out'), atomic_folder(out, ENTRIES) as part:
         voxels = write_map(run.volume, surface, mapper.space, part, per_class=per_class)
         content = summary(mapper, voxels, surface, run.model, views.description, notes)

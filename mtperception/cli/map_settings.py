@@ -39,7 +39,7 @@ class MapSettings:
         DEFAULTS.kept_classes
     )
     memory_mb: Annotated[
-        float, typer.Option(min=1, help='Memory limit of the map; the parts not seen for longest are dropped.')
+        float, typer.Option(min=1, max=1e5, help='Memory limit of the map; the parts not seen for longest are dropped.')
     ] = DEFAULTS.memory_mb
     archive: Annotated[
         Path | None,

@@ -7,6 +7,7 @@ import numpy as np
 
 from mtperception.mapping.filtering import DYNAMIC, EDGE, FAR, INVALID, SURFACELESS, UNSURE
 from mtperception.mapping.mapper import NO_CAMERA, NO_POSE, MapOptions, MapStatistics
+from mtperception.mapping.volume import SemanticVolume
 
 FAR_TOO_LARGE, FAR_TOO_SMALL = 100.0, 0.02
 """Metres: medians of depth beyond these are of another unit."""
@@ -41,6 +42,17 @@ def frames_left_out(statistics: MapStatistics, poses: str) -> str:
         because += '; of images without a camera, --camera names a calibration'
     total = sum(statistics.left_out_frames.values())
     return f'{total} of {total + statistics.used} frames left out: {", ".join(reasons)}{because}'
+
+
+def blocks_dropped(volume: SemanticVolume, memory_mb: float) -> str:
+    """How much of a map was dropped for lack of memory, in one line; empty if nothing was."""
+    if not volume.dropped_blocks:
+        return ''
+    share = volume.dropped_blocks / (volume.dropped_blocks + volume.blocks)
+    return (
+        f'{share:.0%} of the map was dropped: it takes more than {memory_mb:g} MB; give it more memory, an '
+        'archive, or larger voxels'
+    )
 
 
 def problems(statistics: MapStatistics, options: MapOptions, poses: str) -> Iterator[str]:

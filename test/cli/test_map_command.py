@@ -114,6 +114,17 @@ def test_nothing_is_lost_with_an_archive(rooms, mapped, tmp_path, capsys):
         assert found[name] == expected[name]
 
 
+def test_what_is_dropped_for_lack_of_memory_is_said(rooms, mapped, tmp_path, capsys):
+    limit = json.loads((mapped / 'summary.json').read_text())['metrics']['memory_mb'] * 0.7
+    status, said = run(capsys, rooms, '--out', tmp_path / 'map', *EXACT, '--memory-mb', str(limit))
+    assert status == 0, said
+    found = json.loads((tmp_path / 'map' / 'summary.json').read_text())
+    dropped, kept = (found['metrics'][name] for name in ('dropped_blocks', 'blocks'))
+    (note,) = [note for note in found['notes'] if 'was dropped' in note]
+    assert note.startswith(f'{dropped / (dropped + kept):.0%} of the map was dropped: it takes more than {limit:g} MB')
+    assert note in said
+
+
 def test_a_single_view_is_a_map_if_so_asked(rooms, tmp_path, capsys):
     arguments = (rooms, '--out', tmp_path / 'map', *EXACT, '--every', '100')
     status, said = run(capsys, *arguments)

@@ -222,3 +222,17 @@ def test_the_map_does_not_replace_what_it_is_made_of(tmp_path, capsys):
         assert status == 1
         assert f'is or holds the input {file}' in said
         assert file.read_text() == 'mine'
+
+
+@pytest.mark.parametrize('option', ['--archive', '--json'])
+def test_nothing_else_is_written_into_the_folder_that_is_replaced(rooms, tmp_path, capsys, option):
+    status, said = run(capsys, rooms, '--out', tmp_path / 'map', *EXACT, option, tmp_path / 'map' / 'nested')
+    assert status == 1
+    assert f'{option} {tmp_path / "map" / "nested"} is in --out' in said
+    assert not (tmp_path / 'map').exists()
+
+
+def test_two_sources_of_poses_are_one_too_many(rooms, tmp_path, capsys):
+    status, said = run(capsys, rooms, '--out', tmp_path / 'map', '--poses', 'poses.txt', '--pose-topic', '/odom')
+    assert status == 2
+    assert 'not together with --poses' in ' '.join(said.split())
