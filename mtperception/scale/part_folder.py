@@ -75,6 +75,10 @@ class PartFolder:
         """Positions of the parts that are not there."""
         return [position for position in range(self.count) if not self.is_finished(position)]
 
+    def remove(self, position: int) -> None:
+        """Let a part be made again."""
+        part_path(self._folder, position).unlink(missing_ok=True)
+
     def merging(self) -> AbstractContextManager[bool]:
         """Held while all parts are made to one result: by one process at a time, the others wait."""
         return self._job.claim('merge', wait=True)

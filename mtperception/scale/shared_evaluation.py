@@ -139,6 +139,15 @@ def open_part_scorer(plan: EvaluationPlan, folder: Path) -> PartScorer:
     return PartScorer(plan, plan.open_folder(folder))
 
 
+def retry_failures(folder: PartFolder) -> None:
+    """Of a finished job, let the parts be made again in which samples could not be used: they may be repaired now."""
+    if folder.missing():
+        return
+    for position, content in enumerate(folder.contents()):
+        if content['scores']['failed']:
+            folder.remove(position)
+
+
 def merge_parts(folder: PartFolder, selection: Mapping[str, Any]) -> Evaluation:
     """The evaluation that one process would have made.
 

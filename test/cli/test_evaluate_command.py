@@ -229,3 +229,15 @@ def test_bad_images_are_listed_and_the_rest_is_measured(samples, tmp_path, capsy
     assert said[1] == 'error: 1 images failed: repair them or remove their ids from test'
     content = load(tmp_path / 'result.json')
     assert (content['frames'], list(content['failed'])) == (2, ['1'])
+
+
+def test_a_repaired_image_is_tried_again(samples, tmp_path):
+    bad = write_rooms(tmp_path / 'bad', samples[:3])
+    good = (bad / 'depth' / '1.png').read_bytes()
+    (bad / 'depth' / '1.png').write_bytes(b'no picture')
+    arguments = (bad, '--parts', tmp_path / 'parts', '--json', tmp_path / 'result.json')
+    assert run(*arguments) == 1
+    assert run(*arguments) == 1
+    (bad / 'depth' / '1.png').write_bytes(good)
+    assert run(*arguments) == 0
+    assert load(tmp_path / 'result.json')['frames'] == 3
