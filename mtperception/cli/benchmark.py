@@ -20,10 +20,11 @@ from mtperception.benchmark.benchmark import benchmark as run_benchmark
 from mtperception.benchmark.candidates import list_candidates
 from mtperception.benchmark.timing import Budget
 from mtperception.card import DEFAULT_MODEL
-from mtperception.cli.folders import make_room_for, naming_option, write_json
+from mtperception.cli.folders import check_apart, make_room_for, make_room_for_json, naming_option, write_json
 from mtperception.cli.options import JsonOption, ModelOption
 from mtperception.cli.progress import progress
 from mtperception.cli.sizes import parse_size
+from mtperception.cli.usage import check_usage
 from mtperception.errors import InputError, RunError, needs
 from mtperception.hardware import describe_hardware
 from mtperception.tasks import CLASSES, DIRECTIONS, METRES, SHARES, graph_output
@@ -78,15 +79,19 @@ def benchmark(
     Example: mtperception benchmark --backend openvino --backend onnxruntime --device cpu --size 640x480 --size 320x240
     """
     if mapping:
+        others = backend or device or precision or size or batch or iterations or image or plot
+        check_usage((others, '--mapping', 'only together with --json'))
         _benchmark_mapping(json_file)
         return
     candidates = list_candidates(backend or (), device or (), precision or ())
     shapes = _shapes([parse_size(text, '--size') for text in size or (SIZE,)], batch or [1])
     photographs = [_read(path) for path in image or ()]
     draw = _prepare_plot(plot) if plot else None
-    for option, file in (('--json', json_file), ('--plot', plot)):
-        if file:
-            make_room_for(file, option)
+    if json_file:
+        make_room_for_json(json_file)
+    if plot:
+        check_apart(plot, map(str, image or ()), '--plot')
+        make_room_for(plot, '--plot')
     with progress('measuring', len(candidates) * len(shapes)) as move:
         done = run_benchmark(
             model,
@@ -111,7 +116,7 @@ def _benchmark_mapping(json_file: Path | None) -> None:
     from mtperception.mapping.speed import VIEWS, mapping_speed  # needs Open3D
 
     if json_file:
-        make_room_for(json_file, '--json')
+        make_room_for_json(json_file)
     with progress('mapping', VIEWS) as move:
         speed = mapping_speed(on_step=move)
     if json_file:

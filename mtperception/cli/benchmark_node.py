@@ -17,7 +17,7 @@ from rich.table import Table
 from mtperception import __version__
 from mtperception.benchmark.node_run import NodeRun
 from mtperception.card import ModelDirectory
-from mtperception.cli.folders import make_room_for, write_json
+from mtperception.cli.folders import make_room_for_json, write_json
 from mtperception.cli.option_records import with_records
 from mtperception.cli.options import JsonOption
 from mtperception.cli.progress import progress
@@ -90,7 +90,7 @@ def benchmark_node(
     joint, sent = open_joint_model(model.model), parse_size(size, '--size')
     plan = Plan(joint, model.backend, model.device, model.precision, sent, sides, seconds)
     if json_file:
-        make_room_for(json_file, '--json')
+        make_room_for_json(json_file)
     runs: list[NodeRun] = []
     try:
         for each in rate or (RATE,):

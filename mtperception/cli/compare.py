@@ -16,7 +16,7 @@ from mtperception import __version__
 from mtperception.atomic_write import atomic_file
 from mtperception.backends import BACKENDS
 from mtperception.benchmark.timing import Budget
-from mtperception.cli.folders import make_room_for, naming_option, write_json
+from mtperception.cli.folders import make_room_for, make_room_for_json, naming_option, write_json
 from mtperception.cli.options import DeviceOption, JsonOption, PrecisionOption
 from mtperception.cli.progress import progress
 from mtperception.cli.sharing import absolute_model
@@ -79,9 +79,10 @@ def compare(
     if backend not in BACKENDS:
         raise InputError(f'unknown backend {backend!r}: expected {", ".join(BACKENDS)}')
     width, height = parse_size(size, '--size')
-    for option, file in (('--json', json_file), ('--markdown', markdown)):
-        if file:
-            make_room_for(file, option)
+    if json_file:
+        make_room_for_json(json_file)
+    if markdown:
+        make_room_for(markdown, '--markdown')
     names = [absolute_model(model) for model in models]
     plan = EvaluationPlan(names[0], dataset, root.absolute(), split, fold, NORMALS_WINDOW, backend, device, precision)
     with ExitStack() as stack:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from mtperception import __version__
 from mtperception.cli.failures import check_failures
-from mtperception.cli.folders import make_room_for, naming_option, write_json
+from mtperception.cli.folders import make_room_for_json, naming_option, write_json
 from mtperception.cli.option_records import with_records
 from mtperception.cli.options import JsonOption
 from mtperception.cli.progress import progress
@@ -37,7 +37,13 @@ from mtperception.evaluation.evaluate import Evaluation
 from mtperception.evaluation.paper_protocols import PROTOCOLS, find_protocol
 from mtperception.scale.part_folder import PartFolder, part_path
 from mtperception.scale.shard import WHOLE, Shard
-from mtperception.scale.shared_evaluation import EvaluationPlan, PartScorer, merge_parts, open_part_scorer
+from mtperception.scale.shared_evaluation import (
+    EvaluationPlan,
+    PartScorer,
+    merge_parts,
+    open_part_scorer,
+    retry_failures,
+)
 from mtperception.scale.workers import Workers, distribute
 from mtperception.tasks import metric_of
 
@@ -73,8 +79,8 @@ def evaluate(
     to standard output; --json writes them to a file together with the protocol.
 
     Several processes with the same --parts divide the work, with or without --shard. The one that finishes last merges
-    the parts, and so does every later run. The result equals that of a single process. Images that cannot be used are
-    left out and listed at the end.
+    the parts, and so does every later run, which tries images again that could not be used. The result equals that of a
+    single process. Images that cannot be used are left out and listed at the end.
 
     Example: mtperception evaluate --model nyuv2_indoor --dataset folder --root data/nyuv2 --split train --fold 5
     --json result.json --report report
@@ -104,11 +110,12 @@ def evaluate(
         _print_plan(plan, parts, shard, workers)
         return
     if json_file:
-        make_room_for(json_file, '--json')
+        make_room_for_json(json_file)
     with ExitStack() as stack:
         stack.enter_context(closing(plan))
         folder = (parts or Path(stack.enter_context(TemporaryDirectory()))).absolute()
         job = stack.enter_context(plan.open_folder(folder))
+        retry_failures(job)
         _score(plan, job, folder, shard, pool)
         stack.enter_context(job.merging())
         if missing := len(job.missing()):
@@ -155,17 +162,13 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         'command': 'evaluate',
         'model': evaluation.model,
         'hardware': evaluation.hardware,
-        **({'figures': _null_for_nan(evaluation.figures)} if evaluation.paper else {}),
-        'metrics': _null_for_nan(evaluation.summary()),
+        **({'figures': evaluation.figures} if evaluation.paper else {}),
+        'metrics': evaluation.summary(),
         'frames': evaluation.frames,
-        'iou': _null_for_nan(evaluation.iou),
+        'iou': evaluation.iou,
         'protocol': evaluation.protocol,
         **({'failed': dict(evaluation.failed)} if evaluation.failed else {}),
     }
-
-
-def _null_for_nan(values: dict[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
 def _report_writer(out: Path, root: Path) -> Callable[..., None]:

@@ -2,6 +2,7 @@
 """Where commands write to: checked before the work, not when it is done and would be lost."""
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ from typing import Any
 
 from mtperception.atomic_write import write_errors, write_if_changed
 from mtperception.errors import InputError, WriteError
+
+RESULT = b'{\n "mtperception": "'
+"""What every result begins with."""
 
 
 def check_apart(out: Path, inputs: Iterable[str], option: str, *, is_replaced: bool = False) -> None:
@@ -77,14 +81,41 @@ def make_room_for(path: Path, option: str) -> None:
         ) from error
 
 
+def make_room_for_json(path: Path) -> None:
+    """As `make_room_for`, for a result by `write_json`, which replaces nothing but earlier results.
+
+    Raises:
+        WriteError: if it cannot be written.
+        InputError: if something else is there.
+    """
+    make_room_for(path, '--json')
+    if not path.is_file() or not path.stat().st_size:
+        return
+    with path.open('rb') as file:
+        start = file.read(len(RESULT))
+    if start != RESULT:
+        raise InputError(f'--json {path}: not a result of this program, and would be replaced: choose another file')
+
+
 def write_json(path: Path, content: Mapping[str, Any], option: str) -> None:
     """Write a JSON file, or leave what was there; nothing is written if the file has this content.
+
+    JSON has no NaN and no infinity: they become null.
 
     Raises:
         WriteError: if it cannot be written; the message names the option.
     """
     with naming_option(option):
-        write_if_changed(path, json.dumps(content, indent=1) + '\n')
+        write_if_changed(path, json.dumps(_finite(content), indent=1, allow_nan=False) + '\n')
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for each number that JSON lacks."""
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
-from mtperception.cli.folders import make_room_for, write_json
+from mtperception.cli.folders import make_room_for_json, write_json
 from mtperception.cli.notes import say_notes, say_reading
 from mtperception.cli.option_records import with_records
 from mtperception.cli.options import CameraHeightOption, EveryOption, JsonOption, MaxDepthOption
@@ -128,7 +128,7 @@ def map_quality(
     if unknown := [rule for rule in settings.fusion or () if rule not in RULES]:
         raise InputError(f'--fusion {unknown[0]}: expected one of {", ".join(RULES)}')
     if json_file:
-        make_room_for(json_file, '--json')
+        make_room_for_json(json_file)
     views = open_views(source, bag.options, every=every)
     say_reading(views)
     with closing(model.open()) as predictor:

@@ -45,7 +45,7 @@ LabelOffsetOption = Annotated[
 ToleranceOption = Annotated[
     float,
     typer.Option(
-        '--tolerance', min=0, metavar='SECONDS', help='Largest time difference between messages of one frame.'
+        '--tolerance', min=0, max=3600, metavar='SECONDS', help='Largest time difference between messages of one frame.'
     ),
 ]
 DepthRegisteredOption = Annotated[

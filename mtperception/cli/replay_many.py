@@ -17,12 +17,13 @@ from rich.table import Table
 from mtperception import __version__
 from mtperception.card import open_model
 from mtperception.cli.failures import check_failures
-from mtperception.cli.folders import make_room_for, naming_option, write_json
+from mtperception.cli.folders import make_room_for_json, naming_option, write_json
 from mtperception.cli.option_records import with_records
 from mtperception.cli.options import JsonOption, TruthSpaceOption
 from mtperception.cli.reports import prepare_report, report_needs
 from mtperception.cli.settings import LabelledBagSettings, ModelSettings
 from mtperception.cli.sharing import WorkerSettings, absolute_model, rate_progress
+from mtperception.cli.usage import check_label_space
 from mtperception.errors import SourceError
 from mtperception.replay.result import ordering_metrics
 from mtperception.scale.bag_scorer import BagPlan, BagScorer, open_bag_scorer
@@ -65,6 +66,7 @@ def replay_many(
     """
     pool = workers.pool
     _check_pattern(group)
+    check_label_space(label_space, reading)
     names = list(dict.fromkeys(str(bag.expanduser().absolute()) for bag in bags))
     if not any(map(os.path.lexists, names)):
         given = ', '.join(map(str, bags))
@@ -83,7 +85,7 @@ def replay_many(
         return
     write_page = _page_writer(report, names) if report else None
     if json_file:
-        make_room_for(json_file, '--json')
+        make_room_for_json(json_file)
     with naming_option('--parts', plan.folder):
         failed = _score(plan, names, pool)
     paths = {bag: plan.path(bag) for bag in names if bag not in failed}
@@ -106,20 +108,16 @@ def as_json(table: BagTable) -> dict[str, Any]:
         'command': 'replay-many',
         'model': table.model,
         'hardware': table.hardware,
-        'metrics': _null_for_nan(table.metrics),
+        'metrics': table.metrics,
         'frames': table.frames,
         'groups': {
-            name: {'bags': bags, 'frames': frames, 'metrics': _null_for_nan(metrics)}
+            name: {'bags': bags, 'frames': frames, 'metrics': metrics}
             for name, (bags, frames, metrics) in table.groups.items()
         },
-        'bags': [{**vars(bag), 'metrics': _null_for_nan(bag.metrics)} for bag in table.bags],
+        'bags': [vars(bag) for bag in table.bags],
         'failed': dict(table.failed),
         'protocol': dict(table.protocol),
     }
-
-
-def _null_for_nan(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
 def _check_pattern(pattern: str) -> None:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `mtperception replay` says of a result: JSON for programs, tables for people."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,13 +24,13 @@ def as_json(result: Replay, topics: Mapping[str, str]) -> dict[str, Any]:
         'hardware': result.hardware,
         'topics': dict(topics),
         'notes': list(result.notes),
-        'metrics': _null_for_nan(result.summary()),
+        'metrics': result.summary(),
         'frames': len(result.frames),
         'depth': _depth_json(result.depth) if result.depth else None,
         'depth_by_distance': {name: _depth_json(band) for name, band in result.by_band.items()},
         'depth_by_class': {name: _depth_json(group) for name, group in result.by_class.items()},
-        'iou': _null_for_nan(result.iou),
-        'series': [_null_for_nan(values) for values in result.series],
+        'iou': result.iou,
+        'series': list(result.series),
         'speed': result.speed(),
         'seconds': dict(result.seconds),
         'protocol': dict(result.protocol),
@@ -40,12 +39,7 @@ def as_json(result: Replay, topics: Mapping[str, str]) -> dict[str, Any]:
 
 def _depth_json(metrics: AlignedMetrics) -> dict[str, Any]:
     """Pixels, and the metrics by alignment."""
-    computed = {name: _null_for_nan(values) for name, values in metrics.compute().items()}
-    return {'pixels': metrics.pixels, **computed}
-
-
-def _null_for_nan(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in values.items()}
+    return {'pixels': metrics.pixels, **metrics.compute()}
 
 
 def print_result(result: Replay) -> None:

@@ -17,7 +17,7 @@ from mtperception.types import Intrinsics, Sample
 
 Targets = dict[str, torch.Tensor]
 """By task, h,w or, of several channels, C,h,w: `segmentation` uint8 (255 unknown), `depth` float32 (metres, 0 invalid),
-`normals` float32 of 3 channels (unit vectors, 0 invalid)."""
+`normals` float32 of 3 channels (unit vectors, 0 invalid), `depth_confidence` as `depth`."""
 GREY = (124, 116, 104)
 """ImageNet's mean colour: outside of an image, before its light is changed."""
 

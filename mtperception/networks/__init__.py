@@ -40,7 +40,7 @@ def create_network(
     """Build a network with random weights.
 
     Its forward takes float32 N,3,H,W, ImageNet-normalised, and returns a dict of raw outputs: `segmentation` (N,C,h,w
-    logits), `depth` (N,1,h,w, signed, metres), `depth_confidence` (N,1,h,w), `normals` (N,3,h,w, not normalised), and
+    logits), `depth` (N,1,h,w, signed, metres), `depth_confidence` (N,2,h,w), `normals` (N,3,h,w, not normalised), and
     auxiliary ones in training.
 
     Args:

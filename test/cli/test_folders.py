@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where commands write to: what cannot be written is said before the work, and nothing that is there is touched."""
 
+import json
+
 import pytest
 from rooms import rooms, write_rooms
 
 from mtperception import cli
-from mtperception.cli.folders import make_folder, make_room_for
+from mtperception.cli.folders import make_folder, make_room_for, make_room_for_json, write_json
+from mtperception.errors import InputError
 
 
 def test_folders_are_made_and_nothing_is_left_in_them(tmp_path):
@@ -30,6 +33,19 @@ def test_what_is_in_the_way_is_said(tmp_path):
         make_room_for(tmp_path, '--json')
     with pytest.raises(OSError, match=r'--json .*r\.json: not a file .*: choose another'):
         make_room_for(tmp_path / 'note.txt' / 'r.json', '--json')
+
+
+def test_only_earlier_results_are_replaced(tmp_path):
+    result, other = tmp_path / 'result.json', tmp_path / 'poses.txt'
+    make_room_for_json(result)
+    write_json(result, {'mtperception': '1', 'metrics': {'miou': float('nan'), 'iou': [0.5, float('inf')]}}, '--json')
+    make_room_for_json(result)
+    assert json.loads(result.read_text()) == {'mtperception': '1', 'metrics': {'miou': None, 'iou': [0.5, None]}}
+    for content in ('0.0 0 0 0 0 0 0 1', '{"rgb": "rgb/{id}.png"}'):
+        other.write_text(content)
+        with pytest.raises(InputError, match='not a result of this program, and would be replaced'):
+            make_room_for_json(other)
+        assert other.read_text() == content
 
 
 @pytest.mark.parametrize(
