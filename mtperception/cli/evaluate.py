@@ -115,7 +115,8 @@ def evaluate(
         stack.enter_context(closing(plan))
         folder = (parts or Path(stack.enter_context(TemporaryDirectory()))).absolute()
         job = stack.enter_context(plan.open_folder(folder))
-        retry_failures(job)
+        with job.merging():  # nobody reads the parts meanwhile
+            retry_failures(job)
         _score(plan, job, folder, shard, pool)
         stack.enter_context(job.merging())
         if missing := len(job.missing()):
