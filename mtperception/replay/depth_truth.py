@@ -27,19 +27,19 @@ def depth_truth(truth: np.ndarray, furthest: float) -> DepthTruth:
 
     Args:
         truth: float32 H,W, metres; what is not `geometry.is_valid` is no measurement.
-        furthest: metres: where the range of the model ends.
+        furthest: metres: where the range of the model ends with this camera.
     """
     known = is_valid(truth)
     return DepthTruth(int(known.sum()), int((known & (truth > furthest)).sum()))
 
 
-def truth_notes(truths: Sequence[DepthTruth], furthest: float) -> Iterator[str]:
+def truth_notes(truths: Sequence[DepthTruth]) -> Iterator[str]:
     """What a user should know of the truth of all frames that have one."""
     known, beyond = sum(truth.known for truth in truths), sum(truth.beyond for truth in truths)
     if truths and not known:
         yield f'depth: no pixel of the {len(truths)} depth images has a measurement: there are no figures of depth'
     if known and beyond > MUCH * known:
         yield (
-            f'depth: {beyond / known:.0%} of the measured pixels are beyond {furthest:g} m, where the model ends: they '
-            'dominate the error; is the topic depth, and the model one for such distances?'
+            f'depth: {beyond / known:.0%} of the measured pixels are farther than the model can tell with this camera: '
+            'they dominate the error; is the topic depth, and the model one for such distances?'
         )

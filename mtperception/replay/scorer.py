@@ -74,7 +74,8 @@ class Scorer:
         """
         depth, truth = None, None
         if frame.depth is not None and prediction.depth is not None:
-            truth = depth_truth(frame.depth, self._card.depth_range[1])
+            factor = 1.0 if frame.intrinsics is None else self._card.depth_factor(frame.intrinsics)
+            truth = depth_truth(frame.depth, factor * self._card.depth_range[1])
             depth = self._depth.add(prediction.depth, frame.depth, prediction.labels)
             self._profile.update(prediction.depth, frame.depth)
         view, previous = View(prediction, frame.intrinsics, frame.T_world_camera), self._previous
@@ -168,7 +169,7 @@ class Scorer:
             sample_of=self.sample_of,
             seconds=seconds,
             protocol=protocol,
-            notes=(*notes, *truth_notes(truths, self._card.depth_range[1])),
+            notes=(*notes, *truth_notes(truths)),
             hardware=hardware or describe_hardware(),
         )
 

@@ -77,7 +77,17 @@ def test_the_numbers_are_those_of_the_model_on_the_scene(predictor, result):
     assert {name: summary[name] for name in labels.compute()} == pytest.approx(labels.compute())
     assert {name: summary[name] for name in depth.compute()} == pytest.approx(depth.compute(), rel=1e-3)
     assert len(result.frames) == COUNT
-    assert result.notes == ()
+
+
+def test_what_the_model_cannot_tell_of_small_images_is_said(predictor, result):
+    """Images are not enlarged: at 96 of 480 columns everything is taken to be five times as near."""
+    room = SyntheticRoom(96, 72)
+    factor = room.intrinsics.fx / predictor.card.camera.fx
+    farthest = factor * predictor.card.depth_range[1]
+    assert predictor(room.frame(0.0).image, room.intrinsics).depth.max() <= farthest * 1.001
+    beyond = np.mean([room.frame(0.1 * index).depth > farthest for index in range(COUNT)])
+    (note,) = result.notes
+    assert note.startswith(f'depth: {beyond:.0%} of the measured pixels are farther than the model can tell')
 
 
 def test_alignment_takes_error_away(result):
@@ -153,7 +163,9 @@ def test_parts_merge_to_the_whole_bit_by_bit(predictor, tmp_path, count):
                 total.merge(read)
     merged = conclude(total)
     assert len(whole.frames) == 6
-    assert [note.split(' refused')[0] for note in whole.notes] == ['images: 3', 'camera info: 2']
+    assert [note.split(' refused')[0] for note in whole.notes[:2]] == ['images: 3', 'camera info: 2']
+    (said,) = whole.notes[2:]
+    assert 'farther than the model can tell' in said
     for name in ('frames', 'series', 'tasks', 'iou', 'worst', 'protocol', 'notes', 'hardware'):
         assert repr(getattr(merged, name)) == repr(getattr(whole, name)), name
     assert repr(merged.summary()) == repr(whole.summary())

@@ -64,6 +64,12 @@ def test_a_recording_with_everything(predictor, tmp_path):
     shown = ('error', 'scale', 'error_by_distance', 'depth_errors', 'label_flicker', 'depth_flicker')
     assert names == {f'plots/{name}.png' for name in shown}
     assert len(page.pictures) == len(names) + 2 * 3 * 3  # three frames, by RMSE and by mIoU, three pictures each
+    assert 'farther than the model can tell' in page.text.split('Notes')[1]
+
+
+def test_without_anything_to_say_there_are_no_notes(predictor, tmp_path):
+    result, page = report(predictor, tmp_path, room_messages(2, 480, 360))
+    assert result.notes == ()
     assert 'Notes' not in page.text
 
 

@@ -101,7 +101,7 @@ def test_the_worst_of_many_are_named():
 
 class TestDepthTruth:
     def notes(self, *truths):
-        return list(truth_notes([depth_truth(np.array([truth], np.float32), 10.0) for truth in truths], 10.0))
+        return list(truth_notes([depth_truth(np.array([truth], np.float32), 10.0) for truth in truths]))
 
     def test_without_any_measurement_there_are_no_figures(self):
         (note,) = self.notes([0, 0, np.nan], [0, 0, 0])
@@ -109,7 +109,7 @@ class TestDepthTruth:
 
     def test_much_beyond_the_range_is_told(self):
         (note,) = self.notes([1, 11, 0, 0], [2, 12, 3, 4])
-        assert note.startswith('depth: 33% of the measured pixels are beyond 10 m, where the model ends')
+        assert note.startswith('depth: 33% of the measured pixels are farther than the model can tell with this camera')
 
     def test_little_is_not(self):
         assert self.notes([11, *[9] * 10]) == []
