@@ -10,6 +10,9 @@ from bags import STORE, header, make
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from mtperception.geometry import depth_in_millimeters
+from mtperception.recording.recording import Recording
+from mtperception.recording.recording_options import RecordingOptions
+from mtperception.recording.topics import TopicRequest
 from mtperception.synthetic import SyntheticRoom, pose
 from mtperception.types import Intrinsics
 
@@ -171,3 +174,14 @@ def kitchen_messages(root, count=None):
         yield f'{IMAGE}/compressed', compressed((root / layout['rgb'].format(id=name)).read_bytes(), stamp_ns, 'jpeg')
         yield f'{DEPTH}/compressedDepth', compressed(bytes(12) + depth, stamp_ns, '16UC1; compressedDepth png')
         yield '/pose', posestamped(T_world_camera, stamp_ns)
+
+
+def color(value):
+    """Pixels that are known by their red."""
+    return np.full((2, 4, 3), (value, 2, 3), np.uint8)
+
+
+def frames_of(path, request=None, **options):
+    """The frames of a bag, what was noted, and the facts."""
+    with Recording(path, RecordingOptions(request or TopicRequest(), **options)) as recording:
+        return list(recording.frames()), recording.notes, recording.facts()

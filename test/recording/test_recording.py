@@ -7,8 +7,6 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from mtperception.errors import SourceError
-
 pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 
 from bags import make
@@ -19,11 +17,13 @@ from recordings import (
     INFO,
     LABELS,
     MS,
+    color,
     compressed,
     depth_16u,
     depth_32f,
     depth_compressed_16u,
     depth_compressed_32f,
+    frames_of,
     image,
     info,
     odometry,
@@ -37,20 +37,10 @@ from recordings import (
 from rosbags.rosbag2 import StoragePlugin
 
 from mtperception.recording.recording import Recording
-from mtperception.recording.recording_options import RecordingOptions
 from mtperception.recording.topics import TopicRequest
 from mtperception.synthetic import SyntheticRoom, pose
 
 SIZE = 48, 36
-
-
-def color(value):
-    return np.full((2, 4, 3), (value, 2, 3), np.uint8)
-
-
-def frames_of(path, request=None, **options):
-    with Recording(path, RecordingOptions(request or TopicRequest(), **options)) as recording:
-        return list(recording.frames()), recording.notes, recording.facts()
 
 
 @pytest.mark.parametrize(
@@ -126,22 +116,6 @@ def test_the_tolerance_can_be_chosen(tmp_path):
     assert frames_of(path, tolerance=0.06)[0][0].depth is not None
 
 
-def test_a_broken_image_is_counted_and_the_others_are_scored(tmp_path):
-    broken = image(color(1), 200 * MS)
-    broken.step = 5
-    messages = [(IMAGE, image(color(0), 100 * MS)), (IMAGE, broken), (IMAGE, image(color(2), 300 * MS))]
-    frames, notes, _ = frames_of(write_recording(tmp_path / 'bag', messages))
-    assert [frame.index for frame in frames] == [0, 2]
-    assert notes == ('images: 1 refused, the first: found step 5, expected 12 or more for 4 pixels of rgb8',)
-
-
-def test_broken_depth_leaves_the_image(tmp_path):
-    messages = [(IMAGE, image(color(0), 10**9)), (DEPTH, compressed(bytes(40), 10**9, '16UC1; compressedDepth png'))]
-    ((frame,), notes, _) = frames_of(write_recording(tmp_path / 'bag', messages))
-    assert frame.depth is None
-    assert notes[0].startswith('depth: 1 refused, the first: found 28 bytes starting 00 00')
-
-
 def test_depth_elsewhere_without_transforms_is_said_to_be_of_no_use(tmp_path):
     depth = np.ones((2, 4), np.float32)
     messages = [(IMAGE, image(color(0), 10**9)), (DEPTH, depth_32f(depth, 10**9, 'depth_optical'))]
@@ -185,109 +159,11 @@ def test_a_pose_outside_of_the_recorded_time_is_not_known(tmp_path):
     assert frame.T_world_camera is None
 
 
-def noisy_images(count, levels=256):
-    """Images that compression makes smaller by as much as they have less than 256 levels."""
-    random = np.random.default_rng(0)
-    for index in range(count):
-        yield IMAGE, image(random.integers(0, levels, (96, 96, 3), np.uint8), (1 + index) * 100 * MS)
-
-
-@pytest.mark.parametrize('plugin', list(StoragePlugin), ids=lambda plugin: plugin.name)
-def test_a_cut_off_recording_is_read_as_far_as_it_goes(tmp_path, plugin):
-    """80 images of 27.6 kB, of which at most 80 % are there; MCAP can lose a chunk of 768 KiB, or 29, besides."""
-    path = write_recording(tmp_path / 'bag', noisy_images(80), plugin)
-    (file,) = (file for file in path.iterdir() if file.suffix != '.yaml')
-    file.write_bytes(file.read_bytes()[: int(0.8 * file.stat().st_size)])
-    frames, notes, _ = frames_of(path)
-    assert 25 <= len(frames) <= 64
-    assert [frame.index for frame in frames] == list(range(len(frames)))
-    assert 'not complete: ' in notes[0]
-
-
-def test_a_bag_that_is_damaged_in_the_middle_is_read_all_around_that(tmp_path):
-    path = write_recording(tmp_path / 'bag', noisy_images(80, levels=4), StoragePlugin.MCAP, 'STORAGE')
-    (file,) = path.glob('*.mcap')
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
-    file.write_bytes(data)
-    frames, notes, _ = frames_of(path)
-    assert 0 < len(frames) < 80
-    assert (frames[0].stamp_ns, frames[-1].stamp_ns) == (100 * MS, 8000 * MS)
-    assert any('cannot be read at byte' in note for note in notes)
-    assert any(f'{len(frames)} of 80 messages' in note for note in notes)
-
-
-def empty(path):
-    write_recording(path, [])
-
-
-def no_bag(path):
-    path.mkdir()
-    (path / 'readme.txt').touch()
-
-
-def not_what_it_says(path):
-    path.mkdir()
-    (path / 'walk.mcap').write_bytes(b'hello' * 100)
-
-
-def hardly_begun(path):
-    write_recording(path, [(IMAGE, image(color(0), 1))], StoragePlugin.MCAP)
-    (file,) = path.glob('*.mcap')
-    file.write_bytes(file.read_bytes()[:100])
-
-
-def only_broken_images(path):
-    write_recording(path, [(IMAGE, compressed(b'nothing', 1, 'jpeg'))])
-
-
-@pytest.mark.parametrize(
-    ('make', 'message'),
-    [
-        (empty, 'no topic with colour or grey images.*found no topic'),
-        (no_bag, 'expected files that end in .mcap or .db3, found readme.txt'),
-        (not_what_it_says, 'not an MCAP file'),
-        (hardly_begun, 'no topic with colour or grey images'),
-        (only_broken_images, f'no topic with colour or grey images: {IMAGE}: found neither'),
-        (lambda path: None, 'no such file or folder'),
-    ],
-)
-def test_what_is_no_recording_is_an_error_that_says_so(tmp_path, make, message):
-    make(tmp_path / 'walk')
-    with pytest.raises(SourceError, match=message) as refused:
-        Recording(tmp_path / 'walk')
-    assert str(tmp_path / 'walk') in str(refused.value)
-
-
-def test_what_no_recorder_writes_is_not_to_be_mended(tmp_path):
-    no_bag(tmp_path / 'walk')
-    with pytest.raises(SourceError) as refused:
-        Recording(tmp_path / 'walk')
-    assert 'mend' not in str(refused.value)
-
-
-def test_a_ros_1_bag_is_an_error_that_says_how_to_convert_it(tmp_path):
-    (tmp_path / 'old.bag').write_bytes(b'#ROSBAG V2.0\n')
-    with pytest.raises(SourceError, match='rosbags-convert'):
-        Recording(tmp_path / 'old.bag')
-
-
 def test_an_image_without_a_stamp_has_the_time_of_its_reception(tmp_path):
     path = write_recording(tmp_path / 'bag', [(IMAGE, image(np.zeros((2, 4, 3), np.uint8), 0))])
     with Recording(path) as recording:
         (frame,) = recording.frames()
     assert frame.stamp_ns == frame.received_ns == 10**12
-
-
-def test_a_damaged_pose_is_told_and_takes_no_image_along(tmp_path):
-    pixels = image(np.zeros((2, 4, 3), np.uint8), 10**12)
-    path = write_recording(tmp_path / 'bag', [(IMAGE, pixels), ('/odom', odometry(translation(), 10**12))])
-    with closing(sqlite3.connect(path / 'bag.db3')) as database:
-        database.execute('UPDATE messages SET data = substr(data, 1, 20) WHERE id = 2')
-        database.commit()
-    with Recording(path) as recording:
-        assert len(list(recording.frames())) == 1
-        assert any(note.startswith('/odom: ') for note in recording.notes)
 
 
 class TestWhatIsMissingIsTold:
@@ -378,16 +254,6 @@ def test_depth_is_registered_by_transforms_that_are_on_tf_and_do_not_change(tmp_
     assert notes == ()
 
 
-@pytest.mark.parametrize('value', [np.nan, np.inf])
-def test_poses_that_are_no_numbers_are_told_and_not_used(tmp_path, value):
-    messages = [(IMAGE, image(color(0), 150 * MS)), ('/odom', odometry(translation(x=value), 140 * MS, child='camera'))]
-    messages += [('/odom', odometry(translation(x=2), stamp * MS, child='camera')) for stamp in (100, 200)]
-    messages += [('/tf', transforms(('odom', 'base', translation(x=value), 150 * MS)))]
-    ((frame,), (note,), _) = frames_of(write_recording(tmp_path / 'bag', messages))
-    assert frame.T_world_camera[0, 3] == 2
-    assert note.startswith('/odom: found the pose [')
-
-
 def test_another_type_on_a_topic_is_not_taken_for_an_image(tmp_path):
     path = write_recording(
         tmp_path / 'bag', [(IMAGE, image(color(0), 1)), ('/other', make('std_msgs/msg/String', 'x'))]
@@ -397,15 +263,3 @@ def test_another_type_on_a_topic_is_not_taken_for_an_image(tmp_path):
         database.commit()
     frames, notes, _ = frames_of(path)
     assert (len(frames), notes) == (1, ())
-
-
-def test_what_was_refused_stays_known_when_the_frames_are_gone_through_again(tmp_path):
-    broken = image(color(1), 200 * MS)
-    broken.step = 5
-    path = write_recording(tmp_path / 'bag', [(IMAGE, image(color(0), 100 * MS)), (IMAGE, broken)])
-    with Recording(path) as recording:
-        list(recording.frames())
-        notes = recording.notes
-        assert len(notes) == 1
-        next(recording.frames())
-        assert recording.notes == notes
