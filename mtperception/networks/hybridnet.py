@@ -193,7 +193,7 @@ class RefiningNetwork(nn.Module):
 
     def __init__(self, shared: int) -> None:
         super().__init__()
-        self.image = nn.Sequential(*_convolution(3, FINE_CHANNELS, 9, stride=2), nn.MaxPool2d(3, stride=2, padding=1))
+        self.image = nn.Sequential(*_convolution(3, FINE_CHANNELS, 9, stride=2), nn.MaxPool2d(2, ceil_mode=True))
         self.refine = nn.Sequential(*_convolution(FINE_CHANNELS + 1 + shared, 64, 5), nn.Conv2d(64, 1, 5, padding=2))
         self.sees_features = shared > 0
 
