@@ -142,7 +142,8 @@ def map_quality(
     depths = [assessment.of_depth(*setting) for setting in settings.of_depth()]
     _print(labels, LABEL_COLUMNS, f'{name}: labels on the depth of the source')
     _print(depths, DEPTH_COLUMNS, f'{name}: depth against that of the source')
-    say_notes(list(views.notes))
+    notes = list(dict.fromkeys([*views.notes, *assessment.notes]))
+    say_notes(notes)
     if json_file:
         content = {
             'mtperception': __version__,
@@ -153,6 +154,7 @@ def map_quality(
             'frames': len(frames),
             'labels': labels,
             'depth': depths,
+            'notes': notes,
         }
         write_json(json_file, content, '--json')
 

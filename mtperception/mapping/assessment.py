@@ -17,6 +17,7 @@ from mtperception.geometry import is_valid
 from mtperception.labels import IGNORE_INDEX, LabelSpace
 from mtperception.mapping.frame import MapFrame
 from mtperception.mapping.mapper import RECORDED, MapOptions, Mapper
+from mtperception.mapping.plausibility import blocks_dropped
 from mtperception.mapping.quality import (
     calibration_error,
     flicker,
@@ -46,6 +47,9 @@ class Assessment:
         space: of its labels; frames are scored by their own labels if all have them, in the same space.
         options: what all maps have in common.
 
+    Attributes:
+        notes: what the figures of a map do not cover.
+
     Raises:
         InputError: if there are fewer than two such frames.
     """
@@ -57,6 +61,7 @@ class Assessment:
             raise InputError(f'{len(frames)} images with pose, camera and depth: expected at least 2')
         self._frames, self._predictions, self._space = frames, predictions, space
         self._options = replace(options, depth=SENSOR, labels=RECORDED)  # what is fused is given
+        self.notes: list[str] = []
         self._mapped = [is_valid(frame.depth) & (frame.depth < options.max_depth) for frame in frames]
         """Pixels that are scored."""
         pairs = zip(frames, self._mapped, strict=True) if self.has_truth else ()
@@ -136,6 +141,8 @@ class Assessment:
         for frame, prediction, depth in zip(self._frames, self._predictions, depths, strict=True):
             maps = (depth, prediction.labels, prediction.confidence, frame.image)
             mapper.fuse(MapFrame(frame.T_world_camera, frame.intrinsics, *maps))
+        if dropped := blocks_dropped(mapper.volume, options.memory_mb):
+            self.notes.append(f'{options.fusion}, voxels of {options.voxel_size:g} m: {dropped}')
         return mapper
 
     @cached_property

@@ -126,3 +126,15 @@ def test_true_labels_are_those_of_most_views_that_see_a_vertex():
     vertices = np.stack([2 * ray, 2 * ray * [-1, 1, 1], -2 * ray]).astype(np.float32)
     looks = [look(3, 2.0), look(3, 2.02), look(5, 2.0), look(7, 2.5), look(7, 2.5), look(7, 1.0)]
     assert true_labels(vertices, looks, 0.05).tolist() == [3, 255, 255]
+
+
+def test_a_map_that_does_not_fit_is_said(frames):
+    assessment = assessed(frames)
+    row = assessment.of_labels(0.05, 'average', 4)
+    assert assessment.notes == []
+    # Less than that is needed, but each view by itself still fits.
+    small = Assessment(frames, predicted(frames), SPACE, MapOptions(max_depth=6.0, memory_mb=0.9 * row['mb']))
+    small.of_labels(0.05, 'average', 4)
+    (note,) = small.notes
+    assert note.startswith('average, voxels of 0.05 m: ')
+    assert 'of the map was dropped' in note
