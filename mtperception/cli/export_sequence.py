@@ -4,7 +4,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from itertools import islice
 from pathlib import Path
@@ -114,8 +114,10 @@ def export_sequence(
     Example: mtperception export-sequence walk.mcap --format klg --out walk.klg
     """
     name = kind.value
-    _check(name, source, bag, writing, classes, camera)
+    _check(name, source, bag, writing, classes)
     if name in LABEL_FORMATS:
+        others = {'--camera': camera, '--rate': rate, '--frames': frames, '--depth sensor': writing.is_sensor}
+        _check_table(name, bag, others)
         _export_labels(name, out, model.model, classes)
         return
     maps = (DEPTH,) if writing.is_sensor else ()
@@ -128,17 +130,24 @@ def export_sequence(
     say_notes([*recording.notes, *_notes(exported, name)])
 
 
-def _check(name: str, source: str | None, bag: BagSettings, writing: _Writing, classes: _Classes, camera: str) -> None:
+def _check(name: str, source: str | None, bag: BagSettings, writing: _Writing, classes: _Classes) -> None:
     is_table, compressions = name in LABEL_FORMATS, writing.depth_compression or writing.image_compression
     check_usage(
         (is_table and source is not None, 'SOURCE', f'{name} is a table of classes: expected no SOURCE'),
         (not is_table and source is None, 'SOURCE', f'{name} is a recording: expected a SOURCE'),
         (name != 'klg' and compressions, '--depth-compression, --image-compression', 'compressions are for klg'),
         (name != 'semanticfusion' and writing.probabilities, '--probabilities', 'is for semanticfusion'),
-        (is_table and camera, '--camera', 'is for recordings'),
         (not is_table and classes.label_space, '--label-space', 'is for tables of classes'),
+        (not is_table and classes.label_offset != DEFAULT_LABEL_OFFSET, '--label-offset', 'is for tables of classes'),
         (bag.depth_topic and not writing.is_sensor, '--depth-topic', 'expected together with --depth sensor'),
     )
+
+
+def _check_table(name: str, bag: BagSettings, others: dict[str, object]) -> None:
+    """A table of classes needs nothing that says how a recording is read."""
+    given = [option for option, value in others.items() if value]
+    given += [f'--{field.name}'.replace('_', '-') for field in fields(bag) if getattr(bag, field.name) != field.default]
+    check_usage((given, ', '.join(given), f'is for recordings: {name} is a table of classes'))
 
 
 def _export(

@@ -2,6 +2,7 @@
 """Where images come from: a rendered scene, files, folders, videos, ROS bags and cameras, all read the same way."""
 
 from mtperception.errors import SourceError
+from mtperception.recording.recording_options import DEFAULTS
 from mtperception.sources.bag import Bag
 from mtperception.sources.camera_file import WithCamera
 from mtperception.sources.images import ImageFile, ImageFolder
@@ -28,12 +29,17 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
     """Open what a text names: `synthetic`, `webcam:N`, or a path.
 
     Raises:
-        SourceError: if there is no such thing, if no image can be read from it, or if the file of its camera cannot be
-            used.
+        SourceError: if there is no such thing, if no image can be read from it, if the file of its camera cannot be
+            used, or if options say how a bag is read and it is none.
     """
     options = options or SourceOptions()
-    for kind in SOURCES.values():
+    for name, kind in SOURCES.items():
         if spec and kind.accepts(spec):  # an empty path would be the current folder
+            if options.recording != DEFAULTS and kind is not Bag:
+                raise SourceError(
+                    f'{spec}: found a source of the kind {name}, and options that say how a bag is read (topics, '
+                    'tolerance, registered depth): expected a ROS bag; leave these options out'
+                )
             source = kind(spec, options)
             return WithCamera(source, options.camera_file) if options.camera_file else source
     raise SourceError(f'no source {spec!r}: {EXPECTED}')

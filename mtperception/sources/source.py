@@ -29,7 +29,7 @@ class SourceOptions:
     maps: Collection[str] = MAPS
     """Which maps to read beside the images, where there are some. Camera and poses cost nothing: they always come."""
     recording: RecordingOptions = DEFAULTS
-    """How a bag is read."""
+    """How a bag is read; anything but the default is refused for other sources."""
     camera_file: str = ''
     """A ROS calibration file, in YAML: the camera of images without one."""
 

@@ -106,6 +106,7 @@ def test_who_follows_the_updates_has_the_map(tmp_path):
         robot.walk(TIMES[7:9])
         agree(first, second, on=lambda: seen - set(first.blocks))  # blocks that are far now
         robot.ask('map/reset')
+        robot.spin_until(lambda: robot.value('frames fused') == 0, 'diagnostics of the empty map')
         agree(first, second, on=lambda: not first.blocks)
         robot.walk(TIMES[10:11])
         agree(first, second, on=lambda: first.blocks)

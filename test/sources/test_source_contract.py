@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mtperception.errors import SourceError
 from mtperception.media import VideoWriter, write_image
+from mtperception.recording.recording_options import RecordingOptions
+from mtperception.recording.topics import TopicRequest
 from mtperception.sources import SOURCES, SourceOptions, open_source
 
 OPTIONS = SourceOptions(width=64, height=48, rate=0.5)
@@ -87,6 +90,17 @@ def test_it_says_what_it_is(kind, source):
         assert source.count is None
     else:
         assert source.count == len(list(source))
+
+
+def test_how_a_bag_is_read_is_for_bags(kind, tmp_path):
+    """What would have no effect is refused: whoever names a topic believes to read it."""
+    spec = str(EXAMPLES[kind](tmp_path))
+    told = replace(OPTIONS, recording=RecordingOptions(TopicRequest(image='/cam/image')))
+    if kind == 'bag':
+        assert len(list(open_source(spec, told))) == 3
+        return
+    with pytest.raises(SourceError, match=rf'found a source of the kind {kind}, and options .* expected a ROS bag'):
+        open_source(spec, told)
 
 
 def test_frames_are_what_others_rely_on(source):
