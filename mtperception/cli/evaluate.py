@@ -30,6 +30,7 @@ from mtperception.cli.sharing import (
     absolute_split,
     rate_progress,
 )
+from mtperception.cli.usage import check_usage
 from mtperception.data import DATASETS
 from mtperception.data.fold import FOLDS
 from mtperception.evaluation.comparison import NORMALS_WINDOW
@@ -85,13 +86,11 @@ def evaluate(
     Example: mtperception evaluate --model nyuv2_indoor --dataset folder --root data/nyuv2 --split train --fold 5
     --json result.json --report report
     """
-    if shard != WHOLE and not parts:
-        raise typer.BadParameter('expected together with --parts', param_hint='--shard')
+    check_usage(
+        (shard != WHOLE and not parts, '--shard', 'expected together with --parts'),
+        (workers.address and not parts, '--address', 'expected together with --parts, a folder that all machines see'),
+    )
     pool = workers.pool
-    if workers.address and not parts:
-        raise typer.BadParameter(
-            'expected together with --parts, a folder that all machines see', param_hint='--address'
-        )
     find_protocol(protocol)
     plan = EvaluationPlan(
         absolute_model(model.model),
@@ -111,18 +110,10 @@ def evaluate(
         return
     if json_file:
         make_room_for_json(json_file)
-    with ExitStack() as stack:
-        stack.enter_context(closing(plan))
-        folder = (parts or Path(stack.enter_context(TemporaryDirectory()))).absolute()
-        job = stack.enter_context(plan.open_folder(folder))
-        with job.merging():  # nobody reads the parts meanwhile
-            retry_failures(job)
-        _score(plan, job, folder, shard, pool)
-        stack.enter_context(job.merging())
-        if missing := len(job.missing()):
-            typer.echo(f'{parts}: {missing} parts are not finished yet: run the other shards', err=True)
+    with closing(plan):
+        evaluation = _evaluate(plan, parts, shard, pool)
+        if not evaluation:
             return
-        evaluation = merge_parts(job, plan.selection)
         if json_file:
             write_json(json_file, as_json(evaluation), '--json')
         _print(evaluation)
@@ -131,6 +122,21 @@ def evaluate(
                 write_report(evaluation, plan.evaluator.predictor, plan.images, report, normals_window)
             typer.echo(f'{report / "index.html"}: written', err=True)
     check_failures(evaluation.failed, 'images', f'repair them or remove their ids from {split}')
+
+
+def _evaluate(plan: EvaluationPlan, parts: Path | None, shard: Shard, pool: Workers | None) -> Evaluation | None:
+    """The whole evaluation, if nothing of it is missing once this share is scored."""
+    with ExitStack() as stack:
+        folder = (parts or Path(stack.enter_context(TemporaryDirectory()))).absolute()
+        job = stack.enter_context(plan.open_folder(folder))
+        with job.merging():  # nobody reads the parts meanwhile
+            retry_failures(job)
+        _score(plan, job, folder, shard, pool)
+        with job.merging():
+            if missing := len(job.missing()):
+                typer.echo(f'{parts}: {missing} parts are not finished yet: run the other shards', err=True)
+                return None
+            return merge_parts(job, plan.selection)
 
 
 def _score(plan: EvaluationPlan, job: PartFolder, folder: Path, shard: Shard, pool: Workers | None) -> None:
