@@ -80,7 +80,7 @@ def evaluate(
     to standard output; --json writes them to a file together with the protocol.
 
     Several processes with the same --parts divide the work, with or without --shard. The one that finishes last merges
-    the parts, and so does every later run, which tries images again that could not be used. The result equals that of a
+    the parts, and so does every later run, which retries the images that could not be used. The result equals that of a
     single process. Images that cannot be used are left out and listed at the end.
 
     Example: mtperception evaluate --model nyuv2_indoor --dataset folder --root data/nyuv2 --split train --fold 5

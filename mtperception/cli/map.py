@@ -46,7 +46,11 @@ def map_(
     settings: MapSettings,
     bag: LabelledBagSettings,
     poses: Annotated[
-        Path | None, typer.Option(metavar='FILE', help='Poses in TUM format: stamp x y z qx qy qz qw.')
+        Path | None,
+        typer.Option(
+            metavar='FILE',
+            help='Poses in TUM format: stamp x y z qx qy qz qw. --tolerance also holds for them.',
+        ),
     ] = None,
     camera: CameraFileOption = '',
     every: EveryOption = 1,

@@ -23,7 +23,7 @@ CameraFileOption = Annotated[
     typer.Option(
         '--camera',
         metavar='FILE',
-        help='ROS calibration file (camera_info YAML) for images without a camera.',
+        help='ROS calibration file (camera_info YAML) for images whose camera is not known.',
         show_default='none',
     ),
 ]

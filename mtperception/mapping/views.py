@@ -9,6 +9,7 @@ from mtperception.errors import InputError, SourceError
 from mtperception.mapping.poses import PoseFile, nanoseconds
 from mtperception.recording.recording_options import DEFAULTS, RecordingOptions
 from mtperception.sources import Frame, Source, SourceOptions, open_source
+from mtperception.sources.bag import Bag
 from mtperception.sources.source import MAPS
 from mtperception.sources.video import Webcam
 from mtperception.synthetic import PERIOD
@@ -64,7 +65,7 @@ def open_views(
 
     Args:
         spec: a bag, a folder with `dataset.json`, or `synthetic`; with `poses` also a video or other images.
-        recording: how a bag is read; the tolerance also holds for `poses`.
+        recording: how a bag is read; the tolerance is that of `poses`, where these are given.
         poses: a file of poses in place of the source's.
         camera_file: a ROS calibration, the camera of images without one.
         every: use every n-th image.
@@ -76,6 +77,8 @@ def open_views(
     if Webcam.accepts(spec):
         raise SourceError(f'{spec}: a camera has no end: expected a recording; mapping_node maps while it drives')
     file = PoseFile(poses, recording.tolerance) if poses else None
+    if file and not Bag.accepts(spec):
+        recording = replace(recording, tolerance=DEFAULTS.tolerance)  # which is for the poses, not a word about a bag
     options = SourceOptions(**ROOM, every=every, maps=maps, recording=recording, camera_file=camera_file)
     source = open_source(spec, options)
     if not (file or source.poses):

@@ -16,6 +16,7 @@ from recordings import LABELS, room_messages, write_recording
 
 from mtperception.cli import main
 from mtperception.mapping.views import open_views
+from mtperception.recording.recording_options import RecordingOptions
 from mtperception.synthetic import SyntheticRoom, pose
 
 VOXEL = 0.05
@@ -155,6 +156,15 @@ def test_poses_of_a_file_go_before_those_of_the_folder(tmp_path, capsys):
     right, error, _ = rightness(points.positions.numpy(), points.label.numpy().ravel(), VOXEL, looks=(20.0, 20.2))
     assert right > 0.99
     assert error < VOXEL / 2
+
+
+def test_the_tolerance_between_images_and_the_poses_of_a_file(tmp_path):
+    """Poses that end 0.05 s before the last image."""
+    rooms = write_posed_rooms(tmp_path / 'room', [20.0, 20.1], pose=None)
+    (tmp_path / 'poses.txt').write_text('\n'.join(tum_line(20.0 + late, f'{late:.2f}') for late in (0.0, 0.95)))
+    for tolerance, expected in ((0.04, [True, False]), (0.06, [True, True])):
+        views = open_views(str(rooms), RecordingOptions(tolerance=tolerance), poses=tmp_path / 'poses.txt')
+        assert [frame.T_world_camera is not None for frame in views] == expected
 
 
 def test_a_bag_with_odometry(tmp_path, capsys):
