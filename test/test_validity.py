@@ -13,6 +13,7 @@ from mtperception.messages.outputs import outputs_for
 from mtperception.messages.parameters import default_settings
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
+from mtperception.resized_prediction import ResizedPrediction
 from mtperception.teachers.annotations import depth_annotation
 
 SIZE = (160, 120)
@@ -82,6 +83,18 @@ def test_enlarging_mixes_nothing_invalid_into_a_valid_pixel():
     inside = np.pad(truth, 3, mode='edge')
     safe = np.lib.stride_tricks.sliding_window_view(inside, (7, 7)).max(axis=(2, 3)) < 9.9
     assert valid[safe & (truth > 0)].all()
+
+
+@pytest.mark.parametrize(('size', 'small'), [((848, 480), (640, 362)), ((1241, 376), (640, 194))])
+def test_enlarging_mixes_no_little_of_an_invalid_pixel_into_a_valid_one(size, small):
+    """Some pixels of these sizes lie so close to one of the network that its neighbours weigh less than a 500th."""
+    valid = np.indices(small[::-1]).sum(axis=0) % 2 == 0
+    maps = {'depth': np.where(valid, 0.5, 80.0).astype(np.float32), 'valid_mask': valid}
+    prediction = ResizedPrediction.to_size(maps, size, {})
+    for one in (prediction, prediction.sampled(3)):
+        assert one.depth[one.valid_mask] == pytest.approx(0.5, abs=2e-3)
+    maps['valid_mask'] = np.ones_like(valid)
+    assert ResizedPrediction.to_size(maps, size, {}).valid_mask.all()
 
 
 def test_what_the_graph_cannot_say_is_not_valid():
