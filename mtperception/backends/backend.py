@@ -46,7 +46,7 @@ class _Prepared:
 class Backend(ABC):
     """Runs the exported graph of one model on one device; specialises per shape.
 
-    One thread may prepare a shape while another runs those that are prepared.
+    One thread may prepare a shape while another runs those that are prepared; on a GPU, between the steps of it.
 
     Attributes:
         name: its key in `BACKENDS`.

@@ -51,8 +51,7 @@ class CapturedForward:
     def __init__(self, forward: Forward) -> None:
         self._queue = CudaQueue(forward.device)
         self._forward = forward  # the graph reads its memory
-        with self._queue.exclusive():
-            self._launch = self._queue.capture(forward.queue)
+        self._launch = self._queue.capture(forward.queue)
 
     def __call__(self) -> None:
         """Run once, to the end."""

@@ -19,11 +19,14 @@ WARM_UP_RUNS = 3
 
 _log = logging.getLogger(__name__)
 
+# Flags of cuDNN and captures are of the whole process: a node opens a backend while an earlier one still prepares.
+_process = threading.RLock()
+
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """cuDNN on, the fastest algorithm found by trial for each shape, and fp32 is fp32, not TF32."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+    """cuDNN on, the fastest algorithm found by trial for each shape, fp32 is not TF32; for one thread at a time."""
+    with _process, torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
         yield
 
 
@@ -84,7 +87,7 @@ class CudaQueue:
             yield
 
     def capture(self, step: Callable[[], None]) -> Callable[[], object]:
-        """Turn work into a CUDA graph. To be called within `exclusive`.
+        """Turn work into a CUDA graph. Others may do theirs between its steps.
 
         Args:
             step: queues the same work, on the same memory, at each call.
@@ -93,12 +96,17 @@ class CudaQueue:
             What queues the graph; `step` itself, after a warning, if that work cannot be captured.
         """
         for _ in range(WARM_UP_RUNS):
-            step()
-        self.stream.synchronize()
+            with self.exclusive():
+                step()
+                self.stream.synchronize()
         graph = torch.cuda.CUDAGraph()
         try:
             # What other threads do on other streams, such as allocating, is none of this capture's business.
-            with torch.cuda.graph(graph, stream=self._capture_stream, capture_error_mode='thread_local'):
+            with (
+                self.exclusive(),
+                _process,
+                torch.cuda.graph(graph, stream=self._capture_stream, capture_error_mode='thread_local'),
+            ):
                 step()
         except RuntimeError as error:
             # The end of a capture that has failed is an error of its own, which says less than the first one.
@@ -121,9 +129,9 @@ class CudaRunner:
         self._queue = queue
         with queue.exclusive():
             self._frame = StaticFrame(pipeline, shape, queue.device)
-            self._launch = queue.capture(self._frame.compute)
             self._staging = torch.empty((*shape, 3), dtype=torch.uint8, pin_memory=True)
             self._marks = [torch.cuda.Event(enable_timing=True) for _ in range(4)]
+        self._launch = queue.capture(self._frame.compute)
         # The first run allocates pinned memory and moves the graph to the device: not in a timed frame.
         self(np.zeros((*shape, 3), np.uint8))
 

@@ -189,12 +189,12 @@ def test_arrays_are_dropped_during_a_capture(queue, caplog):
     with queue.exclusive():
         frame = StaticFrame(pipeline, (1, 48, 64), queue.device)
 
-        def step():
-            frame.compute()
-            if torch.cuda.is_current_stream_capturing():
-                shown.clear()
+    def step():
+        frame.compute()
+        if torch.cuda.is_current_stream_capturing():
+            shown.clear()
 
-        queue.capture(step)
+    queue.capture(step)
     assert shown == []
     assert caplog.records == []
     for _ in range(3):
@@ -277,7 +277,7 @@ def test_what_cannot_be_captured_runs_all_the_same(queue, on_the_cpu, caplog):
     with caplog.at_level(logging.WARNING):
         runner = CudaRunner(Pipeline(network, DEPTH_RANGE, (0, 40)).eval(), (1, 97, 131), queue)
     (record,) = caplog.records
-    assert 'no CUDA graph on cuda:0' in record.message
+    assert 'without a CUDA graph on cuda:0' in record.message
     for _ in range(2):
         assert (runner(images)[0]['labels'] == on_the_cpu(images)['labels']).mean() >= 0.999
     release_memory()
