@@ -54,10 +54,15 @@ def export_model(
         InputError: if it is one that holds other files as well.
         WriteError: if it cannot be written; an earlier model stays.
     """
-    if out.exists() and not (out / CARD).is_file():
-        raise OccupiedError(f'{out}: exists and is not a model directory: choose another place')
+    check_place(out)
     with atomic_folder(out, FILES) as written:
         return _write(round_weights(network.float()) if half else network, card, written, images, half)
+
+
+def check_place(out: Path) -> None:
+    """Check that a model can be written there, as far as that is known before; raises OccupiedError."""
+    if out.exists() and not (out / CARD).is_file():
+        raise OccupiedError(f'{out}: exists and is not a model directory: choose another place')
 
 
 def _write(network: nn.Module, card: ModelCard, folder: Path, images: Iterable[np.ndarray], half: bool) -> Parity:

@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 
 from mtperception.agreement import compare
-from mtperception.backends import BACKENDS, Backend, BackendUnavailableError, open_backend
+from mtperception.backends import BACKENDS, Backend, BackendUnavailableError, PreparationError, open_backend
 from mtperception.benchmark.candidates import Candidate
 from mtperception.benchmark.memory import peak_memory
 from mtperception.benchmark.timing import Budget, Latency, measure
 from mtperception.card import ModelDirectory, open_model
-from mtperception.errors import InputError
+from mtperception.errors import InputError, MTPerceptionError
 from mtperception.hardware import describe_hardware
 from mtperception.selftest import SelfTestError
 from mtperception.synthetic import SyntheticRoom
@@ -66,7 +66,8 @@ class Result:
     prepare_s: float
     """Seconds to specialise for the shape."""
     memory_mib: float | None
-    """By how much the memory of the process, or that in use on the GPU, grew; None where that is not known."""
+    """By how much the memory of the process, or that in use on the GPU, grew after the backend was opened; None where
+    that is not known."""
 
     @property
     def ratio(self) -> float | None:
@@ -81,7 +82,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Unavailable:
-    """A way to run the model that is unavailable here."""
+    """A way to run the model that is unavailable here, or fails at one shape."""
 
     candidate: Candidate
     reason: str
@@ -129,7 +130,10 @@ def benchmark(
         for index, candidate in enumerate(candidates):
             try:
                 for step, shape in enumerate(shapes, index * len(shapes)):
-                    results.append(bench.measure(candidate, shape))
+                    try:
+                        results.append(bench.measure(candidate, shape))
+                    except PreparationError as error:
+                        unavailable.append(Unavailable(candidate, str(error)))
                     on_step(step + 1)
             except (BackendUnavailableError, SelfTestError) as error:
                 unavailable.append(Unavailable(candidate, str(error)))
@@ -159,14 +163,28 @@ class _Bench:
         self._network_alone: ModelDirectory | None = None
 
     def measure(self, candidate: Candidate, shape: Shape) -> Result:
-        """Measure one candidate at one shape, with a backend that has seen no other."""
+        """Measure one candidate at one shape.
+
+        Raises:
+            PreparationError: if a library fails at this shape, as when memory is short.
+            BackendUnavailableError, SelfTestError: if it fails at any.
+        """
+        try:
+            return self._measure(candidate, shape)
+        except MTPerceptionError:
+            raise
+        except Exception as error:  # each library raises what it likes
+            raise PreparationError(' '.join(f'{shape}: {type(error).__name__}: {error}'.split())) from error
+
+    def _measure(self, candidate: Candidate, shape: Shape) -> Result:
+        """With a backend that has seen no other shape."""
         batches = _batches(self._photographs, shape)
         functions: dict[str, Callable[[], object]] = {}
         with ExitStack() as stack:
+            backend = stack.enter_context(
+                closing(open_backend(self._model, candidate.backend, candidate.device, candidate.precision))
+            )
             with peak_memory(candidate.baseline_device) as memory:
-                backend = stack.enter_context(
-                    closing(open_backend(self._model, candidate.backend, candidate.device, candidate.precision))
-                )
                 start = time.perf_counter()
                 backend.prepare(*batches[0].shape[:3])
                 prepare_s = time.perf_counter() - start

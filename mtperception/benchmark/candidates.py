@@ -37,10 +37,12 @@ def list_candidates(
         precisions: of `PRECISIONS`.
 
     Raises:
-        ValueError: for an unknown backend or precision, or if no backend asked for runs on any device asked for.
+        ValueError: for an unknown backend, device or precision, or if no backend asked for runs on any device that is.
     """
     _check('backend', backends, list(BACKENDS))
     _check('precision', precisions, PRECISIONS)
+    kinds = list(dict.fromkeys(place.partition(':')[0] for _, place in AUTO_ORDER))
+    _check('device', [device.partition(':')[0] for device in devices], kinds)
     places = [
         (backend, device)
         for backend, place in AUTO_ORDER

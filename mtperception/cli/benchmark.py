@@ -30,6 +30,7 @@ from mtperception.hardware import describe_hardware
 from mtperception.tasks import CLASSES, DIRECTIONS, METRES, SHARES, graph_output
 
 SIZE = '640x480'
+SECONDS = 10.0
 BASELINE = 'the same network in eager PyTorch, fp32, NCHW, forward pass only'
 PLOTS = ('.png', '.svg', '.pdf')
 WIDTH = 120
@@ -51,7 +52,7 @@ def benchmark(
         list[int] | None,
         typer.Option(min=1, help='Images per batch, by default 1, at the first size; may be repeated.'),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0, help='How long each combination is measured.')] = 10.0,
+    seconds: Annotated[float, typer.Option(min=0, help='How long each combination is measured.')] = SECONDS,
     iterations: Annotated[
         int | None, typer.Option(min=1, help='Number of runs of each combination, instead of --seconds.')
     ] = None,
@@ -80,7 +81,9 @@ def benchmark(
     """
     if mapping:
         others = backend or device or precision or size or batch or iterations or image or plot
-        check_usage((others, '--mapping', 'only together with --json'))
+        check_usage(
+            (others or model != DEFAULT_MODEL or seconds != SECONDS, '--mapping', 'only together with --json'),
+        )
         _benchmark_mapping(json_file)
         return
     candidates = list_candidates(backend or (), device or (), precision or ())

@@ -15,6 +15,8 @@ from rich.table import Table
 from mtperception import __version__
 from mtperception.atomic_write import atomic_file
 from mtperception.backends import BACKENDS
+from mtperception.benchmark.benchmark import Shape
+from mtperception.benchmark.candidates import Candidate
 from mtperception.benchmark.timing import Budget
 from mtperception.cli.folders import make_room_for, make_room_for_json, naming_option, write_json
 from mtperception.cli.options import DeviceOption, JsonOption, PrecisionOption
@@ -25,7 +27,7 @@ from mtperception.data import DATASETS
 from mtperception.data.fold import FOLDS
 from mtperception.errors import InputError, needs
 from mtperception.evaluation.comparison import NORMALS_WINDOW
-from mtperception.evaluation.evaluate import evaluate
+from mtperception.evaluation.evaluate import Evaluator, conclude
 from mtperception.hardware import describe_hardware
 from mtperception.predictor import Predictor
 from mtperception.scale.shared_evaluation import EvaluationPlan
@@ -78,7 +80,7 @@ def compare(
         from mtperception.benchmark.systems import measure_systems
     if backend not in BACKENDS:
         raise InputError(f'unknown backend {backend!r}: expected {", ".join(BACKENDS)}')
-    width, height = parse_size(size, '--size')
+    shape = Shape(*parse_size(size, '--size'))
     if json_file:
         make_room_for_json(json_file)
     if markdown:
@@ -87,8 +89,9 @@ def compare(
     plan = EvaluationPlan(names[0], dataset, root.absolute(), split, fold, NORMALS_WINDOW, backend, device, precision)
     with ExitStack() as stack:
         predictors = [stack.enter_context(closing(Predictor(name, backend, device, precision))) for name in names]
+        place = _place(predictors)
         metrics = _score(predictors, plan)
-        frame = SyntheticRoom(width, height).frame(2.0).image
+        frame = SyntheticRoom(shape.width, shape.height).frame(2.0).image
         with progress('measuring', None):
             costs = measure_systems(predictors, frame, Budget(seconds))
         rows = [_row(*one) for one in zip(predictors, metrics, costs, strict=True)]
@@ -96,8 +99,8 @@ def compare(
         'mtperception': __version__,
         'command': 'compare',
         'hardware': describe_hardware(),
-        'backend': f'{backend} on {device}, {predictors[0].backend.precision}',
-        'size': [width, height],
+        'backend': place,
+        'size': [shape.width, shape.height],
         'selection': plan.selection,
         'models': rows,
     }
@@ -112,13 +115,23 @@ def compare(
 def _score(predictors: Sequence[Predictor], plan: EvaluationPlan) -> list[Mapping[str, float]]:
     """The metrics of each model on the same images."""
     images = plan.images
+    evaluators = [Evaluator(predictor, images) for predictor in predictors]  # refuses other classes before the work
     summaries = []
     with progress('scoring', len(predictors) * len(images)) as move:
-        for index, predictor in enumerate(predictors):
+        for index, evaluator in enumerate(evaluators):
             done = index * len(images)
-            evaluation = evaluate(predictor, images, on_image=lambda count, done=done: move(done + count))
-            summaries.append(evaluation.summary())
+            scores = evaluator.scores(range(len(images)), on_image=lambda count, done=done: move(done + count))
+            summaries.append(conclude(evaluator.setting, scores, {'images': len(images)}).summary())
     return summaries
+
+
+def _place(predictors: Sequence[Predictor]) -> str:
+    """What all of them run on; InputError if it is not the same, as when a self-test fails on one device of `auto`."""
+    backends = [predictor.backend for predictor in predictors]
+    places = {str(Candidate(backend.name, backend.device, backend.precision)): None for backend in backends}
+    if len(places) > 1:
+        raise InputError(f'found models on {" and ".join(places)}: expected one: choose it by --device and --precision')
+    return next(iter(places))
 
 
 def _row(predictor: Predictor, metrics: Mapping[str, float], cost: Any) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from mtperception.doctor.models import (
 from mtperception.doctor.stream import SECTION as TOPIC
 from mtperception.hardware import describe_hardware
 
+LISTENING_S = 3.0
 TOPIC_NAME = r'/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*'
 MARKS = {OK: 'ok  ', NOTE: 'note', WARNING: 'WARN', PROBLEM: 'FAIL'}
 
@@ -38,7 +39,7 @@ def doctor(
     topic: Annotated[
         str, typer.Option(help='Also check a live image topic, and say whether the node can use it.')
     ] = '',
-    seconds: Annotated[float, typer.Option(min=0.5, max=60, help='How long to listen to --topic.')] = 3.0,
+    seconds: Annotated[float, typer.Option(min=0.5, max=60, help='How long to listen to --topic.')] = LISTENING_S,
 ) -> None:
     """Check what this machine can run, and what is missing.
 
@@ -48,7 +49,10 @@ def doctor(
     Example: mtperception doctor --topic /camera/image_raw
     """
     is_name = re.fullmatch(TOPIC_NAME, topic, re.ASCII)
-    check_usage((topic and not is_name, '--topic', f'found {topic!r}, expected a name as /camera/image_raw'))
+    check_usage(
+        (topic and not is_name, '--topic', f'found {topic!r}, expected a name as /camera/image_raw'),
+        (seconds != LISTENING_S and not topic, '--seconds', 'expected together with --topic'),
+    )
     if json_file:
         make_room_for_json(json_file)
     findings = [*check_python(), *_check_ros(), *check_limits()]

@@ -10,6 +10,7 @@ from mtperception import resources
 from mtperception.card import CARD
 from mtperception.cli.folders import make_folder
 from mtperception.cli.progress import progress
+from mtperception.cli.usage import check_usage
 from mtperception.data import check_fetched, fetched, remote_files
 from mtperception.data.download import fetch, fetched_for_once
 from mtperception.errors import InputError, needs
@@ -17,6 +18,7 @@ from mtperception.model_archive import install_model, remote_model
 from mtperception.published_weights import PUBLISHED, REPOSITORY, remote_checkpoint
 
 MODEL, CHECKPOINT = 'model:', 'published:'
+WITH_SPLITS, SPLIT = 'kitti', 'train'
 
 
 def download(
@@ -30,7 +32,7 @@ def download(
     root: Annotated[
         Path | None, typer.Option(help="Folder of the data set, or of models: by default the user's data folder.")
     ] = None,
-    split: Annotated[str, typer.Option(help='For kitti: the list of images whose drives to fetch.')] = 'train',
+    split: Annotated[str, typer.Option(help=f'For {WITH_SPLITS}: the list of images whose drives to fetch.')] = SPLIT,
 ) -> None:
     """Fetch the files of a data set, or a model.
 
@@ -41,6 +43,7 @@ def download(
 
     Example: mtperception download published:ExpNYUD_joint
     """
+    check_usage((split != SPLIT and what != WITH_SPLITS, '--split', f'is for {WITH_SPLITS}'))
     if what.startswith((MODEL, CHECKPOINT)):
         folder = resources.user_folder('model') if root is None else root.expanduser()
         get = _model if what.startswith(MODEL) else _published

@@ -46,7 +46,8 @@ def setting_of(predictor: BackendPredictor, space: LabelSpace | None, comparison
     facts = {
         **{name: {name: truth} for name, truth in comparison.truths().items()},
         '': {
-            'network_size': list(predictor.network_size),
+            # Cut by a protocol, images are seen in parts, whose size depends on the image.
+            **({} if protocol and protocol.grid else {'network_size': list(predictor.network_size)}),
             'input': predictor.input_policy.description,
             'scales': 'one, not mirrored',
             **(protocol.description if protocol else {}),

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from mtperception.card import ModelCard
-from mtperception.export import Parity, export_model
+from mtperception.export import Parity, check_place, export_model
 from mtperception.networks.network import ENCODER, Network
 from mtperception.tasks import TASKS
 from mtperception.training.checkpoint import Checkpoint
@@ -46,7 +46,7 @@ def export_checkpoint(
 
     Raises:
         ConfigError: with `calibrate`, if there are none, or they have no labels that a temperature can be fitted to;
-            if one of the `others` is of another network.
+            if one of the `others` is of another network; with `classes`, if it has no segmentation.
         DatasetError: with `calibrate`, if they cannot be read.
         CheckpointError: if the file is not a checkpoint.
         DivergedError: if its weights are not finite.
@@ -54,8 +54,11 @@ def export_checkpoint(
         ParityError: if the exported graph does not reproduce the network.
         OccupiedError: if `out` exists and is not a model directory.
     """
+    check_place(out)  # before the time that calibration takes
     state, sources = Checkpoint.read(checkpoint), [str(checkpoint), *others]
     config = config_from_dict(state.scalars['config'])
+    if classes and 'segmentation' not in config.tasks:
+        raise ConfigError(f'{checkpoint}: found no segmentation, expected it together with a slice of classes')
     network = _trained(state, config, sources)
     card = draft_card(config, out.name)
     card = replace(card, classes=classes or card.classes)

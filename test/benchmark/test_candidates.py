@@ -38,7 +38,8 @@ def test_each_of_several_devices_of_a_kind():
         ((['caffe'], [], []), "unknown backend 'caffe': expected torch"),
         (([], [], ['int4']), "unknown precision 'int4': expected fp32"),
         ((['openvino'], ['cuda:0'], []), 'backend openvino on device cuda:0: expected one of .*openvino on cpu'),
-        (([], ['tpu'], []), 'device tpu'),
+        (([], ['tpu'], []), "unknown device 'tpu': expected cuda, tensorrt, cpu"),
+        (([], ['cpu', 'gpu0'], []), "unknown device 'gpu0'"),
     ],
 )
 def test_what_there_is_not(conditions, message):

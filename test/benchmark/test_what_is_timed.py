@@ -81,6 +81,23 @@ def test_a_backend_that_is_wrong_is_named_and_the_others_are_measured(monkeypatc
     assert [result.candidate for result in found.results] == [right]
 
 
+def test_a_run_that_fails_at_one_size_leaves_the_others(monkeypatch):
+    """As where memory is short: what was measured before is not lost, and what comes after is measured."""
+
+    def too_little_memory(run, images):
+        if images.shape[2] == 96:
+            raise RuntimeError('out of\nmemory')
+        return run(images)
+
+    monkeypatch.setitem(BACKENDS, 'poor', altered('onnxruntime', too_little_memory))
+    poor, done = Candidate('poor', 'cpu', 'fp32'), []
+    shapes = [Shape(64, 48), Shape(96, 48), Shape(48, 32)]
+    found = benchmark('nyuv2_indoor', [poor], shapes, budget=Budget(iterations=1), on_step=done.append)
+    assert [result.shape for result in found.results] == [Shape(64, 48), Shape(48, 32)]
+    assert [each.reason for each in found.unavailable] == ['96x48: RuntimeError: out of memory']
+    assert done == [1, 2, 3]
+
+
 def test_photographs_are_brought_to_the_size(monkeypatch):
     """Whole, and each has its turn to be the first of a batch."""
     seen = []

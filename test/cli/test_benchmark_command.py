@@ -87,6 +87,12 @@ def test_the_plot(done):
     assert drawn.lstrip().startswith('<?xml')
 
 
+@pytest.mark.parametrize('option', [('--model', 'street'), ('--seconds', '3'), ('--size', '64x48')])
+def test_the_fusion_of_a_map_takes_no_other_option(option, capsys):
+    assert cli.main(['benchmark', '--mapping', *option]) == 2
+    assert '--mapping: only together with --json' in capsys.readouterr().err
+
+
 def test_the_fusion_of_a_map(tmp_path, capsys):
     pytest.importorskip('mtperception.mapping.volume', reason='needs Open3D', exc_type=ImportError)
     assert cli.main(['benchmark', '--mapping', '--json', str(tmp_path / 'mapping.json')]) == 0

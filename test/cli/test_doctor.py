@@ -62,6 +62,11 @@ def test_an_unknown_model_leaves_the_backends_to_be_tried_with_the_default(tmp_p
     assert 'The node cannot run here: 1 FAIL above.' in printed
 
 
+def test_seconds_are_those_of_a_topic(capsys):
+    assert main(['doctor', '--seconds', '5']) == 2
+    assert '--seconds: expected together with --topic' in capsys.readouterr().err
+
+
 def test_a_topic_without_publisher_is_not_a_fault_of_the_machine(tmp_path, every_task_model, monkeypatch, capsys):
     monkeypatch.setattr('mtperception.doctor.models.AUTO_ORDER', (('onnxruntime', 'cpu'),))
     arguments = ['doctor', '--model', str(every_task_model), '--topic', '/nope', '--seconds', '0.5']

@@ -53,6 +53,12 @@ def test_a_data_set_needs_a_folder():
     assert main(['download', 'nyuv2']) == 2
 
 
+@pytest.mark.parametrize('what', ['nyuv2', 'published:ExpNYUD_joint', 'model:any'])
+def test_a_split_is_for_kitti(what, tmp_path, capsys):
+    assert main(['download', what, '--root', str(tmp_path), '--split', 'val']) == 2
+    assert '--split: is for kitti' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ('name', 'said'),
     [

@@ -138,6 +138,21 @@ def test_the_confidence_is_calibrated_on_the_validation_images(trainer, tmp_path
     assert np.abs(plain['confidence'][0].numpy() - expected).max() > 1
 
 
+def test_a_place_that_cannot_be_written_is_said_before_the_calibration(trainer, tmp_path, monkeypatch, capsys):
+    (tmp_path / 'thesis.tex').write_text('years of work')
+    monkeypatch.setattr('mtperception.training.checkpoint_export.fit_temperature', lambda *_: pytest.fail('began'))
+    assert export(trainer.out / BEST, '--out', tmp_path, '--calibrate') == 1
+    assert 'exists and is not a model directory' in capsys.readouterr().err
+
+
+def test_a_slice_of_classes_needs_some(tmp_path, capsys):
+    config = tiny_config(write_rooms(tmp_path / 'data', rooms(2)), ('depth',), epochs=1)
+    run = Trainer(config, tmp_path / 'run', torch.device('cpu'))
+    run.fit()
+    assert export(run.out / 'last.safetensors', '--out', tmp_path / 'out', '--classes', '0:13') == 1
+    assert 'found no segmentation, expected it together with a slice of classes' in capsys.readouterr().err
+
+
 def test_without_validation_images_nothing_can_be_calibrated(shallow, tmp_path, capsys):
     data = write_rooms(tmp_path / 'data', rooms(2))
     config = tiny_config(data, network=shallow, optimizer=OptimizerConfig(), epochs=1, validation=[])

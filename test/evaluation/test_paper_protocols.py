@@ -196,6 +196,7 @@ def test_hybridnet_cuts_18_parts_whatever_the_model_does(size):
     assert predictor.backend.is_prepared(1, math.ceil(size[1] / 3), math.ceil(size[0] / 6))
     assert predictor.input_policy == own
     assert result.protocol['input'] == 'tiles: each image cut into 6 x 3'
+    assert 'network_size' not in result.protocol
 
 
 def test_multitasknet_measures_at_its_own_size(three_images):
