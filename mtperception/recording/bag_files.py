@@ -19,6 +19,8 @@ COMPRESSED = ('.zstd', '.zst')
 METADATA = 'metadata.yaml'
 ROS1_SUFFIX, ROS1_START = '.bag', b'#ROSBAG'
 _STARTS = {MCAP_START: '.mcap', SQLITE_START: '.db3'}
+_NAMED = 8
+"""Files that a note names at most."""
 _READ_AT_ONCE = 2**20
 """Bytes of a compressed file."""
 
@@ -50,7 +52,9 @@ def files_of(path: Path) -> BagFiles:
     """The files of a recording: one, or those in a folder that are called like storage.
 
     What a folder's metadata.yaml lists is used where it is there; other parts of the same recording, too, for a
-    recorder that is killed does not list the last one.
+    recorder that is killed does not list the last one. Where nothing is listed, all files are used, but of those that
+    are called the same in both formats, as a bag and its conversion, only the ones in MCAP: there it shows if the
+    conversion ended early.
 
     Raises:
         SourceError: if there is nothing at the path, a bag of ROS 1, or no storage file.
@@ -133,8 +137,9 @@ def _listed(folder: Path, found: list[Path]) -> BagFiles:
     plain = {_decompressed_name(file.name): file.name for file in files}
     listed = [plain[_decompressed_name(name)] for name in names if _decompressed_name(name) in plain]
     if not listed:
-        notes += [f'{METADATA} lists {", ".join(names)}, found others: all are used'] if names else []
-        return BagFiles(tuple(files), tuple(notes), stated)
+        notes += [f'{METADATA} lists {", ".join(names)}, found others: these are used'] if names else []
+        used, more = _unlisted(files)
+        return BagFiles(tuple(used), (*notes, *more), stated)
     series = {_series(name) for name in listed}
     used = [file for file in files if file.name in listed or _series(file.name) in series]
     notes += [f'{name}: listed in {METADATA}, but missing' for name in names if _decompressed_name(name) not in plain]
@@ -145,6 +150,21 @@ def _listed(folder: Path, found: list[Path]) -> BagFiles:
     ]
     notes += [f'{file.name}: not listed in {METADATA}: skipped' for file in files if file not in used]
     return BagFiles(tuple(used), tuple(notes), stated)
+
+
+def _unlisted(files: list[Path]) -> tuple[list[Path], list[str]]:
+    """Which files of a folder are used if nothing says what belongs together, and what a user should know of that."""
+    series = {file: _series(file.name) for file in files}
+    kept, other = SUFFIXES
+    in_kept = {stem: file.name for file, (stem, suffix) in series.items() if suffix == kept and _is_begun(file)}
+    twice = {file: in_kept[stem] for file, (stem, suffix) in series.items() if suffix == other and stem in in_kept}
+    used = [file for file in files if file not in twice]
+    notes = [f'{file.name}: skipped, {name} of the same name is used' for file, name in twice.items()]
+    if (count := len({series[file] for file in used})) > 1:
+        names = ', '.join(file.name for file in used[:_NAMED]) + (', ...' if len(used) > _NAMED else '')
+        advice = 'to read them apart, name one file, or give each to replay-many'
+        notes.append(f'found files of {count} recordings, read as one: {names}; {advice}')
+    return used, notes
 
 
 def _metadata(path: Path) -> dict[str, Any]:
@@ -175,7 +195,7 @@ def _series(name: str) -> tuple[str, str]:
     """What the parts of one recording have in common: they are called NAME_0.db3, NAME_1.db3, ..."""
     path = Path(_decompressed_name(name))
     stem, _, number = path.stem.rpartition('_')
-    return (stem, path.suffix) if stem and number.isdecimal() else (path.stem, path.suffix)
+    return (stem if stem and number.isdecimal() else path.stem), path.suffix.lower()
 
 
 def _decompressed_name(name: str) -> str:
@@ -200,6 +220,11 @@ def _starts_as_storage(path: Path) -> bool:
         return _start(path).startswith(tuple(_STARTS))
     except SourceError:
         return False
+
+
+def _is_begun(path: Path) -> bool:
+    """Whether a file is one of storage by its first bytes, compressed or not."""
+    return _start(path).startswith((*_STARTS, ZSTD_START))
 
 
 def _check_version(path: Path) -> None:

@@ -42,6 +42,8 @@ class FirstPass:
     """By topic of images: the frame_id of the first message that has one."""
     infos: dict[str, Any] = field(default_factory=dict)
     """By topic: the first CameraInfo."""
+    depth_infos: list[tuple[int, Any]] = field(default_factory=list)
+    """How many depth images came before, and the depth's CameraInfo: the first, and each that says something else."""
     trees: dict[str, TransformTree] = field(default_factory=dict)
     """By topic of transforms."""
     tree: TransformTree = field(default_factory=TransformTree)
@@ -76,7 +78,7 @@ def first_pass(reader: BagReader, topics: Topics, messages: Iterable[StoredMessa
                 found.frames.setdefault(connection.topic, frame)
             continue
         try:
-            _add(found, connection.topic, reader.deserialized(data, connection.kind), received_ns)
+            _add(found, topics, connection.topic, reader.deserialized(data, connection.kind), received_ns)
         except RefusedMessageError as error:
             found.refused.setdefault(connection.topic, str(error))
     others = [topic for topic in topics_of(reader, DECODERS) if topic not in topics.roles().values()]
@@ -93,13 +95,28 @@ def raw_header(data: bytes) -> tuple[int, str]:
     return nanoseconds(seconds, fraction), frame_name(frame)
 
 
-def _add(found: FirstPass, topic: str, message: Any, received_ns: int) -> None:
+def _add(found: FirstPass, topics: Topics, topic: str, message: Any, received_ns: int) -> None:
     if message.__msgtype__ == TF:
         found.trees.setdefault(topic, TransformTree()).add(message, static=topic.endswith('tf_static'))
     elif message.__msgtype__ == CAMERA_INFO:
         found.infos.setdefault(topic, message)
+        if topic == topics.depth_camera_info:
+            _add_depth_info(found, len(found.stamps[topics.depth]), message)
     else:
         _add_pose(found, message, received_ns)
+
+
+def _add_depth_info(found: FirstPass, position: int, message: Any) -> None:
+    if not found.depth_infos or _calibration(found.depth_infos[-1][1]) != _calibration(message):
+        found.depth_infos.append((position, message))
+
+
+def _calibration(message: Any) -> bytes:
+    """What intrinsics are made of, to compare by; NaN equals NaN."""
+    roi = message.roi
+    window = (roi.x_offset, roi.y_offset, roi.width, roi.height)
+    sizes = (message.width, message.height, message.binning_x, message.binning_y, *window)
+    return np.array([*sizes, *message.k, *message.p], np.float64).tobytes()
 
 
 def _add_pose(found: FirstPass, message: Any, received_ns: int) -> None:

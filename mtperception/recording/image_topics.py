@@ -12,6 +12,7 @@ from mtperception.messages import RefusedMessageError, compressed_to_rgb, image_
 from mtperception.messages.depth_decoding import is_depth_encoding
 from mtperception.messages.message import COMPRESSED_IMAGE, IMAGE
 from mtperception.recording.bag_reader import BagReader
+from mtperception.recording.transform_tree import frame_name
 
 DECODERS: dict[str, Callable[[Any], np.ndarray]] = {IMAGE: image_to_rgb, COMPRESSED_IMAGE: compressed_to_rgb}
 """By the type of an image topic."""
@@ -56,7 +57,7 @@ def look_at(reader: BagReader, topic: str, *, to_the_end: bool = False) -> Image
         try:
             message = reader.deserialized(data, connection.kind)
             encoding = ENCODINGS[connection.kind](message)
-            frame_id = frame_id or message.header.frame_id
+            frame_id = frame_id or frame_name(message.header.frame_id)
             if is_depth_encoding(encoding):
                 return ImageTopic(topic, DEPTH, frame_id, encoding)
             if _has_color(DECODERS[connection.kind](message)):

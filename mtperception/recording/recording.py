@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from mtperception.errors import SourceError
-from mtperception.input_policy import resize_nearest
 from mtperception.messages import (
     RefusedMessageError,
     compressed_to_depth,
@@ -27,7 +26,7 @@ from mtperception.recording.first_pass import first_pass, used_connections
 from mtperception.recording.image_topics import DECODERS
 from mtperception.recording.pairing import nearest_gap, pair_by_stamp
 from mtperception.recording.recording_options import DEFAULTS, RecordingOptions
-from mtperception.recording.registration import choose_registration
+from mtperception.recording.registration import choose_registration, resized_to_image
 from mtperception.recording.storage import Connection, StoredMessage
 from mtperception.recording.topics import choose_topics, connections_of
 from mtperception.types import Frame, Intrinsics
@@ -273,13 +272,17 @@ class Recording:
         size = (image.shape[1], image.shape[0])
         intrinsics = self._intrinsics(joined.image.info, size)
         raw_depth, raw_labels = joined.partners.get(self.topics.depth), joined.partners.get(self.topics.labels)
-        depth = raw_depth and self._decoded(
-            'depth', lambda: self._registration.apply(_DEPTH[raw_depth.kind](message(raw_depth)), size, intrinsics)
-        )
-        labels = raw_labels and self._decoded(
-            'labels',
-            lambda: resize_nearest(_LABELS[raw_labels.kind](message(raw_labels), self._options.label_offset), size),
-        )
+
+        def registered() -> np.ndarray:
+            position = self._pairs[self.topics.depth][joined.index]
+            return self._registration.apply(_DEPTH[raw_depth.kind](message(raw_depth)), position, size, intrinsics)
+
+        def resized() -> np.ndarray:
+            ids = _LABELS[raw_labels.kind](message(raw_labels), self._options.label_offset)
+            return resized_to_image(ids, size, 'labels')
+
+        depth = raw_depth and self._decoded('depth', registered)
+        labels = raw_labels and self._decoded('labels', resized)
         stamp_ns = self._stamps[joined.index]
         yield RecordedFrame(
             image=image,

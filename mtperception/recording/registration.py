@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Depth as the colour camera would have measured it."""
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +26,9 @@ of one camera may have."""
 class Registration:
     """How recorded depth becomes that of the colour image."""
 
-    apply: Callable[[np.ndarray, tuple[int, int], Intrinsics | None], np.ndarray]
-    """From depth (float32 h,w, metres), width and height of the image and its camera to float32 H,W, 0 = invalid.
-    It raises RefusedMessageError where it cannot."""
+    apply: Callable[[np.ndarray, int, tuple[int, int], Intrinsics | None], np.ndarray]
+    """From depth (float32 h,w, metres), its position in its topic, width and height of the image and its camera to
+    float32 H,W, 0 = invalid. It raises RefusedMessageError where it cannot."""
     description: str
 
 
@@ -33,7 +37,8 @@ def choose_registration(found: FirstPass, topics: Topics, *, as_it_is: bool) -> 
 
     Depth in the image's frame is used as it is, resized if need be, unless the two camera_infos are of different views.
     Depth in another frame is reprojected with both camera_infos and the transform between the frames, which must not
-    change.
+    change. Of the depth's camera_infos, the newest usable one before an image of depth counts, else the first usable
+    one after it.
 
     Args:
         found: frames, cameras and transforms of the bag.
@@ -43,24 +48,24 @@ def choose_registration(found: FirstPass, topics: Topics, *, as_it_is: bool) -> 
     frame, depth_frame = found.frames.get(topics.image, ''), found.frames.get(topics.depth, '')
     if as_it_is:
         return Registration(_resized, 'as recorded (--depth-registered)')
-    info = found.infos.get(topics.depth_camera_info)
+    infos = found.depth_infos
     if frame == depth_frame:
-        if info is None or topics.camera_info in ('', topics.depth_camera_info):
+        if not infos or topics.camera_info in ('', topics.depth_camera_info):
             return Registration(_resized, f'as recorded: in the frame of the image, {frame!r}')
-        return _reprojection(info, np.eye(4), 'in the frame of the image')
+        return _reprojection(infos, np.eye(4), 'in the frame of the image')
     T_image_depth = found.tree.find(frame, depth_frame, None)
     missing = [
         what
         for what, is_missing in (
             ('a camera_info beside the image', not topics.camera_info),
-            ('a camera_info beside the depth', info is None),
+            ('a camera_info beside the depth', not infos),
             (f'transforms that do not move between {frame!r} and {depth_frame!r}', T_image_depth is None),
         )
         if is_missing
     ]
     if missing:
         return _impossible(depth_frame, frame, ', '.join(missing))
-    return _reprojection(info, T_image_depth, f'by the static transform from {depth_frame!r} to {frame!r}')
+    return _reprojection(infos, T_image_depth, f'by the static transform from {depth_frame!r} to {frame!r}')
 
 
 def reproject(
@@ -85,13 +90,46 @@ def is_same_view(first: Intrinsics, second: Intrinsics) -> bool:
     return max(focal, centre) <= SAME_CAMERA
 
 
-def _reprojection(info: object, T_image_depth: np.ndarray, how: str) -> Registration:
+def resized_to_image(values: np.ndarray, size: tuple[int, int], what: str) -> np.ndarray:
+    """What was measured for an image, at its size.
+
+    Args:
+        values: h,w: one for each pixel.
+        size: width and height of the image.
+        what: they are, for the message.
+
+    Raises:
+        RefusedImageError: of kind `size`, if their aspect is not that of the image.
+    """
+    height, width = values.shape
+    if not same_aspect((width, height), size):
+        raise RefusedImageError('size', f'found {what} of {width}x{height}, expected the aspect of {size[0]}x{size[1]}')
+    return resize_nearest(values, size)
+
+
+def _camera_at(infos: Sequence[tuple[int, Any]], position: int, width: int, height: int) -> Intrinsics:
+    """The depth camera by the newest usable camera_info before an image of depth, else the first usable one after it.
+
+    Raises:
+        RefusedCameraInfoError: if none is usable; it says why the one to expect is not.
+    """
+    newest = bisect_right(infos, position, key=itemgetter(0))
+    problem = None
+    for index in chain(reversed(range(newest)), range(newest, len(infos))):
+        try:
+            return intrinsics_from(infos[index][1], width, height)
+        except RefusedCameraInfoError as error:
+            problem = problem or error
+    raise problem
+
+
+def _reprojection(infos: Sequence[tuple[int, Any]], T_image_depth: np.ndarray, how: str) -> Registration:
     same_place = np.allclose(T_image_depth, np.eye(4), atol=1e-6)
 
-    def apply(depth: np.ndarray, size: tuple[int, int], camera: Intrinsics | None) -> np.ndarray:
+    def apply(depth: np.ndarray, position: int, size: tuple[int, int], camera: Intrinsics | None) -> np.ndarray:
         if camera is None:
             raise RefusedCameraInfoError('found no usable camera_info for the image, expected one to register depth by')
-        depth_camera = intrinsics_from(info, depth.shape[1], depth.shape[0])
+        depth_camera = _camera_at(infos, position, depth.shape[1], depth.shape[0])
         if same_place and is_same_view(depth_camera, camera):
             return resize_nearest(depth, size)
         return reproject(depth, depth_camera, camera, T_image_depth)
@@ -99,11 +137,8 @@ def _reprojection(info: object, T_image_depth: np.ndarray, how: str) -> Registra
     return Registration(apply, f'{how}, reprojected where the two cameras differ; lens distortion is ignored')
 
 
-def _resized(depth: np.ndarray, size: tuple[int, int], _camera: Intrinsics | None) -> np.ndarray:
-    height, width = depth.shape
-    if not same_aspect((width, height), size):
-        raise RefusedImageError('size', f'found depth of {width}x{height}, expected the aspect of {size[0]}x{size[1]}')
-    return resize_nearest(depth, size)
+def _resized(depth: np.ndarray, _position: int, size: tuple[int, int], _camera: Intrinsics | None) -> np.ndarray:
+    return resized_to_image(depth, size, 'depth')
 
 
 def _impossible(depth_frame: str, frame: str, missing: str) -> Registration:
@@ -112,7 +147,7 @@ def _impossible(depth_frame: str, frame: str, missing: str) -> Registration:
         '--depth-registered if the depth is registered to the image'
     )
 
-    def apply(depth: np.ndarray, size: tuple[int, int], camera: Intrinsics | None) -> np.ndarray:
+    def apply(depth: np.ndarray, position: int, size: tuple[int, int], camera: Intrinsics | None) -> np.ndarray:
         raise RefusedImageError('registration', reason)
 
     return Registration(apply, f'not possible: {reason}')

@@ -8,12 +8,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mtperception.recording.bag_files import has_log
 from mtperception.recording.storage import CDR, Connection, Definition, StoredMessage
+
+_ROW = np.dtype([('received_ns', np.int64), ('id', np.int64), ('topic', np.int64)])
+"""Where a message is: its columns without its bytes."""
 
 
 class Sqlite3Storage:
     """A database that `ros2 bag record` wrote. Implements `Storage`.
+
+    The order of its messages is found once, when it is opened, from the table itself: the index of times is at the end,
+    which is what is cut off. So every reading has the same order, whatever damage is found meanwhile.
 
     Args:
         path: of the file. It is opened without writing to it, unless there is a log beside it.
@@ -30,7 +38,9 @@ class Sqlite3Storage:
             # Else SQLite refuses a file that is shorter than its first page says.
             self._database.execute('PRAGMA writable_schema = ON')
             self._database.text_factory = lambda data: data.decode(errors='replace')
-            counts = self._counts()
+            found = np.fromiter(self._found(), _ROW)
+            self._order = found[np.argsort(found['received_ns'], kind='stable')]
+            counts = Counter(found['topic'].tolist())
             definitions = self._definitions()
             self.connections = [
                 Connection(
@@ -49,31 +59,37 @@ class Sqlite3Storage:
             raise
 
     def messages(self, connections: Collection[Connection]) -> Iterator[StoredMessage]:
-        """In the order of their reception; of a damaged file in the order of recording, up to where it can be read."""
+        """In the order of their reception, at equal times in that of recording; damaged ones are passed over."""
         by_id = {connection.id: connection for connection in connections}
-        order = 'id' if self.damage else 'timestamp'  # the index of times is at the end, which is what is cut off
-        slots = ', '.join('?' * len(by_id))
-        query = f'SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({slots}) ORDER BY {order}'
-        try:
-            with closing(self._database.execute(query, list(by_id))) as rows:
-                for topic, received_ns, data in rows:
-                    yield by_id[topic], received_ns, bytes(data)
-        except sqlite3.Error as error:
-            if self.damage:
-                return  # said already
-            self.damage[f'cannot be read completely: {error}. The part before it is used'] = None
+        order = self._order[np.isin(self._order['topic'], list(by_id))]
+        for received_ns, row, topic in zip(*(order[name].tolist() for name in _ROW.names), strict=True):
+            data = self._data(row)
+            if data is not None:
+                yield by_id[topic], received_ns, data
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
 
-    def _counts(self) -> Counter[int]:
-        counts: Counter[int] = Counter()
+    def _found(self) -> Iterator[tuple[int, int, int]]:
+        """The messages as they were recorded, as `_ROW`, up to where the table can be read."""
+        columns = 'timestamp, id, topic_id'
+        query = f"SELECT {columns} FROM messages WHERE typeof(timestamp) = 'integer' AND typeof(topic_id) = 'integer'"
         try:
-            counts.update(dict(self._database.execute('SELECT topic_id, count(*) FROM messages GROUP BY topic_id')))
+            with closing(self._database.execute(f'{query} ORDER BY id')) as rows:
+                yield from rows
         except sqlite3.Error as error:
             self.damage[f'not complete: {error}. The complete part is used'] = None
-        return counts
+
+    def _data(self, row: int) -> bytes | None:
+        """The bytes of a message; None, and told, if they are damaged."""
+        try:
+            found = self._database.execute('SELECT data FROM messages WHERE id = ?', (row,)).fetchone()
+        except sqlite3.Error as error:
+            if not self.damage:  # else it is said already
+                self.damage[f'cannot be read completely: {error}. The rest is used'] = None
+            return None
+        return bytes(found[0]) if found else None
 
     def _definitions(self) -> dict[str, Definition]:
         """By type; none in the files of older recorders."""

@@ -2,15 +2,19 @@
 """Which topics of a recording are used: those asked for, else those whose types, contents and names fit."""
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 
 from mtperception.errors import SourceError
+from mtperception.messages import RefusedMessageError
 from mtperception.messages.message import CAMERA_INFO
 from mtperception.messages.outputs import OUTPUTS
 from mtperception.recording.bag_reader import BagReader
-from mtperception.recording.image_topics import COLOR, DECODERS, DEPTH, GREY, UNUSABLE, ImageTopic, look_at
+from mtperception.recording.image_topics import COLOR, DECODERS, DEPTH, GREY, LOOKED_AT, UNUSABLE, ImageTopic, look_at
 from mtperception.recording.namespaces import distance, owner, shared
 from mtperception.recording.storage import Connection
+from mtperception.recording.transform_tree import frame_name
 
 ODOMETRY = 'nav_msgs/msg/Odometry'
 POSE = 'geometry_msgs/msg/PoseStamped'
@@ -59,8 +63,9 @@ def choose_topics(reader: BagReader, request: TopicRequest, *, with_depth: bool 
     """Find the topics of a recording.
 
     The image is the first, by name, with colours, else with grey values; its camera_info the one beside it, else the
-    only one near it that is of no other image. Depth is what comes as 16UC1 or 32FC1; if there are several, one in the
-    namespace nearest to the image, in its frame and with `depth` in its name goes first. What a node of this package
+    only one near it that is of no other image. Depth in the frame of the image is of its camera, other depth is not.
+    Depth is what comes as 16UC1 or 32FC1; if there are several, one in the namespace nearest to the image, in its frame
+    and with `depth` in its name goes first. What a node of this package
     published is no truth and no input, and is passed over unless it is asked for. Poses are an Odometry, else a
     PoseStamped, of the nearest namespace. What is nearer to another camera belongs to that.
 
@@ -171,15 +176,52 @@ class _Choice:
     def _camera_info(self, image: str) -> str:
         if beside := self._beside(image):
             return beside
-        of_others = {camera_info_topic(topic) for topic in self._cameras() if topic != image}
-        others = [x for x in topics_of(self._reader, [CAMERA_INFO]) if x not in self._own and x not in of_others]
-        nearest = max((shared(topic, image) for topic in others), default=0)
-        others = [topic for topic in others if shared(topic, image) == nearest]
-        return others[0] if len(others) == 1 else ''
+        cameras = [topic for topic in self._cameras() if topic != image]
+        known = [x for x in topics_of(self._reader, [CAMERA_INFO]) if x not in self._own]
+        known = [topic for topic in known if not _image_of(topic, image, cameras)]
+        depths = self._depth_elsewhere(image)
+        of_depth = {topic: of for topic in known if (of := _image_of(topic, image, depths))}
+        near = _nearest_to(image, [topic for topic in known if topic not in of_depth])
+        if len(near) == 1:
+            return near[0]
+        self._notes += [
+            f'camera info: {topic} skipped: it belongs to {of_depth[topic]}, which is not in the frame of {image}; '
+            'without one, depth is not scaled to the camera: use --camera-info-topic to select it'
+            for topic in _nearest_to(image, known)
+            if topic in of_depth
+        ]
+        return ''
 
     def _beside(self, image: str) -> str:
+        """The camera_info by convention, unless its frame is that of other images beside it and not of these."""
         name = camera_info_topic(image)
-        return name if name in topics_of(self._reader, [CAMERA_INFO]) else ''
+        if name not in topics_of(self._reader, [CAMERA_INFO]):
+            return ''
+        topics = [x for x in topics_of(self._reader, DECODERS) if camera_info_topic(x) == name and x not in self._own]
+        frames = {topic: self._look_at(topic).frame_id for topic in topics} if len(topics) > 1 else {}
+        if not frames.get(image) or len(set(frames.values())) == 1:
+            return name
+        frame = self._info_frame(name)
+        if frame == frames[image] or not frame or frame not in frames.values():
+            return name
+        other = next(topic for topic in topics if frames[topic] == frame)
+        self._notes.append(f'{name}: not used for {image}: its frame {frame!r} is that of {other}')
+        return ''
+
+    def _info_frame(self, topic: str) -> str:
+        """The frame_id of the first CameraInfo that has one."""
+        connections = connections_of(self._reader, [topic], [CAMERA_INFO])
+        for connection, _, data in islice(self._reader.messages(connections), LOOKED_AT):
+            with suppress(RefusedMessageError):
+                if frame := frame_name(self._reader.deserialized(data, connection.kind).header.frame_id):
+                    return frame
+        return ''
+
+    def _depth_elsewhere(self, image: str) -> list[str]:
+        """Topics with depth that is not known to be in the frame of the images, as of another camera."""
+        frame_id = self._look_at(image).frame_id
+        found = [each for each in self._candidates() if each.content == DEPTH and each.topic != image]
+        return [each.topic for each in found if not frame_id or each.frame_id != frame_id]
 
     def _cameras(self) -> list[str]:
         """Topics with images that are no depth."""
@@ -223,6 +265,18 @@ class _Choice:
                 f'{role}: {topic} skipped: it is nearer to {of} than to {image}; use {option} to select it'
             )
         return chosen
+
+
+def _image_of(info: str, image: str, others: Collection[str]) -> str:
+    """Which of some other topics of images a camera_info is beside, or nearer to than to `image`; empty if none."""
+    beside = (other for other in others if camera_info_topic(other) == info)
+    return next(beside, '') or owner(info, image, others)
+
+
+def _nearest_to(image: str, topics: Collection[str]) -> list[str]:
+    """Those that share the longest namespace with the images."""
+    nearest = max((shared(topic, image) for topic in topics), default=0)
+    return [topic for topic in topics if shared(topic, image) == nearest]
 
 
 def node_outputs(topics: 'Iterator[str] | Collection[str]') -> set[str]:

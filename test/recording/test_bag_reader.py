@@ -180,7 +180,7 @@ class TestMetadata:
         storage(bag).rename(bag / f'drive{storage(bag).suffix}')
         stamps, notes = read(bag)
         assert stamps == ALL[:5]
-        assert notes == [f'metadata.yaml lists walk{storage(bag).suffix}, found others: all are used']
+        assert notes == [f'metadata.yaml lists walk{storage(bag).suffix}, found others: these are used']
 
     def test_a_last_part_that_is_not_listed_is_used(self, tmp_path):
         """A recorder that is killed has written down the parts before."""
@@ -196,6 +196,63 @@ class TestMetadata:
         converted = write_bag(tmp_path / 'copy', small_images(2), StoragePlugin.MCAP)
         shutil.copy(storage(converted), bag)
         assert read(bag) == ([1, 2], ['copy.mcap: not listed in metadata.yaml: skipped'])
+
+
+class TestSeveralRecordingsInAFolder:
+    """Without metadata.yaml, which says what belongs together."""
+
+    APART = 'to read them apart, name one file, or give each to replay-many'
+
+    def folder(self, tmp_path, **bags):
+        """A folder with the storage files of bags, by name: which storage, and stamps."""
+        made = tmp_path / 'folder'
+        made.mkdir()
+        for name, (plugin, stamps) in bags.items():
+            messages = [('/image', raw(NOISE[:2, :4], stamp_ns=stamp)) for stamp in stamps]
+            file = storage(write_bag(tmp_path / name, messages, plugin))
+            file.rename(made / f'{name.removesuffix("_again")}{file.suffix}')
+        return made
+
+    def test_are_named(self, tmp_path, plugin):
+        folder = self.folder(tmp_path, monday=(plugin, [1]), tuesday_0=(plugin, [2]), tuesday_1=(plugin, [3]))
+        suffix = next(folder.iterdir()).suffix
+        names = ', '.join(f'{name}{suffix}' for name in ('monday', 'tuesday_0', 'tuesday_1'))
+        assert read(folder) == ([1, 2, 3], [f'found files of 2 recordings, read as one: {names}; {self.APART}'])
+
+    def test_but_not_endlessly(self, tmp_path):
+        folder = self.folder(tmp_path, **{f'day{number}': (StoragePlugin.MCAP, [number]) for number in range(1, 11)})
+        _, (note,) = read(folder)
+        assert 'found files of 10 recordings' in note
+        assert 'day8.mcap, ...;' in note
+
+    def test_parts_of_one_are_no_several(self, tmp_path, plugin):
+        assert read(self.folder(tmp_path, walk_0=(plugin, [1]), walk_1=(plugin, [2]))) == ([1, 2], [])
+
+    def test_a_bag_beside_its_conversion_is_read_once(self, tmp_path):
+        bags = {'walk': (StoragePlugin.SQLITE3, [1, 2]), 'walk_again': (StoragePlugin.MCAP, [1, 2])}
+        folder = self.folder(tmp_path, **bags)
+        assert read(folder) == ([1, 2], ['walk.db3: skipped, walk.mcap of the same name is used'])
+
+    def test_in_parts_too(self, tmp_path):
+        bags = {f'walk_{number}': (StoragePlugin.SQLITE3, [number + 1]) for number in range(2)}
+        folder = self.folder(tmp_path, **bags, walk_0_again=(StoragePlugin.MCAP, [1, 2]))
+        notes = [f'walk_{number}.db3: skipped, walk_0.mcap of the same name is used' for number in range(2)]
+        assert read(folder) == ([1, 2], notes)
+
+    def test_compressed_too(self, tmp_path):
+        bags = {'walk': (StoragePlugin.SQLITE3, [1, 2]), 'walk_again': (StoragePlugin.MCAP, [1, 2])}
+        folder = self.folder(tmp_path, **bags)
+        for name in ('walk.db3', 'walk.mcap'):
+            (folder / f'{name}.zst').write_bytes(zstandard.compress((folder / name).read_bytes()))
+            (folder / name).unlink()
+        assert read(folder) == ([1, 2], ['walk.db3.zst: skipped, walk.mcap.zst of the same name is used'])
+
+    def test_a_conversion_that_never_began_is_none(self, tmp_path):
+        folder = self.folder(tmp_path, walk=(StoragePlugin.SQLITE3, [1, 2]))
+        (folder / 'walk.mcap').touch()
+        stamps, notes = read(folder)
+        assert stamps == [1, 2]
+        assert any(note.startswith('walk.mcap: nothing can be read') for note in notes)
 
 
 class TestCompression:

@@ -17,6 +17,7 @@ from recordings import (
     MS,
     color,
     compressed,
+    depth_32f,
     frames_of,
     image,
     odometry,
@@ -75,6 +76,74 @@ def test_a_bag_that_is_damaged_in_the_middle_is_read_all_around_that(tmp_path):
     assert (frames[0].stamp_ns, frames[-1].stamp_ns) == (100 * MS, 8000 * MS)
     assert any('cannot be read at byte' in note for note in notes)
     assert any(f'{len(frames)} of 80 messages' in note for note in notes)
+
+
+class TestADatabaseIsReadInOneOrder:
+    """Whatever damage is found when: stamps, pairs and poses are found before the frames, by position."""
+
+    SIZE, PAGE = (96, 96), 4096
+
+    def messages(self, count, first=1):
+        """Images of noise, larger than a page of the database, and depth that says which one it belongs to."""
+        random = np.random.default_rng(first)
+        for index in range(first, first + count):
+            yield IMAGE, image(random.integers(0, 256, (*self.SIZE, 3), np.uint8), index * 100 * MS)
+            yield DEPTH, depth_32f(np.full(self.SIZE, index, np.float32), index * 100 * MS)
+
+    def changed(self, path, statement):
+        with closing(sqlite3.connect(path)) as database:
+            database.execute(statement)
+            database.commit()
+
+    def overwritten(self, path, page, data):
+        """Pages are counted from 0."""
+        with path.open('r+b') as file:
+            file.seek(page * self.PAGE)
+            file.write(data)
+
+    def indices(self, path):
+        """Which images were read, by their own header, each with the depth and the stamp that belong to it."""
+        frames, notes, _ = frames_of(path)
+        own = [(frame.header.stamp.sec * 10**9 + frame.header.stamp.nanosec) // (100 * MS) for frame in frames]
+        assert [frame.stamp_ns // (100 * MS) for frame in frames] == own
+        depths = {index: frame.depth[0, 0] for index, frame in zip(own, frames, strict=True) if frame.depth is not None}
+        assert len(depths) >= len(own) - 1  # of the last image before a cut it can be missing
+        assert all(index == depth for index, depth in depths.items())
+        return own, notes
+
+    def test_with_damage_that_is_found_while_reading(self, tmp_path):
+        """Written to the database the other way round; only the bytes of image 5 are damaged."""
+        messages = list(self.messages(10))
+        path = write_recording(tmp_path / 'bag', messages) / 'bag.db3'
+        self.changed(path, 'UPDATE messages SET timestamp = 1000000000000 - id')
+        pixels = messages[8][1].data.tobytes()
+        page = path.read_bytes().index(pixels[12000:12100]) // self.PAGE
+        self.overwritten(path, page, b'\xff' * 4)  # where the message goes on
+        own, notes = self.indices(path.parent)
+        assert own == [10, 9, 8, 7, 6, 4, 3, 2, 1]
+        assert notes[0].startswith('bag.db3: cannot be read completely: ')
+        assert notes[1] == f'{IMAGE}: 9 of 10 messages could be read'
+
+    def test_without_its_index_of_times(self, tmp_path):
+        path = write_recording(tmp_path / 'bag', self.messages(10)) / 'bag.db3'
+        self.changed(path, 'UPDATE messages SET timestamp = 1000000000000 - id')
+        with closing(sqlite3.connect(path)) as database:
+            ((root,),) = database.execute("SELECT rootpage FROM sqlite_master WHERE type = 'index'")
+        self.overwritten(path, root - 1, bytes(self.PAGE))
+        assert self.indices(path.parent) == (list(range(10, 0, -1)), ())
+
+    def test_with_other_parts_of_the_recording(self, tmp_path):
+        """The first part is cut off, and a transform in it was written first and received last."""
+        late = ('/tf', transforms(('map', 'base', translation(), 1)))
+        first = write_recording(tmp_path / 'walk_0', [late, *self.messages(20)]) / 'walk_0.db3'
+        second = write_recording(tmp_path / 'walk_1', self.messages(5, first=21)) / 'walk_1.db3'
+        self.changed(first, 'UPDATE messages SET timestamp = 10000000000000 WHERE id = 1')
+        first.write_bytes(first.read_bytes()[: first.stat().st_size * 4 // 5])
+        second.rename(first.with_name('walk_1.db3'))
+        own, notes = self.indices(first.parent)
+        assert set(range(21, 26)) < set(own)
+        assert own != sorted(own)  # both parts begin at the same time
+        assert any(note.startswith('walk_0.db3: not complete: ') for note in notes)
 
 
 def empty(path):

@@ -39,6 +39,7 @@ from rosbags.rosbag2 import StoragePlugin
 from mtperception.recording.recording import Recording
 from mtperception.recording.topics import TopicRequest
 from mtperception.synthetic import SyntheticRoom, pose
+from mtperception.types import Intrinsics
 
 SIZE = 48, 36
 
@@ -135,6 +136,69 @@ def test_labels_as_png_with_another_offset(tmp_path):
     path = write_recording(tmp_path / 'bag', messages)
     ((frame,), _, _) = frames_of(path, TopicRequest(labels='/ids'), label_offset=10)
     np.testing.assert_array_equal(frame.labels, [[0, 1, 255, 255], [2, 0, 0, 255]])
+
+
+def test_labels_of_another_size_are_resized_but_not_stretched(tmp_path):
+    """As 512x512 beside 640x480: the class of a pixel would be that of another place."""
+    messages = [
+        (IMAGE, image(color(0), 1 * MS)),
+        (LABELS, image(np.array([[1, 2], [3, 4]], np.uint8), 1 * MS, 'mono8')),
+        (IMAGE, image(color(1), 100 * MS)),
+        (LABELS, image(np.array([[1, 2]], np.uint8), 100 * MS, 'mono8')),
+    ]
+    frames, notes, _ = frames_of(write_recording(tmp_path / 'bag', messages), TopicRequest(labels=LABELS))
+    assert frames[0].labels is None
+    assert frames[1].labels.tolist() == [[0, 0, 1, 1]] * 2
+    assert notes == ('labels: 1 refused, the first: found labels of 2x2, expected the aspect of 4x2',)
+
+
+class TestTheCameraInfoOfDepth:
+    """Two cameras in one place: with half the focal length, the image shows the middle of the depth, which is 4 m."""
+
+    CAMERA, WIDE = Intrinsics(100.0, 100.0, 19.5, 14.5, 40, 30), Intrinsics(50.0, 50.0, 19.5, 14.5, 40, 30)
+    SAME, MIDDLE = [2.0, 4.0], [4.0, 4.0]
+
+    def nothing(self):
+        empty = info(self.CAMERA)
+        empty.k[:] = 0
+        return empty
+
+    def recorded(self, tmp_path, *depth_infos):
+        """Frames and notes of a bag with an image and depth after each list of camera_infos of the depth."""
+        depth = np.full((30, 40), 4, np.float32)
+        depth[:, :10] = 2
+        messages = [
+            ('/tf_static', transforms(('camera', 'depth_optical', translation(), 0))),
+            (INFO, info(self.CAMERA)),
+        ]
+        for index, infos in enumerate(depth_infos):
+            messages += [(DEPTH_INFO, each) for each in infos]
+            messages.append((IMAGE, image(np.full((30, 40, 3), (index, 2, 3), np.uint8), (1 + index) * 100 * MS)))
+            messages.append((DEPTH, depth_32f(depth, (1 + index) * 100 * MS, 'depth_optical')))
+        return write_recording(tmp_path / 'bag', messages)
+
+    def seen(self, frame):
+        """Depth at the left and in the middle."""
+        return None if frame.depth is None else frame.depth[15, [2, 20]].tolist()
+
+    @pytest.mark.parametrize('last', [SAME, MIDDLE], ids=['same', 'another'])
+    def test_the_newest_usable_one_counts_and_the_first_usable_one_before(self, tmp_path, last):
+        first, second = info(self.CAMERA), info(self.CAMERA if last == self.SAME else self.WIDE)
+        path = self.recorded(tmp_path, [], [self.nothing()], [first], [self.nothing()], [first, second], [second])
+        frames, notes, _ = frames_of(path)
+        assert [self.seen(frame) for frame in frames] == [self.SAME] * 4 + [last] * 2
+        assert notes == ()
+
+    def test_whichever_frames_are_read(self, tmp_path):
+        path = self.recorded(tmp_path, [self.nothing()], [info(self.CAMERA)], [info(self.WIDE)])
+        with Recording(path) as recording:
+            seen = [self.seen(frame) for index in range(3) for frame in recording.frames(positions=[index])]
+        assert seen == [self.SAME, self.SAME, self.MIDDLE]
+
+    def test_without_a_usable_one_it_is_said_why(self, tmp_path):
+        frames, (note,), _ = frames_of(self.recorded(tmp_path, [self.nothing()], []))
+        assert [frame.depth for frame in frames] == [None, None]
+        assert note.startswith('depth: 2 refused, the first: found fx 0')
 
 
 def test_the_newest_camera_info_counts_and_a_broken_one_does_not(tmp_path):

@@ -24,7 +24,7 @@ def registration(depth_frame='camera', camera=CAMERA, depth_camera=CAMERA, tf=No
     if camera:
         found.infos[INFO] = info(camera)
     if depth_camera:
-        found.infos[DEPTH_INFO] = info(depth_camera)
+        found.depth_infos = [(0, info(depth_camera))]
     if tf is not None:
         found.tree.add(transforms(('camera', 'depth', tf, 0)), static=True)
     topics = Topics(IMAGE, INFO if camera else '', DEPTH, DEPTH_INFO if depth_camera else '', '', '')
@@ -37,13 +37,13 @@ def plane(distance=2.0, shape=(30, 40)):
 
 def test_depth_in_the_frame_of_the_image_is_taken_as_it_is():
     depth = np.random.default_rng(0).uniform(1, 9, (30, 40)).astype(np.float32)
-    np.testing.assert_array_equal(registration().apply(depth, SIZE, CAMERA), depth)
-    np.testing.assert_array_equal(registration(camera=None, depth_camera=None).apply(depth, SIZE, None), depth)
+    np.testing.assert_array_equal(registration().apply(depth, 0, SIZE, CAMERA), depth)
+    np.testing.assert_array_equal(registration(camera=None, depth_camera=None).apply(depth, 0, SIZE, None), depth)
 
 
 def test_and_resized_by_nearest_neighbour():
     depth = np.array([[1, 2], [3, 4]], np.float32)
-    got = registration(camera=None, depth_camera=None).apply(depth, (4, 4), None)
+    got = registration(camera=None, depth_camera=None).apply(depth, 0, (4, 4), None)
     np.testing.assert_array_equal(got, depth.repeat(2, axis=0).repeat(2, axis=1))
 
 
@@ -52,7 +52,7 @@ def test_a_known_baseline_between_two_cameras():
     right in the colour image than in the depth image."""
     depth = plane()
     depth[:, 20] = 3
-    got = registration('depth', tf=translation(x=0.1)).apply(depth, SIZE, CAMERA)
+    got = registration('depth', tf=translation(x=0.1)).apply(depth, 0, SIZE, CAMERA)
     np.testing.assert_array_equal(got[:, :5], 0)
     # Column 20 is 3 m away and goes 3.33 px to the right, behind the wall of column 18. Where the wall of column 20
     # would be, the depth camera saw none.
@@ -65,13 +65,13 @@ def test_two_views_from_one_place_are_reprojected():
     """Half the focal length: the depth camera sees twice as much, the image shows its middle, each pixel twice."""
     depth = plane()
     depth[:, 20:] = 4
-    got = registration(depth_camera=WIDE).apply(depth, SIZE, CAMERA)
+    got = registration(depth_camera=WIDE).apply(depth, 0, SIZE, CAMERA)
     np.testing.assert_array_equal(got[:, :20], 2)
     np.testing.assert_array_equal(got[:, 20:], 4)
 
 
 def test_a_step_forward_is_in_the_depth():
-    got = registration('depth', tf=translation(z=0.5)).apply(plane(), SIZE, CAMERA)
+    got = registration('depth', tf=translation(z=0.5)).apply(plane(), 0, SIZE, CAMERA)
     np.testing.assert_allclose(got[10:20, 10:30], 2.5)
 
 
@@ -85,18 +85,18 @@ def test_a_step_forward_is_in_the_depth():
 )
 def test_what_is_missing_is_said(known, missing):
     with pytest.raises(RefusedMessageError, match=missing):
-        registration('depth', **known).apply(plane(), SIZE, CAMERA)
+        registration('depth', **known).apply(plane(), 0, SIZE, CAMERA)
     assert missing in registration('depth', **known).description
 
 
 def test_unless_the_user_says_that_it_is_registered():
-    got = registration('depth', camera=None, as_it_is=True).apply(plane(3), SIZE, None)
+    got = registration('depth', camera=None, as_it_is=True).apply(plane(3), 0, SIZE, None)
     np.testing.assert_array_equal(got, plane(3))
 
 
 def test_another_aspect_without_cameras_is_refused():
     with pytest.raises(RefusedMessageError, match='found depth of 40x20, expected the aspect of 40x30'):
-        registration(camera=None, depth_camera=None).apply(plane(shape=(20, 40)), SIZE, None)
+        registration(camera=None, depth_camera=None).apply(plane(shape=(20, 40)), 0, SIZE, None)
 
 
 def test_two_calibrations_of_one_camera_are_one_view():
