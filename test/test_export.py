@@ -108,7 +108,7 @@ def test_the_default_model_on_real_images():
     if not rgb.is_dir():
         pytest.skip('needs real images')
     images = [cv2.imread(str(path))[..., ::-1].copy() for path in sorted(rgb.glob('*.jpg'))[::400]]
-    images += [image[:361, :477].copy() for image in images[:1]]
+    images[1:] = [image[:361, :477].copy() for image in images]
     model = open_model('nyuv2_indoor')
     card = model.card
     pipeline = Pipeline(load_network(model.path), card.depth_range, card.classes, card.temperature).eval()

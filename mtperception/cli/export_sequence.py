@@ -25,6 +25,7 @@ from mtperception.cli.usage import check_usage
 from mtperception.errors import InputError, needs
 from mtperception.labels import DEFAULT_LABEL_OFFSET, LARGEST_ID, load_label_space
 from mtperception.predictor import Predictor
+from mtperception.recording.recording_options import TOLERANCE
 from mtperception.sequences import FORMATS, LABEL_FORMATS, SEQUENCE_FORMATS, WriterOptions
 from mtperception.sequences.export import Exported
 from mtperception.sequences.export import export_sequence as export
@@ -132,6 +133,7 @@ def export_sequence(
 
 def _check(name: str, source: str | None, bag: BagSettings, writing: _Writing, classes: _Classes) -> None:
     is_table, compressions = name in LABEL_FORMATS, writing.depth_compression or writing.image_compression
+    of_model, with_sensor = not (is_table or writing.is_sensor), 'expected together with --depth sensor'
     check_usage(
         (is_table and source is not None, 'SOURCE', f'{name} is a table of classes: expected no SOURCE'),
         (not is_table and source is None, 'SOURCE', f'{name} is a recording: expected a SOURCE'),
@@ -139,7 +141,10 @@ def _check(name: str, source: str | None, bag: BagSettings, writing: _Writing, c
         (name != 'semanticfusion' and writing.probabilities, '--probabilities', 'is for semanticfusion'),
         (not is_table and classes.label_space, '--label-space', 'is for tables of classes'),
         (not is_table and classes.label_offset != DEFAULT_LABEL_OFFSET, '--label-offset', 'is for tables of classes'),
-        (bag.depth_topic and not writing.is_sensor, '--depth-topic', 'expected together with --depth sensor'),
+        (of_model and bag.depth_topic, '--depth-topic', with_sensor),
+        (of_model and bag.tolerance != TOLERANCE, '--tolerance', with_sensor),  # it pairs depth alone with the images
+        (of_model and bag.depth_registered, '--depth-registered', with_sensor),
+        (not is_table and name != 'tum' and bag.pose_topic, '--pose-topic', 'is for tum'),
     )
 
 

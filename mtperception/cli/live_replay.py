@@ -3,7 +3,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtperception.card import ModelDirectory
+from mtperception.card import ModelDirectory, ModelError
+from mtperception.cli.notes import say_notes
 from mtperception.cli.progress import progress
 from mtperception.cli.session import NODE, PATIENCE_S, Session, log_folder, ros_session
 from mtperception.errors import InputError, SourceError
@@ -21,6 +22,7 @@ from mtperception.recording.first_pass import raw_header
 from mtperception.recording.recording import Recording
 from mtperception.recording.storage import StoredMessage
 from mtperception.replay.live_answers import Answers, LiveRun, compared_outputs
+from mtperception.replay.live_schedule import LONGEST_PAUSE_S, due_times
 
 if TYPE_CHECKING:
     from mtperception.ros.bag_player import BagPlayer
@@ -54,16 +56,18 @@ def live_run(recording: Recording, plan: LivePlan) -> Iterator[LiveRun]:
         ImportError: without ROS 2.
         InterruptedRunError: at Ctrl-C.
     """
-    check_stamps(recording)
+    due = due_seconds(recording, plan.rate)
     image = first_image(recording)
     with TemporaryDirectory() as folder:
         answers = Answers(Path(folder), [output.topic for output in compared_outputs(plan.model.card.tasks)])
         with log_folder('replay') as logs:
-            run = _run(recording, image, plan, answers, logs)
+            run = _run(recording, image, due, plan, answers, logs)
         yield run
 
 
-def _run(recording: Recording, image: np.ndarray, plan: LivePlan, answers: Answers, logs: Path) -> LiveRun:
+def _run(
+    recording: Recording, image: np.ndarray, due: Sequence[float], plan: LivePlan, answers: Answers, logs: Path
+) -> LiveRun:
     outputs = compared_outputs(plan.model.card.tasks)
     with ros_session(logs) as session:
         from mtperception.ros.bag_player import TRANSPORTS, BagPlayer
@@ -75,14 +79,46 @@ def _run(recording: Recording, image: np.ndarray, plan: LivePlan, answers: Answe
             with spinning(player, threading.Event()):
                 session.activate()
                 _try_out(session, player, image, recording)
-                _play(session, player, recording, plan.rate)
+                _play(session, player, recording, due)
                 _finish(session, player)
         return LiveRun(player.published, answers, session.backend(), session.latency_ms(), plan.rate)
 
 
-def check_stamps(recording: Recording) -> None:
-    """Raise ValueError if two images have the same stamp, or one has none: answers are told apart by it."""
-    stamps = [raw_header(data)[0] for _, _, data in _messages(recording, recording.topics.image)]
+def check_model(model: ModelDirectory) -> None:
+    """Raise ModelError if no answer of the node with this model would be waited for and compared."""
+    tasks = model.card.tasks
+    if not compared_outputs(tasks):
+        raise ModelError(
+            f'--live: model {model.card.name} has {", ".join(tasks)}: expected one with segmentation or depth, whose '
+            'answers are compared; leave --live out'
+        )
+
+
+def due_seconds(recording: Recording, rate: float) -> list[float]:
+    """When each image is to be published, in seconds from the first one; where it is not as recorded, that is told.
+
+    Args:
+        recording: whose images are played.
+        rate: images per second; 0: as they were recorded.
+
+    Raises:
+        InputError: if two images have the same stamp, or one has none: answers are told apart by it.
+    """
+    images = _messages(recording, recording.topics.image)
+    times_ns = [(raw_header(data)[0], received_ns) for _, received_ns, data in images]
+    _check_stamps(recording, [stamp_ns for stamp_ns, _ in times_ns])
+    if rate:
+        return [index / rate for index in range(len(times_ns))]
+    due, pauses = due_times(times_ns)
+    if pauses:
+        most = f'{LONGEST_PAUSE_S:g} s'
+        found = f'{pauses} of {len(due)} images are stamped more than {most} later than the one before'
+        instead = f'they are played as much later as they were received, {most} at most'
+        say_notes([f'{found}: was a clock set? Without --rate, {instead}'])
+    return due
+
+
+def _check_stamps(recording: Recording, stamps: Sequence[int]) -> None:
     alike = len(stamps) - len({stamp for stamp in stamps if stamp})
     if alike:
         raise InputError(
@@ -104,7 +140,8 @@ def _messages(recording: Recording, *topics: str) -> Iterator[StoredMessage]:
 
     A reliable subscription of Fast DDS gets nothing any more after a sample of zero bytes, whatever node it belongs to.
     """
-    stored = recording.messages([topic for topic in topics if topic])
+    topics = [topic for topic in topics if topic]
+    stored = recording.messages(topics) if topics else ()  # without any it would give the messages of all
     return (message for message in stored if len(message[-1]))
 
 
@@ -138,17 +175,15 @@ def _try_out(session: Session, player: 'BagPlayer', image: np.ndarray, recording
     session.wait_for_node()
 
 
-def _play(session: Session, player: 'BagPlayer', recording: Recording, rate: float) -> None:
-    start, first_ns, info = time.monotonic(), None, None
+def _play(session: Session, player: 'BagPlayer', recording: Recording, due: Sequence[float]) -> None:
+    start, info = time.monotonic(), None
     with progress('playing', recording.count) as move:
         for connection, _, data in _messages(recording, recording.topics.image, recording.topics.camera_info):
             if connection.kind == CAMERA_INFO:
                 info = data
                 continue
             stamp_ns, _ = raw_header(data)
-            first_ns = stamp_ns if first_ns is None else first_ns
-            due = len(player.published) / rate if rate else (stamp_ns - first_ns) / 1e9
-            start += _wait_until(start + due, session.check)
+            start += _wait_until(start + due[len(player.published)], session.check)
             player.check()
             if info is not None:
                 player.publish_camera_info(info)

@@ -20,7 +20,7 @@ from mtperception.cli.reports import report_needs
 from mtperception.cli.settings import LabelledBagSettings, ModelSettings
 from mtperception.cli.usage import check_usage
 from mtperception.errors import InputError, RunError
-from mtperception.labels import LabelSpace, load_label_space
+from mtperception.labels import DEFAULT_LABEL_OFFSET, LabelSpace, load_label_space
 from mtperception.mapping.export import ENTRIES, REPORT, SUMMARY, write_map
 from mtperception.mapping.mapper import RECORDED, MapOptions, Mapper
 from mtperception.mapping.plausibility import blocks_dropped, frames_left_out, problems
@@ -70,10 +70,15 @@ def map_(
     """
     options = settings.options
     labels_are_recorded = options.labels == RECORDED
+    has_offset = bag.label_offset != DEFAULT_LABEL_OFFSET
+    depth_is_recorded = options.depth == SENSOR
+    with_sensor, with_recorded = (f'expected together with {given}' for given in ('--depth sensor', '--labels recorded'))
     check_usage(
-        (bag.depth_topic and options.depth != SENSOR, '--depth-topic', 'expected together with --depth sensor'),
-        (bag.label_topic and not labels_are_recorded, '--label-topic', 'expected together with --labels recorded'),
-        (label_space and not labels_are_recorded, '--label-space', 'expected together with --labels recorded'),
+        (bag.depth_topic and not depth_is_recorded, '--depth-topic', with_sensor),
+        (bag.depth_registered and not depth_is_recorded, '--depth-registered', with_sensor),
+        (bag.label_topic and not labels_are_recorded, '--label-topic', with_recorded),
+        (has_offset and not labels_are_recorded, '--label-offset', with_recorded),
+        (label_space and not labels_are_recorded, '--label-space', with_recorded),
         (poses and bag.pose_topic, '--pose-topic', 'not together with --poses'),
     )
     inputs = [source, *([str(poses)] if poses else []), *([camera] if camera else [])]

@@ -21,7 +21,7 @@ from mtperception.errors import SourceError
 from mtperception.geometry import depth_in_millimeters
 from mtperception.media import VideoWriter, write_image
 from mtperception.predictor import Predictor
-from mtperception.sources import Frame, Source, images_only, open_source
+from mtperception.sources import Frame, Source, images_only, open_sources
 from mtperception.tasks import CLASSES, DIRECTIONS, METRES, SHARES, graph_outputs
 from mtperception.types import Prediction
 from mtperception.visualization import colorize, colorize_depth, colorize_normals, overlay, side_by_side
@@ -56,7 +56,7 @@ def predict(
 
     Example: mtperception predict kitchen.jpg walk.mp4 --out predictions
     """
-    sources = {text: open_source(text, images_only(image_topic, camera)) for text in inputs}
+    sources = open_sources(inputs, images_only(image_topic, camera))
     check_apart(out, [*inputs, *filter(None, [camera])], '--out')
     counts = [source.count for source in sources.values()]
     total = None if None in counts else sum(counts)

@@ -13,7 +13,7 @@ import typer
 from mtperception import __version__
 from mtperception.card import CARD, open_model, sha256
 from mtperception.cli.folders import make_folder, make_room_for_json, naming_option, write_json
-from mtperception.cli.live_replay import LivePlan, live_run
+from mtperception.cli.live_replay import LivePlan, check_model, live_run
 from mtperception.cli.option_records import with_records
 from mtperception.cli.options import JsonOption, TruthSpaceOption
 from mtperception.cli.progress import progress
@@ -22,7 +22,7 @@ from mtperception.cli.reports import prepare_report, report_needs
 from mtperception.cli.session import INTERRUPTED, InterruptedRunError
 from mtperception.cli.settings import LabelledBagSettings, ModelSettings
 from mtperception.cli.sharing import PartsOption, ShardOption
-from mtperception.cli.usage import check_label_space, check_usage
+from mtperception.cli.usage import check_label_options, check_usage
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.predictor import Predictor
 from mtperception.recording.recording import Recording
@@ -95,7 +95,7 @@ def replay(
     Example: mtperception replay drive/ --depth-topic /camera/depth/image_raw --json result.json --report report
     """
     _check(outputs, sharing, playing)
-    check_label_space(label_space, reading)
+    check_label_options(label_space, reading)
     if outputs.out_bag:
         check_free(outputs.out_bag)
         make_folder(outputs.out_bag.parent, '--out-bag')
@@ -142,7 +142,9 @@ def _check(outputs: _Outputs, sharing: _Sharing, playing: _Live) -> None:
 def _live_plan(playing: _Live, model: ModelSettings) -> LivePlan | None:
     if not playing.live:
         return None
-    return LivePlan(open_model(model.model), model.backend, model.device, model.precision, playing.rate)
+    directory = open_model(model.model)
+    check_model(directory)
+    return LivePlan(directory, model.backend, model.device, model.precision, playing.rate)
 
 
 def _part_count(sharing: _Sharing) -> int:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
+from mtperception.backends import BackendUnavailableError
 from mtperception.card import open_model
 from mtperception.cli.failures import check_failures
 from mtperception.cli.folders import make_room_for_json, naming_option, write_json
@@ -23,12 +24,13 @@ from mtperception.cli.options import JsonOption, TruthSpaceOption
 from mtperception.cli.reports import prepare_report, report_needs
 from mtperception.cli.settings import LabelledBagSettings, ModelSettings
 from mtperception.cli.sharing import WorkerSettings, absolute_model, rate_progress
-from mtperception.cli.usage import check_label_space
+from mtperception.cli.usage import check_label_options
 from mtperception.errors import SourceError
 from mtperception.replay.result import ordering_metrics
 from mtperception.scale.bag_scorer import BagPlan, BagScorer, open_bag_scorer
 from mtperception.scale.bag_table import BagTable, merge_bags
 from mtperception.scale.workers import Workers, distribute
+from mtperception.selftest import SelfTestError
 from mtperception.tasks import metric_of
 
 FOLDER = Path('replay-many.parts')
@@ -66,7 +68,7 @@ def replay_many(
     """
     pool = workers.pool
     _check_pattern(group)
-    check_label_space(label_space, reading)
+    check_label_options(label_space, reading)
     names = list(dict.fromkeys(str(bag.expanduser().absolute()) for bag in bags))
     if not any(map(os.path.lexists, names)):
         given = ', '.join(map(str, bags))
@@ -83,11 +85,14 @@ def replay_many(
     if workers.dry_run:
         _print_plan(plan, names, workers)
         return
-    write_page = _page_writer(report, names) if report else None
-    if json_file:
-        make_room_for_json(json_file)
-    with naming_option('--parts', plan.folder):
-        failed = _score(plan, names, pool)
+    with closing(plan):
+        if not all(map(plan.is_done, names)):
+            _check_model(plan, pool)
+        write_page = _page_writer(report, names) if report else None
+        if json_file:
+            make_room_for_json(json_file)
+        with naming_option('--parts', plan.folder):
+            failed = _score(plan, names, pool)
     paths = {bag: plan.path(bag) for bag in names if bag not in failed}
     table = merge_bags(paths, failed, open_model(model.model), plan.truth_space, group)
     if json_file:
@@ -125,6 +130,20 @@ def _check_pattern(pattern: str) -> None:
         re.compile(pattern)
     except re.error as error:
         raise typer.BadParameter(f'not a regular expression: {error}', param_hint='--group') from error
+
+
+def _check_model(plan: BagPlan, pool: Workers | None) -> None:
+    """Load the model before anything is read or written: no bag is to blame for what is wrong with it.
+
+    Machines of a cluster may have what this one lacks: of their workers only what is unknown everywhere is refused.
+    """
+    try:
+        plan.load()
+    except (BackendUnavailableError, SelfTestError):
+        if not (pool and pool.address):
+            raise
+    if pool:
+        plan.close()
 
 
 def _score(plan: BagPlan, names: Sequence[str], pool: Workers | None) -> dict[str, str]:

@@ -4,6 +4,7 @@
 import typer
 
 from mtperception.cli.settings import LabelledBagSettings
+from mtperception.labels import DEFAULT_LABEL_OFFSET
 
 
 def check_usage(*problems: tuple[object, str, str]) -> None:
@@ -20,6 +21,10 @@ def check_usage(*problems: tuple[object, str, str]) -> None:
             raise typer.BadParameter(message, param_hint=option)
 
 
-def check_label_space(label_space: str, bag: LabelledBagSettings) -> None:
-    """Check that a label space is given only where there are labels that it is of; raises BadParameter."""
-    check_usage((label_space and not bag.label_topic, '--label-space', 'expected together with --label-topic'))
+def check_label_options(label_space: str, bag: LabelledBagSettings) -> None:
+    """Check that what labels mean is said only where some are read; raises BadParameter."""
+    expected = 'expected together with --label-topic'
+    check_usage(
+        (label_space and not bag.label_topic, '--label-space', expected),
+        (bag.label_offset != DEFAULT_LABEL_OFFSET and not bag.label_topic, '--label-offset', expected),
+    )

@@ -55,6 +55,14 @@ class BagPlan:
         """Label space of the label topic, if one was asked for."""
         return load_label_space(self.label_space) if self.label_space else None
 
+    @cached_property
+    def _predictor(self) -> Predictor:
+        return Predictor(self.model, self.backend, self.device, self.precision)
+
+    def load(self) -> Predictor:
+        """The model, which is loaded once. Raises as `Predictor`."""
+        return self._predictor
+
     def path(self, bag: str) -> Path:
         """Where the scores of a bag are kept: the name changes with all that they depend on.
 
@@ -72,12 +80,17 @@ class BagPlan:
             return False
 
     def copy(self) -> 'BagPlan':
-        """The plan without what was worked out here."""
+        """The plan without what was worked out and loaded here."""
         return replace(self)
+
+    def close(self) -> None:
+        """Release the model, if it was loaded."""
+        if '_predictor' in vars(self):
+            vars(self).pop('_predictor').close()
 
 
 class BagScorer:
-    """Scores bags that nobody has scored; it loads the model once, when it is needed.
+    """Scores bags that nobody has scored; the plan's model is loaded once, when it is needed.
 
     Args:
         plan: how.
@@ -90,24 +103,22 @@ class BagScorer:
         self._on_frame = on_frame
         self._job = JobFile(plan.folder / RECORD, {'command': 'replay-many'})
 
-    @cached_property
-    def _predictor(self) -> Predictor:
-        plan = self._plan
-        return Predictor(plan.model, plan.backend, plan.device, plan.precision)
-
     def __call__(self, bags: Sequence[str]) -> Iterator[Outcome]:
         """Score bags, each after what another process is at. A bag that cannot be used costs itself only.
 
         Raises:
+            ResourceNotFoundError, ModelError, BackendUnavailableError, SelfTestError, ValueError: as `Predictor`; that
+                is no fault of a bag, and none is read.
             WriteError: if scores cannot be kept.
         """
         for bag in self._job.divide(bags, self._plan.is_done):
             if self._plan.is_done(bag):
                 yield Outcome(bag, kept=True)
                 continue
+            predictor = self._plan.load()
             try:
                 path = self._plan.path(bag)
-                content = self._score(bag)
+                content = self._score(predictor, bag)
                 if path != self._plan.path(bag):
                     raise SourceError(f'{bag}: changed while it was scored: run it again when it is complete')
             except (ValueError, OSError) as error:
@@ -119,14 +130,13 @@ class BagScorer:
     def close(self) -> None:
         """Release the model, if it was loaded, and what is claimed."""
         self._job.close()
-        if '_predictor' in vars(self):
-            self._predictor.close()
+        self._plan.close()
 
-    def _score(self, bag: str) -> Mapping[str, Any]:
+    def _score(self, predictor: Predictor, bag: str) -> Mapping[str, Any]:
         plan = self._plan
         with Recording(Path(bag), plan.recording) as recording:
             part = score(
-                self._predictor,
+                predictor,
                 recording,
                 range(recording.count),
                 truth_space=plan.truth_space,

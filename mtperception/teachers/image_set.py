@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from mtperception.data.dataset import DatasetError
-from mtperception.data.files import fit_camera, read_image
+from mtperception.data.files import fit_camera, read_ids, read_image
 from mtperception.data.folder import Folder, read_description
 from mtperception.dataset_json import NAME as LAYOUT
 from mtperception.image_files import SUFFIXES, list_images
 from mtperception.types import Intrinsics
+
+LIST = '.txt'
+"""What the file names of lists of ids end with."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +54,22 @@ def open_images(root: Path, split: str, camera: Intrinsics | None = None) -> Ima
 
     Args:
         root: the folder.
-        split: the name or the path of a list of ids. Of a folder without a `dataset.json` all images are taken, and
-            this is what their list will be called.
+        split: the name or the path of a list of ids. Of a folder without a `dataset.json`, a name without a list
+            stands for all images, and is what their list will be called.
         camera: that of the images, if no `dataset.json` says it.
 
     Raises:
-        DatasetError: if there is no such folder or split, or no image, or if a camera is given and known already.
+        DatasetError: if there is no such folder or split, or no image, if a list has an id without an image, or if a
+            camera is given and known already.
     """
     of_camera = asdict(camera) if camera else {}
     if (root / LAYOUT).exists():
         ids = tuple(Folder(root, split).ids)  # which checks the description, too
         description = read_description(root)
-        path = Path(split)
-        name = path.name if (root / f'{split}.txt').is_file() else path.stem
         if camera and description.camera:
             raise DatasetError(f'{root / LAYOUT} has a camera: expected no other one')
-        return ImageSet(root, name, ids, {**description.keys, **of_camera}, description.camera or camera)
+        keys = {**description.keys, **of_camera}
+        return ImageSet(root, _list_name(root, split), ids, keys, description.camera or camera)
     if not root.is_dir():
         raise DatasetError(f'{root}: no such folder: expected images, or a data set with a {LAYOUT}')
     paths = sorted(list_images(root))
@@ -75,8 +78,37 @@ def open_images(root: Path, split: str, camera: Intrinsics | None = None) -> Ima
         raise DatasetError(f'{root}: found neither a {LAYOUT} nor images: {expected}')
     suffixes = {path.suffix for path in paths}
     suffix = suffixes.pop() if len(suffixes) == 1 else ''
-    ids = tuple(path.name.removesuffix(suffix) for path in paths)
-    return ImageSet(root, Path(split).name, ids, {'rgb': '{id}' + suffix, **of_camera}, camera)
+    ids = _chosen(root, split, tuple(path.name.removesuffix(suffix) for path in paths))
+    return ImageSet(root, _list_name(root, split), ids, {'rgb': '{id}' + suffix, **of_camera}, camera)
+
+
+def _chosen(root: Path, split: str, ids: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the ids of a folder without a `dataset.json` that a list names; all, if a name has no list."""
+    path = _list_of(root, split)
+    if path is None:
+        if Path(split).name != split or Path(split).suffix == LIST:
+            raise DatasetError(
+                f'{root}: no list {split!r}: expected the path of a file with one id per line, or a name, such as '
+                'train, for the list of all images'
+            )
+        return ids
+    chosen, known = tuple(read_ids(root, split)), set(ids)
+    if unknown := next((name for name in chosen if name not in known), None):
+        raise DatasetError(
+            f'{path}: lists {unknown!r}, which {root} does not have: expected ids of its images, such as {ids[0]!r}'
+        )
+    return chosen
+
+
+def _list_of(root: Path, split: str) -> Path | None:
+    """The file that `read_ids` reads: of this name in the folder, else of this path; None without one."""
+    return next((path for path in (root / f'{split}{LIST}', Path(split).expanduser()) if path.is_file()), None)
+
+
+def _list_name(root: Path, split: str) -> str:
+    """What a list is called: the name of a split, or a file's without its suffix."""
+    path = _list_of(root, split)
+    return Path(split).name if path is None else path.stem
 
 
 def _path_between(folder: Path, target: Path) -> str:

@@ -205,6 +205,18 @@ def test_the_poses_of_a_bag_are_the_ground_truth_of_tum(tmp_path, capsys):
     np.testing.assert_allclose([list(map(float, row.split())) for row in rows], expected, atol=1e-8)
 
 
+def test_the_pose_topic_that_is_asked_for_is_that_of_tum(tmp_path):
+    from recordings import image as image_message
+    from recordings import posestamped, translation, write_recording
+
+    messages = [('/image', image_message(image(index), (10 + index) * 100_000_000)) for index in range(2)]
+    for topic, metres in (('/a/pose', 1.0), ('/b/pose', 2.0)):
+        messages += [(topic, posestamped(translation(metres), second * 10**9)) for second in (1, 2)]
+    bag, out = write_recording(tmp_path / 'bag', messages), tmp_path / 'out'
+    assert run('tum', out, bag, '--pose-topic', '/b/pose', *BACKEND) == 0
+    assert poses_in(out)[0][:, 0].tolist() == [2.0, 2.0]
+
+
 def poses_in(out):
     """float64 N,7 of groundtruth.txt, and the stamps, seconds."""
     rows = np.loadtxt(out / 'groundtruth.txt')
@@ -301,6 +313,11 @@ def test_the_source_is_not_replaced(out, folder, tmp_path, capsys):
         ('klg', ['synthetic', '--label-space', 'nyuv2_13'], 'is for tables of classes'),
         ('klg', ['synthetic', '--frames', '0'], 'frames'),
         ('tum', ['synthetic', '--depth-topic', '/depth'], 'expected together with --depth sensor'),
+        ('tum', ['walk.mcap', '--tolerance', '0.5'], '--tolerance: expected together with --depth sensor'),
+        ('klg', ['walk.mcap', '--depth-registered'], '--depth-registered: expected together with --depth sensor'),
+        ('klg', ['walk.mcap', '--pose-topic', '/odom'], '--pose-topic: is for tum'),
+        ('semanticfusion', ['walk.mcap', '--pose-topic', '/odom'], '--pose-topic: is for tum'),
+        ('hydra', ['--depth-topic', '/depth', '--tolerance', '0.5'], '--depth-topic, --tolerance: is for recordings'),
         ('ply', ['synthetic'], 'ply'),
     ],
 )

@@ -146,9 +146,28 @@ def test_other_networks_correct_the_shape_of_depth(tmp_path, capsys):
     assert 'nyuv2_indoor with depth of bright and dark' in capsys.readouterr().err
 
 
+def test_a_list_of_ids_says_which_images_of_a_folder(images, tmp_path, capsys):
+    """A file of any name, or one in the folder; the list of the result has its name."""
+    (tmp_path / 'mine.txt').write_text('b\n')
+    (images / 'first.txt').write_text('a\n')
+    for split, name, expected in ((tmp_path / 'mine.txt', 'mine', 'b'), ('first', 'first', 'a')):
+        out = tmp_path / name
+        assert run(images, *MODEL, '--task', 'depth', '--split', split, '--out', out) == 0
+        assert f'{out}: 1 images labelled in ' in capsys.readouterr().err
+        assert [path.name for path in out.glob('*.txt')] == [f'{name}.txt']
+        assert Folder(out, name).ids == [expected]
+        assert [path.name for path in (out / 'depth').iterdir()] == [f'{expected}.png']
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
+        (['images', *MODEL, '--split', 'wrong.txt'], "wrong.txt: lists 'c.png', which images does not have: expected"),
+        (['images', *MODEL, '--split', 'lost.txt'], "images: no list 'lost.txt': expected the path of a file with one"),
+        (
+            ['images', *MODEL, '--split', 'lists/val'],
+            "images: no list 'lists/val': expected the path of a file with on",
+        ),
         (['images', *MODEL, '--depth-opinion', 'missing.onnx'], 'missing.onnx: no such file'),
         (['images', *MODEL, '--disparity-opinion', 'street'], 'street: expected a depth network in a file that ends'),
         (['images', *MODEL, '--depth-opinion', 'a.onnx', '--task', 'segmentation'], 'no depth would be written'),
@@ -166,6 +185,7 @@ def test_other_networks_correct_the_shape_of_depth(tmp_path, capsys):
 )
 def test_what_cannot_be_is_one_clear_line(arguments, message, images, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / 'wrong.txt').write_text('a\nc.png\n')
     assert run(*arguments, '--out', 'out') == 1
     said = capsys.readouterr().err.splitlines()
     assert said[-1].startswith('error: ')

@@ -138,17 +138,19 @@ def test_wrong_pose_files_are_refused(rooms, tmp_path, capsys, line, expected):
 
 
 @pytest.mark.parametrize(
-    ('option', 'value', 'with_'),
+    ('option', 'with_'),
     [
-        ('--depth-topic', '/depth', '--depth sensor'),
-        ('--label-topic', '/labels', '--labels recorded'),
-        ('--label-space', 'nyuv2_13', '--labels recorded'),
+        (('--depth-topic', '/depth'), '--depth sensor'),
+        (('--depth-registered',), '--depth sensor'),
+        (('--label-topic', '/labels'), '--labels recorded'),
+        (('--label-offset', '2'), '--labels recorded'),
+        (('--label-space', 'nyuv2_13'), '--labels recorded'),
     ],
 )
-def test_options_that_would_be_ignored_are_refused(rooms, tmp_path, capsys, option, value, with_):
-    status, said = run(capsys, rooms, '--out', tmp_path / 'map', option, value)
+def test_options_that_would_be_ignored_are_refused(rooms, tmp_path, capsys, option, with_):
+    status, said = run(capsys, rooms, '--out', tmp_path / 'map', *option)
     assert status == 2
-    assert option in said
+    assert option[0] in said
     assert f'expected together with {with_}' in ' '.join(said.split())
     assert not (tmp_path / 'map').exists()
 

@@ -248,6 +248,21 @@ def test_of_a_bag_the_topic_that_is_asked_for(tmp_path, capsys):
     assert 'reading /b/image of the bag' in capsys.readouterr().err
 
 
+def test_the_topic_is_that_of_the_bags_among_the_inputs(tmp_path, capsys):
+    pytest.importorskip('rosbags', reason='bags need the extra `bags`')
+    from bags import raw, write_bag
+
+    bag = write_bag(tmp_path / 'walk', [('/a/image', raw(image(0))), ('/b/image', raw(image(1)))])
+    room, topic = png(tmp_path / 'room.png'), ('--image-topic', '/b/image')
+    assert run(room, bag, *topic, '--out', tmp_path / 'out') == 0
+    assert 'reading /b/image of the bag' in capsys.readouterr().err
+    assert written(tmp_path / 'out') == [*(f'room_{kind}.png' for kind in KINDS), 'walk_overlay_depth.mp4']
+    assert run(room, video(tmp_path / 'walk.mp4'), *topic, '--out', tmp_path / 'none') == 1
+    said = capsys.readouterr().err
+    assert f'error: {room}: found a source of the kind image, and options that say how a bag is read' in said
+    assert not (tmp_path / 'none').exists()
+
+
 def test_nothing_is_loaded_before_all_inputs_are_found(tmp_path, capsys):
     assert run(png(tmp_path / 'room.png'), tmp_path / 'missing.png', '--out', tmp_path / 'out') == 1
     assert not (tmp_path / 'out').exists()

@@ -113,9 +113,19 @@ def test_a_bag_that_is_not_there(tmp_path, capsys):
     assert capsys.readouterr().err == f'error: {tmp_path}/nothing: no such file or folder: expected a ROS 2 bag\n'
 
 
-@pytest.mark.parametrize('arguments', [['--tolerance', '-1'], ['--label-offset', '255'], ['--rate', '3']])
-def test_wrong_usage_exits_with_2(bag, arguments):
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--tolerance', '-1'], 'tolerance'),
+        (['--label-offset', '255'], 'label-offset'),
+        (['--label-offset', '3'], '--label-offset: expected together with --label-topic'),
+        (['--label-space', 'nyuv2_13'], '--label-space: expected together with --label-topic'),
+        (['--rate', '3'], '--rate: expected together with --live'),
+    ],
+)
+def test_wrong_usage_exits_with_2(bag, arguments, message, capsys):
     assert run(bag, *arguments) == 2
+    assert message in ' '.join(capsys.readouterr().err.split())
 
 
 def but_for_time(path):

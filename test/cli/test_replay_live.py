@@ -14,7 +14,10 @@ import pytest
 pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 
 from node_processes import left_behind, until
-from recordings import IMAGE, image, room_messages, write_recording
+from recordings import DEPTH, DEPTH_INFO, IMAGE, image, info, room_messages, write_recording
+
+from mtperception.synthetic import SyntheticRoom
+from mtperception.types import Intrinsics
 
 COUNT = 8
 
@@ -94,6 +97,36 @@ def test_every_answer_is_what_is_predicted_offline(bag, tmp_path):
     assert 'end_to_end' in stdout
 
 
+def test_without_a_camera_info_none_is_published(tmp_path):
+    """That of the depth camera comes first in the bag, and would scale the node's depth, but not that offline.
+
+    Of two that could be that of the images, neither is taken for it.
+    """
+    wide = Intrinsics(40.0, 40.0, 79.5, 59.5, 160, 120)
+    messages = [(topic, message) for topic, message in room_messages(COUNT, 160, 120) if topic in (IMAGE, DEPTH)]
+    first = [(DEPTH_INFO, info(wide)), ('/cam/infra/camera_info', info(wide))]
+    result, _ = played(write_recording(tmp_path / 'walk', [*first, *messages]), tmp_path)
+    assert (result['topics']['camera_info'], result['topics']['depth_camera_info']) == ('', DEPTH_INFO)
+    assert_consistent(result)
+
+
+def test_a_clock_that_was_set_is_not_waited_for(tmp_path):
+    """Stamps since the start of the machine, and then those of today: half a century later."""
+    room = SyntheticRoom(160, 120)
+    stamps = [10**9 * second for second in range(1, COUNT // 2 + 1)]
+    stamps += [1_700_000_000 * 10**9 + stamp_ns for stamp_ns in stamps]
+    messages = [(IMAGE, image(room.frame(index / 10).image, stamp)) for index, stamp in enumerate(stamps)]
+    process = start(write_recording(tmp_path / 'walk', messages), tmp_path, '--json', tmp_path / 'result.json')
+    try:
+        _, stderr = process.communicate(timeout=120)
+    finally:
+        process.terminate()
+    assert process.returncode == 0, stderr
+    assert f'note: 1 of {COUNT} images are stamped more than 10 s later than the one before: was' in stderr
+    assert 'Without --rate, they are played as much later as they were received, 10 s at most' in stderr
+    assert_consistent(json.loads((tmp_path / 'result.json').read_text(encoding='utf-8')))
+
+
 def test_drops_are_counted(tmp_path):
     """The whole recording at once, of images that no CPU answers that fast: the node keeps the newest image only."""
     large = write_recording(tmp_path / 'large', room_messages(COUNT, 480, 360))
@@ -121,6 +154,30 @@ def test_images_that_cannot_be_told_apart_are_not_played(tmp_path):
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
     assert '1 of 3 images have no stamp or that of another image' in stderr
+
+
+def test_a_model_whose_answers_are_not_compared_is_refused_before_it_is_played(tmp_path):
+    """Of surface normals alone: the recording would be played to the end, and no answer be waited for."""
+    torch = pytest.importorskip('torch')
+    from mtperception.card import ModelCard, TrainingCamera
+    from mtperception.export import export_model
+    from mtperception.networks import create_network
+
+    torch.manual_seed(3)
+    network = create_network('joint_lw_refinenet', 0, ('normals',)).eval()
+    camera = TrainingCamera(90.0, 96, 72)
+    card = ModelCard('slopes', 'joint_lw_refinenet', 0, ('normals',), '', (0, 0), (0.5, 8.0), camera)
+    export_model(network, card, tmp_path / 'slopes')
+    bag = write_recording(tmp_path / 'walk', room_messages(2, 96, 72))
+    process = start(bag, tmp_path, '--model', tmp_path / 'slopes')
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert stderr.splitlines()[-1] == (
+        'error: --live: model slopes has normals: expected one with segmentation or depth, whose answers are compared; '
+        'leave --live out'
+    )
+    assert 'To watch in rviz2' not in stderr
+    assert_nothing_left(tmp_path)
 
 
 def test_without_ros_the_error_names_the_extra(bag):

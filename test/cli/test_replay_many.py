@@ -158,6 +158,36 @@ def test_wrong_usage(fleet, tmp_path, capsys):
     assert run(fleet, '--group', '(') == 2
     assert 'not a regular expression' in capsys.readouterr().err
     assert run(fleet, '--address', 'auto') == 2
+    assert run(fleet, '--label-offset', '3', '--parts', tmp_path / 'parts') == 2
+    assert '--label-offset: expected together with --label-topic' in ' '.join(capsys.readouterr().err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--backend', 'abacus'], "unknown backend 'abacus': expected auto, "),
+        (['--device', 'tpu'], "unknown device 'tpu': expected auto, cpu, "),
+        (['--precision', 'fp8'], "unknown precision 'fp8': expected auto, "),
+        (['--device', 'cuda:99'], 'onnxruntime on cuda:99: '),
+        (['--backend', 'abacus', '--workers', '2'], "unknown backend 'abacus': expected auto, "),
+    ],
+)
+def test_what_no_bag_is_to_blame_for_is_one_error(fleet, tmp_path, arguments, message, capsys):
+    """Nothing is scored and nothing made, and an earlier result stays."""
+    result = tmp_path / 'all.json'
+    assert run(fleet[2:], '--parts', tmp_path / 'parts', '--json', result) == 0
+    before = result.read_bytes()
+    capsys.readouterr()
+    more = ('--parts', tmp_path / 'others', '--report', tmp_path / 'page', '--json', result)
+    assert run(fleet, *arguments, *more) == 1
+    printed = capsys.readouterr()
+    (said,) = [line for line in printed.err.splitlines() if line.startswith('error: ')]
+    assert said.startswith(f'error: {message}')
+    assert not [bag for bag in fleet if str(bag) in printed.err]
+    assert printed.out == ''
+    assert result.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['all.json', 'parts']
 
 
 def test_a_pattern_that_matches_nothing_is_one_error_that_leaves_nothing(tmp_path, monkeypatch, capsys):
