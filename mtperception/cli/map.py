@@ -72,7 +72,7 @@ def map_(
     labels_are_recorded = options.labels == RECORDED
     has_offset = bag.label_offset != DEFAULT_LABEL_OFFSET
     depth_is_recorded = options.depth == SENSOR
-    with_sensor, with_recorded = (f'expected together with {given}' for given in ('--depth sensor', '--labels recorded'))
+    with_sensor, with_recorded = 'expected together with --depth sensor', 'expected together with --labels recorded'
     check_usage(
         (bag.depth_topic and not depth_is_recorded, '--depth-topic', with_sensor),
         (bag.depth_registered and not depth_is_recorded, '--depth-registered', with_sensor),
