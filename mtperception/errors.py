@@ -37,6 +37,10 @@ class RunError(MTPerceptionError, RuntimeError):
     """A run that comes to nothing on this machine, for a reason that is not a fault of the package."""
 
 
+class LateError(RunError, TimeoutError):
+    """Something that was started, and did not answer in time."""
+
+
 @contextmanager
 def needs(what: str, packages: str, extra: str, linked: str = '') -> Iterator[None]:
     """Around the import of what an extra installs.

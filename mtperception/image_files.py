@@ -68,7 +68,7 @@ def _is_below_hidden(path: Path, root: Path) -> bool:
 
 
 def named_images(folder: Path, pattern: str) -> list[tuple[str, Path]]:
-    """The names of the images of a folder, which are their ids, and their files, in order: numbers by value.
+    """What `{id}` stands for in the paths of the images of a folder, and their files, in order: numbers by value.
 
     Args:
         folder: what a relative pattern is relative to.
@@ -87,10 +87,10 @@ def named_images(folder: Path, pattern: str) -> list[tuple[str, Path]]:
     paths = sorted((image.relative_to(root) for image in found), key=lambda image: by_number(image.as_posix()))
     place = next(index for index, part in enumerate(parts) if ID in part)
     before, _, after = parts[place].partition(ID)
-    return [(_stem(image.parts[place].removeprefix(before).removesuffix(after)), root / image) for image in paths]
+    return [(image.parts[place].removeprefix(before).removesuffix(after), root / image) for image in paths]
 
 
-def _stem(name: str) -> str:
+def stem(name: str) -> str:
     """A name without the suffix of an image, if it has one."""
     path = Path(name)
     return path.stem if path.suffix.lower() in SUFFIXES else name

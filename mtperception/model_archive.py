@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model directory that is fetched as an archive (.zip, .tar, .tar.gz) and installed for the user."""
 
+import gzip
 import re
 import shutil
 import tarfile
@@ -23,6 +24,10 @@ from mtperception.errors import InputError
 INDEX = 'models'
 """Configuration with the addresses of models by name."""
 EXPECTED = 'expected an address of http(s), file or a name of config/models.yaml, as URL#sha256=HEX'
+_DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, EOFError),
+    *(RuntimeError, NotImplementedError),  # a zip with a password, or compressed in an unknown way
+)
 _Opener = Callable[[], AbstractContextManager[IO[bytes] | None]]
 
 
@@ -98,13 +103,14 @@ def _unpack(archive: Path, out: Path) -> None:
             with opened() as content, write_errors(out / name), (out / name).open('wb') as file:
                 if content is not None:
                     shutil.copyfileobj(content, file)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except _DAMAGED as error:
         raise ModelError(f'{archive.name}: not an archive (.zip, .tar, .tar.gz) that can be read: {error}') from error
 
 
 def _members(archive: Path) -> Iterator[tuple[str, _Opener]]:
     """Name and opener of each file of a model in an archive; links and special files are none."""
-    if zipfile.is_zipfile(archive):
+    # A tar may end in a file that is a zip itself, such as the self-test.
+    if zipfile.is_zipfile(archive) and not tarfile.is_tarfile(archive):
         with zipfile.ZipFile(archive) as source:
             for entry in source.infolist():
                 if _is_wanted(entry.filename):

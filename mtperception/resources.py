@@ -53,6 +53,13 @@ def find(kind: str, name: str | Path) -> Path:
     raise ResourceNotFoundError(f'no {kind} {str(name)!r}: expected an existing path or one of: {known}')
 
 
+def from_anywhere(kind: str, name: str) -> str:
+    """The same resource for a process with another working directory: a path made absolute; a name stays one."""
+    given = Path(name).expanduser()
+    is_path = bool(name) and given.exists() and find(kind, name) == given.resolve()
+    return str(given.absolute()) if is_path else name
+
+
 def _is_meant(kind: str, given: Path) -> bool:
     """Whether what has that name in the working directory is such a resource."""
     return (given / 'card.yaml').is_file() if kind == 'model' else given.is_file() and bool(given.suffix)

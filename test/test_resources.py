@@ -59,6 +59,16 @@ class TestWhatIsCalledLikeAnInstalledResource:
         (tmp_path / 'nyuv2_indoor' / 'card.yaml').touch()
         assert resources.find('model', 'nyuv2_indoor') == tmp_path / 'nyuv2_indoor'
 
+    def test_for_a_process_elsewhere_a_name_stays_one_and_a_path_becomes_absolute(self, tmp_path):
+        for name in ('nyuv2_indoor', 'kitti_6', 'mine'):
+            (tmp_path / name).mkdir()
+        assert resources.from_anywhere('model', 'nyuv2_indoor') == 'nyuv2_indoor'
+        assert resources.from_anywhere('labels', 'kitti_6') == 'kitti_6'
+        assert resources.from_anywhere('labels', '') == ''
+        assert resources.from_anywhere('model', 'nobody') == 'nobody'
+        for name in ('mine', './nyuv2_indoor'):
+            assert resources.from_anywhere('model', name) == str(tmp_path / name)
+
     def test_a_folder_of_no_installed_name_is_taken_and_can_be_complained_about(self, tmp_path):
         (tmp_path / 'mine').mkdir()
         assert resources.find('model', 'mine') == tmp_path / 'mine'

@@ -21,7 +21,6 @@ from mtperception.benchmark.timing import Budget
 from mtperception.cli.folders import make_room_for, make_room_for_json, naming_option, write_json
 from mtperception.cli.options import DeviceOption, JsonOption, PrecisionOption
 from mtperception.cli.progress import progress
-from mtperception.cli.sharing import absolute_model
 from mtperception.cli.sizes import parse_size
 from mtperception.data import DATASETS
 from mtperception.data.fold import FOLDS
@@ -30,6 +29,7 @@ from mtperception.evaluation.comparison import NORMALS_WINDOW
 from mtperception.evaluation.evaluate import Evaluator, conclude
 from mtperception.hardware import describe_hardware
 from mtperception.predictor import Predictor
+from mtperception.resources import from_anywhere
 from mtperception.scale.shared_evaluation import EvaluationPlan
 from mtperception.synthetic import SyntheticRoom
 from mtperception.tasks import TASKS, metric_of, metrics_of
@@ -85,7 +85,7 @@ def compare(
         make_room_for_json(json_file)
     if markdown:
         make_room_for(markdown, '--markdown')
-    names = [absolute_model(model) for model in models]
+    names = [from_anywhere('model', model) for model in models]
     plan = EvaluationPlan(names[0], dataset, root.absolute(), split, fold, NORMALS_WINDOW, backend, device, precision)
     with ExitStack() as stack:
         predictors = [stack.enter_context(closing(Predictor(name, backend, device, precision))) for name in names]

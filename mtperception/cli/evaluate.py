@@ -26,7 +26,6 @@ from mtperception.cli.sharing import (
     PartsOption,
     ShardOption,
     WorkerSettings,
-    absolute_model,
     absolute_split,
     rate_progress,
 )
@@ -36,6 +35,7 @@ from mtperception.data.fold import FOLDS
 from mtperception.evaluation.comparison import NORMALS_WINDOW
 from mtperception.evaluation.evaluate import Evaluation
 from mtperception.evaluation.paper_protocols import PROTOCOLS, find_protocol
+from mtperception.resources import from_anywhere
 from mtperception.scale.part_folder import PartFolder, part_path
 from mtperception.scale.shard import WHOLE, Shard
 from mtperception.scale.shared_evaluation import (
@@ -93,7 +93,7 @@ def evaluate(
     pool = workers.pool
     find_protocol(protocol)
     plan = EvaluationPlan(
-        absolute_model(model.model),
+        from_anywhere('model', model.model),
         dataset,
         root.absolute(),
         absolute_split(root, split),

@@ -15,8 +15,9 @@ from mtperception.cli.failures import check_failures
 from mtperception.cli.folders import naming_option
 from mtperception.cli.option_records import with_records
 from mtperception.cli.options import BackendOption, CameraFileOption, DeviceOption, PrecisionOption
-from mtperception.cli.sharing import ShardOption, WorkerSettings, absolute_model, rate_progress
+from mtperception.cli.sharing import ShardOption, WorkerSettings, rate_progress
 from mtperception.errors import InputError
+from mtperception.resources import from_anywhere
 from mtperception.scale.shard import WHOLE, Shard
 from mtperception.scale.workers import distribute
 from mtperception.sources.camera_file import read_camera
@@ -98,7 +99,7 @@ class TeacherSettings:
             self.precision,
             camera_height=self.camera_height,
             horizon=self.horizon,
-            second_opinions=tuple(map(absolute_model, self.second_opinion or ())),
+            second_opinions=tuple(map(_from_anywhere, self.second_opinion or ())),
             judged_on=self.judged_on and str(Path(self.judged_on).expanduser().absolute()),
             depth_opinions=tuple(map(_absolute_network, self.depth_opinion or ())),
             disparity_opinions=tuple(map(_absolute_network, self.disparity_opinion or ())),
@@ -152,7 +153,7 @@ def label(
         worker = None
         if pool:
             there = replace(image_set, root=image_set.root.absolute())
-            opener = partial(open_labeller, there, absolute_model(model), options, out.absolute(), wanted)
+            opener = partial(open_labeller, there, _from_anywhere(model), options, out.absolute(), wanted)
             worker = partial(distribute, opener, pool)
         with rate_progress('labelling', len(shard.positions(len(image_set.ids)))) as move, naming_option('--out'):
             done = label_images(image_set, teacher, out, wanted, move, shard, worker)
@@ -165,9 +166,15 @@ def label(
         )
 
 
+def _from_anywhere(model: str) -> str:
+    """A teacher as a process with another working directory finds it; a file, or what `resources` knows."""
+    path = Path(model).expanduser()
+    return str(path.absolute()) if path.is_file() else from_anywhere('model', model)
+
+
 def _absolute_network(model: str) -> str:
     path, normalization = split_normalization(model)
-    return f'{absolute_model(path)}={normalization}'
+    return f'{_from_anywhere(path)}={normalization}'
 
 
 def _check_geometry(images: ImageSet, wanted: Request, horizon: float | None) -> None:

@@ -46,8 +46,9 @@ class Processes:
         """Run the module `mtperception.ros.<name>` as a ROS node; its process, which `stop` ends."""
         from mtperception.ros.process import ENDS_WITH_INPUT
 
-        # JSON is YAML in which a text stays a text, whatever it looks like.
-        arguments = [text for key, value in parameters.items() for text in ('-p', f'{key}:={json.dumps(value)}')]
+        # JSON is YAML in which a text stays a text, whatever it looks like; but YAML does not know JSON's surrogates.
+        written = {key: json.dumps(value, ensure_ascii=False) for key, value in parameters.items()}
+        arguments = [text for key, value in written.items() for text in ('-p', f'{key}:={value}')]
         with self.log(name).open('wb') as log:
             self._running[name] = subprocess.Popen(
                 [sys.executable, '-m', f'mtperception.ros.{name}', '--ros-args', *arguments],

@@ -23,10 +23,11 @@ from mtperception.cli.option_records import with_records
 from mtperception.cli.options import JsonOption, TruthSpaceOption
 from mtperception.cli.reports import prepare_report, report_needs
 from mtperception.cli.settings import LabelledBagSettings, ModelSettings
-from mtperception.cli.sharing import WorkerSettings, absolute_model, rate_progress
+from mtperception.cli.sharing import WorkerSettings, rate_progress
 from mtperception.cli.usage import check_label_options
 from mtperception.errors import SourceError
 from mtperception.replay.result import ordering_metrics
+from mtperception.resources import from_anywhere
 from mtperception.scale.bag_scorer import BagPlan, BagScorer, open_bag_scorer
 from mtperception.scale.bag_table import BagTable, merge_bags
 from mtperception.scale.workers import Workers, distribute
@@ -74,10 +75,10 @@ def replay_many(
         given = ', '.join(map(str, bags))
         raise SourceError(f'{given}: found no such file, expected rosbag2 folders, or .mcap or .db3 files')
     plan = BagPlan(
-        absolute_model(model.model),
+        from_anywhere('model', model.model),
         parts.expanduser().absolute(),
         reading.options,
-        absolute_model(label_space),
+        from_anywhere('labels', label_space),
         model.backend,
         model.device,
         model.precision,

@@ -16,7 +16,7 @@ import typer
 from mtperception.card import ModelDirectory, ModelError, open_model
 from mtperception.cli.node_processes import Parameters, Processes, processes
 from mtperception.cli.progress import progress
-from mtperception.errors import MissingPackageError, RunError
+from mtperception.errors import LateError, MissingPackageError, RunError
 from mtperception.messages.parameters import NODE_NAME
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Session:
 
         Raises:
             RuntimeError: if the node refuses the image.
-            TimeoutError: if nothing comes of it.
+            LateError: if nothing comes of it.
         """
         monitor = self.monitor
 
@@ -93,7 +93,7 @@ class Session:
         if refused():
             raise RunError(f'the node refuses the images: {monitor.values(self.status("input"))["last reason"]}')
         if not is_over:
-            raise TimeoutError(
+            raise LateError(
                 f'the node has answered nothing in {PREPARED_WITHIN_S:g} s: {self.started.last_line(self.program)}'
             )
 

@@ -78,13 +78,8 @@ class WorkerSettings:
         return f'{self.workers} workers' if self.workers else 'this process'
 
 
-def absolute_model(model: str) -> str:
-    """A model, or what else has a name or a path, as a process with another working directory finds it."""
-    return str(Path(model).absolute()) if model and Path(model).exists() else model
-
-
 def absolute_split(root: Path, split: str) -> str:
-    """A split likewise: a list in the data set's folder, or else a file."""
+    """A split as a process with another working directory finds it: a list in the data set's folder, or else a file."""
     path = Path(split).expanduser()
     return str(path.absolute()) if path.is_file() and not (root / f'{split}.txt').is_file() else split
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from mtperception.atomic_write import atomic_file, write_errors
+from mtperception.atomic_write import atomic_file, write_errors, write_text_atomically
 from mtperception.data.dataset import DatasetError
 from mtperception.errors import WriteError
 
@@ -24,7 +24,7 @@ CHUNK = 1 << 20
 TIMEOUT_S = 60.0
 """How long a server may be silent."""
 RECEIPTS = '.downloaded'
-"""Folder in a data set's root with an empty file for each archive that was unpacked."""
+"""Folder in a data set's root with a file for each archive that was unpacked: the names of what it held, in lines."""
 ONCE = '.incoming'
 """Folder of what is fetched to be used once."""
 
@@ -78,7 +78,7 @@ def fetch(file: RemoteFile, root: Path, progress: Progress = no_progress) -> boo
     """
     folder = root / file.folder
     place = root / RECEIPTS / file.name if file.members else folder / file.name
-    if place.exists():
+    if place.exists() and not (file.members and _missing(folder, place)):
         _check_size(file, place)
         return False
     for needed in (folder, place.parent):
@@ -87,8 +87,8 @@ def fetch(file: RemoteFile, root: Path, progress: Progress = no_progress) -> boo
     _transfer(file, part, progress)
     _check(file, part)
     if file.members:
-        _unpack(file, part, folder, progress)
-        place.touch()
+        names = _unpack(file, part, folder, progress)
+        write_text_atomically(place, '\n'.join(names) + '\n')
         part.unlink()
     else:
         part.replace(place)
@@ -204,8 +204,13 @@ def _digest(path: Path, digest: 'hashlib._Hash') -> str:
     return digest.hexdigest()
 
 
-def _unpack(file: RemoteFile, archive: Path, folder: Path, progress: Progress) -> None:
-    """Unpack the members that are wanted; an archive that is damaged is removed."""
+def _missing(folder: Path, receipt: Path) -> bool:
+    """Whether something that an archive held was removed since it was unpacked."""
+    return not all((folder / name).is_file() for name in receipt.read_text(encoding='utf-8').splitlines())
+
+
+def _unpack(file: RemoteFile, archive: Path, folder: Path, progress: Progress) -> list[str]:
+    """Unpack the members that are wanted; their names. An archive that is damaged is removed."""
     try:
         with ZipFile(archive) as source:
             wanted = [entry for entry in source.infolist() if _is_wanted(entry, file.members)]
@@ -217,6 +222,7 @@ def _unpack(file: RemoteFile, archive: Path, folder: Path, progress: Progress) -
                     _unpack_member(source, entry, folder)
                     done += entry.file_size
                     show(done)
+            return [entry.filename for entry in wanted]
     except (BadZipFile, zlib.error, EOFError) as error:
         archive.unlink()
         raise DatasetError(f'{file.url}: not a sound zip file ({error}); run the command again') from error

@@ -149,4 +149,6 @@ def _labels(path: Path, layout: Mapping[str, Any]) -> Labels | None:
 def _depth(layout: Mapping[str, Any]) -> Depth | None:
     if 'depth' not in layout:
         return None
-    return Depth(layout['depth'], layout['depth_scale'], layout.get('depth_offset', 0), layout.get('depth_invalid'))
+    # Not as whole numbers, by which an image of 8 or 16 bits would overflow.
+    scale, offset = float(layout['depth_scale']), float(layout.get('depth_offset', 0))
+    return Depth(layout['depth'], scale, offset, layout.get('depth_invalid'))

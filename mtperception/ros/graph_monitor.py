@@ -15,6 +15,7 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 
+from mtperception.errors import LateError
 from mtperception.ros.process import ros_context
 
 CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
@@ -61,7 +62,7 @@ class GraphMonitor:
             transition: CONFIGURE or ACTIVATE.
 
         Raises:
-            TimeoutError: if the node does not appear.
+            LateError: if the node does not appear.
         """
         client = self._client(ChangeState, f'{node}/change_state')
         self.wait_for(f'the node {node}', client.service_is_ready)
@@ -77,9 +78,9 @@ class GraphMonitor:
         return answer.result().success
 
     def wait_for(self, what: str, is_there: Callable[[], bool]) -> None:
-        """Listen until something that was started is there; raises TimeoutError if it does not appear."""
+        """Listen until something that was started is there; raises LateError if it does not appear."""
         if not self.wait_until(is_there, APPEARS_WITHIN_S):
-            raise TimeoutError(
+            raise LateError(
                 f'{what} runs, but was not discovered within {APPEARS_WITHIN_S:.0f} s: processes of this machine must '
                 'reach each other over the loopback interface: is multicast off there, or a firewall on?'
             )

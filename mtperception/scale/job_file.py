@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The file by which processes that write to the same folder agree on what they make and divide it."""
 
+import errno
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,6 +15,11 @@ from types import TracebackType
 from typing import Any
 
 from mtperception.errors import MTPerceptionError
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What file systems without locks answer."""
+
+_log = logging.getLogger(__name__)
 
 
 class JobError(MTPerceptionError, ValueError):
@@ -26,7 +33,7 @@ class JobFile:
     The kernel drops it with the process that holds it, however that ends: nothing is left to clean up, and no clock or
     process id is compared. Over NFS (version 4, or 3 with a lock daemon, not mounted `nolock` or `local_lock`) the
     server does the same for machines; those of a machine that died it drops after its lease, 90 s by default. Where a
-    file system has no locks between machines, two of them may do the same item: twice the work, the same result.
+    file system has no locks, or none between machines, two may do the same item: twice the work, the same result.
 
     Two objects never hold the same name at once, be it in one process or in two; one object does not exclude itself.
 
@@ -41,6 +48,7 @@ class JobFile:
 
     def __init__(self, path: Path, record: Mapping[str, Any]) -> None:
         self._path = path
+        self._said = False
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             with self.claim('record', wait=True):
@@ -110,6 +118,16 @@ class JobFile:
             fcntl.fcntl(self._file, command, _FLOCK.pack(kind, os.SEEK_SET, _place(name), 1, 0))
         except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, as POSIX allows both
             return False
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            if not self._said:
+                _log.warning(
+                    '%s: its file system has no locks (%s): two processes may do the same item, which does no harm',
+                    self._path,
+                    error.strerror,
+                )
+            self._said = True
         return True
 
     def _agree(self, record: Mapping[str, Any]) -> None:
@@ -144,4 +162,4 @@ _FLOCK = struct.Struct('hhqqi0q')
 
 def _place(name: str) -> int:
     """The byte that stands for a name: 62 bits of its hash, so that two names do not share one."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], 'big') >> 2
+    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], 'big') >> 2

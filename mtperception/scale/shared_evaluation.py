@@ -12,6 +12,7 @@ from mtperception import __version__
 from mtperception.card import CARD, open_model, sha256
 from mtperception.data import Dataset, DatasetError, open_dataset
 from mtperception.data.fold import Subset, held_back
+from mtperception.dataset_json import NAME as DATASET_JSON
 from mtperception.errors import InputError
 from mtperception.evaluation.evaluate import Evaluation, Evaluator, conclude
 from mtperception.evaluation.protocol import Setting
@@ -25,6 +26,12 @@ from mtperception.scale.workers import Outcome
 def digest(names: Iterable[str]) -> str:
     """Stands for a list of ids in the record of a job."""
     return hashlib.sha256('\n'.join(names).encode()).hexdigest()
+
+
+def _description(root: Path) -> str:
+    """Stands for what a folder says about itself, if it does: another depth scale is another truth."""
+    path = root / DATASET_JSON
+    return sha256(path) if path.is_file() else ''
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,8 @@ class EvaluationPlan:
             'command': 'evaluate',
             'model': sha256(open_model(self.model).path / CARD),
             **self.selection,
+            'root': str(self.root),
+            'description': _description(self.root),
             'ids': digest(self.images.ids),
             'backend': self.backend,
             'precision': self.precision,

@@ -13,7 +13,7 @@ from mtperception.data.files import check_sizes
 from mtperception.data.folder_annotations import FolderAnnotations
 from mtperception.dataset_json import ID, NAME, DatasetJsonError, FolderDescription, read_dataset_json
 from mtperception.errors import MTPerceptionError, SourceError
-from mtperception.image_files import SUFFIXES, named_images, read_rgb
+from mtperception.image_files import SUFFIXES, named_images, read_rgb, stem
 from mtperception.labels import LabelSpace, load_label_space
 from mtperception.sources.source import DEPTH, LABELS, Frame, SourceOptions
 from mtperception.types import Intrinsics
@@ -64,7 +64,10 @@ class ImageFolder:
         description = _read_description(self._folder)
         self._camera = description and description.camera
         self._camera_fits = True
-        self._images = named_images(self._folder, description.keys.get('rgb', ID) if description else ID)
+        pattern = description.keys.get('rgb') if description else None
+        images = named_images(self._folder, pattern or ID)
+        # Where a pattern says what `{id}` is, annotations are called so, too.
+        self._images = images if pattern else [(stem(name), path) for name, path in images]
         self._annotations = description and FolderAnnotations(self._folder, description)
         self._maps = options.maps
         self._refused: dict[str, dict[int, str]] = {}

@@ -59,8 +59,8 @@ def open_images(root: Path, split: str, camera: Intrinsics | None = None) -> Ima
         camera: that of the images, if no `dataset.json` says it.
 
     Raises:
-        DatasetError: if there is no such folder or split, or no image, if a list has an id without an image, or if a
-            camera is given and known already.
+        DatasetError: if there is no such folder or split, or no image, if a list has an id without an image, a name is
+            not UTF-8, or a camera is given and known already.
     """
     of_camera = asdict(camera) if camera else {}
     if (root / LAYOUT).exists():
@@ -79,6 +79,8 @@ def open_images(root: Path, split: str, camera: Intrinsics | None = None) -> Ima
     suffixes = {path.suffix for path in paths}
     suffix = suffixes.pop() if len(suffixes) == 1 else ''
     ids = _chosen(root, split, tuple(path.name.removesuffix(suffix) for path in paths))
+    if unwritable := next((name for name in ids if os.fsencode(name) != name.encode(errors='replace')), None):
+        raise DatasetError(f'{root}: found the name {os.fsencode(unwritable)}, expected UTF-8: rename the file')
     return ImageSet(root, _list_name(root, split), ids, {'rgb': '{id}' + suffix, **of_camera}, camera)
 
 

@@ -21,6 +21,16 @@ def test_one_that_does_not_react_is_killed(tmp_path):
     assert process.returncode == -signal.SIGKILL
 
 
+def test_a_text_reaches_the_node_whatever_it_is(tmp_path):
+    """Here the name of a source that is not there, which the node repeats."""
+    for name in ('no such place 😀 é', 'true', "it's: #1"):
+        folder = tmp_path / name
+        folder.mkdir()
+        with processes(folder) as started:
+            started.start_node('camera_player', {'source': name})
+            assert repr(name) in error_of(started)
+
+
 PARENT = """
 import sys, time
 from pathlib import Path

@@ -80,6 +80,18 @@ def test_an_archive_becomes_a_model_that_its_name_finds(served, every_task_model
     assert 'already exists' in capsys.readouterr().err
 
 
+def test_a_tar_that_ends_in_a_zip_is_a_tar(served, every_task_model, user_folder):
+    """The self-test is a zip, and may come last."""
+    folder, site = served
+    archive = folder / 'm.tar'
+    with tarfile.open(archive, 'w') as packed:
+        for name in sorted(FILES_OF_A_MODEL, key=lambda name: name.endswith('.npz')):
+            packed.add(every_task_model / name, f'some_folder/{name}')
+    assert zipfile.is_zipfile(archive)
+    assert main(['download', f'model:{site}/m.tar#sha256={sha256(archive)}']) == 0
+    assert (user_folder / MODEL / 'card.yaml').is_file()
+
+
 def test_nothing_but_the_model_leaves_the_archive(served, every_task_model, tmp_path, user_folder):
     folder, site = served
     archive = tar_gz(every_task_model, folder / 'm.tar.gz', ['../../evil', '/tmp/evil', 'x/y/card.yaml', 'x/evil.py'])
@@ -124,6 +136,15 @@ def renamed_like_an_installed_one(model, folder):
     return tar_gz(copy, folder / 'm.tar.gz')
 
 
+def with_a_password(model, folder):
+    """As far as the flag in each entry of a zip says."""
+    content = bytearray(zipped(model, folder / 'm.zip').read_bytes())
+    for start, place in ((b'PK\x03\x04', 6), (b'PK\x01\x02', 8)):
+        content[content.find(start) + place] |= 1
+    (folder / 'm.tar.gz').write_bytes(content)
+    return folder / 'm.tar.gz'
+
+
 def no_archive(model, folder):
     (folder / 'm.tar.gz').write_bytes(b'<html>not here</html>')
     return folder / 'm.tar.gz'
@@ -135,6 +156,7 @@ def no_archive(model, folder):
         (damaged, 'sha256 differs'),
         (renamed_like_an_installed_one, 'a model of that name is installed'),
         (no_archive, 'not an archive'),
+        (with_a_password, 'not an archive'),
     ],
 )
 def test_what_is_no_model_is_not_installed(served, every_task_model, user_folder, make, said, capsys):

@@ -213,6 +213,23 @@ def test_parts_of_something_else_are_refused(folder, tmp_path, capsys):
     assert 'normals_window 9 instead of 7: choose another folder' in capsys.readouterr().err
 
 
+def test_parts_of_another_truth_are_refused(samples, tmp_path, capsys):
+    """Of the same ids, in another folder or in the same one."""
+    first, second = (write_rooms(tmp_path / name, samples[:2]) for name in ('first', 'second'))
+    assert run(first, '--parts', tmp_path / 'parts') == 0
+    assert run(second, '--parts', tmp_path / 'parts') == 1
+    assert f"root '{first}' instead of '{second}'" in capsys.readouterr().err
+    write_rooms(first, samples[:2], depth_scale=0.002)
+    assert run(first, '--parts', tmp_path / 'parts') == 1
+    assert 'description' in capsys.readouterr().err
+
+
+def test_a_folder_of_the_name_of_a_model_does_not_hide_it(folder, tmp_path, monkeypatch):
+    (tmp_path / 'nyuv2_indoor').mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert run(folder, '--model', 'nyuv2_indoor', '--fold', 1) == 0
+
+
 def test_a_shard_needs_a_folder_for_its_parts(folder, capsys):
     assert run(folder, '--shard', '1/2') == 2
     assert 'expected together with --parts' in capsys.readouterr().err

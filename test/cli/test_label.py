@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`mtperception label`: arguments, messages and exit statuses."""
 
+import os
 from contextlib import closing
 from dataclasses import replace
 
@@ -190,6 +191,14 @@ def test_what_cannot_be_is_one_clear_line(arguments, message, images, tmp_path, 
     said = capsys.readouterr().err.splitlines()
     assert said[-1].startswith('error: ')
     assert message in said[-1]
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_name_that_is_not_utf_8_is_said_before_the_work(images, tmp_path, capsys):
+    """It could not stand in the list of what was labelled."""
+    (images / os.fsdecode(b'caf\xe9.png')).write_bytes((images / 'a.png').read_bytes())
+    assert run(images, *MODEL, '--out', tmp_path / 'out') == 1
+    assert r"found the name b'caf\xe9', expected UTF-8: rename the file" in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
 
 

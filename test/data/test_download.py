@@ -162,9 +162,20 @@ def test_an_archive_is_unpacked_as_far_as_wanted_and_not_kept(server, tmp_path):
     file = RemoteFile(f'{server.url}/set.zip', 'raw', members=('top/*.png',))
     assert fetch(file, tmp_path)
     found = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()}
-    assert found == {'raw/top/a.png': b'a', 'raw/top/deep/c.png': b'cc', '.downloaded/set.zip': b''}
+    receipt = b'top/a.png\ntop/deep/c.png\n'
+    assert found == {'raw/top/a.png': b'a', 'raw/top/deep/c.png': b'cc', '.downloaded/set.zip': receipt}
     assert not fetch(file, tmp_path)
     assert len(server.asked) == 1
+
+
+def test_what_was_removed_since_it_was_unpacked_comes_again(server, tmp_path):
+    server.files['/set.zip'] = archive({'a.png': b'aa', 'b.png': b'bb'})
+    file = RemoteFile(f'{server.url}/set.zip', members=('*',))
+    assert fetch(file, tmp_path)
+    (tmp_path / 'b.png').unlink()
+    assert fetch(file, tmp_path)
+    assert (tmp_path / 'b.png').read_bytes() == b'bb'
+    assert not fetch(file, tmp_path)
 
 
 def test_unpacking_goes_on_after_an_interruption(server, tmp_path):

@@ -78,6 +78,17 @@ def test_values_are_those_of_the_files(folder):
     assert sample.intrinsics == Intrinsics(2.5, 2.75, 1.0, 0.5, 3, 2)
 
 
+@pytest.mark.parametrize(
+    ('bits', 'raw', 'scale', 'offset', 'metres'),
+    [(8, 200, 2, 0, 400), (16, 40000, 2, 0, 80000), (8, 250, 1, 10, 260), (16, 500, 1, -1, 499), (8, 3, 1000, 0, 3000)],
+)
+def test_whole_numbers_do_not_overflow(folder, bits, raw, scale, offset, metres):
+    """As JSON is written by many programs: 1 for 1.0."""
+    write(folder, {'depth_scale': scale, 'depth_offset': offset})
+    cv2.imwrite(str(folder / 'depth' / 'b.png'), np.full((2, 3), raw, np.uint8 if bits == 8 else np.uint16))
+    assert (open_dataset('folder', folder, 'train')[0].depth == metres).all()
+
+
 def test_what_has_no_key_is_not_annotated(folder):
     bare = dict.fromkeys(key for key in LAYOUT if key != 'rgb')
     write(folder, dict.fromkeys(bare, ...))

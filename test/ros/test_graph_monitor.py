@@ -13,6 +13,7 @@ from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.node import Node
 
+from mtperception.errors import LateError
 from mtperception.ros import graph_monitor as module
 from mtperception.ros.frame_counter import ACKNOWLEDGED
 from mtperception.ros.graph_monitor import ACTIVATE, CONFIGURE, graph_monitor
@@ -59,7 +60,7 @@ def test_latencies_by_stage(monitor):
 
 def test_a_node_that_never_appears_is_an_error_that_says_what_to_look_at(monitor, monkeypatch):
     monkeypatch.setattr(module, 'APPEARS_WITHIN_S', 0.3)
-    with pytest.raises(TimeoutError, match=r'the node /mapping runs, but was not discovered .*loopback'):
+    with pytest.raises(LateError, match=r'the node /mapping runs, but was not discovered .*loopback'):
         monitor.change_state('/mapping', CONFIGURE)
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Claims: nobody holds what another one holds, and the dead hold nothing."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -58,6 +60,22 @@ def test_waiting_ends_when_the_holder_is_killed(tmp_path, holder):
         with job.claim('item', wait=True) as held:
             assert held
             assert time.monotonic() >= killed[0]
+
+
+@pytest.mark.parametrize('number', [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_costs_double_work_at_most(number, tmp_path, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, 'fcntl', refuse)
+    with JobFile(tmp_path / 'job.json', RECORD) as job, JobFile(tmp_path / 'job.json', RECORD) as other:
+        assert list(job.divide('ab', lambda _: False)) == list(other.divide('ab', lambda _: False)) == ['a', 'b']
+    assert [record.message.partition(' has ')[2][:9] for record in caplog.records] == ['no locks ', 'no locks ']
+
+
+def test_names_may_be_of_any_bytes(tmp_path):
+    with JobFile(tmp_path / 'job.json', RECORD) as job, job.claim(os.fsdecode(b'caf\xe9.jpg')) as held:
+        assert held
 
 
 def test_two_objects_of_a_process_exclude_each_other(tmp_path):

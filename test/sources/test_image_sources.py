@@ -186,6 +186,18 @@ class TestImageFolder:
             np.testing.assert_array_equal(frame.labels, exact.labels)
             np.testing.assert_allclose(frame.T_world_camera, pose(seconds))
 
+    def test_a_pattern_that_leaves_the_suffix_to_the_id(self, tmp_path):
+        """As `label` writes it for images of several suffixes: annotations have it in their names, too."""
+        write_posed_rooms(tmp_path, [1.0], rgb='rgb/{id}')
+        for kind in ('labels', 'depth'):
+            (tmp_path / kind / '0.png').rename(tmp_path / kind / '0.png.png')
+        (tmp_path / 'pose' / '0.txt').rename(tmp_path / 'pose' / '0.png.txt')
+        source = open_source(str(tmp_path))
+        (frame,) = source
+        assert (frame.name, source.notes) == ('0.png', ())
+        np.testing.assert_array_equal(frame.labels, ROOM.frame(1.0).labels)
+        assert frame.depth is not None
+
     def test_maps_that_are_not_asked_for_may_be_damaged(self, tmp_path):
         write_posed_rooms(tmp_path, [1.0], label_space='nonesuch')
         (tmp_path / 'depth' / '0.png').unlink()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from tiny_runs import CPU, data_of, history, tiny_config, write_config
 
+from mtperception.data.transforms import ViewConfig
 from mtperception.training.checkpoint import Checkpoint
 from mtperception.training.config import ChoiceConfig, OptimizerConfig
 from mtperception.training.trainer import BEST, LAST, Trainer
@@ -118,7 +119,7 @@ def test_pending_gradients_are_kept(stop, waiting, room_data, tmp_path):
 @pytest.mark.parametrize(
     'changes',
     [
-        {'precision': 'fp16', 'average_decay': 0.0},
+        {'precision': 'fp16', 'average_decay': 0.0, 'view': ViewConfig(scale=[0.9, 1.2], crop=[32, 32])},  # slow here
         {
             'weighting': ChoiceConfig('dynamic_weight_average'),
             'optimizer': OptimizerConfig(
