@@ -89,8 +89,8 @@ def test_a_run_that_fails_at_one_size_leaves_the_others(monkeypatch):
             raise RuntimeError('out of\nmemory')
         return run(images)
 
-    monkeypatch.setitem(BACKENDS, 'poor', altered('onnxruntime', too_little_memory))
-    poor, done = Candidate('poor', 'cpu', 'fp32'), []
+    monkeypatch.setitem(BACKENDS, 'torch', altered('torch', too_little_memory))
+    poor, done = Candidate('torch', 'cpu', 'fp32'), []
     shapes = [Shape(64, 48), Shape(96, 48), Shape(48, 32)]
     found = benchmark('nyuv2_indoor', [poor], shapes, budget=Budget(iterations=1), on_step=done.append)
     assert [result.shape for result in found.results] == [Shape(64, 48), Shape(48, 32)]

@@ -3,7 +3,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,10 +10,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from altered_models import model_of_tasks
 from node_processes import left_behind, until
 
 from mtperception import __version__, cli
-from mtperception.card import open_model
 from mtperception.hardware import describe_hardware
 from mtperception.ros.monitor import STAGES
 
@@ -125,10 +124,10 @@ def test_what_is_too_fast_is_dropped_and_counted(tmp_path):
 
 def test_seconds_of_a_camera(tmp_path):
     """640x480 as a node that is started without parameters takes it, at a rate that leaves room for other work."""
-    content, _ = measured(tmp_path, '--device', 'cpu', '--rate', 5, '--seconds', 5)
+    content, _ = measured(tmp_path, '--device', 'cpu', '--rate', 5, '--seconds', 3)
     (row,) = content['results']
     assert_consistent(row)
-    assert row['frames_in'] >= 12  # of 25: a busy machine does not catch up on what it is late with
+    assert row['frames_in'] >= 7  # of 15: a busy machine does not catch up on what it is late with
     assert row['frames_out'] > row['frames_in'] / 2
 
 
@@ -156,14 +155,6 @@ class TestInterrupted:
         assert (left_behind(tmp_path), logs(tmp_path)) == ([], [])
 
 
-def depth_model(folder):
-    """A copy of the default model that says of itself that it knows depth only."""
-    model = shutil.copytree(open_model('nyuv2_indoor').path, folder / 'depth')
-    card = (model / 'card.yaml').read_text(encoding='utf-8')
-    (model / 'card.yaml').write_text(card.replace('- segmentation\n', ''), encoding='utf-8')
-    return model
-
-
 class TestErrors:
     @pytest.mark.parametrize(
         ('arguments', 'status', 'message'),
@@ -181,7 +172,7 @@ class TestErrors:
         assert not logs(tmp_path)
 
     def test_a_model_without_the_three_outputs(self, tmp_path, capsys):
-        assert cli.main(['benchmark-node', '--model', str(depth_model(tmp_path))]) == 1
+        assert cli.main(['benchmark-node', '--model', str(model_of_tasks(tmp_path, 'depth'))]) == 1
         assert 'has depth, depth_confidence: expected one with segmentation and depth' in capsys.readouterr().err
 
     @pytest.mark.parametrize(

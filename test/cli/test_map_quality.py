@@ -2,18 +2,15 @@
 """`mtperception map-quality`: tables for people, JSON for programs."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
 pytest.importorskip('mtperception.mapping.volume', reason='needs Open3D', exc_type=ImportError)
 
+from altered_models import model_of_tasks
 from mapped_rooms import write_posed_rooms
 
-from mtperception.card import open_model
 from mtperception.cli import main
-from mtperception.export import export_model
-from mtperception.networks import create_network
 
 MODEL = ('--backend', 'onnxruntime', '--device', 'cpu')
 
@@ -37,11 +34,9 @@ def test_the_rendered_room(tmp_path, capsys):
 
 @pytest.mark.parametrize(('given', 'missing'), [('segmentation', 'depth'), ('depth', 'segmentation')])
 def test_a_model_of_one_task_is_refused_before_it_predicts(tmp_path, capsys, given, missing):
-    network = create_network('joint_lw_refinenet', 40, (given,))
-    card = replace(open_model('nyuv2_indoor').card, name='model', tasks=(given,))
-    export_model(network, card, tmp_path / 'model')
-    assert main(['map-quality', 'synthetic', '--model', str(tmp_path / 'model'), *MODEL]) == 1
-    assert f'model model gives {given}: expected {missing} too' in ' '.join(capsys.readouterr().err.split())
+    model = model_of_tasks(tmp_path, given)
+    assert main(['map-quality', 'synthetic', '--model', str(model), *MODEL]) == 1
+    assert f'model {given} gives {given}: expected {missing} too' in ' '.join(capsys.readouterr().err.split())
 
 
 def test_what_cannot_be_scored(tmp_path, capsys):

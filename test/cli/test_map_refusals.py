@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip('mtperception.mapping.volume', reason='needs Open3D', exc_type=ImportError)
 
+from altered_models import model_of_tasks
 from mapped_rooms import EXACT, ROOM, tum_line, write_posed_rooms, write_walk
 from recordings import (
     DEPTH,
@@ -21,25 +22,9 @@ from recordings import (
     write_recording,
 )
 
-from mtperception.card import ModelCard
 from mtperception.cli import main
-from mtperception.export import export_model
-from mtperception.input_policy import InputPolicy, TrainingCamera
 from mtperception.media import write_image
-from mtperception.networks import create_network
 from mtperception.synthetic import SyntheticRoom, pose
-
-SEGMENTATION = ModelCard(
-    'labels',
-    'joint_lw_refinenet',
-    40,
-    ('segmentation',),
-    'nyuv2_40',
-    (0, 40),
-    (0.3, 10.0),
-    TrainingCamera(80.0, 96, 72),
-    InputPolicy('keep_aspect', 96, 72),
-)
 
 
 @pytest.fixture(scope='module')
@@ -156,9 +141,7 @@ def test_options_that_would_be_ignored_are_refused(rooms, tmp_path, capsys, opti
 
 
 def test_a_model_without_depth_is_refused(rooms, tmp_path, capsys):
-    network = create_network('joint_lw_refinenet', 40, ('segmentation',))
-    export_model(network, SEGMENTATION, tmp_path / 'model')
-    status, said = run(capsys, rooms, '--model', tmp_path / 'model', '--out', tmp_path / 'map')
+    status, said = run(capsys, rooms, '--model', model_of_tasks(tmp_path, 'segmentation'), '--out', tmp_path / 'map')
     assert status == 1
     assert 'gives no depth: expected one with depth, or --depth sensor' in said
 

@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 
+from altered_models import model_of_tasks
 from node_processes import left_behind, until
 from recordings import DEPTH, DEPTH_INFO, IMAGE, image, info, room_messages, write_recording
 
@@ -158,23 +159,13 @@ def test_images_that_cannot_be_told_apart_are_not_played(tmp_path):
 
 def test_a_model_whose_answers_are_not_compared_is_refused_before_it_is_played(tmp_path):
     """Of surface normals alone: the recording would be played to the end, and no answer be waited for."""
-    torch = pytest.importorskip('torch')
-    from mtperception.card import ModelCard, TrainingCamera
-    from mtperception.export import export_model
-    from mtperception.networks import create_network
-
-    torch.manual_seed(3)
-    network = create_network('joint_lw_refinenet', 0, ('normals',)).eval()
-    camera = TrainingCamera(90.0, 96, 72)
-    card = ModelCard('slopes', 'joint_lw_refinenet', 0, ('normals',), '', (0, 0), (0.5, 8.0), camera)
-    export_model(network, card, tmp_path / 'slopes')
     bag = write_recording(tmp_path / 'walk', room_messages(2, 96, 72))
-    process = start(bag, tmp_path, '--model', tmp_path / 'slopes')
+    process = start(bag, tmp_path, '--model', model_of_tasks(tmp_path, 'normals'))
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 1
     assert stderr.splitlines()[-1] == (
-        'error: --live: model slopes has normals: expected one with segmentation or depth, whose answers are compared; '
-        'leave --live out'
+        'error: --live: model normals has normals: expected one with segmentation or depth, whose answers are '
+        'compared; leave --live out'
     )
     assert 'To watch in rviz2' not in stderr
     assert_nothing_left(tmp_path)
