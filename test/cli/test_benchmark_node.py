@@ -172,7 +172,7 @@ class TestErrors:
         assert not logs(tmp_path)
 
     def test_a_model_without_the_three_outputs(self, tmp_path, capsys):
-        assert cli.main(['benchmark-node', '--model', str(model_of_tasks(tmp_path, 'depth'))]) == 1
+        assert cli.main(['benchmark-node', '--model', str(model_of_tasks(tmp_path, 'depth', 'depth_confidence'))]) == 1
         assert 'has depth, depth_confidence: expected one with segmentation and depth' in capsys.readouterr().err
 
     @pytest.mark.parametrize(
