@@ -152,7 +152,7 @@ def _check_table(name: str, bag: BagSettings, others: dict[str, object]) -> None
     """A table of classes needs nothing that says how a recording is read."""
     given = [option for option, value in others.items() if value]
     given += [f'--{field.name}'.replace('_', '-') for field in fields(bag) if getattr(bag, field.name) != field.default]
-    check_usage((given, ', '.join(given), f'is for recordings: {name} is a table of classes'))
+    check_usage((given, ', '.join(given), f'only for recordings: {name} is a table of classes'))
 
 
 def _export(
