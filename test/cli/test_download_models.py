@@ -136,10 +136,12 @@ def renamed_like_an_installed_one(model, folder):
 
 
 def with_a_password(model, folder):
-    """As far as the flag in each entry of a zip says."""
-    content = bytearray(zipped(model, folder / 'm.zip').read_bytes())
-    for start, place in ((b'PK\x03\x04', 6), (b'PK\x01\x02', 8)):
-        content[content.find(start) + place] |= 1
+    """As far as the flags of the last entry of a zip say."""
+    packed = zipped(model, folder / 'm.zip')
+    content = bytearray(packed.read_bytes())
+    with zipfile.ZipFile(packed) as archive:
+        content[archive.infolist()[-1].header_offset + 6] |= 1
+    content[content.rfind(b'PK\x01\x02') + 8] |= 1
     (folder / 'm.tar.gz').write_bytes(content)
     return folder / 'm.tar.gz'
 
