@@ -24,10 +24,10 @@ from mtperception.errors import InputError
 INDEX = 'models'
 """Configuration with the addresses of models by name."""
 EXPECTED = 'expected an address of http(s), file or a name of config/models.yaml, as URL#sha256=HEX'
-_DAMAGED = (
-    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, EOFError),
-    *(RuntimeError, NotImplementedError),  # a zip with a password, or compressed in an unknown way
-)
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, EOFError, NotImplementedError)
+"""What libraries raise for archives; the last for a zip that is compressed in an unknown way."""
+_ENCRYPTED = 1
+"""The flag of an entry of a zip."""
 _Opener = Callable[[], AbstractContextManager[IO[bytes] | None]]
 
 
@@ -114,6 +114,8 @@ def _members(archive: Path) -> Iterator[tuple[str, _Opener]]:
         with zipfile.ZipFile(archive) as source:
             for entry in source.infolist():
                 if _is_wanted(entry.filename):
+                    if entry.flag_bits & _ENCRYPTED:
+                        raise zipfile.BadZipFile(f'{entry.filename} needs a password')
                     yield PurePosixPath(entry.filename).name, lambda entry=entry: source.open(entry)
         return
     with tarfile.open(archive) as source:

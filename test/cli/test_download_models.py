@@ -157,7 +157,7 @@ def no_archive(model, folder):
         (damaged, 'sha256 differs'),
         (renamed_like_an_installed_one, 'a model of that name is installed'),
         (no_archive, 'not an archive'),
-        (with_a_password, 'not an archive'),
+        (with_a_password, 'needs a password'),
     ],
 )
 def test_what_is_no_model_is_not_installed(served, every_task_model, user_folder, make, said, capsys):
