@@ -30,3 +30,9 @@ def read(path, topic='/image'):
             for connection, _, data in reader.messages(connections)
         ]
         return stamps, list(reader.notes)
+
+
+def storage(bag):
+    """The one storage file of a bag."""
+    (file,) = (path for path in bag.iterdir() if path.suffix != '.yaml')
+    return file
