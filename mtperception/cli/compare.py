@@ -128,10 +128,12 @@ def _score(predictors: Sequence[Predictor], plan: EvaluationPlan) -> list[Mappin
 def _place(predictors: Sequence[Predictor]) -> str:
     """What all of them run on; InputError if it is not the same, as when a self-test fails on one device of `auto`."""
     backends = [predictor.backend for predictor in predictors]
-    places = {str(Candidate(backend.name, backend.device, backend.precision)): None for backend in backends}
+    places = {str(Candidate(backend.name, backend.device, backend.precision)) for backend in backends}
     if len(places) > 1:
-        raise InputError(f'found models on {" and ".join(places)}: expected one: choose it by --device and --precision')
-    return next(iter(places))
+        raise InputError(
+            f'found models on {" and ".join(sorted(places))}: expected one: choose it by --device and --precision'
+        )
+    return places.pop()
 
 
 def _row(predictor: Predictor, metrics: Mapping[str, float], cost: Any) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class JobFile:
 
     def __init__(self, path: Path, record: Mapping[str, Any]) -> None:
         self._path = path
-        self._said = False
+        self._has_warned = False
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             with self.claim('record', wait=True):
@@ -121,13 +121,13 @@ class JobFile:
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            if not self._said:
+            if not self._has_warned:
                 _log.warning(
                     '%s: its file system has no locks (%s): two processes may do the same item, which does no harm',
                     self._path,
                     error.strerror,
                 )
-            self._said = True
+            self._has_warned = True
         return True
 
     def _agree(self, record: Mapping[str, Any]) -> None:

@@ -2,30 +2,22 @@
 """`mtperception predict` writes what `Predictor` says, and never one result over another."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
-from itertools import cycle, islice
 
 import cv2
 import numpy as np
 import pytest
 from calibrations import write_calibration
-from full_disk import largest_file
 from perfect_network import Room, Wall, perfect_predictor, pinhole
-from videos import read_video
+from predict_runs import BACKEND, image, png, run, video, written
 
 from mtperception import cli
 from mtperception.cli.predict import PredictionWriter
-from mtperception.errors import SourceError
-from mtperception.media import VideoWriter, write_image
+from mtperception.media import write_image
 from mtperception.predictor import Predictor
-from mtperception.sources import SourceOptions, open_source
+from mtperception.sources import open_source
 from mtperception.types import Intrinsics
 from mtperception.visualization import colorize_depth, overlay
 
-BACKEND = ('--backend', 'onnxruntime', '--device', 'cpu')
 KINDS = ('confidence', 'depth', 'depth_color', 'depth_confidence', 'labels', 'overlay')
 
 
@@ -34,39 +26,12 @@ def predictor():
     return Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')
 
 
-def image(seed):
-    """Smooth noise, 64x48, RGB."""
-    noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
-    return cv2.resize(noise, (64, 48), interpolation=cv2.INTER_CUBIC)
-
-
-def png(path, seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_image(path, image(seed))
-    return path
-
-
-def video(path, frames=3):
-    with VideoWriter(path, 8) as writer:
-        for seed in range(frames):
-            writer.write(image(seed))
-    return path
-
-
-def run(*arguments):
-    return cli.main(['predict', *map(str, arguments), *BACKEND])
-
-
 def read(path):
     return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
 
 
 def read_rgb(path):
     return cv2.cvtColor(read(path), cv2.COLOR_BGR2RGB)
-
-
-def written(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_an_image_gives_labels_depth_and_pictures(tmp_path, predictor, capsys):
@@ -206,39 +171,6 @@ def test_what_cannot_be_is_one_clear_line(arguments, message, tmp_path, capsys, 
     assert message in said[-1]
 
 
-class TestDamage:
-    """What is damaged is left out and told, and the others go on."""
-
-    def test_in_a_folder(self, tmp_path, capsys):
-        for index in range(3):
-            png(tmp_path / 'in' / f'{index}.png', index)
-        (tmp_path / 'in' / '1.png').write_bytes((tmp_path / 'in' / '1.png').read_bytes()[:200])
-        assert run(tmp_path / 'in', '--out', tmp_path / 'out') == 0
-        assert 'in: 1 of 3 images cannot be read, the first: ' in capsys.readouterr().err
-        assert {name[0] for name in written(tmp_path / 'out')} == {'0', '2'}
-
-    def test_among_several_images(self, tmp_path, capsys):
-        files = [png(tmp_path / f'{index}.png', index) for index in range(3)]
-        files[0].write_bytes(b'no image')
-        assert run(*files, '--out', tmp_path / 'out') == 0
-        assert 'note: ' in capsys.readouterr().err
-        assert {name[0] for name in written(tmp_path / 'out')} == {'1', '2'}
-
-    def test_in_a_bag(self, tmp_path, capsys):
-        pytest.importorskip('rosbags', reason='bags need the extra `bags`')
-        from bags import raw, write_bag
-
-        broken = raw(image(1))
-        broken.step = 5
-        bag = write_bag(tmp_path / 'walk', [('/image', raw(image(0))), ('/image', broken), ('/image', raw(image(2)))])
-        assert run(bag, '--out', tmp_path / 'out') == 0
-        said = capsys.readouterr().err
-        assert f'reading /image of the bag {bag}' in said
-        assert f'note: {bag}: images: 1 refused, the first: found step 5' in said
-        assert '2 images in' in said
-        assert len(read_video(tmp_path / 'out' / 'walk_overlay_depth.mp4')[0]) == 2
-
-
 def test_of_a_bag_the_topic_that_is_asked_for(tmp_path, capsys):
     pytest.importorskip('rosbags', reason='bags need the extra `bags`')
     from bags import raw, write_bag
@@ -268,37 +200,6 @@ def test_nothing_is_loaded_before_all_inputs_are_found(tmp_path, capsys):
     assert not (tmp_path / 'out').exists()
 
 
-def test_a_video_that_could_not_be_finished_leaves_the_old_one(tmp_path, predictor):
-    class Failing:
-        is_stream, rate, count, notes, description = True, 10.0, 9, (), 'a disk'
-
-        def __iter__(self):
-            yield from islice(open_source('synthetic', SourceOptions(width=64, height=48)), 1)
-            raise SourceError('the disk is gone')
-
-    (tmp_path / 'walk_overlay_depth.mp4').write_text('an hour of work')
-    with pytest.raises(SourceError, match='the disk is gone'):
-        list(PredictionWriter(predictor, tmp_path, maps=False).write({'walk.mp4': Failing()}))
-    assert written(tmp_path) == ['walk_overlay_depth.mp4']
-    assert (tmp_path / 'walk_overlay_depth.mp4').read_text() == 'an hour of work'
-
-
-def test_a_stream_without_an_end_keeps_what_it_has(tmp_path, predictor):
-    """Ctrl-C is its end, as that of a webcam."""
-
-    class Camera:
-        is_stream, rate, count, notes, description = True, 10.0, None, (), 'a camera'
-
-        def __iter__(self):
-            return cycle(open_source('synthetic', SourceOptions(width=64, height=48)))
-
-    writing = PredictionWriter(predictor, tmp_path, maps=False).write({'webcam:0': Camera()})
-    next(writing)
-    next(writing)
-    writing.close()
-    assert len(read_video(tmp_path / 'webcam:0_overlay_depth.mp4')[0]) == 2
-
-
 def test_what_is_no_measurement_is_0_in_the_file_and_black_in_the_picture(tmp_path):
     """The room with a range that ends in its middle; its floor has no depth by wish."""
     size = (160, 120)
@@ -324,42 +225,3 @@ def test_normals_have_a_file(tmp_path):
         pass
     colors = np.unique(read_rgb(tmp_path / 'wall_normals.png').reshape(-1, 3), axis=0)
     assert colors.tolist() == [[128, 163, 5]]
-
-
-class TestWhatIsLeft:
-    """Of a run that does not come to its end."""
-
-    @pytest.fixture(scope='class')
-    def film(self, tmp_path_factory):
-        """Long enough for a signal to meet it."""
-        return video(tmp_path_factory.mktemp('film') / 'walk.mp4', frames=600)
-
-    @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-    @pytest.mark.usefixtures('heeded_signals')
-    def test_a_signal_leaves_nothing_half_written(self, film, tmp_path, number):
-        out = tmp_path / 'out'
-        command = [sys.executable, '-m', 'mtperception', 'predict', str(film), '--out', str(out), *BACKEND]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        until = time.monotonic() + 60
-        while not (out.is_dir() and written(out)) and time.monotonic() < until:
-            time.sleep(0.05)
-        assert written(out) == [f'.walk_overlay_depth.part{process.pid}.mp4']
-        process.send_signal(number)
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == 128 + number
-        assert 'Traceback' not in said
-        assert written(out) == []
-
-    def test_a_full_disk_names_path_and_option_and_leaves_no_video(self, tmp_path, capsys):
-        film, out = video(tmp_path / 'walk.mp4', frames=30), tmp_path / 'out'
-        with largest_file(2000):
-            assert run(film, '--out', out) == 1
-        assert capsys.readouterr().err.splitlines()[-1].startswith(f'error: --out {out}/walk_overlay_depth.mp4: ')
-        assert written(out) == []
-
-    def test_a_full_disk_leaves_no_half_picture(self, tmp_path, capsys):
-        picture, out = png(tmp_path / 'room.png'), tmp_path / 'out'
-        with largest_file(200):
-            assert run(picture, '--out', out) == 1
-        assert f'error: --out {out}/room_overlay.png: cannot be written: ' in capsys.readouterr().err
-        assert written(out) == []
