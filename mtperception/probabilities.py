@@ -18,7 +18,8 @@ class Probabilities:
         predictor: of a model with segmentation.
 
     Raises:
-        ValueError: for a model without segmentation, or one that sees images in tiles.
+        InputError: for a model without segmentation, or one that sees images in tiles.
+        ModelError: if the weights are not those of its network.
     """
 
     def __init__(self, predictor: Predictor) -> None:
@@ -26,8 +27,8 @@ class Probabilities:
             raise InputError(f'model {predictor.card.name} gives no classes: expected one with segmentation')
         if predictor.input_policy.policy == 'tiles':
             raise InputError(
-                f'model {predictor.card.name} sees images in tiles, and probabilities are at the resolution of its '
-                'output, where tiles do not fit together: leave probabilities out'
+                f'model {predictor.card.name} sees images in tiles: probabilities are at the resolution of its output, '
+                'where tiles do not fit together: expected a model with another input policy'
             )
         self._predictor = predictor
         self._network = load_network(predictor.model.path)

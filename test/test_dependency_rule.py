@@ -35,7 +35,7 @@ LAYERS = (
         'visualization',
     },
     {'backends', 'image_files', 'messages', 'networks', 'pipeline', 'selftest', 'synthetic', 'upsampling'},
-    {'predictor', 'recording'},
+    {'predictor', 'probabilities', 'recording'},
     {'data', 'sources'},
     {
         'benchmark',
@@ -73,7 +73,7 @@ WITH_TORCH = (
     'teachers',
     'export',
     'published',
-    'sequences.probabilities',
+    'probabilities',
 )
 
 

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from mtperception.card import open_model
+from mtperception.errors import InputError
+from mtperception.input_policy import InputPolicy
 from mtperception.predictor import Predictor
-from mtperception.sequences.probabilities import Probabilities
+from mtperception.probabilities import Probabilities
 
 
 @pytest.fixture(scope='module')
@@ -51,5 +53,12 @@ def test_classes_outside_the_models_slice_have_none(predictor, image):
 def test_a_model_without_classes():
     depth_only = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')
     depth_only.card = replace(depth_only.card, tasks=('depth',))
-    with pytest.raises(ValueError, match='nyuv2_indoor gives no classes'):
+    with pytest.raises(InputError, match='nyuv2_indoor gives no classes'):
         Probabilities(depth_only)
+
+
+def test_a_model_that_sees_images_in_tiles():
+    tiled = Predictor('nyuv2_indoor', 'onnxruntime', 'cpu')
+    tiled.input_policy = InputPolicy('tiles', 64, 48)
+    with pytest.raises(InputError, match='nyuv2_indoor sees images in tiles'):
+        Probabilities(tiled)

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model of this package as a teacher."""
 
+from collections.abc import Callable
+from functools import cached_property
+
 import numpy as np
 
 from mtperception.card import CARD, sha256
+from mtperception.errors import needs
 from mtperception.predictor import Predictor
 from mtperception.teachers.teacher import TeacherError, TeacherOptions
 from mtperception.types import Intrinsics, Prediction
@@ -39,6 +43,18 @@ class ModelTeacher:
     def __call__(self, image: np.ndarray, intrinsics: Intrinsics | None) -> Prediction:
         """Predict; without the camera, depth is that of the model's training camera."""
         return self._predictor(image, intrinsics)
+
+    @cached_property
+    def probabilities(self) -> Callable[[np.ndarray], np.ndarray]:
+        """How probable each class is, of which a prediction tells only the largest: see `Probabilities`.
+
+        Raises:
+            InputError: for a model that sees images in tiles.
+            ImportError: without PyTorch.
+        """
+        with needs('--second-opinion', 'PyTorch', 'torch'):
+            from mtperception.probabilities import Probabilities
+        return Probabilities(self._predictor)
 
     def close(self) -> None:
         """Release the backend."""

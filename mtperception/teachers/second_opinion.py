@@ -13,10 +13,12 @@ import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 
+import cv2
 import numpy as np
 
 from mtperception.data.dataset import Dataset
 from mtperception.labels import IGNORE_INDEX
+from mtperception.teachers.model_teacher import ModelTeacher
 from mtperception.teachers.teacher import Teacher, TeacherError
 from mtperception.types import Intrinsics, Prediction
 
@@ -26,8 +28,10 @@ PSEUDO_COUNT = 0.5
 """Additive smoothing: images' worth of pixels without information. The pixels of one image alone prove little."""
 INDICES = 256
 """What a network can say of a pixel: class indices, and 255."""
-MOST_SURE = 0.999
-"""A model's confidence is stored in 255 steps: a full one is not certainty."""
+OWN_WEIGHT = 0.8
+"""Power of the model's own probabilities. It errs together with the others, and is to learn something."""
+LEAST = 1e-4
+"""No class that the model has is less probable: it is never certain."""
 
 
 class CorrectedTeacher:
@@ -36,29 +40,34 @@ class CorrectedTeacher:
     The networks are judged when the first image comes.
 
     Args:
-        model: gives labels with confidence, and whatever else is wanted.
+        model: says how probable each class is, and gives whatever else is wanted.
         others: networks with labels of any label space.
         judged_on: a data set with labels of the model's label space, which none of the others has learnt from.
 
     Raises:
-        TeacherError: if a teacher gives no labels, the model no confidence, or the data set no labels of its classes.
+        TeacherError: if a teacher gives no labels, the first is no model, or the data set has no labels of its classes.
+        InputError: if the model sees images in tiles.
+        ImportError: without PyTorch.
         DatasetError: if a sample cannot be read.
     """
 
     gives_confidence = True
 
-    def __init__(self, model: Teacher, others: Sequence[Teacher], judged_on: Dataset) -> None:
+    def __init__(self, model: ModelTeacher, others: Sequence[Teacher], judged_on: Dataset) -> None:
         for teacher in (model, *others):
             if 'segmentation' not in teacher.tasks:
                 raise TeacherError(f'{teacher.name} has {", ".join(teacher.tasks)}: expected labels, too')
-        if not model.gives_confidence:
-            raise TeacherError(f'{model.name} gives no confidence: it can only be a second opinion on a model')
+        if not isinstance(model, ModelTeacher):
+            raise TeacherError(
+                f'{model.name} does not say how probable each class is: it can only be a second opinion on a model'
+            )
         if judged_on.label_space != model.label_space.name:
             found, expected = judged_on.label_space or 'no', model.label_space.name
             raise TeacherError(
                 f'second opinions are judged on {found} labels: expected {expected}, as {model.name} has'
             )
         self._model, self._others, self._judged_on = model, tuple(others), judged_on
+        self._probabilities = model.probabilities
         self.name = f'{model.name} with {" and ".join(other.name for other in others)}'
         self.sha256 = self._identity()
         self.tasks = model.tasks
@@ -69,7 +78,7 @@ class CorrectedTeacher:
         """The model's prediction, with the labels and confidence that follow from all networks."""
         prediction = self._model(image, intrinsics)
         said = np.stack([other(image, intrinsics).labels for other in self._others])
-        labels, confidence = corrected(prediction.labels, prediction.confidence, said, self._ratios)
+        labels, confidence = corrected(self._probabilities(image), said, self._ratios)
         return Prediction(
             labels=labels, confidence=confidence, depth=prediction.depth, valid_mask=prediction.valid_mask
         )
@@ -81,7 +90,9 @@ class CorrectedTeacher:
 
     def _identity(self) -> str:
         """A hash of what decides, but not of what the networks say: that may differ in a pixel on another machine."""
-        content = hashlib.sha256(' '.join([self._model.sha256, *(other.sha256 for other in self._others)]).encode())
+        rule = f'{OWN_WEIGHT} {LEAST} {PSEUDO_COUNT}'
+        teachers = (self._model, *self._others)
+        content = hashlib.sha256(' '.join([rule, *(teacher.sha256 for teacher in teachers)]).encode())
         any_label = False
         for index in judged_images(self._judged_on):
             sample = self._judged_on[index]
@@ -133,44 +144,40 @@ def posterior_over_prior(counts: np.ndarray) -> np.ndarray:
         counts: K,C images' worth of pixels where the network said k and the truth was y; some are not 0.
 
     Returns:
-        K,C; 1 for classes that the truth does not have.
+        K,C; of a class that the truth does not have, what it tends to as the class becomes rare: the more often k was
+        said, the less likely.
     """
     prior = counts.sum(axis=0) / counts.sum()
-    smoothed = counts + PSEUDO_COUNT * prior
-    posterior = smoothed / smoothed.sum(axis=1, keepdims=True)
-    return np.divide(posterior, prior, out=np.ones_like(counts), where=prior > 0)
+    said = counts.sum(axis=1, keepdims=True) + PSEUDO_COUNT
+    ratios = np.broadcast_to(PSEUDO_COUNT / said, counts.shape).copy()
+    return np.divide(counts + PSEUDO_COUNT * prior, said * prior, out=ratios, where=prior > 0)
 
 
-def corrected(
-    labels: np.ndarray, confidence: np.ndarray, said: np.ndarray, ratios: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def corrected(probabilities: np.ndarray, said: np.ndarray, ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The most likely labels after what a model and other networks say.
 
-    The model's doubt is spread evenly over the classes that it did not name.
-
     Args:
-        labels: uint8 H,W, of the model; a pixel of 255 stays so.
-        confidence: uint8 H,W: its confidence, 255 is 1.
+        probabilities: C,h,w: how probable the model finds each class, at a lower resolution than the others.
         said: uint8 N,H,W, labels of the others; N is 7 at most.
         ratios: N,256,C, `posterior_over_prior` of each.
 
     Returns:
-        Labels, uint8 H,W, and confidence, uint8 H,W.
+        Labels, uint8 H,W, and confidence, uint8 H,W: 255 is 1.
     """
     codes = sum(one.astype(np.int64) << (8 * number) for number, one in enumerate(said))
     values, which = np.unique(codes, return_inverse=True)
-    which = which.reshape(labels.shape)
+    height, width = said.shape[1:]
+    which = which.reshape(height, width)
     logs = [np.log(table[(values >> (8 * number)) & 255]) for number, table in enumerate(ratios)]
-    evidence = np.exp(np.sum(logs, axis=0))
-    classes = evidence.shape[1]
+    evidence = np.exp(np.sum(logs, axis=0)).astype(np.float32)
+    has_class = probabilities.any(axis=(1, 2), keepdims=True)
+    opinion = np.maximum(probabilities.astype(np.float32), LEAST * has_class) ** OWN_WEIGHT
 
-    known = labels < classes
-    first = np.where(known, labels, 0)
-    sure = np.clip(confidence / 255, 1.001 / classes, MOST_SURE)  # never less likely than the others
-    doubt = (1 - sure) / max(classes - 1, 1)
-    own = evidence[which, first] * sure
-    total = own + (evidence.sum(axis=1)[which] - evidence[which, first]) * doubt
-    best, most = evidence.argmax(axis=1)[which], evidence.max(axis=1)[which] * doubt
-    keeps = (best == first) | (own >= most)
-    found = np.where(known, np.where(keeps, first, best), IGNORE_INDEX).astype(np.uint8)
-    return found, np.where(known, np.rint(255 * np.where(keeps, own, most) / total), 0).astype(np.uint8)
+    labels = np.zeros((height, width), np.uint8)
+    total, most = (np.zeros((height, width), np.float32) for _ in range(2))
+    for index, coarse in enumerate(opinion):  # one class after the other: all at once is too much for a large image
+        likelihood = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR) * evidence[which, index]
+        total += likelihood
+        labels[likelihood > most] = index
+        np.maximum(most, likelihood, out=most)
+    return labels, np.rint(255 * most / total).astype(np.uint8)

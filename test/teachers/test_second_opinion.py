@@ -45,44 +45,71 @@ def test_what_is_counted_is_what_was_said_where_the_truth_is_known():
 
 def test_ratios_by_hand():
     counts = np.array([[0.6, 0.1, 0], [0.1, 0.2, 0], [0, 0, 0]])
-    # The truth is 0 for 0.7, 1 for 0.3 of an image; half an image is added to each row in these shares.
-    expected = [[0.95 / 1.2 / 0.7, 0.25 / 1.2 / 0.3, 1], [0.45 / 0.8 / 0.7, 0.35 / 0.8 / 0.3, 1], [1, 1, 1]]
+    # The truth is 0 for 0.7, 1 for 0.3 of an image; half an image is added to each row in these shares. A class that is
+    # as rare as can be would have its share of that half image alone.
+    expected = [
+        [0.95 / 1.2 / 0.7, 0.25 / 1.2 / 0.3, 0.5 / 1.2],
+        [0.45 / 0.8 / 0.7, 0.35 / 0.8 / 0.3, 0.5 / 0.8],
+        [1, 1, 1],
+    ]
     np.testing.assert_allclose(posterior_over_prior(counts), expected, rtol=1e-9)
 
 
-def one(label, confidence, said, ratios):
-    """Corrected label and confidence of one pixel; `ratios` by network: what its statement says of three classes."""
+def one(probabilities, said, ratios):
+    """Corrected label and confidence of one pixel of three classes; `ratios` by network: what its statement says."""
     tables = np.ones((len(ratios), 256, 3))
     for table, statement, ratio in zip(tables, said, ratios, strict=True):
         table[statement] = ratio
-    pixel = [np.full((1, 1), value, np.uint8) for value in (label, confidence)]
-    labels, sure = corrected(*pixel, np.array(said, np.uint8).reshape(-1, 1, 1), tables)
-    return labels.item(), sure.item()
+    labels, confidence = corrected(
+        np.reshape(probabilities, (3, 1, 1)), np.array(said, np.uint8).reshape(-1, 1, 1), tables
+    )
+    return labels.item(), confidence.item()
+
+
+# To the power of 0.8: 0.6, 0.2 are 0.66454, 0.27595; 0.98, 0.01 are 0.98397, 0.02512; 0.95, 0.025 are 0.95980, 0.05228.
 
 
 def test_a_doubtful_model_is_corrected_and_a_sure_one_is_not():
-    # Sure 0.6, doubt 0.2 for each other class: 0.6 x 0.2, 0.2 x 4 and 0.2 x 1.
-    assert one(0, 153, [7], [[0.2, 4, 1]]) == (1, round(255 * 0.8 / 1.12))
-    # Sure 0.96, doubt 0.02: 0.192, 0.08 and 0.02.
-    assert one(0, 245, [7], [[0.2, 4, 1]]) == (0, round(255 * 0.19216 / 0.29020))
-    assert one(1, 153, [7], [[0.2, 4, 1]]) == (1, round(255 * 2.4 / 2.64))
-    # Even a full confidence can be wrong: 0.999 x 0.0001 is less than 0.0005 x 4.
-    assert one(0, 255, [7], [[0.0001, 4, 1]])[0] == 1
+    # 0.66454 x 0.2, 0.27595 x 4 and 0.27595.
+    assert one([0.6, 0.2, 0.2], [7], [[0.2, 4, 1]]) == (1, round(255 * 1.10379 / 1.51265))
+    # 0.98397 x 0.2, 0.02512 x 4 and 0.02512.
+    assert one([0.98, 0.01, 0.01], [7], [[0.2, 4, 1]]) == (0, round(255 * 0.19679 / 0.32239))
+    assert one([0.2, 0.6, 0.2], [7], [[0.2, 4, 1]]) == (1, round(255 * 2.65811 / 2.98925))
+    # Even what is certain can be wrong: 0.0001 is less than 0.00063 x 4.
+    assert one([0.9998, 0.00001, 0.00001], [7], [[0.0001, 4, 1]])[0] == 1
+    # But a class that the model does not have is not found.
+    assert one([0.9, 0.1, 0], [7], [[0.0001, 0.0001, 4]])[0] == 0
 
 
-def test_without_evidence_nothing_changes():
-    assert one(2, 100, [8], [[1, 1, 1]]) == (2, 100)
-    assert one(2, 255, [8], [[1, 1, 1]]) == (2, 255)
-    assert one(2, 6, [8], [[1, 1, 1]]) == (2, 85)  # no label is less likely than by chance
-    assert one(255, 0, [7], [[0.2, 4, 1]]) == (255, 0)
+def test_the_second_most_probable_class_comes_before_the_others():
+    """What the model's label and its confidence do not tell."""
+    assert one([0.5, 0.1, 0.4], [7], [[0.1, 1, 1]])[0] == 2
+    assert one([0.5, 0.4, 0.1], [7], [[0.1, 1, 1]])[0] == 1
+
+
+def test_without_evidence_the_most_probable_class_stays():
+    assert one([0.2, 0.2, 0.6], [8], [[1, 1, 1]]) == (2, round(255 * 0.66454 / 1.21643))
+    assert one([0, 0, 1], [8], [[1, 1, 1]])[0] == 2
 
 
 def test_each_of_several_networks_counts_in_full():
-    # Sure 0.9, doubt 0.05 for each other class. One network leaves 0.9 x 0.3 above 0.05 x 4; two do not: 0.081 and 0.8.
-    assert one(0, 230, [7], [[0.3, 4, 1]])[0] == 0
-    assert one(0, 230, [7, 5], [[0.3, 4, 1], [0.3, 4, 1]])[0] == 1
+    # One network leaves 0.95980 x 0.3 above 0.05228 x 4; two do not: 0.08638 and 0.83648.
+    assert one([0.95, 0.025, 0.025], [7], [[0.3, 4, 1]])[0] == 0
+    assert one([0.95, 0.025, 0.025], [7, 5], [[0.3, 4, 1], [0.3, 4, 1]])[0] == 1
     # Opposite opinions cancel: 4 x 1/4 is 1.
-    assert one(0, 153, [7, 5], [[1, 4, 1], [1, 1 / 4, 1]]) == (0, 153)
+    alone = one([0.6, 0.2, 0.2], [8], [[1, 1, 1]])
+    assert one([0.6, 0.2, 0.2], [7, 5], [[1, 4, 1], [1, 1 / 4, 1]]) == alone
+
+
+def test_probabilities_of_a_low_resolution_lie_where_they_are_seen():
+    left, right = [[0.9, 0.1]], [[0.1, 0.9]]
+    said = np.zeros((1, 2, 4), np.uint8)
+    assert corrected(np.array([left, right]), said, np.ones((1, 256, 2)))[0].tolist() == [[0, 0, 1, 1]] * 2
+    # Where the network speaks, its opinion has the resolution of the image.
+    said[0, 1, 0] = 3
+    tables = np.ones((1, 256, 2))
+    tables[0, 3] = [0.01, 10]
+    assert corrected(np.array([left, right]), said, tables)[0].tolist() == [[0, 0, 1, 1], [1, 0, 1, 1]]
 
 
 @pytest.fixture
@@ -131,7 +158,7 @@ def test_what_does_not_go_together_is_said(tmp_path, opinion):
     with pytest.raises(TeacherError, match='judged on no labels: expected nyuv2_40, as nyuv2_indoor has'):
         open_teacher('nyuv2_indoor', TeacherOptions(**CPU, **second, judged_on=without))
     labelled = judged(tmp_path / 'labelled', rooms(1))
-    with pytest.raises(TeacherError, match='brightest gives no confidence: it can only be a second opinion'):
+    with pytest.raises(TeacherError, match='brightest does not say how probable each class is: it can only'):
         open_teacher(str(opinion), TeacherOptions('kitti_6', **second, judged_on=labelled))
     with pytest.raises(TeacherError, match=r'missing\.tflite: no such file'):
         open_teacher('nyuv2_indoor', TeacherOptions(**CPU, second_opinions=('missing.tflite',), judged_on=labelled))
