@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Perception and mapping on a camera: `ros2 launch mtperception mapping.launch.py image:=/camera/image_raw`.
 
-With poses of a topic: `pose_source:=odometry pose:=/odom`. All arguments of perception.launch.py but `cameras`
-are arguments here.
+With poses of a topic: `pose_source:=odometry pose:=/odom map_frame:=odom`. All arguments of perception.launch.py but
+`cameras` are arguments here.
 """
 
 from pathlib import Path

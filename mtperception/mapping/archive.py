@@ -41,11 +41,6 @@ class BlockArchive:
         """How many blocks it has."""
         return len(self._slots)
 
-    @property
-    def size_mb(self) -> float:
-        """Size of the file."""
-        return (len(self._slots) + len(self._free)) * self._record.itemsize / 1e6
-
     def put(self, records: np.ndarray) -> None:
         """Write records, in place of earlier ones of the same blocks.
 

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from mtperception.errors import needs
+from mtperception.errors import InputError, needs
 from mtperception.mapping.fusion import ClassEvidence
 
 with needs('mapping', 'Open3D', 'mapping', 'on Debian and Ubuntu: sudo apt install libusb-1.0-0 libgomp1'):
@@ -31,7 +31,7 @@ class VoxelBlocks:
         num_classes, fusion, kept_classes: as for `ClassEvidence`.
 
     Raises:
-        ValueError: for an unknown rule of fusion.
+        ValueError: for an unknown rule of fusion, or more memory than there is.
     """
 
     def __init__(self, voxel_size: float, memory_mb: float, num_classes: int, fusion: str, kept_classes: int) -> None:
@@ -42,10 +42,15 @@ class VoxelBlocks:
         self.capacity = max(1, int(memory_mb * 1e6 / self.bytes_per_block))
         """Blocks that there may be."""
         # With room for the buffers of a view beside those of the map (`reserve`). What is not written to is free.
-        self.evidence = ClassEvidence(2 * self.capacity * VOXELS, num_classes, fusion, kept_classes)
-        """Evidence for classes, by flat index of the voxel."""
-        self.last_seen = np.full(2 * self.capacity, -1, np.int64)
-        """By buffer: the frame that last touched the block; -1 for none."""
+        try:
+            self.evidence = ClassEvidence(2 * self.capacity * VOXELS, num_classes, fusion, kept_classes)
+            """Evidence for classes, by flat index of the voxel."""
+            self.last_seen = np.full(2 * self.capacity, -1, np.int64)
+            """By buffer: the frame that last touched the block; -1 for none."""
+        except MemoryError as error:
+            raise InputError(
+                f'memory_mb {memory_mb:g}: this computer does not have so much: expected less, or fewer kept_classes'
+            ) from error
         self.grid = open3d.t.geometry.VoxelBlockGrid(
             tuple(_GRID_ATTRIBUTES),
             (o3c.float32,) * len(_GRID_ATTRIBUTES),
@@ -98,6 +103,20 @@ class VoxelBlocks:
         seen = self.last_seen[old]
         self.last_seen[old] = -1
         self.last_seen[new] = seen
+
+    def without_colour(self, buffers: np.ndarray) -> np.ndarray:
+        """bool N,VOXELS: of some blocks, what was seen, but not in a view that had an image."""
+        attributes = self._attributes()
+        return (attributes['weight'][buffers] > 0) & ~attributes['color'][buffers].any(axis=2)
+
+    def undo_darkening(self, buffers: np.ndarray, voxels: np.ndarray) -> None:
+        """Give voxels that `without_colour` told the colour of the view that was fused since: Open3D has taken the mean
+        of it and of as many blacks as there were views before.
+        """
+        attributes = self._attributes()
+        colors = attributes['color'][buffers]
+        colors[voxels] *= attributes['weight'][buffers][voxels][:, None]
+        attributes['color'][buffers] = colors
 
     def remove(self, keys: np.ndarray) -> None:
         """Take blocks (int32 N,3) away, with all that is known of them."""

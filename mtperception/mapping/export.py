@@ -93,14 +93,17 @@ def _columns(surface: Surface, colors: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _write_voxels(volume: SemanticVolume, space: LabelSpace, path: Path) -> int:
-    centers, probabilities, weight = volume.known_voxels()
-    kept = min(STORED_CLASSES, probabilities.shape[1])
-    classes = np.argsort(-probabilities, axis=1, kind='stable')[:, :kept]
+    parts = []
+    for centers, probabilities, weight in volume.known_voxels():
+        classes = np.argsort(-probabilities, axis=1, kind='stable')[:, :STORED_CLASSES]
+        largest = np.take_along_axis(probabilities, classes, axis=1)
+        parts.append((centers, classes.astype(np.uint8), largest, weight))
+    centers, classes, probabilities, weight = map(np.concatenate, zip(*parts, strict=True))
     np.savez_compressed(
         path,
         centers=centers,
-        classes=classes.astype(np.uint8),
-        probabilities=np.take_along_axis(probabilities, classes, axis=1),
+        classes=classes,
+        probabilities=probabilities,
         weight=weight,
         voxel_size=np.float64(volume.voxel_size),
         class_names=np.array(space.names),

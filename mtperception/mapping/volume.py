@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The map: a truncated signed distance in sparse blocks of voxels, and class evidence beside it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ TRUNCATION = 4.0
 """Voxels from a surface that its distance is kept for."""
 PROBE = 4
 """Pixels between those that Open3D looks for blocks at (`DepthTouch` of its VoxelBlockGrid)."""
+BLOCKS_AT_ONCE = 200
+"""Whose voxels are told of together: some megabytes."""
 REACH = 3**0.5
 """Voxels along the line of sight from a surface within which one learns its class: the diagonal of a voxel."""
 
@@ -66,6 +68,8 @@ class SemanticVolume:
         """Taken away to make room, and not archived."""
         self._blocks = VoxelBlocks(voxel_size, memory_mb, num_classes, fusion, kept_classes)
         self.frames = 0
+        self._lacks_colours = False
+        """Whether a view had no image."""
         self._archive = BlockArchive(archive, self._blocks.record) if archive else None
         self._with_room_for: Callable[[int], SemanticVolume] = lambda blocks: SemanticVolume(
             voxel_size, num_classes, fusion, kept_classes, max_depth, (blocks + 1) * self._blocks.bytes_per_block / 1e6
@@ -106,28 +110,25 @@ class SemanticVolume:
         # Here Open3D rounds pixels down: 0.5 would be in pixel 0, whose centre is at 0.
         rounding_down = _matrix(frame.intrinsics, offset=0.5)
         arguments = [keys, depth, rounding_down, view, 1.0, self.max_depth, TRUNCATION]
-        if frame.image is not None:
+        dark = np.zeros((len(buffers), 0), bool)
+        if frame.image is None:
+            self._lacks_colours = True
+        else:
             color = open3d.t.geometry.Image(o3c.Tensor(frame.image.astype(np.float32)))
             arguments.insert(2, color)
+            dark = self._blocks.without_colour(buffers) if self._lacks_colours else dark
         self._blocks.grid.integrate(*arguments)
+        if dark.any():
+            self._blocks.undo_darkening(buffers, dark)
         self._blocks.last_seen[buffers] = self.frames
         self._add_classes(frame, buffers)
         self.frames += 1
 
-    def drop_oldest(self, count: int) -> np.ndarray:
-        """Take away the blocks that were not seen for longest; into the archive, if there is one.
-
-        Args:
-            count: how many.
-
-        Returns:
-            int32 N,3: their keys, in units of blocks.
-        """
+    def drop_oldest(self, count: int) -> None:
+        """Take away so many blocks that were not seen for longest; into the archive, if there is one."""
         buffers = self._blocks.active()
         oldest = buffers[np.argsort(self._blocks.last_seen[buffers], kind='stable')[:count]]
-        keys = self._blocks.keys(oldest)
-        self._drop(keys)
-        return keys
+        self._drop(self._blocks.keys(oldest))
 
     def drop_farther_than(self, distance: float, position: np.ndarray) -> np.ndarray:
         """Take away the blocks whose centres are farther than `distance` metres from a position (3); their keys.
@@ -209,16 +210,18 @@ class SemanticVolume:
         """int32 N,3: the blocks that points (float32 N,3, metres) lie in, whether the map has them or not."""
         return (np.floor(points / self.voxel_size) // BLOCK).astype(np.int32)
 
-    def known_voxels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """All voxels that know a class.
+    def known_voxels(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """All voxels that know a class, some at a time: the probabilities of all are larger than the map.
 
-        Returns:
+        Yields:
             Centres float32 N,3 in metres; float32 N,C class probabilities; float32 N weights, in views.
         """
-        voxels = voxels_of(self._blocks.active())
-        voxels = voxels[self._blocks.evidence.is_seen(voxels)]
-        weight = self._blocks.grid.attribute('weight').numpy().reshape(-1)[voxels]
-        return self._blocks.centers(voxels), self._blocks.evidence.probabilities(voxels), weight
+        weights = self._blocks.grid.attribute('weight').numpy().reshape(-1)
+        buffers = self._blocks.active()
+        for first in range(0, max(1, len(buffers)), BLOCKS_AT_ONCE):
+            voxels = voxels_of(buffers[first : first + BLOCKS_AT_ONCE])
+            voxels = voxels[self._blocks.evidence.is_seen(voxels)]
+            yield self._blocks.centers(voxels), self._blocks.evidence.probabilities(voxels), weights[voxels]
 
     def _make_room(self, keys: np.ndarray) -> np.ndarray:
         """int64 M: the buffers of blocks, which are made where they are new; others go if there is no room."""

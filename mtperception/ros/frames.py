@@ -16,7 +16,6 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from mtperception.backends import PreparationError
 from mtperception.messages.presentation import Presentation
 from mtperception.messages.products import Products
-from mtperception.messages.stamps import nanoseconds
 from mtperception.predictor import Predictor
 from mtperception.ros.camera import Camera
 from mtperception.ros.conversions import (
@@ -47,12 +46,6 @@ class ReceivedImage:
     """Monotonic seconds."""
     has_waited: bool = False
     """Whether it had to wait for a preparation."""
-
-    @property
-    def stamp_ns(self) -> int:
-        """When the image was taken."""
-        stamp = self.message.header.stamp
-        return nanoseconds(stamp.sec, stamp.nanosec)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from mtperception.messages.stamps import nanoseconds
+from mtperception.messages.stamps import stamp_of
 from mtperception.ros.fixed_parameters import fixed, read_once
 from mtperception.ros.frame_counter import FrameCounter
 from mtperception.ros.process import run_until_told_to_end
@@ -78,8 +78,7 @@ class Listener(Node):
 
     def _receive(self, topic: str, message: Image) -> None:
         arrival_ns = time.time_ns()
-        stamp = message.header.stamp
-        if self._arrivals.add(topic, nanoseconds(stamp.sec, stamp.nanosec), arrival_ns):
+        if self._arrivals.add(topic, stamp_of(message), arrival_ns):
             self._counter.add()
 
 

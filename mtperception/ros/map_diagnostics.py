@@ -38,7 +38,15 @@ class MapStatus:
 
 
 def map_diagnostics(
-    node_name: str, of_map: MapStatus, dropped: Mapping[str, int], last_reason: str, *, is_stalled: bool, now_ns: int
+    node_name: str,
+    of_map: MapStatus,
+    dropped: Mapping[str, int],
+    last_reason: str,
+    *,
+    is_listening: bool,
+    is_fusing: bool,
+    is_stalled: bool,
+    now_ns: int,
 ) -> DiagnosticArray:
     """One status `map`: OK; WARN if nothing is fused though frames come, or the map is implausible.
 
@@ -47,6 +55,8 @@ def map_diagnostics(
         of_map: its status.
         dropped: frames by reason.
         last_reason: of the newest one that was dropped.
+        is_listening: whether the node is active.
+        is_fusing: whether a frame was fused a short while ago.
         is_stalled: whether frames were dropped and none was fused since the last report.
         now_ns: the node's clock.
     """
@@ -56,7 +66,7 @@ def map_diagnostics(
         **{f'dropped {reason}': str(count) for reason, count in sorted(dropped.items()) if count},
         'last reason': last_reason,
     }
-    level, text = OK, 'mapping' if of_map.used else 'waiting for frames'
+    level, text = OK, 'mapping' if is_fusing else 'waiting for frames' if is_listening else 'inactive'
     if is_stalled:
         level, text = WARN, f'nothing fused: {last_reason}'
     elif of_map.problems:

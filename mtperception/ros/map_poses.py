@@ -92,6 +92,9 @@ class TopicPoses:
     def __init__(self, node: ManagedNode, settings: MappingSettings, arrived: Callable[[], None]) -> None:
         self._node, self._arrived = node, arrived
         self._poses = PoseBuffer(settings.pose_tolerance)
+        self._map_frame = settings.map_frame
+        self._refusal = ''
+        """Why the newest pose cannot be used; empty if it can."""
         self._body = ''
         self._transforms: Transforms | None = None
         self._lacks_transform = False
@@ -102,6 +105,8 @@ class TopicPoses:
     def find(self, frame_id: str, stamp_ns: int) -> tuple[np.ndarray | None, str]:
         """Interpolated, or the nearest within the tolerance."""
         self._lacks_transform = False
+        if self._refusal:
+            return None, self._refusal
         T_map_body = self._poses.at(stamp_ns)
         if T_map_body is None:
             return None, f'no pose within {self._poses.tolerance:g} s'
@@ -121,9 +126,16 @@ class TopicPoses:
             self._transforms.destroy()
 
     def _take(self, message: Odometry | PoseStamped) -> None:
-        pose = message.pose
+        pose, frame = message.pose, message.header.frame_id.lstrip('/')
+        self._refusal = ''
+        if frame not in ('', self._map_frame):
+            self._refusal = (
+                f'poses are in {frame}, map_frame is {self._map_frame}: expected the same (map_frame:={frame})'
+            )
         if isinstance(message, Odometry):
             self._body, pose = message.child_frame_id.lstrip('/'), message.pose.pose
+            if not self._body:
+                self._refusal = 'odometry without child_frame_id: expected the frame of the robot or of the camera'
         p, q = pose.position, pose.orientation
         self._poses.add(stamp_of(message), np.array([p.x, p.y, p.z, q.x, q.y, q.z, q.w]))
         self._arrived()
@@ -168,8 +180,8 @@ class Transforms:
 
     def find(self, target: str, source: str, stamp_ns: int) -> tuple[np.ndarray | None, str]:
         """`T_target_source` at a time, float64 4,4; or None and why not."""
-        if stamp_ns < 0:
-            return None, f'tf: found a stamp of {stamp_ns / 1e9:g} s, expected 0 or later'
+        if stamp_ns <= 0:  # of 0 tf gives the newest transform
+            return None, f'tf: found a stamp of {stamp_ns / 1e9:g} s, expected a time after 0'
         if stamp_ns < self._newest_ns - LARGEST_STEP_BACK_NS:
             self._buffer.clear()  # the clock was set back: tf would refuse transforms older than what it knows
             self._newest_ns = stamp_ns

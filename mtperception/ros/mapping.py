@@ -2,6 +2,7 @@
 """What the mapping node has from configure to cleanup: the map, the topics, and the worker between them."""
 
 import threading
+import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Collection
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
@@ -62,6 +64,8 @@ PATIENCE_NS = 1_000_000_000
 """That a frame waits for its pose, by the stamps of newer frames."""
 LOG_PERIOD_S = 10.0
 """Between tracebacks in the log."""
+IDLE_S = 5.0
+"""Without a fused frame, after which the node is waiting."""
 HISTORY = 100
 """Frames whose figures are kept."""
 GIVEN_UP_IMAGES = 1000
@@ -79,7 +83,7 @@ class MappingComponent:
 
     def __init__(self, node: ManagedNode, settings: MappingSettings) -> None:
         self.settings = settings
-        self._node = node
+        self._node, self._name = node, node.get_fully_qualified_name()  # a node that is destroyed has no name any more
         self._space = load_label_space(settings.label_space)
         self._mapper = self._new_mapper()
         self.dropped: Counter[str] = Counter()
@@ -102,6 +106,9 @@ class MappingComponent:
         """The newest one after it."""
         self._poses: PoseSource | None = None
         self._listening = ExitStack()
+        self._is_listening = False
+        self._fused_at = time.monotonic()
+        """Seconds: when the last report showed more fused frames than the one before."""
         with ExitStack() as undo:
             self._outputs = MapPublishers(node, self._space, self._ids, settings.map_frame)
             undo.callback(self._outputs.destroy)
@@ -133,10 +140,13 @@ class MappingComponent:
                     self._subscribe(undo, kind, topic, partial(self._take, topic), INPUT_QOS)
             self._subscribe(undo, String, CLASSES_TOPIC, self._compare_classes, LATCHED_QOS)
             timer = self._node.create_timer(
-                self.settings.publish_period, partial(self._worker.submit, PUBLICATION, _Job(self._publish, _nothing))
+                self.settings.publish_period,
+                partial(self._worker.submit, PUBLICATION, _Job(self._publish, _nothing)),
+                clock=Clock(clock_type=ClockType.STEADY_TIME),  # simulated time may stand still
             )
             undo.callback(self._node.destroy_timer, timer)
             self._listening = undo.pop_all()
+        self._is_listening = True
 
     def _subscribe(
         self, undo: ExitStack, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile
@@ -147,6 +157,7 @@ class MappingComponent:
     def deactivate(self) -> None:
         """Unsubscribe; the map stays."""
         self._listening.close()
+        self._is_listening = False
         self._sets.clear()
         self._waiting = self._next = None
         self._other_classes = ''
@@ -163,11 +174,15 @@ class MappingComponent:
             dropped = Counter(self.dropped)
         status, reported = self._status, self._reported
         self._reported = (status.used, dropped.total() - dropped['busy'])
+        if self._reported[0] != reported[0]:
+            self._fused_at = time.monotonic()
         return map_diagnostics(
-            self._node.get_fully_qualified_name(),
+            self._name,
             status,
             dropped,
             self.last_reason,
+            is_listening=self._is_listening,
+            is_fusing=status.used > 0 and time.monotonic() - self._fused_at < IDLE_S,
             is_stalled=self._reported[0] == reported[0] and self._reported[1] > reported[1],
             now_ns=self._node.get_clock().now().nanoseconds,
         )
@@ -287,7 +302,7 @@ class MappingComponent:
         surface = volume.surface(self.settings.min_views)
         with atomic_folder(folder, ENTRIES) as part:
             voxels = write_map(volume, surface, self._space, part)
-            content = summary(self._mapper, voxels, surface, '', self._node.get_fully_qualified_name(), [])
+            content = summary(self._mapper, voxels, surface, '', self._name, [])
             write_json_atomically(part / SUMMARY, content)
         return f'{folder}: {len(surface.vertices)} vertices of {self._mapper.statistics.used} frames'
 

@@ -13,6 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from mtperception.mapping.scale import FloorScale, floor_class
 from mtperception.messages.parameters import Settings
 from mtperception.messages.presentation import Presentation
+from mtperception.messages.stamps import stamp_of
 from mtperception.predictor import Predictor
 from mtperception.ros.camera import Camera
 from mtperception.ros.diagnostics import Stream, diagnostic_array
@@ -141,7 +142,7 @@ class PerceptionComponent:
     def _on_image(self, camera: Camera, message: Image | CompressedImage, camera_info: CameraInfo | None) -> None:
         """Decide in the executor's thread whether an image goes to the worker."""
         frame = ReceivedImage(camera, message, camera_info, time.monotonic())
-        if not camera.accept(frame.stamp_ns, frame.received, self.settings.max_rate):
+        if not camera.accept(stamp_of(message), frame.received, self.settings.max_rate):
             return
         if isinstance(message, CompressedImage):
             self.processor.decode_aside(frame)

@@ -10,6 +10,7 @@ pytest.importorskip('mtperception.mapping.volume', reason='needs Open3D', exc_ty
 
 import mapped_rooms
 
+from mtperception.errors import InputError
 from mtperception.geometry import pixel_rays
 from mtperception.labels import IGNORE_INDEX, load_label_space
 from mtperception.mapping.frame import MapFrame
@@ -36,6 +37,10 @@ def mapped(times, **options):
     for seconds in times:
         volume.integrate(view(seconds))
     return volume
+
+
+def known_voxels(volume):
+    return map(np.concatenate, zip(*volume.known_voxels(), strict=True))
 
 
 @pytest.fixture(scope='module')
@@ -159,7 +164,7 @@ def test_what_made_room_is_put_back_together(tmp_path, kept):
 
 
 def in_order(volume):
-    centers, probabilities, weight = volume.known_voxels()
+    centers, probabilities, weight = known_voxels(volume)
     order = np.lexsort(np.rint(centers / VOXEL).T)
     return centers[order], probabilities[order], weight[order]
 
@@ -227,7 +232,7 @@ def test_a_view_too_large_for_the_map_is_refused():
 
 
 def test_known_voxels_are_at_the_surface(volume):
-    centers, probabilities, weights = volume.known_voxels()
+    centers, probabilities, weights = known_voxels(volume)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-4)
     assert (weights > 0).mean() > 0.99
     floor = centers[probabilities.argmax(axis=1) == 1]  # class 1 of nyuv2_40
@@ -287,3 +292,22 @@ def test_poses_too_far_for_single_precision_are_named():
     [problem] = problems(mapper.statistics, mapper.options, '')
     assert problem.startswith('poses are up to 4627 km from the origin')
     assert 'use a local frame' in problem
+
+
+def test_more_memory_than_there_is_says_so():
+    with pytest.raises(InputError, match='memory_mb 1e\\+12: this computer does not have so much'):
+        SemanticVolume(VOXEL, 40, kept_classes=0, memory_mb=1e12)
+
+
+def test_views_without_an_image_leave_no_black_in_the_colours():
+    """As where the map hears of the labels before it hears of the camera."""
+    seen = mapped([0.0]).surface(1)
+    volume = SemanticVolume(VOXEL, 40, max_depth=6.0)
+    for _ in range(3):
+        volume.integrate(view(0.0, image=None))
+    volume.integrate(view(0.0))
+    surface = volume.surface(1)
+    np.testing.assert_allclose(surface.vertices, seen.vertices, atol=1e-4)
+    np.testing.assert_allclose(surface.colors.astype(int), seen.colors, atol=1)
+    volume.integrate(view(0.0, image=np.zeros_like(ROOM.frame(0.0).image)))  # and from then on the mean is taken
+    np.testing.assert_allclose(volume.surface(1).colors, 0.8 * seen.colors, atol=2)

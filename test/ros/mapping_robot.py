@@ -44,6 +44,8 @@ class Robot(Observer):
         topic = 'pose' if pose_type in (PoseStamped, Odometry) else '/tf'
         self._publishers['pose'] = self.node.create_publisher(pose_type, topic, RELIABLE)
         self._pose_type, self._T_body_camera = pose_type, np.eye(4)
+        self.pose_frame, self.body = 'map', 'camera_optical'
+        """What messages name as the frame of poses, and of what they are."""
         self.collect(DiagnosticArray, '/diagnostics')
 
     def connect(self):
@@ -135,13 +137,13 @@ class Robot(Observer):
 
     def _pose(self, header, seconds):
         T_map_body = pose(seconds) @ np.linalg.inv(self._T_body_camera)
-        header = Header(stamp=header.stamp, frame_id='map')
+        header = Header(stamp=header.stamp, frame_id=self.pose_frame)
         if self._pose_type is PoseStamped:
             message = PoseStamped(header=header)
             fill(message.pose.position, message.pose.orientation, T_map_body)
         elif self._pose_type is Odometry:
             is_mounted = not np.array_equal(self._T_body_camera, np.eye(4))
-            message = Odometry(header=header, child_frame_id='base_link' if is_mounted else 'camera_optical')
+            message = Odometry(header=header, child_frame_id='base_link' if is_mounted else self.body)
             fill(message.pose.pose.position, message.pose.pose.orientation, T_map_body)
         else:
             from geometry_msgs.msg import TransformStamped

@@ -9,9 +9,9 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, Image
 
-from mtperception.ros.conversions import RefusedImageError, compressed_to_rgb
+from mtperception.ros.conversions import RefusedImageError, compressed_to_rgb, image_to_rgb
 
 RGB = np.zeros((16, 48, 3), np.uint8)
 RGB[:, :16], RGB[:, 16:32], RGB[:, 32:] = (200, 30, 60), (20, 180, 90), (10, 40, 220)
@@ -162,8 +162,8 @@ def test_limit_of_opencv_is_a_refusal_too():
     # OpenCV reads its limits when it is loaded, hence a process of its own.
     script = f"""
 import array
-from sensor_msgs.msg import CompressedImage
-from mtperception.ros.conversions import RefusedImageError, compressed_to_rgb
+from sensor_msgs.msg import CompressedImage, Image
+from mtperception.ros.conversions import RefusedImageError, compressed_to_rgb, image_to_rgb
 msg = CompressedImage()
 msg.data = array.array('B', {PNG!r})
 try:
@@ -174,3 +174,28 @@ except RefusedImageError as error:
     environment = os.environ | {'OPENCV_IO_MAX_IMAGE_PIXELS': '100'}
     done = subprocess.run([sys.executable, '-c', script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.startswith('compressed OpenCV refuses')
+
+
+@pytest.mark.parametrize(
+    ('encoding', 'text'),
+    [('bayer_rggb8', 'bayer_rggb8; png compressed '), ('bayer_gbrg16', 'bayer_gbrg16; png compressed')],
+)
+def test_a_mosaic_that_the_transport_left_as_it_is(encoding, text):
+    """As compressed_image_transport compresses bayer images: the pixels as they are, the pattern in `format`."""
+    kind = np.uint16 if encoding.endswith('16') else np.uint8
+    mosaic = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (16, 48)).astype(kind)
+    step = 48 * mosaic.itemsize
+    raw = Image(height=16, width=48, encoding=encoding, step=step, data=array.array('B', mosaic.tobytes()))
+    found = compressed_to_rgb(message(encoded('.png', mosaic), text))
+    np.testing.assert_array_equal(found, image_to_rgb(raw))
+    assert (found != found[..., :1]).any()
+
+
+def test_a_mosaic_that_was_converted_or_is_none():
+    """The transport names what it made of the mosaic; a colour image cannot be one."""
+    grey = np.full((16, 48), 90, np.uint8)
+    np.testing.assert_array_equal(
+        compressed_to_rgb(message(encoded('.png', grey), 'bayer_rggb8; jpeg compressed mono8')), cv2.merge([grey] * 3)
+    )
+    with pytest.raises(RefusedImageError, match=r'found a bayer_rggb image of uint8 \(16, 48, 3\), expected one'):
+        compressed_to_rgb(message(PNG, 'bayer_rggb8; png compressed '))

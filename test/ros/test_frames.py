@@ -13,10 +13,9 @@ import cv2
 import numpy as np
 import pytest
 import rclpy
-from builtin_interfaces.msg import Time
 from hooked_backend import HookedBackend, nothing
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from mtperception.card import open_model
@@ -380,11 +379,6 @@ def test_more_sizes_than_the_budget_holds_are_not_prepared_in_turns(node, predic
     assert rig.cameras['a'].monitor.answered.count == 1
     reason = rig.cameras['a'].monitor.refusals.last_reason
     assert f'({predictor.backend.max_prepared}, or fewer if memory_budget allows no more)' in reason
-
-
-def test_the_stamp_of_a_frame_is_in_nanoseconds():
-    message = Image(header=Header(stamp=Time(sec=12, nanosec=345678901)))
-    assert ReceivedImage(None, message, None, 0.0).stamp_ns == 12_345_678_901
 
 
 def test_where_the_time_of_a_frame_goes(node, predictor):

@@ -12,7 +12,10 @@ pytest.importorskip('nav_msgs.msg')
 pytest.importorskip('visualization_msgs.msg')
 
 import numpy as np
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from mapping_robot import LATCHED, TOPICS, header_of, mapping
+from nav_msgs.msg import Odometry
 from std_msgs.msg import String
 
 from mtperception.labels import load_label_space
@@ -31,6 +34,37 @@ def test_what_cannot_be_fused_is_counted_with_its_reason(tmp_path):
         robot.spin_until(lambda: robot.value('dropped refused') == 1, 'a frame that is refused')
         assert "found 'rgb8', expected mono8" in robot.values()['last reason']
         robot.walk([1.0, 1.1])  # and the next good ones are fused
+
+
+def test_poses_in_another_frame_than_the_map_are_refused(tmp_path):
+    """Odometry drifts in a frame of its own: a map of it, published as `map`, would be somewhere else."""
+    with mapping(tmp_path) as (_, robot):
+        robot.pose_frame = 'odom'
+        for number in range(3):
+            robot.show(number, 0.0)
+            robot.spin_for(0.1)
+        robot.spin_until(lambda: robot.value('dropped no pose'), 'a frame that is left out')
+        assert 'poses are in odom, map_frame is map: expected the same' in robot.values()['last reason']
+        assert robot.value('frames fused') == 0
+        robot.pose_frame = '/map'  # as ROS 1 wrote it
+        robot.walk([1.0, 1.1])
+        change = f'{robot.name}/change_state'
+        robot.client(ChangeState, change)
+        deactivate = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_DEACTIVATE))
+        assert robot.request(ChangeState, change, deactivate).success
+        robot.spin_until(lambda: robot.values()['message'] == 'inactive', 'the node to say so')
+
+
+def test_odometry_that_does_not_say_of_what_is_refused(tmp_path):
+    with mapping(tmp_path, 'odometry', Odometry, use_image=False) as (_, robot):
+        robot.body = ''
+        for number in range(3):
+            robot.show(number, 0.0)
+            robot.spin_for(0.1)
+        robot.spin_until(lambda: robot.value('dropped no pose'), 'a frame that is left out')
+        assert 'odometry without child_frame_id' in robot.values()['last reason']
+        robot.body = 'camera_optical'
+        robot.walk([1.0, 1.1])
 
 
 def test_frames_that_never_become_whole_are_said(tmp_path):
