@@ -3,7 +3,7 @@
 
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,16 @@ class Publication:
     read: Callable[[Mapping[str, torch.Tensor]], PublishedLayout]
     label_spaces: Mapping[str, TrainedOn]
     """Those that its checkpoints were trained for."""
+    slices: Mapping[tuple[str, int, int], TrainedOn] = field(default_factory=dict)
+    """The same for the classes of one of several data sets: by label space, first class and end. They were trained on
+    together, each with the depth of its own camera."""
 
 
 # The colour camera of NYUv2 (Silberman et al., ECCV 2012) and, rounded, KITTI's left colour camera (Geiger et al., IJRR
 # 2013): Nekrasov et al., ICRA 2019, section IV. MultitaskNet saw SUN RGB-D, from four cameras of about NYUv2's field of
 # view, stretched to 224x224 (section 4.1).
 _ROOM = TrainingCamera(518.86, 640, 480)
+_STREET = TrainedOn(TrainingCamera(721.54, 1242, 375), (1.0, 80.0))
 _SQUARE = TrainedOn(TrainingCamera(181.6, 224, 224, fy=242.4), (0.3, 10.0), InputPolicy('stretch', 224, 224))
 PUBLICATIONS = {
     'joint_lw_refinenet': Publication(
@@ -49,8 +53,9 @@ PUBLICATIONS = {
         {
             'nyuv2_40': TrainedOn(_ROOM, (0.3, 10.0)),
             'nyuv2_kitti_46': TrainedOn(_ROOM, (0.3, 80.0)),
-            'kitti_6': TrainedOn(TrainingCamera(721.54, 1242, 375), (1.0, 80.0)),
+            'kitti_6': _STREET,
         },
+        {('nyuv2_kitti_46', 40, 46): _STREET},
     ),
     'multitasknet': Publication(multitasknet.read_published, {'sunrgbd_37': _SQUARE, 'nyuv2_40': _SQUARE}),
 }
@@ -86,11 +91,12 @@ def import_checkpoint(
     """
     if network not in PUBLICATIONS:
         raise InputError(f'no importer for network {network!r}: expected one of {", ".join(PUBLICATIONS)}')
-    known = PUBLICATIONS[network].label_spaces
+    known, slices = PUBLICATIONS[network].label_spaces, PUBLICATIONS[network].slices
     if label_space not in known:
         raise InputError(f'no published checkpoint for {label_space!r}: expected one of {", ".join(known)}')
     published = _read(checkpoint, network)
     space = load_label_space(label_space)
+    trained = slices.get((label_space, *(classes or ())), known[label_space])
     if published.num_classes not in (0, len(space)):
         raise CheckpointError(f'{checkpoint}: {published.num_classes} classes, but {label_space} has {len(space)}')
     card = ModelCard(
@@ -100,9 +106,9 @@ def import_checkpoint(
         tasks=published.tasks,
         label_space=label_space,
         classes=classes or (0, published.num_classes),
-        depth_range=known[label_space].depth_range,
-        camera=known[label_space].camera,
-        input=known[label_space].input,
+        depth_range=trained.depth_range,
+        camera=trained.camera,
+        input=trained.input,
         network_options=options or {},
         training=training or {'source': f'imported from {checkpoint.name}', 'licence': 'as published with it'},
     )

@@ -56,6 +56,8 @@ def test_import_keeps_the_network_and_slices_its_classes(network, imported):
     out, _ = imported
     card = open_model(out).card
     assert (card.num_classes, card.tasks, card.classes) == (46, ('segmentation', 'depth'), (40, 46))
+    # The depth of these classes was learnt with KITTI's camera, not with that of the rooms.
+    assert (card.camera.fx, card.camera.width, card.depth_range) == (721.54, 1242, (1.0, 80.0))
     image = np.random.default_rng(0).integers(0, 256, (97, 131, 3), np.uint8)
     prediction = Predictor(out, 'onnxruntime', 'cpu')(image)
     with torch.inference_mode():

@@ -106,6 +106,6 @@ def _whole(predictor: Predictor, frame: np.ndarray) -> Callable[[], object]:
     def run() -> None:
         prediction = predictor(frame)
         for name in names:
-            getattr(prediction, name)
+            prediction.map(name)
 
     return run

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mtperception.data.cityscapes import TRAIN_IDS
 from mtperception.data.dataset import DatasetError
 from mtperception.data.download import RemoteFile
 from mtperception.data.files import check_folder, read_ids
@@ -28,8 +29,6 @@ from mtperception.data.label_images import Color, LabelledImages, paths_by_stem,
 from mtperception.labels import IGNORE_INDEX, load_label_space
 
 SPACE = 'kitti_6'
-CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-"""Ids of the 19 classes by train id (cityscapesScripts, helpers/labels.py); all other ids are ignored."""
 COLORS: dict[Color, str | None] = {
     (128, 128, 128): 'sky',
     (128, 0, 0): 'building',
@@ -67,7 +66,7 @@ def kitti_semantics(root: Path, split: str) -> LabelledImages:
     ids = images if split == 'train' else read_ids(root, split)
     files = {name: _with_labels(root / 'training', 'image_2', 'semantic', name) for name in ids}
     cityscapes = np.full(256, IGNORE_INDEX, np.uint8)
-    cityscapes[list(CITYSCAPES_IDS)] = np.arange(len(CITYSCAPES_IDS))
+    cityscapes[list(TRAIN_IDS)] = list(TRAIN_IDS.values())
     table = load_label_space('cityscapes_19').grouping(SPACE)[cityscapes]
     return LabelledImages(files, SPACE, partial(read_indices, table=table))
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode, functional
 
 from mtperception.data.camera_rotation import rotated
@@ -99,21 +98,19 @@ def random_view(
     focal = (1.0, 1.0) if sample.intrinsics is None else focal_ratios(sample.intrinsics, layout, camera, policy)
     zoom = focal[0] * scale, focal[1] * scale
 
-    def see(x: torch.Tensor, outside: float | Sequence[float]) -> torch.Tensor:
-        smooth = isinstance(x, tv_tensors.Image)
+    def see(x: torch.Tensor, smooth: bool, outside: float | Sequence[float]) -> torch.Tensor:
         mode = InterpolationMode.BILINEAR if smooth else InterpolationMode.NEAREST_EXACT
         x = _window(functional.resize(x, size, mode, antialias=smooth), top, left, view.crop, outside)
         return functional.horizontal_flip(x) if mirrored else x
 
     def target(task: Task) -> torch.Tensor:
         map_ = torch.from_numpy(task.target.read(sample, zoom, view.normals_window))
-        mask = tv_tensors.Mask(map_.permute(2, 0, 1) if task.target.channels > 1 else map_)
-        seen = see(mask, task.target.invalid).as_subclass(torch.Tensor)
-        if mirrored and task.target.channels > 1:
-            seen = seen * torch.tensor(task.target.mirror)[:, None, None]
-        return seen
+        if task.target.channels == 1:
+            return see(map_[None], False, task.target.invalid)[0]
+        seen = see(map_.permute(2, 0, 1), False, task.target.invalid)
+        return seen * torch.tensor(task.target.mirror)[:, None, None] if mirrored else seen
 
-    image = see(tv_tensors.Image(torch.from_numpy(sample.image).permute(2, 0, 1)), GREY)
+    image = see(torch.from_numpy(sample.image).permute(2, 0, 1), True, GREY)
     targets = {task.name: target(task) for task in in_order(tasks) if task.target.is_in(sample)}
     return Example(_relight(image, view, rng), targets)
 

@@ -26,6 +26,7 @@ def load_config(source: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
     """Read a configuration.
 
     A file may say `extends: other`, a file of which it then states only what differs; lists are replaced as a whole.
+    With another `name`, of a loss for example, the `options` that were the former one's go.
 
     Args:
         source: path of a YAML file, or the name of one in `config/train`.
@@ -71,6 +72,7 @@ def _apply(change: str, merged: DictConfig) -> None:
     elif key.startswith(f'{START}.') and isinstance(value, str):
         OmegaConf.update(merged, key, [value])
     else:
+        _forget_options(merged, OmegaConf.to_container(OmegaConf.from_dotlist([change])))
         OmegaConf.update(merged, key, value)
 
 
@@ -105,7 +107,19 @@ def _layers(path: Path, extended_by: tuple[Path, ...] = ()) -> DictConfig:
     for key in replaced:
         if key in content:
             below.pop(key, None)
+    _forget_options(below, OmegaConf.to_container(content))
     return OmegaConf.merge(below, content)
+
+
+def _forget_options(below: Any, above: Any) -> None:
+    """Empty the options of what gets another name: they are those of what had the name."""
+    if not (isinstance(below, DictConfig) and isinstance(above, dict)):
+        return
+    if 'options' in below and above.get('name', below.get('name')) != below.get('name'):
+        below.options = {}
+    for key, value in above.items():
+        if key in below:
+            _forget_options(below[key], value)
 
 
 def _with_default_losses(config: TrainConfig) -> TrainConfig:

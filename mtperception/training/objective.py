@@ -50,6 +50,7 @@ class Objective(nn.Module):
                 f'losses: {config.network.name} has no output {", ".join(unknown)}: expected some of '
                 f'{", ".join(network.outputs)}'
             )
+        self._all_outputs = dict(network.outputs)
         self.outputs = {output: task for output, task in network.outputs.items() if output in config.losses}
         """By name of each output that has a loss: the task whose annotations it learns from."""
         self.losses = {output: self._loss(config, output, class_counts) for output in self.outputs}
@@ -70,8 +71,16 @@ class Objective(nn.Module):
         return {*self.distillation.weights, *self.consistency.weights}
 
     def supervised(self, annotated: Mapping[str, int], images: int) -> dict[str, int]:
-        """By task, how many of some images there is something to learn from: extra targets are of all."""
-        return {task: images if task in self.taught else count for task, count in annotated.items()}
+        """By output of the network, how many of some images it learns from.
+
+        Args:
+            annotated: by task, how many of them have its annotation. Extra targets are of all, and for a task's own
+                output, not for auxiliary ones.
+            images: their number.
+        """
+        return {
+            output: images if output in self.taught else annotated[task] for output, task in self._all_outputs.items()
+        }
 
     def extra_targets(
         self, images: torch.Tensor, normalized: torch.Tensor, network: nn.Module, average: nn.Module, step: int

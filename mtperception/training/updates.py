@@ -35,8 +35,7 @@ class Updates:
     def __init__(self, network: Network, weighting: nn.Module, config: TrainConfig, device: torch.device) -> None:
         self._config = config.optimizer
         self._modules = {'gradients': network, 'weighting_gradients': weighting}
-        self._outputs = network.outputs
-        self.regime = create('regime', REGIMES, config.regime.name, config.regime.options, tuple(self._outputs))
+        self.regime = create('regime', REGIMES, config.regime.name, config.regime.options, tuple(network.outputs))
         self.optimizers = create_optimizers(network, weighting, config)
         self.pending = dict.fromkeys(self.optimizers, 0)
         """By part: batches whose gradients have been added up since its last step."""
@@ -57,9 +56,9 @@ class Updates:
 
         Args:
             loss: what is to fall.
-            annotated: by task, images of the batch with its annotation.
+            annotated: by output, images of the batch that it learns from.
         """
-        learns = {part: part == SHARED or annotated[self._outputs[part]] > 0 for part in self.pending}
+        learns = {part: part == SHARED or annotated[part] > 0 for part in self.pending}
         others = [x for part, optimizer in self.optimizers.items() if not learns[part] for x in _parameters(optimizer)]
         waiting = [parameter.grad for parameter in others]
         for parameter in others:
@@ -78,10 +77,14 @@ class Updates:
     def step(self, images: int, annotated: Mapping[str, int]) -> None:
         """Step the optimizers that are due after a batch, with the mean of the gradients that wait for it.
 
+        Args:
+            images: in the batch, of all processes.
+            annotated: as for `add`.
+
         Raises:
             DivergedError: if a gradient is not finite; but fp16 leaves such a step out. Nothing has changed then.
         """
-        parts = self.regime.due(images, {output: annotated[task] for output, task in self._outputs.items()})
+        parts = self.regime.due(images, annotated)
         due = {
             part: optimizer
             for part, optimizer in self.optimizers.items()
@@ -108,7 +111,7 @@ class Updates:
     def _shorten(self, parameters: list[nn.Parameter]) -> bool:
         """Shorten gradients to `clip_norm`; whether their length is finite. fp16 looks for itself, by part."""
         clip = self._config.clip_norm
-        if not clip and self.scaler.is_enabled():
+        if not clip and self.tolerates_overflow:
             return True
         return bool(nn.utils.clip_grad_norm_(parameters, clip or math.inf).isfinite())
 

@@ -61,7 +61,8 @@ class Truth:
 
     Raises:
         DatasetError: if the data set cannot be opened.
-        ConfigError: if it has no sample, or its labels cannot be compared with the network's.
+        ConfigError: if it has no sample, or none with anything to compare, or its labels cannot be compared with the
+            network's.
     """
 
     def __init__(self, data: DataConfig, config: TrainConfig) -> None:
@@ -77,6 +78,8 @@ class Truth:
             raise ConfigError(f'{name}: nothing to compare: expected annotations of {", ".join(config.tasks)}')
         self._with_depth = any('depth' in TASKS[task].target.needs for task in self.tasks)
         self.label_space = self._dataset.label_space if 'segmentation' in self.tasks else ''
+        if not self.label_space and not any(map(self._says_something, range(len(self)))):
+            raise ConfigError(f'{name}: nothing to compare: expected annotations of {", ".join(self.tasks)}')
         if self.label_space:
             own, space = load_label_space(self.label_space), config.space
             try:
@@ -93,6 +96,10 @@ class Truth:
         sample = self._dataset[index]
         labels = sample.labels if self.label_space else None
         return replace(sample, labels=labels, depth=sample.depth if self._with_depth else None)
+
+    def _says_something(self, index: int) -> bool:
+        sample = self[index]
+        return any(TASKS[task].target.is_in(sample) for task in self.tasks)
 
 
 class Validator:

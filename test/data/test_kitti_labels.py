@@ -6,7 +6,7 @@ import pytest
 from dataset_trees import kitti_6, kitti_semantics, write
 
 from mtperception.data import DatasetError, open_dataset
-from mtperception.data.kitti_labels import CITYSCAPES_IDS
+from mtperception.data.cityscapes import TRAIN_IDS
 from mtperception.labels import load_label_space
 
 SKY, BUILDING, ROAD, SIDEWALK, VEGETATION, CAR, NONE = 0, 1, 2, 3, 4, 5, 255
@@ -31,7 +31,7 @@ def test_every_id_of_cityscapes(tmp_path):
 
 
 def test_there_are_as_many_ids_as_train_ids():
-    assert len(CITYSCAPES_IDS) == len(load_label_space('cityscapes_19')) == 19
+    assert len(TRAIN_IDS) == len(load_label_space('cityscapes_19')) == 19
 
 
 def test_a_list_of_the_semantics_set(tmp_path):

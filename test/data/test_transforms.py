@@ -10,7 +10,7 @@ from perfect_network import Wall, pinhole
 
 from mtperception.data.transforms import Example, ViewConfig, collate, random_view
 from mtperception.geometry import normals_from_depth
-from mtperception.input_policy import InputPolicy, TrainingCamera
+from mtperception.input_policy import InputPolicy, TrainingCamera, resize_nearest
 from mtperception.types import Intrinsics, Sample
 
 TASKS = ('segmentation', 'depth', 'normals')
@@ -300,3 +300,10 @@ def test_views_of_a_turned_camera():
     known = dataclasses.replace(large, intrinsics=camera(200.0, 192, 144))
     seen = [view(sample, 3, pitch=20.0, roll=5.0).targets['depth'] for sample in (large, known)]
     assert torch.equal(*seen)
+
+
+def test_maps_are_reduced_as_an_evaluation_reduces_them():
+    """From 8 to 1 the pixel in the middle is taken, whatever the version of torchvision."""
+    large = coordinates(256, 192)
+    example = view(large, policy=InputPolicy('keep_aspect', 32, 24), crop=[24, 32], mirror=False)
+    np.testing.assert_array_equal(example.targets['segmentation'].numpy(), resize_nearest(large.labels, (32, 24)))

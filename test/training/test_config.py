@@ -253,3 +253,21 @@ def test_a_wrong_key_of_a_file_is_said_with_the_file_and_one_of_a_change_with_th
     with pytest.raises(ConfigError) as of_file:
         load_config(file)
     assert str(of_file.value).startswith(f'{file}: found the unknown key foo, expected one of paths, network, ')
+
+
+def test_another_name_does_not_keep_the_options_of_the_former(tmp_path):
+    below = 'losses: {depth: {name: sum, options: {terms: [{name: berhu}]}}}\n'
+    (tmp_path / 'below.yaml').write_text(f'extends: nyuv2\n{below}', encoding='utf-8')
+    file = tmp_path / 'above.yaml'
+    for content, expected in (
+        ('losses: {depth: {name: berhu}}', ChoiceConfig('berhu')),
+        ('losses: {depth: {name: silog, options: {invariance: 0.7}}}', ChoiceConfig('silog', {'invariance': 0.7})),
+        ('losses: {depth: {name: sum}}', ChoiceConfig('sum', {'terms': [{'name': 'berhu'}]})),
+    ):
+        file.write_text(f'extends: below\n{content}\n', encoding='utf-8')
+        assert load_config(file).losses['depth'] == expected
+    for change in ('losses.depth.name=berhu', 'losses.depth={name: berhu}'):
+        assert load_config(tmp_path / 'below.yaml', [change]).losses['depth'] == ChoiceConfig('berhu')
+    sgd = load_config('nyuv2', ['optimizer.name=sgd', 'optimizer.options.momentum=0.9'])
+    assert (sgd.optimizer.name, sgd.optimizer.options) == ('sgd', {'momentum': 0.9})
+    assert sgd.optimizer.schedule == load_config('nyuv2').optimizer.schedule

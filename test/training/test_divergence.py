@@ -90,6 +90,17 @@ def test_fp16_may_leave_steps_out_but_not_for_ever(room_data, tmp_path):
     assert trainer.epoch_losses['segmentation'][1] == 16
 
 
+def test_fp16_without_clipping_stops_at_a_gradient_that_is_no_number(room_data, tmp_path):
+    trainer = Trainer(tiny_config(room_data, precision='fp16', epochs=20), tmp_path, CPU)
+    assert not trainer.config.optimizer.clip_norm
+    trainer.objective.losses['depth'] = lambda output, target: (0 * output.float()).sum().sqrt()
+    batch = next(iter(BatchLoader(trainer.examples, trainer.batches, 0, pin_memory=False)))
+    for _ in range(16):
+        trainer.step(*batch)
+    with pytest.raises(DivergedError, match=r'step 17 .*: the gradient of .* is not finite'):
+        trainer.step(*batch)
+
+
 def test_weights_that_are_not_finite_are_not_exported(room_data, tmp_path):
     trainer = Trainer(tiny_config(room_data), tmp_path, CPU)
     trainer.save(LAST)

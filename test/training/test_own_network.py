@@ -14,7 +14,7 @@ from mtperception.networks import NETWORKS, create_network, load_network
 from mtperception.pipeline import normalize
 from mtperception.training.checkpoint import Checkpoint
 from mtperception.training.checkpoint_export import export_checkpoint
-from mtperception.training.config import ChoiceConfig, ConfigError, OptimizerConfig
+from mtperception.training.config import ChoiceConfig, ConfigError, ConsistencyConfig, OptimizerConfig
 from mtperception.training.starting_point import build_network
 from mtperception.training.trainer import LAST, Trainer
 
@@ -128,3 +128,11 @@ def test_a_part_of_another_shape_is_refused(room_data, tmp_path):
         build_network(config_of(room_data, start={'trunk': [str(tmp_path / 'other')]}))
     with pytest.raises(ConfigError, match=r'start\.trunk: ShallowNet has no published weights'):
         build_network(config_of(room_data, start={'trunk': [str(tmp_path / 'foreign.safetensors')]}))
+
+
+def test_an_auxiliary_output_waits_for_its_annotations_not_for_teachers(room_data, tmp_path):
+    """Extra targets are for the task's own output: batches that have nothing else do not count for the other."""
+    trainer = Trainer(config_of(room_data, consistency=ConsistencyConfig({'depth': 1.0})), tmp_path, CPU)
+    none, all_ = {'depth': 0, 'segmentation': 2}, {'depth': 2, 'segmentation': 2}
+    assert trainer.objective.supervised(none, 2) == {'depth': 2, 'segmentation': 2, 'early_depth': 0}
+    assert trainer.objective.supervised(all_, 2) == {'depth': 2, 'segmentation': 2, 'early_depth': 2}

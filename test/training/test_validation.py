@@ -2,6 +2,8 @@
 """What a run is measured on, with which weights, and which of them it keeps."""
 
 import copy
+import json
+import shutil
 
 import pytest
 from rooms import rooms, write_rooms
@@ -122,6 +124,19 @@ class TestWhatIsValidatedOn:
         config = tiny_config(room_data, tasks=['depth'], data=data, validation=[data_of(room_data, ['segmentation'])])
         with pytest.raises(ConfigError, match=r'validation on folder .*: nothing to compare: expected .* of depth'):
             Trainer(config, tmp_path, CPU)
+
+    def test_and_so_are_images_without_the_truth_of_a_task_that_measures(self, room_data, tmp_path):
+        layout = json.loads((room_data / 'dataset.json').read_text())
+        layout = {key: value for key, value in layout.items() if not key.startswith('depth')}
+        layout['rgb'] = str(room_data / layout['rgb'])
+        layout['labels'] = str(room_data / layout['labels'])
+        (tmp_path / 'labels').mkdir()
+        (tmp_path / 'labels' / 'dataset.json').write_text(json.dumps(layout))
+        shutil.copy(room_data / 'test.txt', tmp_path / 'labels')
+        data = [data_of(room_data, ['depth'])]
+        config = tiny_config(room_data, tasks=['depth'], data=data, validation=[data_of(tmp_path / 'labels')])
+        with pytest.raises(ConfigError, match=r'validation on folder .*: nothing to compare: expected .* of depth'):
+            Trainer(config, tmp_path / 'run', CPU)
 
     def test_a_metric_to_choose_by_that_is_not_measured_is_said(self, room_data, tmp_path, caplog):
         train(tiny_config(room_data, validation=[data_of(room_data, ['depth'])], epochs=1), tmp_path)
