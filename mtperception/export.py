@@ -33,16 +33,13 @@ OPSET = 18
 FILES = (CARD, WEIGHTS, GRAPH, SELF_TEST)
 
 
-def export_model(
-    network: nn.Module, card: ModelCard, out: Path, images: Iterable[np.ndarray] = (), *, half: bool = False
-) -> Parity:
+def export_model(network: nn.Module, card: ModelCard, out: Path, *, half: bool = False) -> Parity:
     """Write `out` as a model directory, whole or not at all.
 
     Args:
         network: the network that the card names, with its weights.
         card: what to say of it; the sha256 sums are filled in.
         out: the directory to write; an earlier model in it is replaced.
-        images: uint8 H,W,3 images to compare on besides those that the package renders itself.
         half: round the weights to float16 and keep them so in the files; the model computes as before, in float32.
 
     Returns:
@@ -56,7 +53,7 @@ def export_model(
     """
     check_place(out)
     with atomic_folder(out, FILES) as written:
-        return _write(round_weights(network.float()) if half else network, card, written, images, half)
+        return _write(round_weights(network.float()) if half else network, card, written, half)
 
 
 def check_place(out: Path) -> None:
@@ -65,7 +62,7 @@ def check_place(out: Path) -> None:
         raise OccupiedError(f'{out}: exists and is not a model directory: choose another place')
 
 
-def _write(network: nn.Module, card: ModelCard, folder: Path, images: Iterable[np.ndarray], half: bool) -> Parity:
+def _write(network: nn.Module, card: ModelCard, folder: Path, half: bool) -> Parity:
     pipeline = Pipeline(network.float().cpu(), card.depth_range, card.classes, card.temperature).eval()
     image = SyntheticRoom(*card.input.size, card.camera.fx).frame(0.0).image
     maps = run_pytorch(pipeline, image[None])
@@ -80,7 +77,7 @@ def _write(network: nn.Module, card: ModelCard, folder: Path, images: Iterable[n
         halve_constants(folder / GRAPH)
     sums = {name: sha256(folder / name) for name in (WEIGHTS, GRAPH, SELF_TEST)}
     replace(card, sha256=sums).write(folder / CARD)
-    return check_parity(pipeline, open_model(folder), images)
+    return check_parity(pipeline, open_model(folder))
 
 
 def export_graph(pipeline: Pipeline, tasks: Sequence[str], path: Path) -> None:
@@ -161,7 +158,12 @@ def run_pytorch(pipeline: Pipeline, images: np.ndarray) -> Mapping[str, np.ndarr
 
 
 def check_parity(pipeline: Pipeline, model: ModelDirectory, images: Iterable[np.ndarray] = ()) -> Parity:
-    """Compare the exported graph in ONNX Runtime with PyTorch at fp32: each image, and two of the same size in a batch.
+    """Compare the exported graph in ONNX Runtime with PyTorch at fp32: rendered images, and others.
+
+    Args:
+        pipeline: what was exported.
+        model: the graph's directory.
+        images: uint8 H,W,3: others, compared one by one, and two of the same size in a batch.
 
     Raises:
         ParityError: if it differs by more than the rounding of the network explains.

@@ -13,6 +13,8 @@ from mtperception.errors import InputError, WriteError
 
 CODEC = 'mp4v'
 """In every build of OpenCV that has FFmpeg; no H.264 encoder is."""
+LONGEST_SIDE = 8190
+"""Pixels: an MPEG-4 video has no more, and an even number."""
 SLOWEST, FASTEST = 0.1, 600.0
 """Images per second. The clock of an MPEG-4 video counts up to 65535 steps in a second."""
 LONGEST_STILL = 10.0
@@ -69,7 +71,7 @@ class VideoWriter:
         self._writer: cv2.VideoWriter | None = None
 
     def write(self, image: np.ndarray) -> None:
-        """Append an image: uint8 H,W,3, RGB. One of another size than the first is resized to it.
+        """Append an image: uint8 H,W,3, RGB. One of another size than the first, or too large, is resized.
 
         Raises:
             WriteError: if the file cannot be written.
@@ -102,13 +104,14 @@ class VideoWriter:
             )
 
     def _open(self, width: int, height: int) -> None:
-        self._size = (width, height)
+        scale = min(1.0, LONGEST_SIDE / max(width, height))
+        self._size = (max(1, round(scale * width)), max(1, round(scale * height)))
         name = str(self.path.absolute())  # FFmpeg takes what is before a colon for a protocol
         writer = cv2.VideoWriter(name, cv2.VideoWriter_fourcc(*CODEC), self.rate, self._size)
         if not writer.isOpened():
             raise WriteError(
-                f'{self.path}: OpenCV cannot write {CODEC} video of {width}x{height} here: expected space left and '
-                'leave to write, and an OpenCV with FFmpeg (that of `pip install opencv-python-headless` has it)'
+                f'{self.path}: OpenCV cannot write {CODEC} video of {"x".join(map(str, self._size))} here: expected '
+                'space left and leave to write, and an OpenCV with FFmpeg (`pip install opencv-python-headless` has it)'
             )
         self._writer = writer
 

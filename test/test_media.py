@@ -120,6 +120,14 @@ def test_an_image_of_another_size_is_fitted_to_the_first(tmp_path):
     assert images[1].min() > 240
 
 
+def test_wider_than_a_video_can_be(tmp_path):
+    """Two pictures of 4096 pixels side by side."""
+    with VideoWriter(tmp_path / 'a.mp4', 10) as video:
+        video.write(np.full((64, 8192, 3), 200, np.uint8))
+    [image], _ = read_video(tmp_path / 'a.mp4')
+    assert image.shape == (64, 8190, 3)
+
+
 def test_odd_sizes_are_written(tmp_path):
     with VideoWriter(tmp_path / 'a.mp4', 10) as video:
         video.write(np.zeros((375, 1241, 3), np.uint8))

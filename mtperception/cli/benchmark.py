@@ -104,9 +104,9 @@ def benchmark(
             photographs=photographs,
             on_step=move,
         )
+    _print(done)
     if json_file:
         write_json(json_file, as_json(done), '--json')
-    _print(done)
     if not done.results:
         raise RunError('nothing was measured: the reasons are above, for each combination')
     if draw:

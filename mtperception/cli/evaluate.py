@@ -114,9 +114,9 @@ def evaluate(
         evaluation = _evaluate(plan, parts, shard, pool)
         if not evaluation:
             return
+        _print(evaluation)
         if json_file:
             write_json(json_file, as_json(evaluation), '--json')
-        _print(evaluation)
         if write_report:
             with progress('drawing', None), naming_option('--report', report):
                 write_report(evaluation, plan.evaluator.predictor, plan.images, report, normals_window)

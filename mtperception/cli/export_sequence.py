@@ -33,6 +33,7 @@ from mtperception.sequences.klg import DEPTH_COMPRESSIONS, IMAGE_COMPRESSIONS
 from mtperception.sequences.tum import POSES
 from mtperception.sources import Source, SourceOptions, open_source
 from mtperception.sources.source import DEPTH
+from mtperception.sources.video import Webcam
 from mtperception.types import DEPTHS, MODEL, SENSOR
 
 Format = Enum('Format', {name: name for name in FORMATS}, type=str)
@@ -121,6 +122,7 @@ def export_sequence(
         _check_table(name, bag, others)
         _export_labels(name, out, model.model, classes)
         return
+    check_usage((Webcam.accepts(source) and frames is None, source, 'does not end by itself: expected --frames'))
     maps = (DEPTH,) if writing.is_sensor else ()
     recording = open_source(source, SourceOptions(rate=rate, maps=maps, recording=bag.options, camera_file=camera))
     check_apart(out, [source, *filter(None, [camera])], '--out', is_replaced=True)
@@ -183,7 +185,7 @@ def _export_labels(name: str, out: Path, model: str, classes: _Classes) -> None:
 
 def _open_probabilities(predictor: Predictor) -> Callable[[np.ndarray], np.ndarray]:
     with needs('--probabilities', 'PyTorch', 'torch'):
-        from mtperception.sequences.probabilities import Probabilities
+        from mtperception.probabilities import Probabilities
     return Probabilities(predictor)
 
 

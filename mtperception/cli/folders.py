@@ -60,7 +60,7 @@ def make_folder(path: Path, option: str) -> None:
 
 
 def make_room_for(path: Path, option: str) -> None:
-    """Make the folders above a file and check that it can be written. An existing file stays as it is.
+    """Make the folders above a file and check that it can be replaced. An existing file stays as it is.
 
     Args:
         path: the file.
@@ -75,6 +75,8 @@ def make_room_for(path: Path, option: str) -> None:
         path.open('ab').close()
         if not is_there:
             path.unlink()
+        with TemporaryFile(dir=path.parent):  # a file is written beside its place first
+            pass
     except OSError as error:
         raise WriteError(
             f'{option} {path}: not a file that can be written ({error.strerror}): choose another'

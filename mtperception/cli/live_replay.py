@@ -15,14 +15,15 @@ import numpy as np
 from mtperception.card import ModelDirectory, ModelError
 from mtperception.cli.notes import say_notes
 from mtperception.cli.progress import progress
-from mtperception.cli.session import NODE, PATIENCE_S, Session, log_folder, ros_session
+from mtperception.cli.session import MANAGED, NODE, PATIENCE_S, Session, log_folder, ros_session
 from mtperception.errors import InputError, SourceError
 from mtperception.messages.message import CAMERA_INFO
 from mtperception.recording.first_pass import raw_header
 from mtperception.recording.recording import Recording
 from mtperception.recording.storage import StoredMessage
 from mtperception.replay.live_answers import Answers, LiveRun, compared_outputs
-from mtperception.replay.live_schedule import LONGEST_PAUSE_S, due_times
+from mtperception.replay.live_schedule import due_times
+from mtperception.sources.timeline import LONGEST_PAUSE_S
 
 if TYPE_CHECKING:
     from mtperception.ros.bag_player import BagPlayer
@@ -159,7 +160,7 @@ def _try_out(session: Session, player: 'BagPlayer', image: np.ndarray, recording
     """Send an image until it is answered: then all are connected, and the node is prepared for its size."""
     infos = (data for _, _, data in _messages(recording, recording.topics.camera_info))
     info = next(infos, None)
-    session.monitor.wait_for(f'the node {session.node}', player.is_connected)
+    session.monitor.wait_for(f'the node {MANAGED}', player.is_connected)
     if info is not None:
         player.publish_camera_info(info)
     sent = -np.inf

@@ -49,9 +49,9 @@ def predict(
     """Depth and labels of images, folders, videos and bags.
 
     An image NAME gives a file for each map that the model has: NAME_labels.png (8 bits: class indices of its label
-    space), NAME_depth.png (16 bits: millimetres, 0 invalid), NAME_confidence.png of the labels and
-    NAME_depth_confidence.png (8 bits: 255 is certain), NAME_normals.png (x, y, z from -1 to 1 as red, green, blue); and
-    the pictures NAME_overlay.png and NAME_depth_color.png. A video or a bag gives NAME_overlay_depth.mp4.
+    space), NAME_depth.png (16 bits: millimetres; 0 where it is invalid or beyond 65.535 m), NAME_confidence.png of the
+    labels and NAME_depth_confidence.png (8 bits: 255 is certain), NAME_normals.png (x, y, z from -1 to 1 as red, green,
+    blue); and the pictures NAME_overlay.png and NAME_depth_color.png. A video or a bag gives NAME_overlay_depth.mp4.
     Damaged images are left out and counted; what is predicted is kept.
 
     Example: mtperception predict kitchen.jpg walk.mp4 --out predictions

@@ -32,6 +32,7 @@ from mtperception.replay.out_bag import LEFT_OUT, BagRecorder, check_free, recor
 from mtperception.replay.replay import conclude
 from mtperception.replay.replay import replay as replay_recording
 from mtperception.replay.result import Replay
+from mtperception.resources import find
 from mtperception.scale.part_folder import PartFolder, stored_count
 from mtperception.scale.shard import WHOLE, Shard
 from mtperception.scale.shared_evaluation import digest
@@ -153,13 +154,13 @@ def _part_count(sharing: _Sharing) -> int:
 
 
 def _present(result: Replay, recording: Recording, live: dict[str, Any] | None, json_file: Path | None) -> None:
-    """Write and print the figures; of the run with the node too, if there was one."""
+    """Print and write the figures; of the run with the node too, if there was one."""
     content = as_json(result, recording.topics.roles()) | ({} if live is None else {'live': live})
-    if json_file:
-        write_json(json_file, content, '--json')
     print_result(result)
     if live is not None:
         print_live(live)
+    if json_file:
+        write_json(json_file, content, '--json')
 
 
 def _record(model: ModelSettings, recording: Recording, options: RecordingOptions, label_space: str) -> dict[str, Any]:
@@ -171,6 +172,7 @@ def _record(model: ModelSettings, recording: Recording, options: RecordingOption
         'topics': recording.topics.roles(),
         'images': digest(map(str, recording.stamps_ns)),
         'label_space': label_space,
+        'classes': sha256(find('labels', label_space)) if label_space else '',
         'label_offset': options.label_offset,
         'tolerance': options.tolerance,
         'depth_registered': options.depth_registered,

@@ -94,12 +94,14 @@ def replay_many(
             make_room_for_json(json_file)
         with naming_option('--parts', plan.folder):
             failed = _score(plan, names, pool)
+    gone = [bag for bag in names if bag not in failed and not plan.is_done(bag)]
+    failed |= dict.fromkeys(gone, 'changed or removed after it was scored: run it again')
     paths = {bag: plan.path(bag) for bag in names if bag not in failed}
     table = merge_bags(paths, failed, open_model(model.model), plan.truth_space, group)
-    if json_file:
-        write_json(json_file, as_json(table), '--json')
     if table.bags:
         _print(table)
+    if json_file:
+        write_json(json_file, as_json(table), '--json')
     if write_page:
         with naming_option('--report', report):
             write_page(table, report)

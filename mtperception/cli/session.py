@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mtperception.ros.graph_monitor import GraphMonitor
 
 NODE, PLAYER = 'perception_node', 'camera_player'
+MANAGED = f'/{NODE_NAME}'
+"""Name of the managed node, with its namespace."""
 PATIENCE_S = 10.0
 """How long the last frames may take to be answered, and what is published to arrive."""
 PREPARED_WITHIN_S = 900.0
@@ -45,10 +47,6 @@ class Session:
     monitor: 'GraphMonitor'
     check: Callable[[], None]
     """Raises if a process has ended, or the command is to end."""
-    node: str = f'/{NODE_NAME}'
-    """Name of the managed node, with its namespace."""
-    program: str = NODE
-    """Module of `mtperception.ros` that runs it."""
 
     def start_perception(self, parameters: Parameters) -> None:
         """Start the node, which then waits to be configured."""
@@ -56,12 +54,12 @@ class Session:
         # fit into the middleware's buffers at once is lost; here the frames are to be counted, not those buffers.
         topics = ('image', 'image/compressed', 'camera_info')
         reliable = {f'qos_overrides./{topic}.subscription.reliability': 'reliable' for topic in topics}
-        self.started.start_node(self.program, {'autostart': False, **reliable, **parameters})
+        self.started.start_node(NODE, {'autostart': False, **reliable, **parameters})
 
     def change_state(self, transition: int) -> None:
         """Take the node through a transition; raises OSError, with what it says, if it refuses."""
-        if not self.monitor.change_state(self.node, transition):
-            raise RunError(f'the node refuses to start: {self.started.last_error(self.program)}')
+        if not self.monitor.change_state(MANAGED, transition):
+            raise RunError(f'the node refuses to start: {self.started.last_error(NODE)}')
 
     def activate(self, *companions: str) -> None:
         """Configure the node, wait until other processes have been heard of, and make it active."""
@@ -93,9 +91,7 @@ class Session:
         if refused():
             raise RunError(f'the node refuses the images: {monitor.values(self.status("input"))["last reason"]}')
         if not is_over:
-            raise LateError(
-                f'the node has answered nothing in {PREPARED_WITHIN_S:g} s: {self.started.last_line(self.program)}'
-            )
+            raise LateError(f'the node has answered nothing in {PREPARED_WITHIN_S:g} s: {self.started.last_line(NODE)}')
 
     def wait(self, description: str, seconds: float) -> None:
         """Let the processes work for some time, under a progress bar."""
@@ -140,7 +136,7 @@ class Session:
 
     def status(self, part: str) -> str:
         """The name under which the node reports a part of its diagnostics."""
-        return f'{self.node}: {part}'
+        return f'{MANAGED}: {part}'
 
     def latency_ms(self) -> dict[str, dict[str, float]]:
         """p50 and p99 by stage, as the node measured them."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from mtperception.messages.decoder_messages import logged_decoder_messages
 from mtperception.messages.errors import RefusedImageError
-from mtperception.messages.image_decoding import check_size
+from mtperception.messages.image_decoding import DECODERS, check_size
 from mtperception.messages.protocols import CompressedImage
 
 _PNG_START = b'\x89PNG\r\n\x1a\n'
@@ -26,6 +26,8 @@ _PROBES = tuple(
 )
 """Bytes that would be more of a picture, where its data are not complete: between all restart markers, one of which the
 decoder may be waiting for."""
+_MOSAIC = re.compile(r'(bayer_(?:rggb|bggr|gbrg|grbg))(?:8|16); *(?:jpeg|png) compressed *')
+"""`format` of a mosaic; where another encoding follows, the transport has converted it."""
 _PNG_NEEDED = frozenset((b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND'))
 """Types of the chunks that pixels are made of. Others are passed over: a text of a kilobyte can unpack to megabytes."""
 _PNG_CHUNK_FRAME = 12
@@ -36,7 +38,9 @@ MAX_SEGMENTS = 20_000
 """Most segments of a file: a PNG of 12 megapixels has some thousand chunks, a JPEG some dozen segments."""
 MAX_SCANS = 32
 """Most scans of a progressive JPEG. Encoders make 10, some up to 15; each is another pass over the whole picture."""
-_JPEG_SCAN = b'\xff\xda'
+_JPEG_SCAN = 0xDA
+_JPEG_MARKER = re.compile(b'\xff[^\x00\x01\xd0-\xd8\xff]')
+"""One that ends a picture or begins a segment with a length; of the others, restart markers are inside of scans."""
 _JPEG_PADDING = re.compile(b'\xff*')
 # SOF0 to SOF15 (ITU-T T.81, table B.1); C4, C8 and CC between them are tables and an extension.
 _JPEG_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -45,8 +49,9 @@ _JPEG_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
     """uint8 H,W,3, RGB, of a JPEG or PNG; gray is repeated in the three channels, alpha is dropped.
 
-    What the file is, its first bytes say; `format` is not read, as drivers put many things there. The size is taken
-    from the file's header first, so that a small file cannot ask for gigabytes. A rotation in EXIF is not applied: the
+    What the file is, its first bytes say; drivers put many things into `format`, which is read for a mosaic alone:
+    compressed_image_transport writes bayer images as they are, and their pattern there. The size is taken from the
+    file's header first, so that a small file cannot ask for gigabytes. A rotation in EXIF is not applied: the
     camera_info is that of the pixels as they are.
 
     Raises:
@@ -55,7 +60,22 @@ def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
     data = bytes(msg.data)
     if not data:
         raise RefusedImageError('data', 'found no bytes, expected a JPEG or PNG file')
+    if mosaic := _MOSAIC.fullmatch(msg.format):
+        return _demosaicked(_decoded(data, cv2.IMREAD_UNCHANGED), mosaic[1])
     return cv2.cvtColor(_decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION), cv2.COLOR_BGR2RGB)
+
+
+def _demosaicked(pixels: np.ndarray, pattern: str) -> np.ndarray:
+    """uint8 H,W,3, RGB, of a mosaic of 8 or 16 bits: bayer_rggb or its like."""
+    decoder = DECODERS[f'{pattern}8']
+    if pixels.ndim != 2 or min(pixels.shape) < decoder.min_side:
+        raise RefusedImageError(
+            'compressed',
+            f'found a {pattern} image of {pixels.dtype} {pixels.shape}, expected one channel and at least '
+            f'{decoder.min_side}x{decoder.min_side}',
+        )
+    high_bytes = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
+    return decoder.to_rgb(high_bytes[..., None], False)
 
 
 def unchanged_png(data: bytes) -> np.ndarray:
@@ -109,16 +129,30 @@ def completed(data: bytes) -> bytes:
         return data
     width, height, at = _jpeg_frame(data)
     check_size(width, height)
-    # Between its markers a JPEG has no such bytes. Counted where the picture is: a thumbnail before it has scans too.
-    scans = data.count(_JPEG_SCAN, at)
-    if scans > MAX_SCANS:
-        raise RefusedImageError('compressed', f'found a JPEG of {scans} scans, expected {MAX_SCANS} at most')
+    if _has_many_scans(data, at):
+        raise RefusedImageError('compressed', f'found a JPEG of more than {MAX_SCANS} scans, expected no more')
     # Looked for behind the frame header, since a thumbnail before it has an end of its own.
     if data.rfind(_JPEG_END, at) >= 0:
         return data
     if not _is_scan_complete(data):
         raise _broken(data, 'cut off')
     return data.removesuffix(b'\xff') + _JPEG_END
+
+
+def _has_many_scans(data: bytes, at: int) -> bool:
+    """Whether a JPEG has more than `MAX_SCANS` from its frame header on, up to its own end: phones put a video behind
+    that.
+    """
+    scans = 0
+    for _ in range(MAX_SEGMENTS):
+        found = _JPEG_MARKER.search(data, at)
+        if found is None or data[found.end() - 1] == _JPEG_END[1]:
+            return False
+        scans += data[found.end() - 1] == _JPEG_SCAN
+        if scans > MAX_SCANS:
+            return True
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], 'big')
+    return True
 
 
 def _is_scan_complete(data: bytes) -> bool:

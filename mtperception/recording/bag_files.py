@@ -9,7 +9,9 @@ from typing import Any
 
 import yaml
 
+from mtperception.dataset_json import NAME as DATASET_JSON
 from mtperception.errors import SourceError
+from mtperception.image_files import list_images
 from mtperception.media import by_number
 from mtperception.recording.storage import MCAP_START, SQLITE_LOGS, SQLITE_START, ZSTD_START
 
@@ -42,9 +44,14 @@ def is_storage(path: Path) -> bool:
 
 
 def is_bag(path: Path) -> bool:
-    """Whether there is a storage file at a path, or a folder with some; a bag of ROS 1, too, which is refused later."""
+    """Whether there is a storage file at a path, or a folder with some that is no data set; a bag of ROS 1, too, which
+    is refused later, unless it lies among images.
+    """
     if path.is_dir():
-        return bool(_storage_in(path)) or any(file.suffix == ROS1_SUFFIX for file in _visible(path))
+        if (path / DATASET_JSON).is_file():
+            return False
+        is_ros1 = any(file.suffix == ROS1_SUFFIX for file in _visible(path))
+        return bool(_storage_in(path)) or (is_ros1 and not list_images(path))
     return path.is_file() and (is_storage(path) or _starts_as_storage(path) or _is_ros1(path))
 
 

@@ -2,20 +2,22 @@
 """What is on a topic of images, by its first usable messages."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from mtperception.messages import RefusedMessageError, compressed_to_rgb, image_to_rgb
-from mtperception.messages.depth_decoding import is_depth_encoding
+from mtperception.messages.depth_decoding import compressed_to_depth, image_to_depth, is_depth_encoding
 from mtperception.messages.message import COMPRESSED_IMAGE, IMAGE
 from mtperception.recording.bag_reader import BagReader
 from mtperception.recording.transform_tree import frame_name
 
 DECODERS: dict[str, Callable[[Any], np.ndarray]] = {IMAGE: image_to_rgb, COMPRESSED_IMAGE: compressed_to_rgb}
 """By the type of an image topic."""
+DEPTH_DECODERS: dict[str, Callable[[Any], np.ndarray]] = {IMAGE: image_to_depth, COMPRESSED_IMAGE: compressed_to_depth}
+"""Likewise, of one with depth."""
 ENCODINGS: dict[str, Callable[[Any], str]] = {
     IMAGE: lambda message: message.encoding,
     COMPRESSED_IMAGE: lambda message: message.format,
@@ -40,7 +42,7 @@ class ImageTopic:
     frame_id: str = ''
     encoding: str = ''
     refusal: str = ''
-    """Why its first refused message was refused; empty if none was."""
+    """Why its first refused message was refused; empty if none was, and for depth if one could be read."""
 
 
 def look_at(reader: BagReader, topic: str, *, to_the_end: bool = False) -> ImageTopic:
@@ -53,13 +55,16 @@ def look_at(reader: BagReader, topic: str, *, to_the_end: bool = False) -> Image
     """
     connections = [x for x in reader.connections if x.topic == topic and x.kind in DECODERS]
     frame_id, encoding, refusal, greys, of_no_use = '', '', '', 0, 0
+    depth: ImageTopic | None = None
     for connection, _, data in islice(reader.messages(connections), None if to_the_end else LOOKED_AT):
         try:
             message = reader.deserialized(data, connection.kind)
             encoding = ENCODINGS[connection.kind](message)
             frame_id = frame_id or frame_name(message.header.frame_id)
             if is_depth_encoding(encoding):
-                return ImageTopic(topic, DEPTH, frame_id, encoding)
+                depth = ImageTopic(topic, DEPTH, frame_id, encoding, refusal)
+                DEPTH_DECODERS[connection.kind](message)
+                return replace(depth, refusal='')
             if _has_color(DECODERS[connection.kind](message)):
                 return ImageTopic(topic, COLOR, frame_id, encoding, refusal)
             greys += 1
@@ -68,6 +73,8 @@ def look_at(reader: BagReader, topic: str, *, to_the_end: bool = False) -> Image
             of_no_use += error.kind == 'encoding'
         if greys == GREY_LOOKED_AT or (of_no_use == OF_NO_USE and not to_the_end):
             break
+    if depth:
+        return replace(depth, refusal=refusal)
     if greys:
         return ImageTopic(topic, GREY, frame_id, encoding, refusal)
     return ImageTopic(topic, UNUSABLE, frame_id, encoding, refusal or 'no messages')

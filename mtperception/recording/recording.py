@@ -12,9 +12,7 @@ import numpy as np
 from mtperception.errors import SourceError
 from mtperception.messages import (
     RefusedMessageError,
-    compressed_to_depth,
     compressed_to_labels,
-    image_to_depth,
     image_to_labels,
     intrinsics_from,
 )
@@ -23,7 +21,7 @@ from mtperception.recording.assembly import Assembly, Joined
 from mtperception.recording.bag_reader import BagReader
 from mtperception.recording.camera_motion import camera_motion
 from mtperception.recording.first_pass import first_pass, used_connections
-from mtperception.recording.image_topics import DECODERS
+from mtperception.recording.image_topics import DECODERS, DEPTH_DECODERS
 from mtperception.recording.pairing import nearest_gap, pair_by_stamp
 from mtperception.recording.recording_options import DEFAULTS, RecordingOptions
 from mtperception.recording.registration import choose_registration, resized_to_image
@@ -31,7 +29,6 @@ from mtperception.recording.storage import Connection, StoredMessage
 from mtperception.recording.topics import choose_topics, connections_of
 from mtperception.types import Frame, Intrinsics
 
-_DEPTH = {IMAGE: image_to_depth, COMPRESSED_IMAGE: compressed_to_depth}
 _LABELS = {IMAGE: image_to_labels, COMPRESSED_IMAGE: compressed_to_labels}
 """By the type of the topic."""
 _NAMED = 8
@@ -275,7 +272,8 @@ class Recording:
 
         def registered() -> np.ndarray:
             position = self._pairs[self.topics.depth][joined.index]
-            return self._registration.apply(_DEPTH[raw_depth.kind](message(raw_depth)), position, size, intrinsics)
+            depth = DEPTH_DECODERS[raw_depth.kind](message(raw_depth))
+            return self._registration.apply(depth, position, size, intrinsics)
 
         def resized() -> np.ndarray:
             ids = _LABELS[raw_labels.kind](message(raw_labels), self._options.label_offset)

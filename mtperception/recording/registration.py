@@ -68,20 +68,6 @@ def choose_registration(found: FirstPass, topics: Topics, *, as_it_is: bool) -> 
     return _reprojection(infos, T_image_depth, f'by the static transform from {depth_frame!r} to {frame!r}')
 
 
-def reproject(
-    depth: np.ndarray, depth_camera: Intrinsics, image_camera: Intrinsics, T_image_depth: np.ndarray
-) -> np.ndarray:
-    """float32 H,W, metres, 0 = invalid: depth as another camera sees it.
-
-    Args:
-        depth: float32 h,w, metres.
-        depth_camera: of exactly this h x w.
-        image_camera: the other one; gives the size.
-        T_image_depth: float64 4,4, from the depth camera's optical frame to the other's.
-    """
-    return warp_depth(depth, depth_camera, image_camera, T_image_depth).depth
-
-
 def is_same_view(first: Intrinsics, second: Intrinsics) -> bool:
     """Whether two cameras, brought to one size, differ by no more than two calibrations of one camera."""
     second = second.resized(first.width, first.height)
@@ -132,7 +118,7 @@ def _reprojection(infos: Sequence[tuple[int, Any]], T_image_depth: np.ndarray, h
         depth_camera = _camera_at(infos, position, depth.shape[1], depth.shape[0])
         if same_place and is_same_view(depth_camera, camera):
             return resize_nearest(depth, size)
-        return reproject(depth, depth_camera, camera, T_image_depth)
+        return warp_depth(depth, depth_camera, camera, T_image_depth).depth
 
     return Registration(apply, f'{how}, reprojected where the two cameras differ; lens distortion is ignored')
 

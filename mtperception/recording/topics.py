@@ -64,8 +64,8 @@ def choose_topics(reader: BagReader, request: TopicRequest, *, with_depth: bool 
 
     The image is the first, by name, with colours, else with grey values; its camera_info the one beside it, else the
     only one near it that is of no other image. Depth in the frame of the image is of its camera, other depth is not.
-    Depth is what comes as 16UC1 or 32FC1; if there are several, one in the namespace nearest to the image, in its frame
-    and with `depth` in its name goes first. What a node of this package
+    Depth is what comes as 16UC1 or 32FC1; if there are several, one that can be read, in the namespace nearest to the
+    image, in its frame and with `depth` in its name goes first. What a node of this package
     published is no truth and no input, and is passed over unless it is asked for. Poses are an Odometry, else a
     PoseStamped, of the nearest namespace. What is nearer to another camera belongs to that.
 
@@ -111,13 +111,16 @@ class _Choice:
         self._request = request
         self._with_depth = with_depth
         self._own = node_outputs(connection.topic for connection in reader.connections)
+        self._truths: set[str] = set()
+        """What was asked for as depth or labels: no camera, whatever its pictures look like."""
         self._seen: dict[str, ImageTopic] = {}
         self._notes: list[str] = []
 
     def topics(self) -> Topics:
+        depth, labels = (self._asked_for(role, DECODERS) for role in ('depth', 'labels'))
+        self._truths = {depth, labels}
         image = self._asked_for('image', DECODERS) or self._image()
-        depth = self._asked_for('depth', DECODERS) or (self._depth(image) if self._with_depth else '')
-        labels = self._asked_for('labels', DECODERS)
+        depth = depth or (self._depth(image) if self._with_depth else '')
         if image in (depth, labels):
             raise SourceError(f'topic {image}: given both as images and as ground truth: expected two different topics')
         return Topics(
@@ -152,7 +155,7 @@ class _Choice:
         return [self._look_at(topic) for topic in topics_of(self._reader, DECODERS) if topic not in self._own]
 
     def _image(self) -> str:
-        found = self._candidates()
+        found = [each for each in self._candidates() if each.topic not in self._truths]
         if all(each.content != COLOR for each in found):
             found = [self._look_to_the_end(each) if each.content == UNUSABLE else each for each in found]
         usable = [each for each in found if each.content in (COLOR, GREY)]
@@ -225,16 +228,17 @@ class _Choice:
 
     def _cameras(self) -> list[str]:
         """Topics with images that are no depth."""
-        return [each.topic for each in self._candidates() if each.content != DEPTH]
+        return [x.topic for x in self._candidates() if x.content != DEPTH and x.topic not in self._truths]
 
     def _depth(self, image: str) -> str:
         frame_id = self._look_at(image).frame_id
         found = [each for each in self._candidates() if each.content == DEPTH and each.topic != image]
 
-        def order(each: ImageTopic) -> tuple[bool, bool, int, bool, str]:
+        def order(each: ImageTopic) -> tuple[bool, bool, bool, int, bool, str]:
             far = not shared(each.topic, image)
             unnamed = 'depth' not in each.topic.lower()
-            return far, unnamed, -shared(each.topic, image), each.frame_id != frame_id, each.topic
+            elsewhere = each.frame_id != frame_id
+            return bool(each.refusal), far, unnamed, -shared(each.topic, image), elsewhere, each.topic
 
         chosen = self._nearest('depth', '--depth-topic', sorted(found, key=order), image)
         if chosen and 'depth' not in chosen.lower():

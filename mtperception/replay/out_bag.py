@@ -3,7 +3,7 @@
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,7 @@ class BagRecorder:
         writer: 'Writer',
         predictor: BackendPredictor,
         taken: Collection[str],
-        errors: Callable[[], AbstractContextManager[None]] = nullcontext,
+        errors: Callable[[], AbstractContextManager[None]],
     ) -> None:
         from rosbags.typesys import Stores, get_typestore
 

@@ -18,6 +18,7 @@ from mtperception.predictor import Predictor
 from mtperception.recording.recording import Recording
 from mtperception.recording.recording_options import RecordingOptions
 from mtperception.replay.replay import score
+from mtperception.resources import find
 from mtperception.scale.job_file import JobFile
 from mtperception.scale.workers import Outcome
 
@@ -46,6 +47,7 @@ class BagPlan:
             'model': sha256(open_model(self.model).path / CARD),
             **asdict(self.recording),
             'label_space': self.label_space,
+            'classes': sha256(find('labels', self.label_space)) if self.label_space else '',
             'backend': self.backend,
             'precision': self.precision,
         }

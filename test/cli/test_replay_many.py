@@ -15,6 +15,7 @@ from recordings import IMAGE, LABELS, image, room_messages, write_recording
 
 from mtperception import cli, resources
 from mtperception.card import CARD, ModelCard
+from mtperception.cli import replay_many
 from mtperception.predictor import Predictor
 from mtperception.recording.recording import Recording
 from mtperception.recording.recording_options import RecordingOptions
@@ -108,6 +109,36 @@ def test_finished_bags_are_skipped_unless_something_changed(fleet, tmp_path, cap
     (bags[0] / 'metadata.yaml').touch()
     assert run(bags, *options, '--dry-run') == 0
     assert '1 are scored, 1 would be' in capsys.readouterr().out
+
+
+def test_the_content_of_a_label_space_counts_not_its_name(fleet, tmp_path, capsys):
+    space = shutil.copy(resources.find('labels', 'nyuv2_40'), tmp_path / 'mine.yaml')
+    options = ('--label-space', space, '--label-topic', LABELS, '--parts', tmp_path / 'parts')
+    assert run(fleet[:1], *options) == 0
+    capsys.readouterr()
+    assert run(fleet[:1], *options, '--dry-run') == 0
+    assert '1 are scored, 0 would be' in capsys.readouterr().out
+    text = space.read_text(encoding='utf-8')
+    space.write_text(text + '# another order of the classes\n', encoding='utf-8')
+    assert run(fleet[:1], *options, '--dry-run') == 0
+    assert '0 are scored, 1 would be' in capsys.readouterr().out
+
+
+def test_a_bag_that_is_gone_at_the_end_costs_itself_only(fleet, tmp_path, monkeypatch):
+    """Scored, and removed while the others are."""
+    bags = [shutil.copytree(bag, tmp_path / bag.name) for bag in fleet[:2]]
+    score = replay_many._score
+
+    def and_remove(*arguments):
+        failed = score(*arguments)
+        shutil.rmtree(bags[0])
+        return failed
+
+    monkeypatch.setattr(replay_many, '_score', and_remove)
+    assert run(bags, '--parts', tmp_path / 'parts', '--json', tmp_path / 'all.json') == 1
+    content = load(tmp_path / 'all.json')
+    assert [bag['bag'] for bag in content['bags']] == [str(bags[1])]
+    assert content['failed'] == {str(bags[0]): 'changed or removed after it was scored: run it again'}
 
 
 def test_a_bad_bag_costs_itself_only(fleet, tmp_path, capsys):

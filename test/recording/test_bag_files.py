@@ -71,6 +71,16 @@ class TestNames:
         with pytest.raises(SourceError, match='found nothing'):
             read(tmp_path)
 
+    def test_a_data_set_or_images_with_a_bag_among_them_are_none(self, tmp_path, plugin):
+        bag = write_bag(tmp_path / 'walk', small_images(), plugin)
+        (bag / 'dataset.json').write_text('{"rgb": "{id}.png"}')
+        assert not is_bag(bag)
+        (tmp_path / 'frames').mkdir()
+        (tmp_path / 'frames' / 'run.bag').write_bytes(b'#ROSBAG V2.0')
+        assert is_bag(tmp_path / 'frames')  # and is refused as one of ROS 1
+        (tmp_path / 'frames' / '0001.png').touch()
+        assert not is_bag(tmp_path / 'frames')
+
 
 class TestMetadata:
     """The storage says all that is needed."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Topics that are not named are found by what they carry."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -241,3 +242,25 @@ def test_pictures_of_the_node_are_told_by_their_names_too(chosen, picture):
     ]
     topics = chosen(*messages)
     assert (topics.image, topics.depth) == ('/usb_cam/image_raw', '')
+
+
+@pytest.mark.parametrize('role', ['labels', 'depth'])
+def test_what_is_asked_for_as_truth_is_not_taken_for_the_image(chosen, role):
+    """Labels and mono16 depth look like pictures, and come first by name here."""
+    truth = image(GREY, 0, 'mono8') if role == 'labels' else image(GREY.astype(np.uint16), 0, 'mono16')
+    messages = (('/a/truth', truth), ('/b/image_raw', image(GREY, 0, 'mono8')), ('/a/odom', odometry(translation(), 0)))
+    topics = chosen(*messages, **{role: '/a/truth'})
+    assert (topics.image, getattr(topics, role)) == ('/b/image_raw', '/a/truth')
+    # Nor for another camera, to which the poses beside it would belong.
+    assert topics.pose == '/a/odom'
+
+
+def test_depth_that_cannot_be_read_comes_last(chosen):
+    """The plain `compressed` transport of depth as a JPEG, as older ROS writes it, beside a good one."""
+    jpeg = cv2.imencode('.jpg', np.zeros((8, 8), np.uint8))[1].tobytes()
+    topics = chosen(
+        ('/c/image', image(COLOR, 0)),
+        ('/c/depth/compressed', compressed(jpeg, 0, '16UC1; jpeg compressed mono8')),
+        ('/c/depth/compressedDepth', depth_compressed_16u(METERS, 0)),
+    )
+    assert topics.depth == '/c/depth/compressedDepth'
