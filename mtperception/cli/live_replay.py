@@ -22,8 +22,7 @@ from mtperception.recording.first_pass import raw_header
 from mtperception.recording.recording import Recording
 from mtperception.recording.storage import StoredMessage
 from mtperception.replay.live_answers import Answers, LiveRun, compared_outputs
-from mtperception.replay.live_schedule import due_times
-from mtperception.sources.timeline import LONGEST_PAUSE_S
+from mtperception.replay.live_schedule import LONGEST_PAUSE_S, due_times
 
 if TYPE_CHECKING:
     from mtperception.ros.bag_player import BagPlayer

@@ -4,7 +4,8 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from mtperception.sources.timeline import LONGEST_PAUSE_S
+LONGEST_PAUSE_S = 10.0
+"""More between two stamps is a clock that was set, or a pause that nobody wants to wait for."""
 
 
 def due_times(times_ns: Sequence[tuple[int, int]]) -> tuple[list[float], int]:

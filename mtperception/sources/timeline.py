@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from mtperception.sources.source import Frame, Source
 
-LONGEST_PAUSE_S = 10.0
-"""More between two stamps is a clock that was set, or a pause that nobody wants to wait for."""
+CLOCK_SET_NS = 3600 * 10**9
+"""More between two stamps is a clock that was set: from the time since the start of a machine to that of today."""
 STILL_GAP = 0.1
 """Seconds from one showing of a single image to the next, when no rate is asked for."""
 
@@ -16,8 +16,7 @@ def timeline(source: Source, rate: float = 0.0, loop: bool = False) -> Iterator[
 
     Args:
         source: read frame by frame, each when it is asked for.
-        rate: frames per second; 0 = as the frames' own stamps say, but what is further apart than `LONGEST_PAUSE_S` as
-            much as that, and at once where time jumps back as far.
+        rate: frames per second; 0 = as the frames' own stamps say, and at once where the clock was set between two.
         loop: start again at the end, in time as well: the gap is the mean one of the frames.
     """
     if not rate:
@@ -30,12 +29,13 @@ def timeline(source: Source, rate: float = 0.0, loop: bool = False) -> Iterator[
 def _by_stamps(source: Source, loop: bool) -> Iterator[tuple[float, Frame]]:
     start = 0.0
     while True:
-        count, before, due = 0, 0, start
+        count, first, before, due = 0, 0, 0, start
         for frame in source:
-            gap = (frame.stamp_ns - before) / 1e9 if count else 0.0
-            if abs(gap) > LONGEST_PAUSE_S:
-                gap = LONGEST_PAUSE_S if gap > 0 else 0.0
-            due, before = due + gap, frame.stamp_ns
+            gap = frame.stamp_ns - before
+            if count == 0 or abs(gap) > CLOCK_SET_NS:
+                first += gap
+            before = frame.stamp_ns
+            due = start + (frame.stamp_ns - first) / 1e9
             count += 1
             yield due, frame
         if not (loop and count):

@@ -38,7 +38,7 @@ def config(room_data):
         batch_norm='frozen',
         weighting=ChoiceConfig('variance', {'window': 2}),  # which learns, and remembers epochs
         # AdamW divides gradients by their size: without this, those that are only rounding would make whole steps.
-        optimizer=OptimizerConfig(options={'eps': 1e-5}, clip_norm=5.0),
+        optimizer=OptimizerConfig(options={'eps': 1e-3}, clip_norm=5.0),
         epochs=4,
     )
 

@@ -136,3 +136,4 @@ def test_an_auxiliary_output_waits_for_its_annotations_not_for_teachers(room_dat
     none, all_ = {'depth': 0, 'segmentation': 2}, {'depth': 2, 'segmentation': 2}
     assert trainer.objective.supervised(none, 2) == {'depth': 2, 'segmentation': 2, 'early_depth': 0}
     assert trainer.objective.supervised(all_, 2) == {'depth': 2, 'segmentation': 2, 'early_depth': 2}
+    trainer.record.close()
