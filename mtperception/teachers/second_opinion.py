@@ -28,8 +28,6 @@ PSEUDO_COUNT = 0.5
 """Additive smoothing: images' worth of pixels without information. The pixels of one image alone prove little."""
 INDICES = 256
 """What a network can say of a pixel: class indices, and 255."""
-OWN_WEIGHT = 0.8
-"""Power of the model's own probabilities. It errs together with the others, and is to learn something."""
 LEAST = 1e-4
 """No class that the model has is less probable: it is never certain."""
 
@@ -90,7 +88,7 @@ class CorrectedTeacher:
 
     def _identity(self) -> str:
         """A hash of what decides, but not of what the networks say: that may differ in a pixel on another machine."""
-        rule = f'{OWN_WEIGHT} {LEAST} {PSEUDO_COUNT}'
+        rule = f'{LEAST} {PSEUDO_COUNT}'
         teachers = (self._model, *self._others)
         content = hashlib.sha256(' '.join([rule, *(teacher.sha256 for teacher in teachers)]).encode())
         any_label = False
@@ -171,7 +169,7 @@ def corrected(probabilities: np.ndarray, said: np.ndarray, ratios: np.ndarray) -
     logs = [np.log(table[(values >> (8 * number)) & 255]) for number, table in enumerate(ratios)]
     evidence = np.exp(np.sum(logs, axis=0)).astype(np.float32)
     has_class = probabilities.any(axis=(1, 2), keepdims=True)
-    opinion = np.maximum(probabilities.astype(np.float32), LEAST * has_class) ** OWN_WEIGHT
+    opinion = np.maximum(probabilities.astype(np.float32), LEAST * has_class)
 
     labels = np.zeros((height, width), np.uint8)
     total, most = (np.zeros((height, width), np.float32) for _ in range(2))
