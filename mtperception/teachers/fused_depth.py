@@ -169,5 +169,5 @@ def without_jumps(depth: np.ndarray) -> np.ndarray:
     window, margin = np.ones((side, side), np.uint8), np.ones((side // 4 * 2 + 1,) * 2, np.uint8)
     farthest = cv2.dilate(depth, window)
     nearest = cv2.erode(np.where(depth > 0, depth, np.inf).astype(np.float32), window)
-    jumps = (depth > 0) & (farthest > MAX_CHANGE * nearest)
+    jumps = (depth > 0) & (farthest / MAX_CHANGE > nearest)
     return np.where(cv2.dilate(jumps.astype(np.uint8), margin) > 0, 0, depth).astype(np.float32)
