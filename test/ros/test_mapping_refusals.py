@@ -36,15 +36,20 @@ def test_what_cannot_be_fused_is_counted_with_its_reason(tmp_path):
         robot.walk([1.0, 1.1])  # and the next good ones are fused
 
 
+def why_without_pose(robot):
+    """Shows frames, of which one at least arrives whole, and waits until it is left out."""
+    for number in range(3):
+        robot.show(number, 0.0)
+        robot.spin_for(0.1)
+    robot.spin_until(lambda: robot.value('dropped no pose'), 'a frame that is left out')
+    return robot.values()['last reason']
+
+
 def test_poses_in_another_frame_than_the_map_are_refused(tmp_path):
     """Odometry drifts in a frame of its own: a map of it, published as `map`, would be somewhere else."""
     with mapping(tmp_path) as (_, robot):
         robot.pose_frame = 'odom'
-        for number in range(3):
-            robot.show(number, 0.0)
-            robot.spin_for(0.1)
-        robot.spin_until(lambda: robot.value('dropped no pose'), 'a frame that is left out')
-        assert 'poses are in odom, map_frame is map: expected the same' in robot.values()['last reason']
+        assert 'poses are in odom, map_frame is map: expected the same' in why_without_pose(robot)
         assert robot.value('frames fused') == 0
         robot.pose_frame = '/map'  # as ROS 1 wrote it
         robot.walk([1.0, 1.1])
@@ -58,11 +63,7 @@ def test_poses_in_another_frame_than_the_map_are_refused(tmp_path):
 def test_odometry_that_does_not_say_of_what_is_refused(tmp_path):
     with mapping(tmp_path, 'odometry', Odometry, use_image=False) as (_, robot):
         robot.body = ''
-        for number in range(3):
-            robot.show(number, 0.0)
-            robot.spin_for(0.1)
-        robot.spin_until(lambda: robot.value('dropped no pose'), 'a frame that is left out')
-        assert 'odometry without child_frame_id' in robot.values()['last reason']
+        assert 'odometry without child_frame_id' in why_without_pose(robot)
         robot.body = 'camera_optical'
         robot.walk([1.0, 1.1])
 
