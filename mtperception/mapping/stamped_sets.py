@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages of several topics that belong together because their stamps are equal."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from itertools import takewhile
 from typing import Any
 
@@ -14,10 +14,10 @@ class StampedSets:
 
     Args:
         given_up: called with the stamp of a set that was given up, because a set that began later was complete or too
-            many waited, and the names of its parts.
+            many waited, and its parts.
     """
 
-    def __init__(self, given_up: Callable[[int, Collection[str]], None]) -> None:
+    def __init__(self, given_up: Callable[[int, Mapping[str, Any]], None]) -> None:
         self._given_up = given_up
         self._sets: dict[int, dict[str, Any]] = {}
         """By stamp, in the order in which their first parts came: clocks may be set back."""
@@ -47,4 +47,4 @@ class StampedSets:
 
     def _give_up(self, stamps: list[int]) -> None:
         for stamp in stamps:
-            self._given_up(stamp, self._sets.pop(stamp).keys())
+            self._given_up(stamp, self._sets.pop(stamp))

@@ -5,7 +5,7 @@ import threading
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -97,7 +97,7 @@ class MappingComponent:
         self._ids = self._space.id_table(settings.label_offset)
         self._other_classes = ''
         """What is wrong with the classes of the labels; empty if nothing is known to be."""
-        self._sets = StampedSets(self._drop_incomplete)
+        self._sets = StampedSets(self._take_incomplete)
         self._images_given_up: deque[int] = deque(maxlen=GIVEN_UP_IMAGES)
         """Stamps of images that waited in vain: what is made of them may still come, and is fused without colour."""
         self._waiting: dict[str, Any] | None = None
@@ -193,7 +193,12 @@ class MappingComponent:
         stamp_ns = stamp_of(message)
         needed = (*NEEDED, IMAGE) if self._needs_image(stamp_ns) else NEEDED
         parts = self._sets.add(topic, stamp_ns, message, needed)
-        if parts is None or self._is_of_other_classes():
+        if parts is not None:
+            self._take_frame(parts)
+
+    def _take_frame(self, parts: dict[str, Any]) -> None:
+        """Fuse a frame as soon as its pose is known."""
+        if self._is_of_other_classes():
             return
         if self._waiting is None:
             self._waiting = parts
@@ -218,14 +223,19 @@ class MappingComponent:
             self.drop('other classes', f'{CLASSES_TOPIC}: {self._other_classes}')
         return bool(self._other_classes)
 
-    def _drop_incomplete(self, stamp_ns: int, names: Collection[str]) -> None:
-        """Count a set that lacks parts; an image alone is of a frame that is not answered, or not yet."""
-        found = [name for name in NEEDED if name in names]
-        if not found:
-            self._images_given_up.append(stamp_ns)
-        else:
-            missing = [name for name in NEEDED if name not in names] or [IMAGE]
+    def _take_incomplete(self, stamp_ns: int, parts: Mapping[str, Any]) -> None:
+        """Fuse a set whose image was lost without it, and count one that lacks other parts.
+
+        An image alone is of a frame that is not answered, or not yet.
+        """
+        found = [name for name in NEEDED if name in parts]
+        missing = [name for name in NEEDED if name not in parts]
+        if not missing:
+            self._take_frame(dict(parts))
+        elif found:
             self.drop('incomplete', f'found {", ".join(found)}, and no {", ".join(missing)} of the same stamp')
+        else:
+            self._images_given_up.append(stamp_ns)
 
     def _fuse_waiting(self) -> None:
         """Give the frame that waits for its pose to the worker, if the pose is known or will not come any more."""
@@ -274,7 +284,7 @@ class MappingComponent:
     def _fuse(self, parts: dict[str, Any], pose: np.ndarray) -> None:
         """Decode a frame and fuse it, or count why not."""
         try:
-            self._mapper.fuse(_map_frame(parts, pose, self.settings.label_offset))
+            self._mapper.fuse(self._map_frame(parts, pose))
             if self.settings.max_distance:
                 self._mapper.volume.drop_farther_than(self.settings.max_distance, pose[:3, 3])
         except RefusedMessageError as error:
@@ -284,6 +294,24 @@ class MappingComponent:
         except Exception as error:
             self.drop('fault', f'{type(error).__name__}: {error}')
             raise
+
+    def _map_frame(self, parts: dict[str, Any], pose: np.ndarray) -> MapFrame:
+        depth, labels = image_to_depth(parts[DEPTH]), image_to_labels(parts[LABELS], self.settings.label_offset)
+        height, width = depth.shape
+        camera, confidence = intrinsics_from(parts[INFO], width, height), image_to_bytes(parts[CONFIDENCE])
+        return MapFrame(pose, camera, depth, labels, confidence, self._colors(parts.get(IMAGE), (width, height)))
+
+    def _colors(self, image: Image | None, size: tuple[int, int]) -> np.ndarray | None:
+        """uint8 H,W,3, RGB, of (width, height); None without an image, or with one that is of no use for this."""
+        if image is None:
+            return None
+        try:
+            rgb = image_to_rgb(image)
+        except RefusedMessageError as error:
+            self._node.get_logger().warning(f'{IMAGE}: {error}: frames like this are fused without colour', once=True)
+            return None
+        found = (rgb.shape[1], rgb.shape[0])
+        return resize_image(rgb, size) if same_aspect(found, size) else None
 
     def drop(self, reason: str, detail: str) -> None:
         """Count a frame that is not fused; the first of each reason is logged."""
@@ -328,20 +356,3 @@ class _Job:
 
 def _nothing() -> None:
     pass
-
-
-def _map_frame(parts: dict[str, Any], pose: np.ndarray, label_offset: int) -> MapFrame:
-    depth, labels = image_to_depth(parts[DEPTH]), image_to_labels(parts[LABELS], label_offset)
-    height, width = depth.shape
-    image = parts.get(IMAGE)
-    rgb = image and image_to_rgb(image)
-    if rgb is not None and same_aspect((rgb.shape[1], rgb.shape[0]), (width, height)):
-        rgb = resize_image(rgb, (width, height))
-    return MapFrame(
-        pose,
-        intrinsics_from(parts[INFO], width, height),
-        depth,
-        labels,
-        image_to_bytes(parts[CONFIDENCE]),
-        rgb if rgb is not None and rgb.shape[:2] == depth.shape else None,
-    )

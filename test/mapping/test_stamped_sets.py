@@ -9,7 +9,7 @@ NEEDED = ('depth', 'labels')
 def sets():
     """And the stamps of those that are given up, with the names of their parts."""
     given_up = []
-    return StampedSets(lambda stamp, names: given_up.append((stamp, set(names)))), given_up
+    return StampedSets(lambda stamp, parts: given_up.append((stamp, set(parts)))), given_up
 
 
 def test_parts_in_any_order():

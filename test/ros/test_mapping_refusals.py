@@ -128,6 +128,28 @@ def test_a_frame_whose_image_came_too_long_before_it_is_fused_without(tmp_path):
         assert robot.value('dropped incomplete') == 0
 
 
+def test_a_frame_whose_image_is_lost_or_unreadable_is_fused_without(tmp_path):
+    with mapping(tmp_path) as (_, robot):
+        for number in range(3):  # no image comes, though there is somebody who publishes them
+            robot.show(number, 0.0, image=None)
+            robot.spin_for(0.1)
+        robot.show(3, 0.0)
+        # All come at once then: of those that wait for the worker, the newest counts.
+        robot.spin_until(
+            lambda: robot.value('frames fused') + robot.value('dropped busy') >= 2, 'a frame without image'
+        )
+        before = robot.value('frames fused')
+        strange = rgb8_image(np.zeros((240, 320, 3), np.uint8), header_of(4))
+        strange.encoding = 'strange'
+        robot.spin_for(1.0)
+        for number in range(4, 7):
+            strange.header = header_of(number)
+            robot.show(number, 0.0, image=strange)
+            robot.spin_for(0.1)
+        robot.spin_until(lambda: robot.value('frames fused') > before, 'a frame whose image cannot be read')
+        assert (robot.value('dropped incomplete'), robot.value('dropped refused')) == (0, 0)
+
+
 def test_qos_can_be_overridden(tmp_path):
     policies = [
         ('depth/image.subscription.reliability', 'reliable'),
