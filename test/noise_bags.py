@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """For tests: messages of images of noise, and what is read of a bag of them."""
 
+from contextlib import closing
+
 import numpy as np
 from bags import STORE, raw
 
-from mtperception.recording.bag_reader import open_bag
+from mtperception.recording.bag_reader import BagReader
 
 COUNT = 150
 """Images of 14.4 kB of noise: with 2.2 MB, MCAP has three chunks of 768 KiB."""
@@ -23,7 +25,7 @@ def small_images(count=5):
 
 def read(path, topic='/image'):
     """Stamps of the images on a topic, and the notes."""
-    with open_bag(path) as reader:
+    with closing(BagReader(path)) as reader:
         connections = [connection for connection in reader.connections if connection.topic == topic]
         stamps = [
             reader.deserialized(data, connection.kind).header.stamp.nanosec

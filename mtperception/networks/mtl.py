@@ -10,7 +10,6 @@ pooling head is 22.02. How the parts are joined is our reading; it gives every c
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -29,27 +28,6 @@ POOLED_SIZES = (1, 2, 3, 6)
 """Sizes of the maps of pyramid pooling (Zhao et al., CVPR 2017, section 3.2)."""
 HEADS = ('aspp', 'pyramid')
 SUBNETWORKS = ('none', 'se_last', 'se', 'residual')
-
-
-@dataclass(frozen=True)
-class Variant:
-    """The options of one row."""
-
-    subnetwork: str
-    head: str
-    selective_weights: bool = False
-
-
-VARIANTS = {
-    'MTL': Variant('none', 'aspp'),
-    'MTL_PP': Variant('none', 'pyramid'),
-    'MTL_SE': Variant('se_last', 'aspp'),
-    'MTL_SE+ASPP': Variant('se', 'aspp'),
-    'MTL_SPP': Variant('se', 'pyramid'),
-    'MTL_SW+PP': Variant('residual', 'pyramid', selective_weights=True),
-    'MTL_SSW': Variant('se', 'pyramid', selective_weights=True),
-}
-"""Rows of tables 3 and 4 by their names. STL_ASPP is MTL with a single task."""
 
 
 class MTL(Network):

@@ -3,7 +3,6 @@
 
 import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir, mkdtemp
@@ -131,20 +130,6 @@ class BagReader:
         if connection.encoding != CDR:
             return f'encoded as {connection.encoding!r}, expected {CDR}'
         return self._types.problem(connection.kind)
-
-
-@contextmanager
-def open_bag(path: Path) -> Iterator[BagReader]:
-    """A reader of a bag, closed in the end.
-
-    Raises:
-        SourceError: as `BagReader`.
-    """
-    reader = BagReader(path)
-    try:
-        yield reader
-    finally:
-        reader.close()
 
 
 def _openers() -> dict[str, Callable[[Path], Storage]]:

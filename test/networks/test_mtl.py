@@ -1,35 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MTL_SPP and MTL_SSW: every row of the paper's tables by its parameter count, and what the modules do, by hand."""
-
-from dataclasses import asdict
+"""MTL_SPP and MTL_SSW: what the modules do, by hand. The rows of the tables are counted by their configurations."""
 
 import pytest
 import torch
 from torch.nn import functional
 
-from mtperception.networks.mtl import MTL, VARIANTS, SelectiveWeights, TaskSubnetwork, pool_to
-
-TABLES = {
-    'MTL': 53.18,
-    'MTL_SE': 55.11,
-    'MTL_PP': 66.43,
-    'MTL_SE+ASPP': 68.5,
-    'MTL_SPP': 83.91,
-    'MTL_SSW': 89.9,
-    'MTL_SW+PP': 103.2,
-}
-"""Tables 3 and 4: parameters in units of 2^20."""
+from mtperception.networks.mtl import MTL, SelectiveWeights, TaskSubnetwork, pool_to
 
 
 def millions(network):
     return sum(parameter.numel() for parameter in network.parameters()) / 2**20
-
-
-@pytest.mark.parametrize('row', TABLES)
-def test_counts_of_the_tables(row):
-    with torch.device('meta'):
-        network = MTL(40, **asdict(VARIANTS[row]))
-    assert millions(network) == pytest.approx(TABLES[row], rel=0.02)
 
 
 def test_count_of_a_single_task():

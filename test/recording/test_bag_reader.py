@@ -20,7 +20,7 @@ from noise_bags import ALL, COUNT, images, read, small_images, storage
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from mtperception.recording.bag_files import is_bag
-from mtperception.recording.bag_reader import open_bag
+from mtperception.recording.bag_reader import BagReader
 
 
 def cut(bag, share):
@@ -195,7 +195,7 @@ def test_how_much_is_lost_of_a_recording_in_parts(tmp_path):
     (first / 'walk_1.db3').write_bytes(storage(second).read_bytes()[:1_000_000])
     text = (first / 'metadata.yaml').read_text()
     (first / 'metadata.yaml').write_text(text.replace(f'message_count: {COUNT}', f'message_count: {2 * COUNT}'))
-    with open_bag(first) as reader:
+    with closing(BagReader(first)) as reader:
         (connection,) = reader.connections
         assert connection.count == 2 * COUNT
         assert COUNT < len(list(reader.messages([connection]))) < 2 * COUNT
@@ -233,7 +233,7 @@ def test_a_message_that_says_it_is_compressed_and_is_not_is_refused_alone(tmp_pa
         huge = zstandard.ZstdCompressor().compress(bytes(1000))
         database.execute('UPDATE messages SET data = ? WHERE id = 3', (huge[:6] + b'\xff' * 8,))
         database.commit()
-    with open_bag(bag) as reader:
+    with closing(BagReader(bag)) as reader:
         data = [data for _, _, data in reader.messages(reader.connections)]
     assert len(data) == 5
 

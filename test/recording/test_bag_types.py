@@ -13,7 +13,7 @@ from mcap.writer import CompressionType
 from mcap.writer import Writer as McapWriter
 from noise_bags import ALL, IMAGE_DEFINITION, NOISE, read, small_images
 
-from mtperception.recording.bag_reader import open_bag
+from mtperception.recording.bag_reader import BagReader
 
 
 def write_mcap(path, beside=(), profile='ros2', image=('ros2msg', IMAGE_DEFINITION), options=None):
@@ -57,7 +57,7 @@ class TestTopicsThatAreNotNeeded:
     def test_are_not_in_the_way(self, tmp_path, kind, encoding, text, message_encoding, why):
         path = write_mcap(tmp_path / 'a.mcap', [('/x', kind, encoding, text, message_encoding)])
         assert read(path) == (ALL[:5], [])
-        with open_bag(path) as reader:
+        with closing(BagReader(path)) as reader:
             assert [connection.topic for connection in reader.connections] == ['/image']
             assert list(reader.unreadable) == ['/x']
             assert kind in reader.unreadable['/x']
@@ -77,7 +77,9 @@ class TestTopicsThatAreNotNeeded:
 
     def test_one_with_the_line_ends_of_windows_is_read(self, tmp_path):
         text = b'# volts\r\nfloat64 a\r\n\r\nstring b\r\n'
-        with open_bag(write_mcap(tmp_path / 'a.mcap', [('/x', 'robot/msg/A', 'ros2msg', text, 'cdr')])) as reader:
+        with closing(
+            BagReader(write_mcap(tmp_path / 'a.mcap', [('/x', 'robot/msg/A', 'ros2msg', text, 'cdr')]))
+        ) as reader:
             assert not reader.unreadable
             assert reader.store('robot/msg/A').fielddefs['robot/msg/A'][1][1][0] == 'b'
 
@@ -93,7 +95,7 @@ class TestUsualTypes:
     def test_a_recorded_definition_goes_before_the_usual_one(self, tmp_path):
         """Foxy's Log has other constants; here a String has a second field."""
         kind, text = 'std_msgs/msg/String', b'string data\nuint32 number\n'
-        with open_bag(write_mcap(tmp_path / 'a.mcap', [('/x', kind, 'ros2msg', text, 'cdr')])) as reader:
+        with closing(BagReader(write_mcap(tmp_path / 'a.mcap', [('/x', kind, 'ros2msg', text, 'cdr')]))) as reader:
             assert [name for name, _ in reader.store(kind).fielddefs[kind][1]] == ['data', 'number']
 
     def test_bags_without_any_definitions(self, tmp_path):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the first pass over a bag finds: stamps without decoding, and how the camera moves."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 from bags import STORE
 from recordings import IMAGE, image, odometry, posestamped, transforms, translation, write_recording
 
-from mtperception.recording.bag_reader import open_bag
+from mtperception.recording.bag_reader import BagReader
 from mtperception.recording.camera_motion import camera_motion
 from mtperception.recording.first_pass import first_pass, raw_header, used_connections
 from mtperception.recording.topics import TopicRequest, choose_topics
@@ -37,7 +39,7 @@ def motion(tmp_path):
 
     def find(*messages, seconds=(0.0,), pose=''):
         path = write_recording(tmp_path / 'bag', [(IMAGE, image(COLOR, SECOND)), *messages])
-        with open_bag(path) as reader:
+        with closing(BagReader(path)) as reader:
             topics = choose_topics(reader, TopicRequest(pose=pose))
             found = first_pass(reader, topics, reader.messages(used_connections(reader, topics)))
         found_motion = camera_motion(found, IMAGE, pose_asked_for=bool(pose))
