@@ -18,7 +18,7 @@ def batch(name):
     """Raw output, truth and truth without a valid pixel, for a loss; of 2 images, whose left halves are invalid."""
     generator = torch.Generator().manual_seed(1)
     size = (2, 6, 8)
-    if name == 'cross_entropy':
+    if name in ('cross_entropy', 'lovasz_softmax'):
         output, truth, invalid = torch.randn(2, 3, 6, 8, generator=generator), torch.ones(size), torch.full(size, 255)
         truth, invalid = truth.to(torch.uint8), invalid.to(torch.uint8)
     elif name == 'dot_product':

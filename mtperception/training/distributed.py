@@ -44,6 +44,19 @@ def global_sum(local: torch.Tensor) -> torch.Tensor:
     return total + world_size() * (local - local.detach())
 
 
+def global_cat(local: torch.Tensor) -> torch.Tensor:
+    """The tensors of all processes, each of the same shape, one after the other along their first dimension.
+
+    Gradients as for `global_sum`.
+    """
+    if world_size() == 1:
+        return local
+    parts = [torch.empty_like(local) for _ in range(world_size())]
+    distributed.all_gather(parts, local.detach().contiguous())
+    parts[rank()] = local.detach() + world_size() * (local - local.detach())
+    return torch.cat(parts)
+
+
 def global_max(local: torch.Tensor) -> torch.Tensor:
     """Largest value of a tensor over all processes; it has no gradient."""
     largest = local.detach().clone()

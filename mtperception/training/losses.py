@@ -16,6 +16,7 @@ from mtperception.labels import IGNORE_INDEX
 from mtperception.training.distributed import global_max
 from mtperception.training.log_depth_losses import GradientMatching, ScaleInvariant, ScaleInvariantGradient, SiLog
 from mtperception.training.loss import Loss, mean
+from mtperception.training.lovasz import LovaszSoftmax
 from mtperception.training.registry import create
 
 
@@ -189,6 +190,7 @@ class Sum(Loss):
 
 LOSSES: dict[str, type[Loss]] = {
     'cross_entropy': CrossEntropy,
+    'lovasz_softmax': LovaszSoftmax,
     'berhu': BerHu,
     'l1': L1,
     'l2': L2,

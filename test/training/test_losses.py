@@ -7,8 +7,10 @@ import pytest
 import torch
 from loss_batches import batch, loss_of
 
+from mtperception.errors import InputError
 from mtperception.training.log_depth_losses import GradientMatching, ScaleInvariant, ScaleInvariantGradient, SiLog
 from mtperception.training.losses import L1, L2, LOSSES, BerHu, CrossEntropy, DotProduct, Laplace, NormalizedL2, Sum
+from mtperception.training.lovasz import LovaszSoftmax
 
 LN2 = math.log(2)
 
@@ -33,6 +35,33 @@ def test_cross_entropy_leaves_255_out():
     logits = column(*[(0, math.log(3))] * 3)
     loss = CrossEntropy()(logits, row(1, 0, 255, dtype=torch.uint8))
     assert loss.item() == pytest.approx((math.log(4 / 3) + math.log(4)) / 2)
+
+
+def test_lovasz_softmax_of_certain_answers_is_1_minus_the_mean_iou():
+    # Said 0 0 1 1, true 0 1 1 1, the fifth pixel is out: IoU 1/2 and 2/3. No pixel is of class 2, though it could be.
+    logits = column((99, 0, 0), (99, 0, 0), (0, 99, 0), (0, 99, 0), (0, 0, 99))
+    loss = LovaszSoftmax()(logits, row(0, 1, 1, 1, 255, dtype=torch.uint8))
+    assert loss.item() == pytest.approx(1 - (1 / 2 + 2 / 3) / 2)
+
+
+def test_lovasz_softmax_between_answers():
+    # Class 0: errors 0.75 (a pixel of class 1) and 0.5 (one of class 0). 1 - IoU is 0, 1/2 and 1 as they become wrong
+    # in this order: 0.75 / 2 + 0.5 / 2. Class 1: 0.75 is the error of its own pixel, after which 1 - IoU is 1 whatever
+    # follows: 0.75.
+    logits = column((0, 0), (math.log(3), 0))
+    loss = LovaszSoftmax()(logits, row(0, 1, dtype=torch.uint8))
+    assert loss.item() == pytest.approx((0.625 + 0.75) / 2)
+
+
+def test_lovasz_softmax_at_every_second_pixel():
+    logits, labels = torch.randn(1, 3, 4, 6), torch.randint(0, 3, (1, 4, 6), dtype=torch.uint8)
+    seen = LovaszSoftmax()(logits[..., 1::2, 1::2], labels[:, 1::2, 1::2])
+    assert LovaszSoftmax(stride=2)(logits, labels).item() == pytest.approx(seen.item())
+
+
+def test_lovasz_softmax_needs_a_stride():
+    with pytest.raises(InputError, match=r'stride: found 0, expected 1 or more'):
+        LovaszSoftmax(stride=0)
 
 
 @pytest.mark.parametrize(('max_weight', 'weights'), [(8.0, [2 / 3, 2, 0]), (1.5, [2 / 3, 1.5, 0])])
