@@ -23,7 +23,7 @@ from mtperception.input_policy import InputPolicy, TrainingCamera, depth_ratio, 
 from mtperception.labels import NO_CLASSES, LabelSpace, load_label_space
 from mtperception.model_terms import note_terms
 from mtperception.tasks import TASKS
-from mtperception.types import MAX_IMAGE_SIDE, MAX_PIXELS, Intrinsics
+from mtperception.types import GRAPH_SIZES, Intrinsics, is_graph_size
 
 CARD = 'card.yaml'
 WEIGHTS = 'weights.safetensors'
@@ -39,7 +39,6 @@ MAX_CLASSES = 254
 MAX_FOCAL_LENGTH = 1e6
 MAX_DEPTH = 1e5
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
-SIZES = f'a size of 1 to {MAX_IMAGE_SIDE} a side and up to {MAX_PIXELS} pixels'
 
 
 class ModelError(MTPerceptionError, ValueError):
@@ -131,10 +130,10 @@ class ModelCard:
                 not all(0 < fx <= MAX_FOCAL_LENGTH for fx in focal_lengths),
                 f'camera {camera}: expected focal lengths above 0, up to {MAX_FOCAL_LENGTH:g}',
             ),
-            (not _is_size(camera.width, camera.height), f'camera {camera}: expected {SIZES}'),
+            (not is_graph_size(camera.width, camera.height), f'camera {camera}: expected {GRAPH_SIZES}'),
             (
-                self.input is not None and not _is_size(self.input.width, self.input.height),
-                f'input {self.input}: expected {SIZES}',
+                self.input is not None and not is_graph_size(self.input.width, self.input.height),
+                f'input {self.input}: expected {GRAPH_SIZES}',
             ),
             (
                 'segmentation' in self.tasks and not 0 <= first < end <= self.num_classes,
@@ -201,11 +200,6 @@ def _is_number(value: Any, *, whole: bool = False) -> bool:
     """Whether a value is a finite number; YAML's true is none."""
     kinds = int if whole else (int, float)
     return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_size(width: int, height: int) -> bool:
-    """Whether a graph can be run on images of this size."""
-    return min(width, height) > 0 and max(width, height) <= MAX_IMAGE_SIDE and width * height <= MAX_PIXELS
 
 
 def _network(content: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:

@@ -13,7 +13,7 @@ from mtperception.agreement import Maps, mismatch, typical_difference
 from mtperception.bounded_read import check_regular, shortened
 from mtperception.errors import InputError, MTPerceptionError
 from mtperception.tasks import CLASSES, DIRECTIONS, METRES, SHARES, TASKS, graph_output, graph_outputs
-from mtperception.types import MAX_IMAGE_SIDE, MAX_PIXELS
+from mtperception.types import GRAPH_SIZES, is_graph_size
 
 CONFIDENT = 128
 MIN_CONFIDENT_PIXELS = 1000
@@ -125,9 +125,8 @@ def _kind(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtyp
 def _check_kinds(kinds: Mapping[str, tuple[tuple[int, ...], np.dtype]]) -> None:
     """Raises InputError unless these are an image and outputs of a graph for it."""
     (height, width, *channels), dtype = kinds['image']
-    fits = 0 < max(height, width) <= MAX_IMAGE_SIDE and height * width <= MAX_PIXELS
-    if channels != [3] or dtype != np.uint8 or not fits:
-        raise InputError(f'image {dtype} {kinds["image"][0]}: expected uint8 (H, W, 3) of up to {MAX_PIXELS} pixels')
+    if channels != [3] or dtype != np.uint8 or not is_graph_size(width, height):
+        raise InputError(f'image {dtype} {kinds["image"][0]}: expected uint8 (H, W, 3) and {GRAPH_SIZES}')
     outputs = {output.name: output for output in graph_outputs(TASKS)}
     for name in kinds.keys() - {'image'}:
         if name not in outputs:

@@ -14,6 +14,8 @@ MAX_IMAGE_PIXELS = 8192 * 8192
 MAX_IMAGE_SIDE = 16384
 """Longest side of an image in pixels. One row of millions passes `MAX_IMAGE_PIXELS`, but no camera makes it, and a JPEG
 ends at 65500."""
+GRAPH_SIZES = f'a size of 1 to {MAX_IMAGE_SIDE} a side and up to {MAX_PIXELS} pixels (4096x3072)'
+"""What `is_graph_size` allows, in words."""
 OUTPUT_SIZES = ('input', 'network')
 """What size maps may have: the image's, or that of what the network saw."""
 DEPTH_SCALE_MODES = ('focal', 'none')
@@ -22,6 +24,11 @@ DEPTH_SCALE_MODES = ('focal', 'none')
 MODEL, SENSOR = 'model', 'sensor'
 DEPTHS = (MODEL, SENSOR)
 """Where depth is from: the model, or the source itself."""
+
+
+def is_graph_size(width: int, height: int) -> bool:
+    """Whether a graph can be run on images of this size."""
+    return min(width, height) > 0 and max(width, height) <= MAX_IMAGE_SIDE and width * height <= MAX_PIXELS
 
 
 def same_aspect(first: tuple[int, int], second: tuple[int, int]) -> bool:

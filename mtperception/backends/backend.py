@@ -11,7 +11,7 @@ import numpy as np
 
 from mtperception.backends.memory import available_bytes, resident_bytes
 from mtperception.errors import InputError, MTPerceptionError
-from mtperception.types import MAX_PIXELS
+from mtperception.types import GRAPH_SIZES, is_graph_size
 
 Maps = dict[str, np.ndarray]
 Latency = Mapping[str, float]
@@ -81,7 +81,7 @@ class Backend(ABC):
         the new one is ready.
 
         Raises:
-            ValueError: for a shape without pixels or of more than `MAX_PIXELS`.
+            ValueError: for a shape without pixels, or of more than `MAX_PIXELS` or `MAX_IMAGE_SIDE`.
             PreparationError: if the library fails.
         """
         self._runner((batch, height, width))
@@ -179,5 +179,5 @@ class Backend(ABC):
 
 def _check(shape: Shape) -> None:
     batch, height, width = shape
-    if min(shape) < 1 or height * width > MAX_PIXELS:
-        raise InputError(f'image of {width}x{height}, batch {batch}: expected 1 to {MAX_PIXELS} pixels (4096x3072)')
+    if batch < 1 or not is_graph_size(width, height):
+        raise InputError(f'image of {width}x{height}, batch {batch}: expected a batch of 1 or more, and {GRAPH_SIZES}')

@@ -25,7 +25,7 @@ from mtperception.errors import InputError, MTPerceptionError
 from mtperception.hardware import describe_hardware
 from mtperception.selftest import SelfTestError
 from mtperception.synthetic import SyntheticRoom
-from mtperception.types import MAX_PIXELS
+from mtperception.types import GRAPH_SIZES, is_graph_size
 
 RENDERED_IMAGES = 4
 _PACKAGES = ('numpy', 'torch', 'onnxruntime', 'onnxruntime-gpu', 'openvino')
@@ -33,7 +33,7 @@ _PACKAGES = ('numpy', 'torch', 'onnxruntime', 'onnxruntime-gpu', 'openvino')
 
 @dataclass(frozen=True)
 class Shape:
-    """What a graph is run on; ValueError if an image has no pixels or more than `MAX_PIXELS`."""
+    """What a graph is run on; ValueError if an image has no pixels, or more than a graph is run on."""
 
     width: int
     height: int
@@ -41,8 +41,8 @@ class Shape:
 
     def __post_init__(self) -> None:
         """Check the size before minutes go by."""
-        if not 0 < self.width * self.height <= MAX_PIXELS:
-            raise InputError(f'size {self.width}x{self.height}: expected 1 to {MAX_PIXELS} pixels (4096x3072)')
+        if not is_graph_size(self.width, self.height):
+            raise InputError(f'size {self.width}x{self.height}: expected {GRAPH_SIZES}')
 
     def __str__(self) -> str:
         """As in `2 x 640x480`; without the 1 of a single image."""
