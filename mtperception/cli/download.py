@@ -11,7 +11,7 @@ from mtperception.card import CARD
 from mtperception.cli.folders import make_folder
 from mtperception.cli.progress import progress
 from mtperception.cli.usage import check_usage
-from mtperception.data import check_fetched, fetched, remote_files
+from mtperception.data import check_downloadable, downloadable, remote_files
 from mtperception.data.download import fetch, fetched_for_once
 from mtperception.errors import InputError, needs
 from mtperception.model_archive import install_model, remote_model
@@ -25,7 +25,7 @@ def download(
     what: Annotated[
         str,
         typer.Argument(
-            help=f'A data set ({", ".join(fetched())}), {CHECKPOINT}NAME ({", ".join(PUBLISHED)}), or '
+            help=f'A data set ({", ".join(downloadable())}), {CHECKPOINT}NAME ({", ".join(PUBLISHED)}), or '
             f'{MODEL}NAME or {MODEL}URL#sha256=HEX.'
         ),
     ],
@@ -49,7 +49,7 @@ def download(
         get = _model if what.startswith(MODEL) else _published
         get(what.partition(':')[2], folder)
         return
-    check_fetched(what)
+    check_downloadable(what)
     if root is None:
         raise typer.BadParameter(f'{what} is a data set: expected --root with the folder for it')
     _dataset(what, root.expanduser(), split)

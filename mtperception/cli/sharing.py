@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from mtperception.data.files import list_of
 from mtperception.scale.shard import Shard
 from mtperception.scale.workers import Workers
 
@@ -79,9 +80,13 @@ class WorkerSettings:
 
 
 def absolute_split(root: Path, split: str) -> str:
-    """A split as a process with another working directory finds it: a list in the data set's folder, or else a file."""
-    path = Path(split).expanduser()
-    return str(path.absolute()) if path.is_file() and not (root / f'{split}.txt').is_file() else split
+    """A split as a process with another working directory finds it: a name as it is, a file by its whole path.
+
+    What has neither a folder nor a suffix is a name, since many data sets have splits of their own.
+    """
+    is_path = Path(split).name != split or bool(Path(split).suffix)
+    path = list_of(root, split) if is_path else None
+    return split if path is None else str(path.absolute())
 
 
 class _Rate(ProgressColumn):

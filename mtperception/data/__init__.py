@@ -14,8 +14,8 @@ __all__ = [
     'DOWNLOADS',
     'Dataset',
     'DatasetError',
-    'check_fetched',
-    'fetched',
+    'check_downloadable',
+    'downloadable',
     'open_dataset',
     'remote_files',
 ]
@@ -80,19 +80,19 @@ def remote_files(name: str, root: Path, split: str) -> Sequence[RemoteFile]:
     return _source(name)(root, split)
 
 
-def fetched() -> list[str]:
+def downloadable() -> list[str]:
     """The data sets whose files `remote_files` has."""
     return [name for name, source in DOWNLOADS.items() if not isinstance(source, str)]
 
 
-def check_fetched(name: str) -> None:
-    """Raises DatasetError, as `remote_files` does, for a name that is none of `fetched`."""
+def check_downloadable(name: str) -> None:
+    """Raises DatasetError, as `remote_files` does, for a name that is none of `downloadable`."""
     _source(name)
 
 
 def _source(name: str) -> Callable[[Path, str], Sequence[RemoteFile]]:
     if name not in DOWNLOADS:
-        raise DatasetError(f'unknown data set {name!r}: expected one of {", ".join(fetched())}')
+        raise DatasetError(f'unknown data set {name!r}: expected one of {", ".join(downloadable())}')
     source = DOWNLOADS[name]
     if isinstance(source, str):
         raise DatasetError(f'{name} has no automatic download: {source}')

@@ -66,8 +66,13 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
+def list_of(root: Path, split: str) -> Path | None:
+    """The list of a split: `<root>/<split>.txt`, else the file `split` if it is a path; None without one."""
+    return next((path for path in (root / f'{split}.txt', Path(split).expanduser()) if path.is_file()), None)
+
+
 def read_ids(root: Path, split: str, id_of: Callable[[str], str] = str) -> list[str]:
-    """The ids that `<root>/<split>.txt` lists, else the file `split` if it is a path.
+    """The ids of `list_of` a split.
 
     Args:
         root: the data set's folder.
@@ -77,7 +82,7 @@ def read_ids(root: Path, split: str, id_of: Callable[[str], str] = str) -> list[
     Raises:
         DatasetError: if there is neither, or the file lists nothing, or an id twice.
     """
-    path = next((path for path in (root / f'{split}.txt', Path(split).expanduser()) if path.is_file()), None)
+    path = list_of(root, split)
     if path is None:
         known = ', '.join(sorted(path.stem for path in root.glob('*.txt') if not is_hidden(path))) or 'none'
         raise DatasetError(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mtperception.data.dataset import DatasetError
-from mtperception.data.files import fit_camera, read_ids, read_image
+from mtperception.data.files import fit_camera, list_of, read_ids, read_image
 from mtperception.data.folder import Folder, read_description
 from mtperception.dataset_json import NAME as LAYOUT
 from mtperception.image_files import SUFFIXES, list_images
@@ -86,7 +86,7 @@ def open_images(root: Path, split: str, camera: Intrinsics | None = None) -> Ima
 
 def _chosen(root: Path, split: str, ids: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the ids of a folder without a `dataset.json` that a list names; all, if a name has no list."""
-    path = _list_of(root, split)
+    path = list_of(root, split)
     if path is None:
         if Path(split).name != split or Path(split).suffix == LIST:
             raise DatasetError(
@@ -102,14 +102,9 @@ def _chosen(root: Path, split: str, ids: tuple[str, ...]) -> tuple[str, ...]:
     return chosen
 
 
-def _list_of(root: Path, split: str) -> Path | None:
-    """The file that `read_ids` reads: of this name in the folder, else of this path; None without one."""
-    return next((path for path in (root / f'{split}{LIST}', Path(split).expanduser()) if path.is_file()), None)
-
-
 def _list_name(root: Path, split: str) -> str:
     """What a list is called: the name of a split, or a file's without its suffix."""
-    path = _list_of(root, split)
+    path = list_of(root, split)
     return Path(split).name if path is None else path.stem
 
 

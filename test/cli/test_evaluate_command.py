@@ -150,7 +150,11 @@ def test_a_list_of_images_is_found_from_any_folder(folder, tmp_path, monkeypatch
     (tmp_path / 'mine.txt').write_text((folder / 'test.txt').read_text())
     monkeypatch.chdir(tmp_path)
     assert absolute_split(folder, 'mine.txt') == str(tmp_path / 'mine.txt')
-    assert absolute_split(folder, 'test') == 'test'
+    (tmp_path / 'all').write_text('nothing')
+    assert [absolute_split(folder, name) for name in ('test', 'all')] == [
+        'test',
+        'all',
+    ]  # names that data sets may have
 
 
 def command(folder, *arguments):
