@@ -17,7 +17,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import ComposableNodeContainer, LoadComposableNodes
 from launch_ros.descriptions import ComposableNode
 
-from mtperception.messages.topic_names import sibling
+from mtperception.messages.names import camera_info_topic, sibling
 
 ARGUMENTS = {
     'rectify': ('true', 'Remove lens distortion with image_proc; the camera_info must have a calibration.'),
@@ -71,7 +71,7 @@ def _rectify(given: dict[str, str], camera: str) -> ComposableNode:
     image_transport takes the camera_info beside the image, whatever `camera_info` is remapped to: so that name is.
     """
     image = _image(given)
-    beside = sibling(image, 'camera_info')
+    beside = camera_info_topic(image)
     return ComposableNode(
         package='image_proc',
         plugin='image_proc::RectifyNode',
@@ -103,7 +103,7 @@ def _cloud(given: dict[str, str], camera: str) -> ComposableNode:
         remappings=[
             ('depth_registered/image_rect', 'depth/image'),
             ('rgb/image_rect_color', color),
-            (sibling(color, 'camera_info'), 'depth/camera_info'),
+            (camera_info_topic(color), 'depth/camera_info'),
             ('points', 'depth/points'),
         ],
         condition=IfCondition(given['cloud']),

@@ -12,7 +12,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from mtperception import resources
-from mtperception.messages.topic_names import sibling
+from mtperception.messages.names import camera_info_topic
 
 PARAMETERS = {
     'cameras': (
@@ -72,7 +72,7 @@ def generate_launch_description() -> LaunchDescription:
 def _perception(context: LaunchContext) -> list[Node]:
     """The node, now that it is known which arguments were given."""
     given = context.launch_configurations
-    camera_info = given['camera_info'] or sibling(given['image'], 'camera_info')
+    camera_info = given['camera_info'] or camera_info_topic(given['image'])
     topics = [('image', given['image']), ('camera_info', camera_info)]
     node = Node(
         package='mtperception',

@@ -4,14 +4,12 @@
 import glob
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from mtperception.dataset_json import ID
 from mtperception.errors import SourceError
 from mtperception.media import by_number
-from mtperception.messages import RefusedImageError, completed
-from mtperception.messages.image_decoding import check_size
+from mtperception.messages import RefusedImageError, upright_rgb
 
 SUFFIXES = (
     *('.bmp', '.dib', '.jfif', '.jp2', '.jpe', '.jpeg', '.jpg'),
@@ -26,17 +24,11 @@ def read_rgb(path: Path) -> np.ndarray:
         SourceError: if it is not an image, or has more pixels than `MAX_IMAGE_PIXELS`.
     """
     try:
-        data = completed(path.read_bytes())
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-        if image is None:
-            problem = 'OpenCV cannot decode it: damaged, cut off, or no image' if data else 'the file is empty'
-            raise SourceError(f'{path}: {problem}: expected a complete image file, such as a JPEG or PNG')
-        check_size(image.shape[1], image.shape[0])
-    except (RefusedImageError, cv2.error) as error:
+        return upright_rgb(path.read_bytes())
+    except RefusedImageError as error:
         raise SourceError(f'{path}: {error}') from error
     except OSError as error:
-        raise error if isinstance(error, SourceError) else SourceError(f'{path}: {error.strerror}') from error
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        raise SourceError(f'{path}: {error.strerror}') from error
 
 
 def is_hidden(path: Path) -> bool:

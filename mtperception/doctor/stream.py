@@ -45,11 +45,6 @@ class Observed:
     image_topics: Sequence[str] = field(default_factory=tuple)
 
 
-def info_topic_of(topic: str) -> str:
-    """The camera_info beside an image topic, as the launch file takes it."""
-    return f'{topic.removesuffix(COMPRESSED).rpartition("/")[0]}/camera_info'
-
-
 def judge(seen: Observed, card: ModelCard, frame_ms: float | None) -> list[Finding]:
     """One finding for each property of the stream.
 

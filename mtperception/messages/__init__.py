@@ -6,7 +6,7 @@ Only fields are read, so messages may be rclpy's or a bag reader's. Each one is 
 out is plain data: the node turns it into messages of rclpy, and a recording made without ROS is written from the same.
 """
 
-from mtperception.messages.compressed import completed, compressed_to_rgb
+from mtperception.messages.compressed import compressed_to_rgb, upright_rgb
 from mtperception.messages.depth_decoding import compressed_to_depth, image_to_depth
 from mtperception.messages.errors import RefusedCameraInfoError, RefusedImageError, RefusedMessageError
 from mtperception.messages.image_decoding import image_to_rgb
@@ -17,7 +17,6 @@ __all__ = [
     'RefusedCameraInfoError',
     'RefusedImageError',
     'RefusedMessageError',
-    'completed',
     'compressed_to_depth',
     'compressed_to_labels',
     'compressed_to_rgb',
@@ -26,4 +25,5 @@ __all__ = [
     'image_to_labels',
     'image_to_rgb',
     'intrinsics_from',
+    'upright_rgb',
 ]

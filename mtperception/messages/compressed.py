@@ -28,8 +28,9 @@ _PROBES = tuple(
 decoder may be waiting for."""
 _MOSAIC = re.compile(r'(bayer_(?:rggb|bggr|gbrg|grbg))(?:8|16); *(?:jpeg|png) compressed *')
 """`format` of a mosaic; where another encoding follows, the transport has converted it."""
-_PNG_NEEDED = frozenset((b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND'))
-"""Types of the chunks that pixels are made of. Others are passed over: a text of a kilobyte can unpack to megabytes."""
+_PNG_NEEDED = frozenset((b'IHDR', b'PLTE', b'tRNS', b'eXIf', b'IDAT', b'IEND'))
+"""Types of the chunks that pixels are made of, or turned by. Others are passed over: a text of a kilobyte can unpack to
+megabytes."""
 _PNG_CHUNK_FRAME = 12
 """Bytes of a chunk beside its data: length, type and check sum."""
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -76,6 +77,17 @@ def _demosaicked(pixels: np.ndarray, pattern: str) -> np.ndarray:
         )
     high_bytes = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
     return decoder.to_rgb(high_bytes[..., None], False)
+
+
+def upright_rgb(data: bytes) -> np.ndarray:
+    """uint8 H,W,3, RGB, of an image file of any format that OpenCV reads, turned upright as its EXIF data say.
+
+    Raises:
+        RefusedImageError: of kind `data` (none), `size` or `compressed`.
+    """
+    if not data:
+        raise RefusedImageError('data', 'the file is empty: expected a complete image file')
+    return cv2.cvtColor(_pixels(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def unchanged_png(data: bytes) -> np.ndarray:
@@ -182,7 +194,7 @@ def _pixels(data: bytes, flags: int) -> np.ndarray:
     except cv2.error as error:  # OPENCV_IO_MAX_IMAGE_PIXELS and its like can set lower limits than ours
         raise _broken(data, f'OpenCV refuses: {error.err}') from error
     if pixels is None:
-        raise _broken(data, 'OpenCV cannot decode')
+        raise _broken(data, 'OpenCV cannot decode it: damaged, cut off, or no image')
     check_size(pixels.shape[1], pixels.shape[0])
     return pixels
 
@@ -212,7 +224,7 @@ def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
 
 
 def _needed_chunks(data: bytes) -> bytes:
-    """A PNG of those chunks alone that its pixels are made of; other files as they are.
+    """A PNG of those chunks alone that its pixels need; other files as they are.
 
     Raises:
         RefusedImageError: of kind `compressed`, for more chunks, or more compressed pixels, than its size explains.

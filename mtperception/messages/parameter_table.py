@@ -24,13 +24,13 @@ class ParameterSpec:
     choices: tuple[str, ...] = ()
     """Allowed values of a text."""
     limits: tuple[float, float] | None = None
-    """Smallest and largest number (of each element of a list)."""
+    """Smallest and largest number (of each element of a list): for the descriptor, by which rclpy checks them."""
     live: bool = False
     """Whether it can change while the node is configured."""
     fixed: bool = False
     """Whether it is read once, when the process starts."""
     check: Callable[[Any], str] = _no_problem
-    """What is wrong with a value beyond choices and limits; empty if nothing."""
+    """What else is wrong with a value; empty if nothing."""
 
     @property
     def is_list(self) -> bool:
@@ -38,7 +38,7 @@ class ParameterSpec:
         return isinstance(self.default, tuple)
 
     def problem(self, value: Any) -> str:
-        """What is wrong with a value of the right type; empty if nothing."""
+        """What is wrong with a value of the right type and within its limits; empty if nothing."""
         if self.choices and value not in self.choices:
             return f'{self.name} {value!r}: expected one of {", ".join(self.choices)}'
         return self.check(value)

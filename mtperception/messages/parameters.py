@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from mtperception.backends import BACKENDS, PRECISIONS
-from mtperception.labels import DEFAULT_INVALID_DEPTH_CLASSES, DEFAULT_LABEL_OFFSET
+from mtperception.labels import DEFAULT_INVALID_DEPTH_CLASSES, DEFAULT_LABEL_OFFSET, MAX_LABEL_OFFSET
 from mtperception.messages.parameter_table import ParameterSpec, ParameterTable
 from mtperception.types import DEPTH_SCALE_MODES, OUTPUT_SIZES
 
@@ -106,7 +106,7 @@ _SPECS = (
         'label_offset',
         DEFAULT_LABEL_OFFSET,
         'Published id = class index + this; unknown is 0, or 255 with offset 0.',
-        limits=(0, 253),
+        limits=(0, MAX_LABEL_OFFSET),
         live=True,
     ),
     ParameterSpec('label_space', '', "A grouping of the model's classes, such as nyuv2_13; empty: none.", live=True),

@@ -10,13 +10,14 @@ import numpy as np
 
 from mtperception.messages import RefusedMessageError
 from mtperception.messages.message import CAMERA_INFO
+from mtperception.messages.names import frame_name
 from mtperception.messages.stamps import nanoseconds, stamp_of
 from mtperception.recording.bag_reader import BagReader
 from mtperception.recording.image_topics import DECODERS
 from mtperception.recording.nearest_transforms import nearest_tree
 from mtperception.recording.storage import Connection, StoredMessage
 from mtperception.recording.topics import ODOMETRY, POSE, Topics, topics_of
-from mtperception.recording.transform_tree import TransformTree, frame_name
+from mtperception.recording.transform_tree import TransformTree
 
 TF = 'tf2_msgs/msg/TFMessage'
 _USED = (*DECODERS, CAMERA_INFO, ODOMETRY, POSE)

@@ -11,8 +11,8 @@ import numpy as np
 from mtperception.messages import RefusedMessageError, compressed_to_rgb, image_to_rgb
 from mtperception.messages.depth_decoding import compressed_to_depth, image_to_depth, is_depth_encoding
 from mtperception.messages.message import COMPRESSED_IMAGE, IMAGE
+from mtperception.messages.names import frame_name
 from mtperception.recording.bag_reader import BagReader
-from mtperception.recording.transform_tree import frame_name
 
 DECODERS: dict[str, Callable[[Any], np.ndarray]] = {IMAGE: image_to_rgb, COMPRESSED_IMAGE: compressed_to_rgb}
 """By the type of an image topic."""

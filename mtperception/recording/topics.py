@@ -9,12 +9,12 @@ from itertools import islice
 from mtperception.errors import SourceError
 from mtperception.messages import RefusedMessageError
 from mtperception.messages.message import CAMERA_INFO
+from mtperception.messages.names import camera_info_topic, frame_name
 from mtperception.messages.outputs import OUTPUTS
 from mtperception.recording.bag_reader import BagReader
 from mtperception.recording.image_topics import COLOR, DECODERS, DEPTH, GREY, LOOKED_AT, UNUSABLE, ImageTopic, look_at
 from mtperception.recording.namespaces import distance, owner, shared
 from mtperception.recording.storage import Connection
-from mtperception.recording.transform_tree import frame_name
 
 ODOMETRY = 'nav_msgs/msg/Odometry'
 POSE = 'geometry_msgs/msg/PoseStamped'
@@ -94,13 +94,6 @@ def describe_topics(reader: BagReader) -> str:
     """All topics with their types, and why some cannot be read, for messages."""
     readable = {connection.topic: connection.kind for connection in reader.connections}
     return ', '.join(f'{name} ({kind})' for name, kind in sorted((reader.unreadable | readable).items())) or 'no topic'
-
-
-def camera_info_topic(image_topic: str) -> str:
-    """The name that the camera_info of an image topic has by convention: beside it, whatever the transport."""
-    for transport in ('/compressed', '/compressedDepth'):
-        image_topic = image_topic.removesuffix(transport)
-    return image_topic.rpartition('/')[0] + '/camera_info'
 
 
 class _Choice:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mtperception.messages.names import frame_name
 from mtperception.messages.stamps import stamp_of
 
 if TYPE_CHECKING:
@@ -198,11 +199,6 @@ class TransformTree:
 
     def _newest_parent(self, frame: str) -> str | None:
         return self._static[frame][0] if frame in self._static else next(iter(self._parents(frame)), None)
-
-
-def frame_name(frame: str) -> str:
-    """A frame's name without the slash that ROS 1 put before it."""
-    return frame.removeprefix('/')
 
 
 def pose_matrix(pose: np.ndarray) -> np.ndarray:

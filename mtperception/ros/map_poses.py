@@ -15,6 +15,7 @@ from rclpy.time import Time
 from mtperception.errors import MissingPackageError
 from mtperception.mapping.parameters import ODOMETRY, TF, MappingSettings
 from mtperception.mapping.pose_buffer import PoseBuffer
+from mtperception.messages.names import frame_name
 from mtperception.messages.stamps import stamp_of
 from mtperception.recording.transform_tree import pose_matrix
 from mtperception.ros.node import ManagedNode
@@ -126,14 +127,14 @@ class TopicPoses:
             self._transforms.destroy()
 
     def _take(self, message: Odometry | PoseStamped) -> None:
-        pose, frame = message.pose, message.header.frame_id.lstrip('/')
+        pose, frame = message.pose, frame_name(message.header.frame_id)
         self._refusal = ''
         if frame not in ('', self._map_frame):
             self._refusal = (
                 f'poses are in {frame}, map_frame is {self._map_frame}: expected the same (map_frame:={frame})'
             )
         if isinstance(message, Odometry):
-            self._body, pose = message.child_frame_id.lstrip('/'), message.pose.pose
+            self._body, pose = frame_name(message.child_frame_id), message.pose.pose
             if not self._body:
                 self._refusal = 'odometry without child_frame_id: expected the frame of the robot or of the camera'
         p, q = pose.position, pose.orientation

@@ -38,6 +38,7 @@ from mtperception.messages import (
     image_to_rgb,
     intrinsics_from,
 )
+from mtperception.messages.names import frame_name
 from mtperception.messages.outputs import CLASSES_TOPIC
 from mtperception.messages.stamps import stamp_of
 from mtperception.ros.deferred_trigger import Answer, DeferredTrigger
@@ -242,7 +243,7 @@ class MappingComponent:
         while self._waiting is not None:
             parts, stamp_ns = self._waiting, stamp_of(self._waiting[DEPTH])
             newest_ns = stamp_of((self._next or parts)[DEPTH])
-            pose, why = self._poses.find(parts[DEPTH].header.frame_id.lstrip('/'), stamp_ns)
+            pose, why = self._poses.find(frame_name(parts[DEPTH].header.frame_id), stamp_ns)
             may_wait = 0 <= newest_ns - stamp_ns <= PATIENCE_NS
             if may_wait and self._poses.may_improve(stamp_ns, is_known=pose is not None):
                 return

@@ -12,8 +12,9 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from mtperception.doctor.stream import Observed, info_topic_of
+from mtperception.doctor.stream import Observed
 from mtperception.messages.message import COMPRESSED_IMAGE, IMAGE
+from mtperception.messages.names import camera_info_topic
 from mtperception.messages.stamps import stamp_of
 from mtperception.ros.process import ros_context
 
@@ -54,7 +55,7 @@ def describe_ros() -> str:
 
 def _observe(node: Node, executor: SingleThreadedExecutor, topic: str, seconds: float, patience_s: float) -> Observed:
     resolved = node.resolve_topic_name(topic)
-    info_topic = info_topic_of(resolved)
+    info_topic = camera_info_topic(resolved)
 
     def spin(condition: Any, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

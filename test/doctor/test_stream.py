@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mtperception.card import ModelCard, TrainingCamera
-from mtperception.doctor.stream import Observed, info_topic_of, judge
+from mtperception.doctor.stream import Observed, judge
 from mtperception.messages.camera_info import camera_info
 from mtperception.messages.message import COMPRESSED_IMAGE, IMAGE
 from mtperception.messages.stamps import stamp_of
@@ -131,8 +131,3 @@ def test_compressed_images_that_the_node_refuses():
     found = by_name(observed([message], topic='/cam/depth/compressed', types=[COMPRESSED_IMAGE]))
     assert found['encoding'].state == 'problem'
     assert (found['camera_info'].state, 'refused' in found['camera_info'].found) == ('note', True)
-
-
-def test_where_camera_info_is_looked_for():
-    assert info_topic_of('/cam/image_raw') == info_topic_of('/cam/image_raw/compressed') == '/cam/camera_info'
-    assert info_topic_of('/image') == '/camera_info'
