@@ -234,19 +234,15 @@ def remove_left_in(folder: Path) -> None:
 
 def _left_by_killed(out: Path) -> Iterator[Path]:
     """Parts of a file or folder whose process has ended."""
-    yield out.with_name(f'.{out.stem}.part{out.suffix}')  # of earlier versions, which a listing may not have yet
     for name in _parts_in(out.parent, int(time.monotonic() / LISTED_AGAIN)):
         if _is_left(name, re.escape(out.stem), re.escape(out.suffix)):
             yield out.with_name(name)
 
 
 def _is_left(name: str, stem: str, suffix: str) -> bool:
-    """Whether a name is that of a part, for such a stem and suffix, whose process does not run: else it is its own.
-
-    Earlier versions put no process into the name.
-    """
-    found = re.fullmatch(rf'\.{stem}\.part([1-9]\d*)?{suffix}', name)
-    return found is not None and not (found[1] and _is_running(int(found[1])))
+    """Whether a name is that of a part, for such a stem and suffix, whose process does not run: else it is its own."""
+    found = re.fullmatch(rf'\.{stem}\.part([1-9]\d*){suffix}', name)
+    return found is not None and not _is_running(int(found[1]))
 
 
 @lru_cache(maxsize=16)

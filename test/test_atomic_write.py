@@ -63,10 +63,10 @@ def test_after_a_failure_the_earlier_one_is_still_there(tmp_path, failure):
 
 
 def test_what_was_killed_half_way_is_no_obstacle(tmp_path):
-    (tmp_path / '.out.part').mkdir()
-    (tmp_path / '.out.part' / 'b').write_text('half')
-    (tmp_path / '.x.part').write_text('half')
-    (tmp_path / f'.x.part{ended_process()}').write_text('half')
+    ended = ended_process()
+    (tmp_path / f'.out.part{ended}').mkdir()
+    (tmp_path / f'.out.part{ended}' / 'b').write_text('half')
+    (tmp_path / f'.x.part{ended}').write_text('half')
     write_folder(tmp_path / 'out', 'new')
     with atomic_file(tmp_path / 'x') as part:
         part.write_text('new')

@@ -72,12 +72,12 @@ def remove_partial(folder: Path) -> None:
     """Remove what writers of checkpoints left in a run's folder when they were killed."""
     remove_left_in(folder)
     for path in folder.glob('.*'):
-        if path.is_file() and any(re.fullmatch(pattern, path.name) for pattern in _PARTIAL):
+        if path.is_file() and _PARTIAL.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 
-_PARTIAL = (r'\.(.+)\.safetensors\.partial', r'\.tmp\w{6}')
-"""Names of partial files of earlier versions, and of the safetensors library."""
+_PARTIAL = re.compile(r'\.tmp\w{6}')
+"""Names of partial files of the safetensors library."""
 
 
 def is_checkpoint(path: Path) -> bool:

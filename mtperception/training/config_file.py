@@ -129,8 +129,8 @@ def _with_default_losses(config: TrainConfig) -> TrainConfig:
 
 
 def config_from_dict(content: dict[str, Any]) -> TrainConfig:
-    """The configuration that `config_to_dict` made `content` of, in this or an earlier version."""
-    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), _written_out(content)))
+    """The configuration that `config_to_dict` made `content` of."""
+    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), content))
 
 
 def config_to_dict(config: TrainConfig) -> dict[str, Any]:
