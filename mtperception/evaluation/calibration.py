@@ -71,3 +71,17 @@ class CalibrationMetrics(RunningSum):
         some = pixels > 0
         gap = np.abs(confidence - accuracy)[some] * (pixels[some] / max(1, pixels.sum()))
         return {'ece': float(gap.sum()) if some.any() else float('nan')}
+
+
+def calibration_error(confidence: np.ndarray, is_right: np.ndarray) -> float:
+    """What `CalibrationMetrics` computes, of confidences that are no bytes; NaN without any.
+
+    Args:
+        confidence: float N, 0..1.
+        is_right: bool N.
+    """
+    if not len(confidence):
+        return float('nan')
+    bin_of = np.searchsorted(np.arange(1, BINS) / BINS, confidence)
+    confidences, rights = (np.bincount(bin_of, values, BINS) for values in (confidence, is_right))
+    return float(np.abs(confidences - rights).sum() / len(confidence))

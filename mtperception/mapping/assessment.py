@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mtperception.errors import InputError
+from mtperception.evaluation.calibration import calibration_error
 from mtperception.evaluation.metrics import SegmentationMetrics
 from mtperception.geometry import is_valid
 from mtperception.labels import IGNORE_INDEX, LabelSpace
@@ -19,7 +20,6 @@ from mtperception.mapping.frame import MapFrame
 from mtperception.mapping.mapper import RECORDED, MapOptions, Mapper
 from mtperception.mapping.plausibility import blocks_dropped
 from mtperception.mapping.quality import (
-    calibration_error,
     flicker,
     surface_scores,
     true_labels,

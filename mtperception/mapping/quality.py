@@ -37,22 +37,6 @@ def surface_scores(found: np.ndarray, truth: np.ndarray, threshold: float) -> di
     }
 
 
-def calibration_error(confidence: np.ndarray, is_right: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error (Guo et al., ICML 2017, equation 3): the mean gap of confidence and share of right.
-
-    Args:
-        confidence: float N, 0..1.
-        is_right: bool N.
-        bins: of equal width.
-    """
-    if not len(confidence):
-        return float('nan')
-    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    confidences = np.bincount(bin_of, confidence, bins)
-    rights = np.bincount(bin_of, is_right, bins)
-    return float(np.abs(confidences - rights).sum() / len(confidence))
-
-
 def label_changes(labels: np.ndarray, next_labels: np.ndarray) -> tuple[int, int]:
     """Pixels whose class differs between two label images of the same view, and pixels with a class in both."""
     both = (labels != IGNORE_INDEX) & (next_labels != IGNORE_INDEX)

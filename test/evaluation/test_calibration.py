@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from mtperception.evaluation.calibration import BINS, CalibrationMetrics
+from mtperception.evaluation.calibration import BINS, CalibrationMetrics, calibration_error
 
 
 def pixels(*values):
@@ -67,6 +67,14 @@ def test_it_is_what_the_definition_says():
         inside = (value > m / BINS) & (value <= (m + 1) / BINS) | (m == 0) & (value == 0)
         expected += inside.mean() * abs(value[inside].mean() - (labels == truth)[inside].mean())
     assert ece((labels, confidence, truth)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_confidences_that_are_no_bytes_are_counted_alike():
+    confidence = np.arange(256, dtype=np.uint8)
+    labels = np.random.default_rng(0).integers(0, 2, 256).astype(np.uint8)
+    expected = ece((labels, confidence, np.ones_like(labels)))
+    assert calibration_error(confidence / 255, labels == 1) == pytest.approx(expected, rel=1e-12)
+    assert math.isnan(calibration_error(np.zeros(0), np.zeros(0, bool)))
 
 
 def test_parts_merge_to_the_whole_bit_by_bit():

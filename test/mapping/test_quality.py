@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from mtperception.mapping.quality import (
-    calibration_error,
     flicker,
     label_changes,
     surface_scores,
@@ -21,13 +20,6 @@ def test_surface_scores():
     assert (scores['precision'], scores['recall']) == (pytest.approx(2 / 3), 1)
     assert scores['f_score'] == pytest.approx(2 * (2 / 3) / (2 / 3 + 1))
     assert np.isnan(surface_scores(found[:0], truth, 0.05)['f_score'])
-
-
-def test_calibration_error():
-    # A bin of two at 0.9 of which one is right, and one of two at 0.1 of which none is: (2 x 0.4 + 2 x 0.1) / 4
-    confidence = np.array([0.9, 0.9, 0.1, 0.1])
-    assert calibration_error(confidence, np.array([True, False, False, False]), 10) == pytest.approx(0.25)
-    assert calibration_error(np.ones(3), np.ones(3, bool)) == 0
 
 
 def test_flicker_follows_the_motion():
