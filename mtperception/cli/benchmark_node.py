@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
@@ -22,7 +21,6 @@ from mtperception.cli.option_records import with_records
 from mtperception.cli.options import JsonOption
 from mtperception.cli.progress import progress
 from mtperception.cli.session import (
-    INTERRUPTED,
     NODE,
     PLAYER,
     InterruptedRunError,
@@ -33,6 +31,8 @@ from mtperception.cli.session import (
 )
 from mtperception.cli.settings import ModelSettings
 from mtperception.cli.sizes import parse_size
+from mtperception.cli.tables import table_console
+from mtperception.doctor.limits import profile_in_use
 from mtperception.errors import RunError
 from mtperception.hardware import describe_hardware
 
@@ -43,10 +43,7 @@ WARM_UP_RATE = 0.5
 """So rarely that hardly any image comes in vain while the node prepares for the first."""
 PRELOADED_BYTES = 128e6
 """Images that the player keeps, to play them over and over."""
-WIDTH = 120
-"""Characters of a line in a file."""
 STAGES = ('convert', 'inference', 'publish', 'overhead', 'total')
-DDS_PROFILES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
 
 @dataclass(frozen=True)
@@ -97,10 +94,10 @@ def benchmark_node(
             runs.append(_measure(plan, each))
             if json_file:  # after each: the next one can take long, and fail
                 write_json(json_file, as_json(plan, runs), '--json')
-    except InterruptedRunError:
+    except InterruptedRunError as error:
         measured = ', '.join(f'{run.rate:g} Hz' for run in runs) or 'nothing'
         typer.echo(f'interrupted: {measured} was measured', err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(error.status) from None
     finally:
         if runs:
             _print(as_json(plan, runs))
@@ -114,7 +111,7 @@ def as_json(plan: Plan, runs: Sequence[NodeRun]) -> dict[str, Any]:
         'model': plan.model.card.name,
         'hardware': describe_hardware(),
         **runs[0].backend,
-        'dds_profile': next((os.environ[name] for name in DDS_PROFILES if name in os.environ), None),
+        'dds_profile': profile_in_use(os.environ) or None,
         'width': plan.size[0],
         'height': plan.size[1],
         'network_size': plan.network_size,
@@ -197,9 +194,7 @@ def _answers(path: Path, since_ns: int, rate: float) -> np.ndarray:
 
 def _print(summary: Mapping[str, Any]) -> None:
     rows = summary['results']
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDTH
+    console = table_console()
     title = f'{summary["model"]} by {summary["backend"]} on {summary["device"]}, {summary["precision"]}'
     console.print(
         _stream_table(rows, f'{title}: {summary["width"]}x{summary["height"]}, {summary["seconds"]:g} s each')

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
@@ -18,7 +17,6 @@ from mtperception.cli.notes import say_notes
 from mtperception.cli.option_records import with_records
 from mtperception.cli.options import CameraFileOption, ImageTopicOption
 from mtperception.cli.session import (
-    INTERRUPTED,
     NODE,
     PLAYER,
     InterruptedRunError,
@@ -27,6 +25,7 @@ from mtperception.cli.session import (
     ros_session,
 )
 from mtperception.cli.settings import ModelSettings
+from mtperception.cli.tables import table_console
 from mtperception.hardware import describe_hardware
 from mtperception.sources import images_only, open_source
 
@@ -77,29 +76,29 @@ def demo(
     say_notes(opened.notes)
     _say('to play something else: --source webcam:0, or the path of a video, a ROS bag or a folder of images')
     try:
-        summary, warnings, interrupted = _run(plan)
-    except InterruptedRunError:
+        summary, warnings, status = _run(plan)
+    except InterruptedRunError as error:
         _say('interrupted: nothing was measured')
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(error.status) from None
     summary = _header(plan, description) | summary
     write_json(out / 'summary.json', summary, '--out')
     say_notes(note for note in warnings if note not in opened.notes)
     _say(f'{out}: the video, pictures, summary.json and the logs of the processes')
-    Console().print(_table(summary))
-    if interrupted:
-        raise typer.Exit(INTERRUPTED)
+    table_console().print(_table(summary))
+    if status:
+        raise typer.Exit(status)
 
 
-def _run(plan: Plan) -> tuple[dict[str, Any], list[str], bool]:
-    """The measured part of the summary, what the player warned of, and whether Ctrl-C cut it short."""
+def _run(plan: Plan) -> tuple[dict[str, Any], list[str], int]:
+    """The measured part of the summary, what the player warned of, and the exit status, as of `_play`."""
     with ros_session(plan.out / LOGS) as session:
         _start(plan, session)
         session.activate(PLAYER, RECORDER)  # the player starts when the node then subscribes
-        played, interrupted = _play(session, plan.seconds)
+        played, status = _play(session, plan.seconds)
         session.drain(RECORDER, 'recorded')
         session.started.stop(NODE, RECORDER)
         summary = {'seconds': round(played, 2), **_measured(session)}
-        return summary, session.started.warnings(PLAYER), interrupted
+        return summary, session.started.warnings(PLAYER), status
 
 
 def _start(plan: Plan, session: Session) -> None:
@@ -124,15 +123,15 @@ def _start(plan: Plan, session: Session) -> None:
     session.started.start_node(PLAYER, player)
 
 
-def _play(session: Session, seconds: float) -> tuple[float, bool]:
-    """Wait; the seconds that it really was, and whether Ctrl-C cut it short."""
+def _play(session: Session, seconds: float) -> tuple[float, int]:
+    """Wait; the seconds that it really was, and the exit status: not 0 if a signal cut it short."""
     start = time.monotonic()
-    interrupted = False
+    status = 0
     try:
         session.wait('playing', seconds)
-    except InterruptedRunError:
-        interrupted = True
-    return time.monotonic() - start, interrupted
+    except InterruptedRunError as error:
+        status = error.status
+    return time.monotonic() - start, status
 
 
 def _measured(session: Session) -> dict[str, Any]:

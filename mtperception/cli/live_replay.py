@@ -54,7 +54,7 @@ def live_run(recording: Recording, plan: LivePlan) -> Iterator[LiveRun]:
     Raises:
         ValueError: if the images cannot be told apart by their stamps.
         ImportError: without ROS 2.
-        InterruptedRunError: at Ctrl-C.
+        InterruptedRunError: at Ctrl-C, SIGTERM or SIGHUP.
     """
     due = due_seconds(recording, plan.rate)
     image = first_image(recording)

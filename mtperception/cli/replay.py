@@ -19,7 +19,7 @@ from mtperception.cli.options import JsonOption, TruthSpaceOption
 from mtperception.cli.progress import progress
 from mtperception.cli.replay_output import as_json, print_live, print_result
 from mtperception.cli.reports import prepare_report, report_needs
-from mtperception.cli.session import INTERRUPTED, InterruptedRunError
+from mtperception.cli.session import InterruptedRunError
 from mtperception.cli.settings import LabelledBagSettings, ModelSettings
 from mtperception.cli.sharing import PartsOption, ShardOption
 from mtperception.cli.usage import check_label_options, check_usage
@@ -207,9 +207,9 @@ def _live_run(recording: Recording, plan: LivePlan | None) -> Iterator[LiveRun |
     try:
         with live_run(recording, plan) as run:
             yield run
-    except InterruptedRunError:
+    except InterruptedRunError as error:
         typer.echo('interrupted: nothing was measured', err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(error.status) from None
 
 
 def _scored(

@@ -31,12 +31,19 @@ PREPARED_WITHIN_S = 900.0
 """Time limit for the first answer: some libraries build an engine for minutes."""
 SETTLED_S = 0.5
 """After so long the node has taken notice of a message that reached its process."""
-INTERRUPTED = 130
-"""Exit status."""
 
 
 class InterruptedRunError(Exception):
-    """Ctrl-C."""
+    """The run was asked to end, by Ctrl-C or another signal.
+
+    Args:
+        signal: its number.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(f'ended by signal {signal}')
+        self.status = 128 + signal
+        """Exit status."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Session:
         self.started.start_node(NODE, {'autostart': False, **reliable, **parameters})
 
     def change_state(self, transition: int) -> None:
-        """Take the node through a transition; raises OSError, with what it says, if it refuses."""
+        """Take the node through a transition; raises RunError, with what it says, if it refuses."""
         if not self.monitor.change_state(MANAGED, transition):
             raise RunError(f'the node refuses to start: {self.started.last_error(NODE)}')
 
@@ -203,7 +210,7 @@ def ros_session(logs: Path) -> Iterator[Session]:
             started.check()
             if stop.is_set():
                 stop.clear()  # once more, while the results are collected, ends that too
-                raise InterruptedRunError
+                raise InterruptedRunError(stop.signal)
 
         with graph_monitor(check) as monitor:
             yield Session(started, monitor, check)

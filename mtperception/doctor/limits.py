@@ -44,8 +44,7 @@ def check_fast_dds_profile(environment: Mapping[str, str], suggested: Path) -> F
         suggested: a profile that does.
     """
     exports = ' '.join(f'{variable}={suggested}' for variable in PROFILE_VARIABLES)
-    heeded = _heeded_variables(environment.get('ROS_DISTRO', ''))
-    given = next((environment[name] for name in heeded if environment.get(name)), '')
+    given = profile_in_use(environment)
     name = 'Fast DDS profile'
     if not given:
         return Finding(
@@ -61,6 +60,12 @@ def check_fast_dds_profile(environment: Mapping[str, str], suggested: Path) -> F
             SECTION, name, WARNING, f'{given}: no such file, so Fast DDS uses its defaults', 'correct the path'
         )
     return Finding(SECTION, name, OK, given)
+
+
+def profile_in_use(environment: Mapping[str, str]) -> str:
+    """The profile that an environment gives to Fast DDS; empty without one."""
+    heeded = _heeded_variables(environment.get('ROS_DISTRO', ''))
+    return next((environment[name] for name in heeded if environment.get(name)), '')
 
 
 def _heeded_variables(distribution: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
+from types import FrameType
 from typing import Protocol
 
 import rclpy
@@ -25,12 +26,23 @@ SWITCH_INTERVAL_S = 1e-4
 messages would hold up the worker, and with it each image, by 0.3 ms."""
 
 
+class Stop(threading.Event):
+    """Set when a process is to end."""
+
+    signal: int = signal.SIGINT
+    """The signal that asked for it."""
+
+
 @contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
+def stop_on_signals() -> Iterator[Stop]:
     """An event that SIGINT, SIGTERM and SIGHUP set, in place of what they do otherwise."""
-    stop = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    stop = Stop()
+
+    def end(number: int, _: FrameType | None) -> None:
+        stop.signal = number
+        stop.set()
+
+    previous = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield stop
     finally:
@@ -50,7 +62,7 @@ def ros_context() -> Iterator[Context]:
 
 
 @contextmanager
-def ros_process(arguments: Sequence[str] | None = None) -> Iterator[threading.Event]:
+def ros_process(arguments: Sequence[str] | None = None) -> Iterator[Stop]:
     """Initialise rclpy, and have threads take turns often; yields the event of `stop_on_signals`.
 
     rclpy's own handlers shut the context down at once: then nothing more can be published, not even how it ended.

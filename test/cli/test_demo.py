@@ -95,7 +95,7 @@ class TestInterrupted:
         until(lambda: (tmp_path / 'logs' / 'camera_player.log').exists())
         process.send_signal(number)
         _, stderr = process.communicate(timeout=60)
-        assert process.returncode == 130, stderr
+        assert process.returncode == 128 + number, stderr
         assert 'interrupted: nothing was measured' in stderr
         assert left_behind(tmp_path) == []
 
