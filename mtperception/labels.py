@@ -21,6 +21,8 @@ TRAVERSABLE, OVERHEAD, OBSTACLE = 'traversable', 'overhead', 'obstacle'
 """What a class is to a vehicle: it drives on it; it passes under it; it must not hit it."""
 DEFAULT_LABEL_OFFSET = 1
 """From class index to id on a topic and in what mapping systems read: they keep 0 for unknown."""
+MAX_LABEL_OFFSET = 253
+"""Ids are bytes, and 255 is unknown where 0 is a class."""
 DEFAULT_INVALID_DEPTH_CLASSES = ('sky',)
 """What has no distance, where a model's label space has it."""
 LARGEST_ID = 254

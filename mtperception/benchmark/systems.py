@@ -4,6 +4,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,8 +18,7 @@ from mtperception.benchmark.reference import forward, network_alone
 from mtperception.benchmark.timing import Budget, Latency, measure
 from mtperception.input_policy import Size
 from mtperception.networks import create_network
-from mtperception.predictor import Predictor
-from mtperception.tasks import graph_outputs
+from mtperception.predictor import Predictor, predict_all
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def measure_systems(predictors: Sequence[Predictor], frame: np.ndarray, budget: 
         for index, predictor in enumerate(predictors):
             (folder / str(index)).mkdir()
             functions[f'{index} forward'] = _forward(predictor, frame, folder / str(index), stack)
-            functions[f'{index} frame'] = _whole(predictor, frame)
+            functions[f'{index} frame'] = partial(predict_all, predictor, frame)
         times = measure(functions, budget)
     first = times['0 frame'].median_ms
     costs = []
@@ -97,15 +97,3 @@ def _forward(predictor: Predictor, frame: np.ndarray, folder: Path, stack: ExitS
     alone = BACKENDS[backend.name](network_alone(predictor.model, folder), backend.device, backend.precision)
     stack.enter_context(closing(alone))
     return lambda: [alone.run(tile[None]) for tile in tiles]
-
-
-def _whole(predictor: Predictor, frame: np.ndarray) -> Callable[[], object]:
-    """Predicts, and reads each map: some are made when they are first read."""
-    names = [output.name for output in graph_outputs(predictor.card.tasks)]
-
-    def run() -> None:
-        prediction = predictor(frame)
-        for name in names:
-            prediction.map(name)
-
-    return run

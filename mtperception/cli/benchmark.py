@@ -5,11 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import cv2
-import numpy as np
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
@@ -24,17 +21,17 @@ from mtperception.cli.folders import check_apart, make_room_for, make_room_for_j
 from mtperception.cli.options import JsonOption, ModelOption
 from mtperception.cli.progress import progress
 from mtperception.cli.sizes import parse_size
+from mtperception.cli.tables import table_console
 from mtperception.cli.usage import check_usage
 from mtperception.errors import InputError, RunError, needs
 from mtperception.hardware import describe_hardware
+from mtperception.image_files import read_rgb
 from mtperception.tasks import CLASSES, DIRECTIONS, METRES, SHARES, graph_output
 
 SIZE = '640x480'
 SECONDS = 10.0
 BASELINE = 'the same network in eager PyTorch, fp32, NCHW, forward pass only'
 PLOTS = ('.png', '.svg', '.pdf')
-WIDTH = 120
-"""Characters of a line in a file."""
 
 _Columns = tuple[tuple[str, str, str], ...]
 """Columns of a table: key of a row in the JSON, heading, format."""
@@ -81,14 +78,15 @@ def benchmark(
     """
     if mapping:
         others = backend or device or precision or size or batch or iterations or image or plot
+        others = others or model != DEFAULT_MODEL or seconds != SECONDS
         check_usage(
-            (others or model != DEFAULT_MODEL or seconds != SECONDS, '--mapping', 'only together with --json'),
+            (others, '--mapping', 'expected without other options than --json'),
         )
         _benchmark_mapping(json_file)
         return
     candidates = list_candidates(backend or (), device or (), precision or ())
     shapes = _shapes([parse_size(text, '--size') for text in size or (SIZE,)], batch or [1])
-    photographs = [_read(path) for path in image or ()]
+    photographs = [read_rgb(path) for path in image or ()]
     draw = _prepare_plot(plot) if plot else None
     if json_file:
         make_room_for_json(json_file)
@@ -199,9 +197,7 @@ _DIFFERENCES = {
 
 
 def _print(done: Benchmark) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDTH
+    console = table_console()
     if done.results:
         console.print(_table(done, 'milliseconds, image in to all maps out', _TIMES))
         console.print(_table(done, 'speed and memory', _COSTS))
@@ -243,13 +239,6 @@ def _by_result(done: Benchmark, title: str, headings: Sequence[str], rows: Itera
     for result, cells in zip(done.results, rows, strict=True):
         table.add_row(' '.join(vars(result.candidate).values()), str(result.shape), *cells)
     return table
-
-
-def _read(path: Path) -> np.ndarray:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f'{path}: not an image that can be read')
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _prepare_plot(plot: Path) -> Callable[[Sequence[Result]], Any]:

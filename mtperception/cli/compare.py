@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
@@ -22,6 +21,7 @@ from mtperception.cli.folders import make_room_for, make_room_for_json, naming_o
 from mtperception.cli.options import DeviceOption, JsonOption, PrecisionOption
 from mtperception.cli.progress import progress
 from mtperception.cli.sizes import parse_size
+from mtperception.cli.tables import table_console
 from mtperception.data import DATASETS
 from mtperception.data.fold import FOLDS
 from mtperception.errors import InputError, needs
@@ -197,9 +197,7 @@ def as_markdown(content: Mapping[str, Any]) -> str:
 
 
 def _print(rows: Sequence[Mapping[str, Any]]) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = 200
+    console = table_console()
     heading, *cells = _cells(rows)
     table = Table(*heading, box=SIMPLE_HEAD)
     for row in cells:

@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
@@ -29,6 +28,7 @@ from mtperception.cli.sharing import (
     absolute_split,
     rate_progress,
 )
+from mtperception.cli.tables import table_console
 from mtperception.cli.usage import check_usage
 from mtperception.data import DATASETS
 from mtperception.data.fold import FOLDS
@@ -191,7 +191,7 @@ def _print(evaluation: Evaluation) -> None:
         for name, value in values.items():
             metrics.add_row(task, name, metric_of(name).format(value))
         metrics.add_section()
-    console = Console()
+    console = table_console()
     if evaluation.figures:
         console.print(_table_of_figures(evaluation))
     console.print(metrics)

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
@@ -18,6 +17,7 @@ from mtperception.cli.option_records import with_records
 from mtperception.cli.options import CameraHeightOption, EveryOption, JsonOption, MaxDepthOption
 from mtperception.cli.progress import progress
 from mtperception.cli.settings import LabelledBagSettings, ModelSettings
+from mtperception.cli.tables import table_console
 from mtperception.errors import InputError
 from mtperception.hardware import describe_hardware
 from mtperception.labels import LabelSpace
@@ -31,8 +31,6 @@ from mtperception.types import Frame, Prediction
 
 DEFAULTS = MapOptions()
 SINGLE = 'single views'
-WIDTH = 150
-"""Characters of a line in a file."""
 PERCENT, NUMBER = '.1%', '.3f'
 LABEL_COLUMNS = {
     'voxel_size': ('voxels', '.3g'),
@@ -194,9 +192,7 @@ def _comparable(frames: Sequence[Frame], views: Source, space: LabelSpace) -> li
 
 
 def _print(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, tuple[str, str]], title: str) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDTH
+    console = table_console()
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     used = {key: column for key, column in columns.items() if any(row.get(key) is not None for row in rows)}
     for heading, _ in used.values():

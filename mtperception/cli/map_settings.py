@@ -12,7 +12,7 @@ from mtperception.cli.options import CameraHeightOption, MaxDepthOption
 from mtperception.labels import DEFAULT_INVALID_DEPTH_CLASSES
 from mtperception.mapping.filtering import DEFAULT_DYNAMIC_CLASSES
 from mtperception.mapping.fusion import RULES
-from mtperception.mapping.mapper import LABELS, MapOptions
+from mtperception.mapping.mapper import LABELS, MAX_MIN_VIEWS, MEMORY_LIMITS, MapOptions
 from mtperception.types import DEPTHS
 
 Fusion = Enum('Fusion', {name: name for name in RULES}, type=str)
@@ -39,15 +39,20 @@ class MapSettings:
         DEFAULTS.kept_classes
     )
     memory_mb: Annotated[
-        float, typer.Option(min=1, max=1e5, help='Memory limit of the map; the parts not seen for longest are dropped.')
+        float,
+        typer.Option(
+            min=MEMORY_LIMITS[0],
+            max=MEMORY_LIMITS[1],
+            help='Memory limit of the map; the parts not seen for longest are dropped.',
+        ),
     ] = DEFAULTS.memory_mb
     archive: Annotated[
         Path | None,
         typer.Option(metavar='FOLDER', help='Keep dropped parts in this folder, until they are seen again or written.'),
     ] = None
-    min_views: Annotated[int, typer.Option(min=1, help='Keep only what at least this many images have seen.')] = (
-        DEFAULTS.min_views
-    )
+    min_views: Annotated[
+        int, typer.Option(min=1, max=MAX_MIN_VIEWS, help='Keep only what at least this many images have seen.')
+    ] = DEFAULTS.min_views
     dynamic_class: Annotated[
         list[str] | None,
         typer.Option(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mtperception.backends import BACKENDS, PRECISIONS
+from mtperception.labels import MAX_LABEL_OFFSET
 
 ModelOption = Annotated[str, typer.Option('--model', help='Model directory, or the name of an installed model.')]
 BackendOption = Annotated[str, typer.Option('--backend', help=f'auto, {", ".join(BACKENDS)}.')]
@@ -40,7 +41,7 @@ TruthSpaceOption = Annotated[
     str, typer.Option('--label-space', help="Label space of the label topic; default: the model's.")
 ]
 LabelOffsetOption = Annotated[
-    int, typer.Option('--label-offset', min=0, max=254, help='Id of the first class in the label topic.')
+    int, typer.Option('--label-offset', min=0, max=MAX_LABEL_OFFSET, help='Id of the first class in the label topic.')
 ]
 ToleranceOption = Annotated[
     float,

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
@@ -24,6 +23,7 @@ from mtperception.cli.options import JsonOption, TruthSpaceOption
 from mtperception.cli.reports import prepare_report, report_needs
 from mtperception.cli.settings import LabelledBagSettings, ModelSettings
 from mtperception.cli.sharing import WorkerSettings, rate_progress
+from mtperception.cli.tables import table_console
 from mtperception.cli.usage import check_label_options
 from mtperception.errors import SourceError
 from mtperception.replay.result import ordering_metrics
@@ -179,7 +179,7 @@ def _page_writer(out: Path, bags: Sequence[str]) -> Callable[[BagTable, Path], N
 
 
 def _print(table: BagTable) -> None:
-    console = Console()
+    console = table_console()
     figures = Table('metric', 'value', title=f'{table.model}, {len(table.bags)} bags, {table.frames} images')
     for name, value in table.metrics.items():
         figures.add_row(name, metric_of(name).format(value))

@@ -4,11 +4,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from mtperception import __version__
 from mtperception.cli.notes import say_notes
+from mtperception.cli.tables import table_console
 from mtperception.replay.alignment import ALIGNMENTS
 from mtperception.replay.depth_scores import AlignedMetrics
 from mtperception.replay.result import Replay
@@ -44,7 +44,7 @@ def _depth_json(metrics: AlignedMetrics) -> dict[str, Any]:
 
 def print_result(result: Replay) -> None:
     """Tables for people."""
-    console = Console()
+    console = table_console()
     table = Table('metric', 'value', title=f'{result.model}, {len(result.frames)} images')
     for name, value in result.summary().items():
         table.add_row(name, metric_of(name).format(value))
@@ -66,7 +66,7 @@ def print_live(live: Mapping[str, Any]) -> None:
     table = Table('stage', 'p50 [ms]', 'p99 [ms]', title='live', caption=counts)
     for stage, figures in live['latency_ms'].items():
         table.add_row(stage, *('-' if value is None else f'{value:.2f}' for value in figures.values()))
-    console = Console()
+    console = table_console()
     console.print(table)
     rates = ('-' if live[name] is None else f'{live[name]:.1f} Hz' for name in ('input_rate', 'output_rate'))
     console.print('in at {}, out at {}'.format(*rates))

@@ -28,7 +28,7 @@ def train(
 
     Example: mtperception train nyuv2_indoor paths.nyuv2=/data/nyuv2 epochs=20
     """
-    with needs('training', 'more', 'train'):
+    with needs('train', 'PyTorch and what trains with it', 'train'):
         from mtperception.training.checkpoint import Checkpoint
         from mtperception.training.config_file import load_config
         from mtperception.training.distributed import process_group, rank

@@ -24,6 +24,9 @@ LABELS = (MODEL, RECORDED)
 """Where depth and labels may come from."""
 SURE = 255
 """Confidence of recorded labels."""
+MEMORY_LIMITS = (1, 1_000_000)
+"""Least and most that `memory_mb` may be."""
+MAX_MIN_VIEWS = 1000
 NO_POSE, NO_CAMERA = 'no pose', 'no camera'
 """Why a frame is left out."""
 

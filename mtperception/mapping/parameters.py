@@ -3,10 +3,10 @@
 
 from dataclasses import dataclass
 
-from mtperception.labels import DEFAULT_INVALID_DEPTH_CLASSES, DEFAULT_LABEL_OFFSET
+from mtperception.labels import DEFAULT_INVALID_DEPTH_CLASSES, DEFAULT_LABEL_OFFSET, MAX_LABEL_OFFSET
 from mtperception.mapping.filtering import DEFAULT_DYNAMIC_CLASSES
 from mtperception.mapping.fusion import RULES
-from mtperception.mapping.mapper import RECORDED, MapOptions
+from mtperception.mapping.mapper import MAX_MIN_VIEWS, MEMORY_LIMITS, RECORDED, MapOptions
 from mtperception.messages.parameter_table import ParameterSpec, ParameterTable
 from mtperception.types import SENSOR
 
@@ -18,7 +18,10 @@ _MAP = MapOptions()
 _SPECS = (
     ParameterSpec('label_space', 'nyuv2_40', 'Classes that the ids on semantic/image stand for.'),
     ParameterSpec(
-        'label_offset', DEFAULT_LABEL_OFFSET, 'Id of the first class, as of the perception node.', limits=(0, 253)
+        'label_offset',
+        DEFAULT_LABEL_OFFSET,
+        'Id of the first class, as of the perception node.',
+        limits=(0, MAX_LABEL_OFFSET),
     ),
     ParameterSpec('map_frame', 'map', 'Frame of the map; a pose topic must give poses in it.'),
     ParameterSpec(
@@ -37,9 +40,7 @@ _SPECS = (
     ParameterSpec('max_depth', _MAP.max_depth, 'Metres; depth beyond this is left out.', limits=(0.1, 1000)),
     ParameterSpec('fusion', _MAP.fusion, 'How views agree on a class.', choices=tuple(RULES)),
     ParameterSpec('kept_classes', _MAP.kept_classes, 'Classes stored per voxel; 0: all.', limits=(0, 255)),
-    ParameterSpec(
-        'memory_mb', _MAP.memory_mb, 'Limit of the map; the oldest parts are dropped.', limits=(1, 1_000_000)
-    ),
+    ParameterSpec('memory_mb', _MAP.memory_mb, 'Limit of the map; the oldest parts are dropped.', limits=MEMORY_LIMITS),
     ParameterSpec(
         'max_distance', 0.0, 'Drop parts of the map farther from the camera, metres; 0: off.', limits=(0, 1e6)
     ),
@@ -48,7 +49,9 @@ _SPECS = (
         '',
         "Folder for blocks dropped by memory_mb or max_distance; they return when seen again; '' discards them.",
     ),
-    ParameterSpec('min_views', _MAP.min_views, 'Publish only what this many frames have seen.', limits=(1, 1000)),
+    ParameterSpec(
+        'min_views', _MAP.min_views, 'Publish only what this many frames have seen.', limits=(1, MAX_MIN_VIEWS)
+    ),
     ParameterSpec(
         'dynamic_classes',
         DEFAULT_DYNAMIC_CLASSES,
