@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mtperception.bounded_read import read_bounded
 from mtperception.errors import InputError
 from mtperception.types import Intrinsics
 
@@ -79,14 +80,8 @@ def read_dataset_json(folder: Path) -> FolderDescription | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open('rb') as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise DatasetJsonError(f'{path}: more than {MAX_BYTES} bytes: expected a description of the folder')
-        keys = json.loads(content)
+        keys = json.loads(read_bounded(path, MAX_BYTES))
     except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, DatasetJsonError):
-            raise
         raise DatasetJsonError(f'{path}: not readable as JSON: {error}') from error
     if not isinstance(keys, dict):
         raise DatasetJsonError(f'{path}: found {type(keys).__name__}, expected an object with keys such as "rgb"')

@@ -16,7 +16,17 @@ from torch import nn
 
 from mtperception.atomic_write import atomic_folder
 from mtperception.backends.onnxruntime_backend import OnnxRuntimeBackend
-from mtperception.card import CARD, GRAPH, SELF_TEST, WEIGHTS, ModelCard, ModelDirectory, open_model, sha256
+from mtperception.card import (
+    CARD,
+    FILES_OF_A_MODEL,
+    GRAPH,
+    SELF_TEST,
+    WEIGHTS,
+    ModelCard,
+    ModelDirectory,
+    open_model,
+    sha256,
+)
 from mtperception.errors import OccupiedError
 from mtperception.half_constants import halve_constants
 from mtperception.networks.half_weights import fits, round_weights
@@ -30,7 +40,6 @@ from mtperception.synthetic import SyntheticRoom
 from mtperception.tasks import graph_outputs
 
 OPSET = 18
-FILES = (CARD, WEIGHTS, GRAPH, SELF_TEST)
 
 
 def export_model(network: nn.Module, card: ModelCard, out: Path, *, half: bool = False) -> Parity:
@@ -52,7 +61,7 @@ def export_model(network: nn.Module, card: ModelCard, out: Path, *, half: bool =
         WriteError: if it cannot be written; an earlier model stays.
     """
     check_place(out)
-    with atomic_folder(out, FILES) as written:
+    with atomic_folder(out, FILES_OF_A_MODEL) as written:
         return _write(round_weights(network.float()) if half else network, card, written, half)
 
 
@@ -63,7 +72,7 @@ def check_place(out: Path) -> None:
 
 
 def _write(network: nn.Module, card: ModelCard, folder: Path, half: bool) -> Parity:
-    pipeline = Pipeline(network.float().cpu(), card.depth_range, card.classes, card.temperature).eval()
+    pipeline = Pipeline.of(network.float().cpu(), card)
     image = SyntheticRoom(*card.input.size, card.camera.fx).frame(0.0).image
     maps = run_pytorch(pipeline, image[None])
     check_usable(maps, maps)  # before the time that making a graph takes

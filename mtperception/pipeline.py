@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from mtperception import imagenet
+from mtperception.card import ModelCard
 from mtperception.tasks import in_order
 from mtperception.upsampling import upsample, upsampled_argmax
 
@@ -66,6 +67,11 @@ class Pipeline(nn.Module):
         self.depth_range = depth_range
         self.classes = classes
         self.temperature = temperature
+
+    @classmethod
+    def of(cls, network: nn.Module, card: ModelCard) -> 'Pipeline':
+        """That of a model, in evaluation mode."""
+        return cls(network, card.depth_range, card.classes, card.temperature).eval()
 
     def around(self, network: nn.Module) -> 'Pipeline':
         """The same steps around another form of the network, in evaluation mode."""

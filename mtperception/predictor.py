@@ -79,7 +79,7 @@ class BackendPredictor:
     @property
     def description(self) -> str:
         """One line: the model and what runs it."""
-        return f'{self.card.name} by {self.backend.name} on {self.backend.device}, {self.backend.precision}'
+        return f'{self.card.name} by {self.backend.description}'
 
     @property
     def network_size(self) -> tuple[int, int]:

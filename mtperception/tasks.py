@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtperception.geometry import normals_from_depth, tilt_normals
+from mtperception.geometry import normals_from_depth, tilt_normals, unit_vectors
 from mtperception.input_policy import depth_ratio
 from mtperception.labels import IGNORE_INDEX
 from mtperception.metric import DEGREE, LARGER, METRE, PERCENT, PIXEL, RECORDING_METRICS, SMALLER, Metric
@@ -129,9 +129,7 @@ def _normals(sample: Sample, zoom: Zoom, window: int) -> np.ndarray:
     normals = normals_from_depth(sample.depth, sample.intrinsics, window)
     if zoom == NO_ZOOM:
         return normals
-    tilted = tilt_normals(normals, 1 / zoom[0], 1 / zoom[1])
-    length = np.linalg.norm(tilted, axis=2, keepdims=True)
-    return np.divide(tilted, length, out=np.zeros_like(tilted), where=length > 0)
+    return unit_vectors(tilt_normals(normals, 1 / zoom[0], 1 / zoom[1]))
 
 
 SEGMENTATION = Task(

@@ -70,6 +70,11 @@ class Backend(ABC):
         self._compilation = threading.Lock()
         self._is_closed = False
 
+    @property
+    def description(self) -> str:
+        """What runs where and how, as in `torch on cpu, fp32`."""
+        return f'{self.name} on {self.device}, {self.precision}'
+
     @abstractmethod
     def _compile(self, batch: int, height: int, width: int) -> Runner:
         """Compile, capture or build for one shape."""

@@ -45,7 +45,7 @@ class NetworkBackend(Backend):
         network = for_device(network, torch.device(device), precision)
         self._queue: CudaQueue | None = None
         if device == 'cpu':
-            self._pipeline = Pipeline(network, card.depth_range, card.classes, card.temperature).eval()
+            self._pipeline = Pipeline.of(network, card)
         else:
             self._queue = CudaQueue(torch.device(device))
             with self._queue.exclusive():

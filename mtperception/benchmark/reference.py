@@ -80,7 +80,7 @@ def forward(model: ModelDirectory, device: str, precision: str, images: np.ndarr
 def reference_maps(model: ModelDirectory, images: np.ndarray) -> Mapping[str, np.ndarray]:
     """The maps of the model by PyTorch on the CPU in fp32, which every way to run it has to give."""
     card = model.card
-    pipeline = Pipeline(load_network(model.path), card.depth_range, card.classes, card.temperature).eval()
+    pipeline = Pipeline.of(load_network(model.path), card)
     return run_pytorch(pipeline, images)
 
 

@@ -15,7 +15,6 @@ from mtperception import __version__
 from mtperception.atomic_write import atomic_file
 from mtperception.backends import BACKENDS
 from mtperception.benchmark.benchmark import Shape
-from mtperception.benchmark.candidates import Candidate
 from mtperception.benchmark.timing import Budget
 from mtperception.cli.folders import make_room_for, make_room_for_json, naming_option, write_json
 from mtperception.cli.options import DeviceOption, JsonOption, PrecisionOption
@@ -127,8 +126,7 @@ def _score(predictors: Sequence[Predictor], plan: EvaluationPlan) -> list[Mappin
 
 def _place(predictors: Sequence[Predictor]) -> str:
     """What all of them run on; InputError if it is not the same, as when a self-test fails on one device of `auto`."""
-    backends = [predictor.backend for predictor in predictors]
-    places = {str(Candidate(backend.name, backend.device, backend.precision)) for backend in backends}
+    places = {predictor.backend.description for predictor in predictors}
     if len(places) > 1:
         raise InputError(
             f'found models on {" and ".join(sorted(places))}: expected one: choose it by --device and --precision'

@@ -13,6 +13,7 @@ from mtperception.data.dataset import DatasetError
 from mtperception.data.files import class_indices, read_map
 from mtperception.dataset_json import ID, FolderDescription
 from mtperception.errors import SourceError
+from mtperception.geometry import is_valid
 from mtperception.labels import IGNORE_INDEX, load_label_space
 
 RIGID = 1e-2
@@ -87,7 +88,7 @@ class FolderAnnotations:
             return None
         raw = read_map(self._path(self._depth.pattern, name))
         depth = (raw * self._depth.scale + self._depth.offset).astype(np.float32)
-        known = np.isfinite(depth) & (depth > 0)
+        known = is_valid(depth)
         if self._depth.invalid is not None:
             known &= raw != self._depth.invalid
         return np.where(known, depth, np.float32(0))

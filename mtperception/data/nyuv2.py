@@ -20,6 +20,7 @@ from mtperception.data.dataset import DatasetError
 from mtperception.data.download import RemoteFile
 from mtperception.data.files import check_folder, fit_camera, read_ids
 from mtperception.data.matlab import HDF5_FAULTS, load_matlab, open_hdf5
+from mtperception.geometry import is_valid
 from mtperception.labels import IGNORE_INDEX, load_label_space
 from mtperception.types import Intrinsics, Sample
 
@@ -121,7 +122,7 @@ class Nyuv2:
         return Sample(
             image=image,
             labels=self._table[labels.T],
-            depth=np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0)),
+            depth=np.where(is_valid(depth), depth, np.float32(0)),
             intrinsics=fit_camera(CAMERA, image, f'{self._path}: image {self.ids[index]}'),
         )
 

@@ -70,7 +70,7 @@ def setting_of(predictor: BackendPredictor, space: LabelSpace | None, comparison
         furthest=card.depth_range[1],
         scales_depth=predictor.depth_scale_mode != 'none',
         facts=facts,
-        backend=f'{backend.name} on {backend.device}, {backend.precision}',
+        backend=backend.description,
         hardware=describe_hardware(),
         paper=paper,
     )

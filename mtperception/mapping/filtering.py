@@ -20,7 +20,6 @@ INVALID, SURFACELESS, DYNAMIC, UNSURE, FAR, EDGE = (
     'beyond max_depth',
     'depth edge',
 )
-REASONS = (INVALID, SURFACELESS, DYNAMIC, UNSURE, FAR, EDGE)
 """Why a pixel is left out; the first that applies counts."""
 
 
@@ -31,7 +30,7 @@ class Filtered:
     depth: np.ndarray
     """float32 H,W: metres, 0 where it is left out."""
     left_out: dict[str, int]
-    """Pixels by reason, one of `REASONS` each."""
+    """Pixels by reason."""
 
 
 class DepthFilter:

@@ -28,9 +28,6 @@ class MapFrame:
     """uint8 H,W,3, RGB; None leaves the map without colours of its own."""
     depth_confidence: np.ndarray | None = None
     """uint8 H,W: how likely depth is right, 0..255; None if nobody says."""
-    probabilities: np.ndarray | None = None
-    """float32 C,h,w: probability of every class, at any resolution; None: that of `labels` is `confidence`, and the
-    others share the rest."""
 
     def check(self, num_classes: int) -> None:
         """Raise InputError for maps of different sizes, and for a label that is none of C classes."""

@@ -89,13 +89,15 @@ class MapStatistics:
     pixels: int = 0
     """Pixels of the used frames."""
     left_out_pixels: Counter[str] = field(default_factory=Counter)
-    """By reason, see `filtering.REASONS`."""
+    """By reason, those of `filtering`."""
     intrinsics: Intrinsics | None = None
     """Camera of the newest used frame."""
 
-
-SERIES = ('ms', 'prediction_ms', 'memory_mb', 'median_depths', 'poses', 'scales')
-"""Those of `MapStatistics`, in its order."""
+    @classmethod
+    def of(cls, history: int | None) -> 'MapStatistics':
+        """Of no frame yet, to keep the figures of the newest `history` frames; None: of all."""
+        series = ('ms', 'prediction_ms', 'memory_mb', 'median_depths', 'poses', 'scales')
+        return cls(**{name: deque(maxlen=history) for name in series})
 
 
 class Mapper:
@@ -121,7 +123,7 @@ class Mapper:
         if options.needs_model and predict is None:
             raise InputError('depth or labels of a model: expected one')
         self.space, self.options = space, options
-        self.statistics = MapStatistics(*(deque(maxlen=history) for _ in SERIES))
+        self.statistics = MapStatistics.of(history)
         self.volume = SemanticVolume(
             options.voxel_size,
             len(space),

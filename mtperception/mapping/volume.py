@@ -268,11 +268,8 @@ class SemanticVolume:
         if not known.any():
             return
         rows, columns, depth = rows[known], columns[known], depth[known]
-        if frame.probabilities is None:
-            confidence = frame.confidence[rows, columns].astype(np.float32) / 255
-            probabilities = spread(labels[known], confidence, self._blocks.evidence.num_classes)
-        else:
-            probabilities = _sampled(frame.probabilities, rows, columns, frame.depth.shape)
+        confidence = frame.confidence[rows, columns].astype(np.float32) / 255
+        probabilities = spread(labels[known], confidence, self._blocks.evidence.num_classes)
         self._blocks.evidence.add(voxels[known], probabilities, distance_weight(depth))
 
     def _seen_at_surface(self, frame: MapFrame, points: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -291,14 +288,6 @@ def distance_weight(depth: np.ndarray) -> np.ndarray:
     3DIMPVT 2012, section 4).
     """
     return (1 / np.maximum(depth, 1) ** 2).astype(np.float32)
-
-
-def _sampled(probabilities: np.ndarray, rows: np.ndarray, columns: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """float32 M,C of float32 C,h,w at pixels of an image of another size: the nearest."""
-    height, width = probabilities.shape[1:]
-    at_row = ((rows + 0.5) * height / size[0]).astype(np.intp)
-    at_column = ((columns + 0.5) * width / size[1]).astype(np.intp)
-    return np.ascontiguousarray(probabilities[:, at_row, at_column].T, np.float32)
 
 
 def _matrix(camera: Intrinsics, offset: float = 0.0) -> 'o3c.Tensor':

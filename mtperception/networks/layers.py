@@ -35,15 +35,16 @@ class CRPBlock(nn.Module):
 
     Args:
         channels: channels of input and output.
-        stages: length of the chain.
         depthwise: use depthwise 1x1 convolutions, for the finest resolution (Nekrasov et al., ICRA 2019, III-A).
     """
 
-    def __init__(self, channels: int, stages: int = 4, depthwise: bool = False) -> None:
+    STAGES = 4
+
+    def __init__(self, channels: int, depthwise: bool = False) -> None:
         super().__init__()
         groups = channels if depthwise else 1
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(channels, channels, 1, groups=groups, bias=False) for _ in range(stages)
+            nn.Conv2d(channels, channels, 1, groups=groups, bias=False) for _ in range(self.STAGES)
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

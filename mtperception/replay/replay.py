@@ -184,7 +184,7 @@ def score(
         refused=recording.refused if positions else {},
         notes=list(recording.standing_notes),
         facts=_facts(predictor, recording),
-        backend=f'{backend.name} on {backend.device}, {backend.precision}',
+        backend=backend.description,
         hardware=describe_hardware(),
     )
 

@@ -16,7 +16,6 @@ from mtperception.evaluation.grouped_truth import truth_grouping
 from mtperception.evaluation.metrics import METRICS
 from mtperception.evaluation.running_sum import RunningSum
 from mtperception.evaluation.scores import metrics_by_task
-from mtperception.hardware import describe_hardware
 from mtperception.labels import IGNORE_INDEX, LabelSpace
 from mtperception.predictor import BackendPredictor
 from mtperception.recording.recording import RecordedFrame
@@ -142,7 +141,7 @@ class Scorer:
         seconds: Mapping[str, float],
         protocol: Mapping[str, Any],
         notes: Sequence[str],
-        hardware: str | None = None,
+        hardware: str,
     ) -> Replay:
         """What came out so far.
 
@@ -150,7 +149,7 @@ class Scorer:
             seconds: spent on `reading`, `predicting`, `scoring`, and `writing` if anything was written.
             protocol: how it was measured.
             notes: what a user should know besides.
-            hardware: that it was measured on; by default this machine.
+            hardware: that it was measured on.
         """
         truths = [frame.truth for frame in self.frames if frame.truth is not None]
         depth = self.depth_metrics()
@@ -170,7 +169,7 @@ class Scorer:
             seconds=seconds,
             protocol=protocol,
             notes=(*notes, *truth_notes(truths)),
-            hardware=hardware or describe_hardware(),
+            hardware=hardware,
         )
 
     def depth_metrics(self) -> AlignedMetrics | None:

@@ -3,11 +3,13 @@
 
 import time
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+
+from mtperception.ros.statuses import OK, status, statuses_at
 
 PERIOD_S = 0.5
 MEAN_RATE = 'mean rate [Hz]'
@@ -48,14 +50,9 @@ class FrameCounter:
     def report(self) -> None:
         """Publish the count, and the mean rate."""
         name = f'{self._node.get_fully_qualified_name()}: frames'
-        status = DiagnosticStatus(level=DiagnosticStatus.OK, name=name, message=f'{self.count} {self._key}')
-        status.values = [
-            KeyValue(key=self._key, value=str(self.count)),
-            KeyValue(key=MEAN_RATE, value=f'{self.mean_rate:.3f}'),
-        ]
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self._node.get_clock().now().to_msg()
-        self._publisher.publish(message)
+        values = {self._key: str(self.count), MEAN_RATE: f'{self.mean_rate:.3f}'}
+        said = status(name, OK, f'{self.count} {self._key}', values)
+        self._publisher.publish(statuses_at(self._node.get_clock().now().nanoseconds, [said]))
 
     def close(self) -> None:
         """Publish the last count and wait until every reader has it, for two seconds at most."""

@@ -29,7 +29,7 @@ class CalibrationError(MTPerceptionError, ValueError):
     """Images that no temperature can be fitted to."""
 
 
-def fit_temperature(network: nn.Module, card: ModelCard, datasets: Sequence[Dataset], seed: int = 0) -> float:
+def fit_temperature(network: nn.Module, card: ModelCard, datasets: Sequence[Dataset]) -> float:
     """The temperature at which the labels of held-back images are most likely, where the softmax is: at the network's
     output resolution.
 
@@ -37,7 +37,6 @@ def fit_temperature(network: nn.Module, card: ModelCard, datasets: Sequence[Data
         network: the one that the card names, with its weights.
         card: says how it sees images and among which classes it chooses.
         datasets: held-back images with labels of the card's label space, finer ones, or ones of the same names.
-        seed: of the choice of pixels.
 
     Raises:
         CalibrationError: if the network or the images have no labels or coarser ones, or the likeliest temperature is
@@ -49,7 +48,7 @@ def fit_temperature(network: nn.Module, card: ModelCard, datasets: Sequence[Data
         raise CalibrationError(f'model {card.name} gives no labels: the temperature scales the confidence of labels')
     datasets = [dataset for dataset in datasets if dataset.label_space]
     each = max(1, MAX_SAMPLES // max(1, sum(map(len, datasets))))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     space = load_label_space(card.label_space)
     pairs = [pair for dataset in datasets for pair in _pixels(network.eval(), card, space, dataset, each, rng)]
     if not sum(len(truth) for _, truth in pairs):

@@ -118,19 +118,6 @@ def test_unknown_labels_and_invalid_depth_add_nothing():
     assert (empty.blocks, len(empty.surface().vertices)) == (0, 0)
 
 
-def test_full_distributions_count_like_labels_with_confidence():
-    """A network's whole distribution, of which `spread` is the special case."""
-    frame = view(0.0)
-    rest = np.float32((1 - 230 / 255) / 39)
-    probabilities = np.full((40, *frame.labels.shape), rest, np.float32)
-    np.put_along_axis(probabilities, frame.labels[None].astype(np.intp), np.float32(230 / 255), axis=0)
-    by_labels, by_probabilities = SemanticVolume(VOXEL, 40, max_depth=6.0), SemanticVolume(VOXEL, 40, max_depth=6.0)
-    by_labels.integrate(frame)
-    by_probabilities.integrate(replace(frame, probabilities=probabilities))
-    np.testing.assert_allclose(by_probabilities.surface().confidence, by_labels.surface().confidence, atol=1e-5)
-    assert (by_probabilities.surface().labels == by_labels.surface().labels).all()
-
-
 def test_memory_stays_within_its_limit():
     """With room for two thirds of the blocks, the newest views are whole and the oldest are gone."""
     whole = mapped([0.0, 1.0, 20.0, 21.0])

@@ -38,12 +38,13 @@ def test_output_is_a_quarter_rounded_up(size):
 
 def test_chained_residual_pooling_by_hand():
     """One bright pixel: each pool widens it by two pixels, each convolution here halves it."""
-    block = CRPBlock(1, stages=2)
+    block = CRPBlock(1)
     for convolution in block.convolutions:
         torch.nn.init.constant_(convolution.weight, 0.5)
-    image = torch.zeros(1, 1, 1, 11)
-    image[..., 5] = 8.0
-    expected = [0, 2, 2, 6, 6, 14, 6, 6, 2, 2, 0]  # 8, plus 4 within 2 pixels, plus 2 within 4 pixels
+    image = torch.zeros(1, 1, 1, 19)
+    image[..., 9] = 16.0
+    # 16, plus 8 within 2 pixels, 4 within 4, 2 within 6 and 1 within 8.
+    expected = [0, 1, 1, 3, 3, 7, 7, 15, 15, 31, 15, 15, 7, 7, 3, 3, 1, 1, 0]
     assert block(image)[0, 0, 0].tolist() == expected
 
 

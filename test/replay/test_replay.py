@@ -253,7 +253,7 @@ def test_exact_predictions_score_perfectly_and_hardly_flicker(predictor, walk):
         for frame in recording.frames():
             sure = np.full_like(frame.labels, 255)
             scorer.add(frame, Prediction(frame.labels, sure, frame.depth / 2, depth_confidence=sure))
-    result = scorer.result({'reading': 1.0}, {}, [])
+    result = scorer.result({'reading': 1.0}, {}, [], 'a processor')
     summary = result.summary()
     assert summary['miou'] == summary['pixel_accuracy'] == 1
     assert summary['scale'] == pytest.approx(2)

@@ -80,7 +80,7 @@ def test_every_task_is_scored_that_a_recording_has_the_truth_of(tmp_path):
     restored.merge(second)
     assert restored.task_metrics() == whole.task_metrics()
     assert list(whole.task_metrics()) == ['segmentation', 'normals', 'depth_confidence']
-    result = whole.result({'reading': 1.0}, {}, [])
+    result = whole.result({'reading': 1.0}, {}, [], 'a processor')
     assert result.summary()['angle_mean'] == values['angle_mean']
     assert list(result.worst) == ['rmse', 'miou', 'angle_mean']
     assert whole.truths == {'normals': 'planes fitted to the true depth over 9 pixels'}
