@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from ended_process import ended_process
 
 from mtperception.data.dataset import DatasetError
 from mtperception.data.download import RemoteFile, fetch
@@ -181,7 +182,7 @@ def test_what_was_removed_since_it_was_unpacked_comes_again(server, tmp_path):
 def test_unpacking_goes_on_after_an_interruption(server, tmp_path):
     server.files['/set.zip'] = archive({'a.png': b'aa', 'b.png': b'bb'})
     (tmp_path / 'a.png').write_bytes(b'aa')
-    (tmp_path / '.b.part.png').write_bytes(b'b')
+    (tmp_path / f'.b.part{ended_process()}.png').write_bytes(b'b')
     assert fetch(RemoteFile(f'{server.url}/set.zip', members=('*',)), tmp_path)
     assert (tmp_path / 'b.png').read_bytes() == b'bb'
     assert not list(tmp_path.rglob('*.part*'))
