@@ -22,14 +22,14 @@ from mtperception.cli.progress import progress
 from mtperception.cli.sizes import parse_size
 from mtperception.cli.tables import table_console
 from mtperception.data import DATASETS
+from mtperception.data.dataset import Dataset
 from mtperception.data.fold import FOLDS
 from mtperception.errors import InputError, needs
-from mtperception.evaluation.comparison import NORMALS_WINDOW
 from mtperception.evaluation.evaluate import Evaluator, conclude
 from mtperception.hardware import describe_hardware
 from mtperception.predictor import Predictor
 from mtperception.resources import from_anywhere
-from mtperception.scale.shared_evaluation import EvaluationPlan
+from mtperception.scale.shared_evaluation import ImageSelection
 from mtperception.synthetic import SyntheticRoom
 from mtperception.tasks import TASKS, metric_of, metrics_of
 
@@ -85,11 +85,11 @@ def compare(
     if markdown:
         make_room_for(markdown, '--markdown')
     names = [from_anywhere('model', model) for model in models]
-    plan = EvaluationPlan(names[0], dataset, root.absolute(), split, fold, NORMALS_WINDOW, backend, device, precision)
+    selection = ImageSelection(dataset, root.absolute(), split, fold)
     with ExitStack() as stack:
         predictors = [stack.enter_context(closing(Predictor(name, backend, device, precision))) for name in names]
         place = _place(predictors)
-        metrics = _score(predictors, plan)
+        metrics = _score(predictors, selection.images)
         frame = SyntheticRoom(shape.width, shape.height).frame(2.0).image
         with progress('measuring', None):
             costs = measure_systems(predictors, frame, Budget(seconds))
@@ -100,7 +100,7 @@ def compare(
         'hardware': describe_hardware(),
         'backend': place,
         'size': [shape.width, shape.height],
-        'selection': plan.selection,
+        'selection': selection.description,
         'models': rows,
     }
     if json_file:
@@ -111,9 +111,8 @@ def compare(
     _print(rows)
 
 
-def _score(predictors: Sequence[Predictor], plan: EvaluationPlan) -> list[Mapping[str, float]]:
+def _score(predictors: Sequence[Predictor], images: Dataset) -> list[Mapping[str, float]]:
     """The metrics of each model on the same images."""
-    images = plan.images
     evaluators = [Evaluator(predictor, images) for predictor in predictors]  # refuses other classes before the work
     summaries = []
     with progress('scoring', len(predictors) * len(images)) as move:

@@ -40,6 +40,7 @@ from mtperception.scale.part_folder import PartFolder, part_path
 from mtperception.scale.shard import WHOLE, Shard
 from mtperception.scale.shared_evaluation import (
     EvaluationPlan,
+    ImageSelection,
     PartScorer,
     merge_parts,
     open_part_scorer,
@@ -94,10 +95,7 @@ def evaluate(
     find_protocol(protocol)
     plan = EvaluationPlan(
         from_anywhere('model', model.model),
-        dataset,
-        root.absolute(),
-        absolute_split(root, split),
-        fold,
+        ImageSelection(dataset, root.absolute(), absolute_split(root, split), fold),
         normals_window,
         model.backend,
         model.device,
@@ -136,7 +134,7 @@ def _evaluate(plan: EvaluationPlan, parts: Path | None, shard: Shard, pool: Work
             if missing := len(job.missing()):
                 typer.echo(f'{parts}: {missing} parts are not finished yet: run the other shards', err=True)
                 return None
-            return merge_parts(job, plan.selection)
+            return merge_parts(job, plan.selection.description)
 
 
 def _score(plan: EvaluationPlan, job: PartFolder, folder: Path, shard: Shard, pool: Workers | None) -> None:

@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -173,9 +173,7 @@ def _record(model: ModelSettings, recording: Recording, options: RecordingOption
         'images': digest(map(str, recording.stamps_ns)),
         'label_space': label_space,
         'classes': sha256(find('labels', label_space)) if label_space else '',
-        'label_offset': options.label_offset,
-        'tolerance': options.tolerance,
-        'depth_registered': options.depth_registered,
+        **asdict(options),
         'backend': model.backend,
         'precision': model.precision,
     }

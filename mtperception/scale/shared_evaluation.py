@@ -35,20 +35,14 @@ def _description(root: Path) -> str:
 
 
 @dataclass(frozen=True)
-class EvaluationPlan:
-    """What is evaluated on what, in words that another process understands."""
+class ImageSelection:
+    """Which images of a data set."""
 
-    model: str
     dataset: str
     root: Path
     split: str
     fold: int | None
-    normals_window: int
-    backend: str
-    device: str
-    precision: str
-    protocol: str = ''
-    """Protocol of a paper, a key of `evaluation.paper_protocols.PROTOCOLS`; empty: none."""
+    """Of those, the ones that are held back in a fold; None: all."""
 
     @cached_property
     def images(self) -> Dataset:
@@ -71,11 +65,30 @@ class EvaluationPlan:
         return Subset(images, part)
 
     @property
-    def selection(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         """What the protocol says of where the images are from."""
         on = 10 * (self.fold or 0)
         fold = {} if self.fold is None else {'fold': f'{self.fold}: of every hundred ids the ten from {on} on'}
         return {'dataset': self.dataset, 'split': self.split, **fold, 'images': len(self.images)}
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """What is evaluated on what, in words that another process understands."""
+
+    model: str
+    selection: ImageSelection
+    normals_window: int
+    backend: str
+    device: str
+    precision: str
+    protocol: str = ''
+    """Protocol of a paper, a key of `evaluation.paper_protocols.PROTOCOLS`; empty: none."""
+
+    @property
+    def images(self) -> Dataset:
+        """The samples; raises as `ImageSelection.images`."""
+        return self.selection.images
 
     def open_folder(self, folder: Path) -> PartFolder:
         """The folder of its parts; raises as `PartFolder`."""
@@ -83,9 +96,9 @@ class EvaluationPlan:
             'mtperception': __version__,
             'command': 'evaluate',
             'model': sha256(open_model(self.model).path / CARD),
-            **self.selection,
-            'root': str(self.root),
-            'description': _description(self.root),
+            **self.selection.description,
+            'root': str(self.selection.root),
+            'description': _description(self.selection.root),
             'ids': digest(self.images.ids),
             'backend': self.backend,
             'precision': self.precision,

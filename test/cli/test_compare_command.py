@@ -41,7 +41,7 @@ def test_it_says_what_it_ran_on(compare, tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['nyuv2_indoor', '--size', '30000x30000'], 'size 30000x30000: expected 1 to'),
+        (['nyuv2_indoor', '--size', '30000x30000'], 'size 30000x30000: expected a size of 1 to'),
         (['nyuv2_indoor', 'street', '--size', '96x72'], 'kitti_6'),
     ],
 )
