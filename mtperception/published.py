@@ -15,7 +15,7 @@ from mtperception.export import Parity, export_model
 from mtperception.input_policy import InputPolicy
 from mtperception.labels import load_label_space
 from mtperception.networks import create_network, joint_lw_refinenet, multitasknet
-from mtperception.networks.joint_lw_refinenet import PublishedLayout
+from mtperception.networks.published_layout import PublishedLayout
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages of reports, as Jinja templates put together of the parts they share."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -46,3 +48,13 @@ def axis_label(metric: str) -> str:
 def hex_colors(label_space: LabelSpace) -> list[str]:
     """The palette as `#rrggbb`."""
     return ['#{:02x}{:02x}{:02x}'.format(*color) for color in label_space.palette.tolist()]
+
+
+def class_rows(iou: Mapping[str, float], label_space: LabelSpace | None) -> list[dict[str, Any]]:
+    """Name, IoU (None without one) and colour of each class of a space; empty without a space."""
+    if label_space is None:
+        return []
+    return [
+        {'name': name, 'iou': None if math.isnan(value) else value, 'color': color}
+        for (name, value), color in zip(iou.items(), hex_colors(label_space), strict=True)
+    ]

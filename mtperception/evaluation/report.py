@@ -6,7 +6,6 @@ plots/NAME.png
 images/N_KIND.*     of the sample at position N: image, prediction and truth of a task
 """
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from mtperception.data import Dataset
 from mtperception.evaluation.comparison import NORMALS_WINDOW, map_labels
 from mtperception.evaluation.evaluate import Evaluation
 from mtperception.evaluation.grouped_truth import GroupedTruth
-from mtperception.evaluation.page import axis_label, hex_colors, render, title_of
+from mtperception.evaluation.page import axis_label, class_rows, render, title_of
 from mtperception.evaluation.paper_protocols import find_protocol, predict
 from mtperception.evaluation.pictures import draw_pair
 from mtperception.evaluation.plots import (
@@ -75,7 +74,7 @@ def write_report(
             paper=evaluation.paper,
             figures=evaluation.figures,
             protocol=evaluation.protocol,
-            classes=_classes(evaluation),
+            classes=class_rows(evaluation.iou, evaluation.label_space),
             plots=[save_plot(part, name, title, figure) for name, title, figure in _plots(evaluation)],
             galleries=[
                 _write_gallery(TASKS[name], evaluation, pictures, part)
@@ -84,15 +83,6 @@ def write_report(
             ],
         )
         (part / 'index.html').write_text(page, encoding='utf-8')
-
-
-def _classes(evaluation: Evaluation) -> list[dict[str, Any]]:
-    if evaluation.label_space is None:
-        return []
-    return [
-        {'name': name, 'iou': None if math.isnan(iou) else iou, 'color': color}
-        for (name, iou), color in zip(evaluation.iou.items(), hex_colors(evaluation.label_space), strict=True)
-    ]
 
 
 def _plots(evaluation: Evaluation) -> Iterator[tuple[str, str, Figure]]:

@@ -4,7 +4,6 @@ Asymmetric Annotations', ICRA 2019), section III: the network the node runs."""
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -15,6 +14,7 @@ from mtperception.networks.layers import CRPBlock, upsample_like
 from mtperception.networks.mobilenet_v2 import MobileNetV2Encoder
 from mtperception.networks.network import Network
 from mtperception.networks.pretrained import IMAGENET
+from mtperception.networks.published_layout import PublishedLayout
 from mtperception.tasks import DEPTH, DEPTH_CONFIDENCE, TASKS
 
 DECODER_CHANNELS = 256
@@ -102,14 +102,6 @@ class JointLWRefineNet(Network):
                 nn.init.normal_(module.weight, std=0.5 / fan_in**0.5)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-
-
-class PublishedLayout(NamedTuple):
-    """What a published checkpoint holds, in this module's terms."""
-
-    state_dict: dict[str, torch.Tensor]
-    num_classes: int
-    tasks: tuple[str, ...]
 
 
 def read_published(state_dict: Mapping[str, torch.Tensor]) -> PublishedLayout:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from mtperception.errors import InputError
 from mtperception.networks.layers import conv_bn
+from mtperception.networks.pretrained import published_tensor
 
 
 class Stage(NamedTuple):
@@ -95,10 +95,9 @@ class MobileNetV2Encoder(nn.Module):
         for key, value in state.items():
             if key.startswith(first) or key.endswith('num_batches_tracked'):
                 continue
-            source = _torchvision_key(key)
-            if source not in state_dict or state_dict[source].shape != value.shape:
-                raise InputError(f"not MobileNet-v2 in torchvision's layout: no {source} {tuple(value.shape)}")
-            state[key] = state_dict[source].to(value.dtype)
+            state[key] = published_tensor(state_dict, _torchvision_key(key), value.shape, 'MobileNet-v2').to(
+                value.dtype
+            )
         state[first + '0.weight'] = torch.eye(STEM_CHANNELS).reshape(STEM_CHANNELS, STEM_CHANNELS, 1, 1)
         mean, variance = _rectified_statistics(state['stem.1.bias'], state['stem.1.weight'])
         state[first + '1.running_mean'] = state[first + '1.bias'] = mean

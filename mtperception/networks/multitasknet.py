@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from mtperception.errors import InputError
-from mtperception.networks.joint_lw_refinenet import PublishedLayout
 from mtperception.networks.layers import pad_to_multiple, scaled
 from mtperception.networks.network import Network
 from mtperception.networks.pretrained import IMAGENET
+from mtperception.networks.published_layout import PublishedLayout
 from mtperception.networks.unpooling import pool_with_positions, unpool
 from mtperception.networks.vgg16 import VGG16Encoder
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights that others published, in torchvision's layouts."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.error import URLError
 
@@ -8,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from mtperception.errors import MTPerceptionError
+from mtperception.errors import InputError, MTPerceptionError
 
 IMAGENET = 'imagenet'
 
@@ -46,3 +47,16 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise PretrainedError(f'{path}: expected a readable .safetensors file: {error}') from error
+
+
+def published_tensor(
+    state_dict: Mapping[str, torch.Tensor], name: str, shape: Sequence[int], network: str
+) -> torch.Tensor:
+    """A tensor of published weights.
+
+    Raises:
+        InputError: if it is missing or has another shape; the message names the network that was expected.
+    """
+    if name not in state_dict or state_dict[name].shape != shape:
+        raise InputError(f"not {network} in torchvision's layout: no {name} {tuple(shape)}")
+    return state_dict[name]

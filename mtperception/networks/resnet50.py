@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from mtperception.errors import InputError
 from mtperception.networks.layers import scaled
+from mtperception.networks.pretrained import published_tensor
 
 STEM_CHANNELS = 64
 PLANES = (64, 128, 256, 512)
@@ -72,12 +72,9 @@ class ResNet50Encoder(nn.Module):
         """
         state = self.state_dict()
         for key, value in state.items():
-            source = _torchvision_key(key)
             if key.endswith('num_batches_tracked'):
                 continue
-            if source not in state_dict or state_dict[source].shape != value.shape:
-                raise InputError(f"not ResNet-50 in torchvision's layout: no {source} {tuple(value.shape)}")
-            state[key] = state_dict[source].to(value.dtype)
+            state[key] = published_tensor(state_dict, _torchvision_key(key), value.shape, 'ResNet-50').to(value.dtype)
         self.load_state_dict(state)
 
 

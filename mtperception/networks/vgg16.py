@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from mtperception.errors import InputError
 from mtperception.networks.layers import scaled
+from mtperception.networks.pretrained import published_tensor
 
 CHANNELS = (64, 128, 256, 512, 512)
 """Channels of the five stages."""
@@ -58,11 +58,9 @@ class VGG16Encoder(nn.Module):
         layers = [layer for layer in self.modules() if isinstance(layer, nn.Conv2d)]
         for index, layer in zip(_torchvision_indices(), layers, strict=True):
             for name, parameter in layer.named_parameters():
-                source = f'features.{index}.{name}'
-                if source not in state_dict or state_dict[source].shape != parameter.shape:
-                    raise InputError(f"not VGG-16 in torchvision's layout: no {source} {tuple(parameter.shape)}")
+                tensor = published_tensor(state_dict, f'features.{index}.{name}', parameter.shape, 'VGG-16')
                 with torch.no_grad():
-                    parameter.copy_(state_dict[source])
+                    parameter.copy_(tensor)
 
 
 def _torchvision_indices() -> list[int]:

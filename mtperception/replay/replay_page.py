@@ -6,7 +6,6 @@ plots/NAME.png
 images/METRIC_N_*   of the frame at position N: image, prediction and what it is compared with
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from matplotlib.figure import Figure
 
 from mtperception.atomic_write import atomic_entries
 from mtperception.evaluation.comparison import NORMALS_WINDOW, map_labels
-from mtperception.evaluation.page import format_metric, hex_colors, render, title_of
+from mtperception.evaluation.page import class_rows, format_metric, render, title_of
 from mtperception.evaluation.pictures import draw_pair
 from mtperception.evaluation.plots import plot_depth_errors, plot_error_by_distance, plot_over_time, save_plot
 from mtperception.evaluation.report_folder import check_report_folder
@@ -65,7 +64,7 @@ def write_report(
             notes=replay.notes,
             metrics=_groups(replay),
             tables=list(_tables(replay)),
-            classes=_classes(replay),
+            classes=class_rows(replay.iou, replay.truth_space),
             plots=[save_plot(part, name, title, figure) for name, title, figure in _plots(replay)],
             galleries=[_write_gallery(metric, replay, pictures, part) for metric in replay.worst],
             protocol={**roles, **replay.protocol, **replay.speed()},
@@ -115,15 +114,6 @@ def _tables(replay: Replay) -> Iterator[dict[str, Any]]:
     yield {'title': 'Depth by distance', 'columns': columns, 'rows': list(depth_rows(replay.by_band))}
     if replay.by_class:
         yield {'title': 'Depth by predicted class', 'columns': columns, 'rows': list(depth_rows(replay.by_class))}
-
-
-def _classes(replay: Replay) -> list[dict[str, Any]]:
-    if replay.truth_space is None:
-        return []
-    return [
-        {'name': name, 'iou': None if math.isnan(iou) else iou, 'color': color}
-        for (name, iou), color in zip(replay.iou.items(), hex_colors(replay.truth_space), strict=True)
-    ]
 
 
 def _plots(replay: Replay) -> Iterator[tuple[str, str, Figure]]:

@@ -14,17 +14,17 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mtperception.backends import PreparationError
-from mtperception.messages.presentation import Presentation
-from mtperception.messages.products import Products
-from mtperception.predictor import Predictor
-from mtperception.ros.camera import Camera
-from mtperception.ros.conversions import (
+from mtperception.messages import (
     RefusedCameraInfoError,
     RefusedImageError,
     compressed_to_rgb,
     image_to_rgb,
     intrinsics_from,
 )
+from mtperception.messages.presentation import Presentation
+from mtperception.messages.products import Products
+from mtperception.predictor import Predictor
+from mtperception.ros.camera import Camera
 from mtperception.ros.preparation import NoRoomError, Preparation
 from mtperception.ros.worker import LatestWorker
 from mtperception.types import Intrinsics, Prediction

@@ -11,8 +11,8 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from mtperception.media import RealTimeVideo, VideoWriter, write_image
+from mtperception.messages import image_to_rgb
 from mtperception.messages.stamps import stamp_of
-from mtperception.ros.conversions import image_to_rgb
 from mtperception.ros.fixed_parameters import fixed, read_once
 from mtperception.ros.frame_counter import FrameCounter
 from mtperception.ros.process import run_until_told_to_end

@@ -15,8 +15,8 @@ from rcl_interfaces.srv import DescribeParameters
 from sensor_msgs.msg import CameraInfo, Image
 
 from mtperception.media import VideoWriter, write_image
+from mtperception.messages import image_to_rgb, intrinsics_from
 from mtperception.ros.camera_player import PARAMETERS
-from mtperception.ros.conversions import image_to_rgb, intrinsics_from
 from mtperception.sources import SourceOptions, open_source
 from mtperception.types import Intrinsics
 

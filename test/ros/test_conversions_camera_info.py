@@ -6,7 +6,8 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
-from mtperception.ros.conversions import RefusedCameraInfoError, camera_info_from, intrinsics_from
+from mtperception.messages import RefusedCameraInfoError, intrinsics_from
+from mtperception.ros.conversions import camera_info_from
 from mtperception.types import Intrinsics
 
 K = [500.0, 0.0, 319.0, 0.0, 504.0, 239.0, 0.0, 0.0, 1.0]

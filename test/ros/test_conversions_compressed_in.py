@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
-from mtperception.ros.conversions import RefusedImageError, compressed_to_rgb, image_to_rgb
+from mtperception.messages import RefusedImageError, compressed_to_rgb, image_to_rgb
 
 RGB = np.zeros((16, 48, 3), np.uint8)
 RGB[:, :16], RGB[:, 16:32], RGB[:, 32:] = (200, 30, 60), (20, 180, 90), (10, 40, 220)
@@ -163,7 +163,7 @@ def test_limit_of_opencv_is_a_refusal_too():
     script = f"""
 import array
 from sensor_msgs.msg import CompressedImage, Image
-from mtperception.ros.conversions import RefusedImageError, compressed_to_rgb, image_to_rgb
+from mtperception.messages import RefusedImageError, compressed_to_rgb, image_to_rgb
 msg = CompressedImage()
 msg.data = array.array('B', {PNG!r})
 try:

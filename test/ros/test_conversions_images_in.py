@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 
+from mtperception.messages import RefusedImageError, image_to_rgb
 from mtperception.messages.image_decoding import DECODERS
-from mtperception.ros.conversions import RefusedImageError, image_to_rgb
 from mtperception.types import MAX_IMAGE_SIDE as MAX_SIDE
 
 

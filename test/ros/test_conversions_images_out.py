@@ -7,6 +7,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
+from mtperception.messages import compressed_to_rgb, image_to_rgb
 from mtperception.messages.image_encoding import (
     DEPTH_IMAGES,
     depth_image_16uc1,
@@ -16,7 +17,7 @@ from mtperception.messages.image_encoding import (
     normals_image,
     rgb8_image,
 )
-from mtperception.ros.conversions import compressed_to_rgb, image_to_rgb, ros_message
+from mtperception.ros.conversions import ros_message
 
 HEADER = Header(stamp=Time(sec=12, nanosec=345678901), frame_id='camera_optical')
 MONO = np.array([[0, 1, 255], [7, 8, 9]], np.uint8)

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from sensor_msgs.msg import CompressedImage
 
-from mtperception.ros.conversions import (
+from mtperception.messages import (
     RefusedCameraInfoError,
     RefusedImageError,
     compressed_to_rgb,

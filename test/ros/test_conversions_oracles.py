@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from std_msgs.msg import Header
 
+from mtperception.messages import image_to_rgb
 from mtperception.messages.image_encoding import (
     depth_image_16uc1,
     depth_image_32fc1,
@@ -15,7 +16,7 @@ from mtperception.messages.image_encoding import (
     rgb8_image,
 )
 from mtperception.messages.point_cloud import point_cloud
-from mtperception.ros.conversions import image_to_rgb, ros_message
+from mtperception.ros.conversions import ros_message
 
 RNG = np.random.default_rng(0)
 MONO = RNG.integers(0, 256, (6, 8), np.uint8)
