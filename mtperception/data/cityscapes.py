@@ -59,6 +59,13 @@ EXPECTED = (
 )
 
 
+def class_of_id() -> np.ndarray:
+    """uint8 256: the index in `SPACE` of each id in the label images; 255 for those that are left out."""
+    table = np.full(256, IGNORE_INDEX, np.uint8)
+    table[list(TRAIN_IDS)] = list(TRAIN_IDS.values())
+    return table
+
+
 def cityscapes(root: Path, split: str) -> 'Cityscapes':
     """19 classes."""
     return Cityscapes(root, split, SPACE)
@@ -91,9 +98,7 @@ class Cityscapes:
         self.label_space = label_space
         self._root = root
         self._split = split
-        self._table = np.full(256, IGNORE_INDEX, np.uint8)
-        self._table[list(TRAIN_IDS)] = list(TRAIN_IDS.values())
-        self._table = load_label_space(SPACE).conversion(load_label_space(label_space))[self._table]
+        self._table = load_label_space(SPACE).conversion(load_label_space(label_space))[class_of_id()]
 
     def __len__(self) -> int:
         """Number of samples."""

@@ -19,9 +19,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from mtperception.data.cityscapes import TRAIN_IDS
+from mtperception.data.cityscapes import SPACE as CITYSCAPES
+from mtperception.data.cityscapes import class_of_id
 from mtperception.data.dataset import DatasetError
 from mtperception.data.download import RemoteFile
 from mtperception.data.files import check_folder, read_ids
@@ -65,9 +64,7 @@ def kitti_semantics(root: Path, split: str) -> LabelledImages:
     images = paths_by_stem(root / 'training' / 'image_2', '*_10.png', SEMANTICS_EXPECTED)
     ids = images if split == 'train' else read_ids(root, split)
     files = {name: _with_labels(root / 'training', 'image_2', 'semantic', name) for name in ids}
-    cityscapes = np.full(256, IGNORE_INDEX, np.uint8)
-    cityscapes[list(TRAIN_IDS)] = list(TRAIN_IDS.values())
-    table = load_label_space('cityscapes_19').grouping(SPACE)[cityscapes]
+    table = load_label_space(CITYSCAPES).grouping(SPACE)[class_of_id()]
     return LabelledImages(files, SPACE, partial(read_indices, table=table))
 
 

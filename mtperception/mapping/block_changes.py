@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_PACKING = np.array([2**42, 2**21, 1], np.int64)
-"""Makes one number of a key, whose parts are within +-2**20: 400 km at blocks of 0.4 m."""
+from mtperception.mapping.block_keys import packed, unpacked
+
 _MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 """Of the mixing function by Steele et al. (Fast Splittable Pseudorandom Number Generators, OOPSLA 2014), variant 13."""
 
@@ -43,20 +43,15 @@ class BlockChanges:
             points: N records of a structured dtype whose size is a multiple of 8 bytes.
             blocks: int32 N,3: the block that each lies in.
         """
-        packed = (blocks.astype(np.int64) + 2**20) @ _PACKING
-        keys, block_of = np.unique(packed, return_inverse=True)
+        keys, block_of = np.unique(packed(blocks), return_inverse=True)
         sums = np.zeros(len(keys), np.uint64)
         np.add.at(sums, block_of, _hashes(points))
         changed = ~np.isin(keys, self._keys)
         place = np.searchsorted(self._keys, keys[~changed])
         changed[~changed] = self._sums[place] != sums[~changed]
-        emptied = _unpacked(self._keys[~np.isin(self._keys, keys)])
+        emptied = unpacked(self._keys[~np.isin(self._keys, keys)])
         self._keys, self._sums = keys, sums
         return Changes(changed[block_of], emptied)
-
-
-def _unpacked(packed: np.ndarray) -> np.ndarray:
-    return (np.stack([packed >> 42, packed >> 21 & 2**21 - 1, packed & 2**21 - 1], axis=1) - 2**20).astype(np.int32)
 
 
 def _hashes(points: np.ndarray) -> np.ndarray:

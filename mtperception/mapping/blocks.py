@@ -4,6 +4,7 @@
 import numpy as np
 
 from mtperception.errors import InputError, needs
+from mtperception.mapping.block_keys import packed
 from mtperception.mapping.fusion import ClassEvidence
 
 with needs('mapping', 'Open3D', 'mapping', 'on Debian and Ubuntu: sudo apt install libusb-1.0-0 libgomp1'):
@@ -155,9 +156,7 @@ class VoxelBlocks:
         if not len(indices):  # which Open3D refuses
             return np.zeros(0, np.int64), np.zeros(0, bool)
         blocks, inside = np.divmod(indices, BLOCK)
-        # As one number each: sorting rows takes many times as long.
-        packed = (blocks + 2**20) @ np.array([2**42, 2**21, 1])
-        _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
+        _, first, inverse = np.unique(packed(blocks), return_index=True, return_inverse=True)
         buffers, found = self.find(blocks[first])
         local = inside @ np.array([1, BLOCK, BLOCK**2])
         found = found[inverse]

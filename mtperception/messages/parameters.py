@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from mtperception.backends import BACKENDS, PRECISIONS
+from mtperception.card import DEFAULT_MODEL
 from mtperception.labels import DEFAULT_INVALID_DEPTH_CLASSES, DEFAULT_LABEL_OFFSET, MAX_LABEL_OFFSET
 from mtperception.messages.parameter_table import ParameterSpec, ParameterTable
 from mtperception.types import DEPTH_SCALE_MODES, OUTPUT_SIZES
@@ -16,7 +17,7 @@ NODE_NAME = 'perception'
 MAX_SIDE = 8192
 """Largest side of `network_size`, pixels."""
 DEFAULT_MASK_CLASSES = ('person', 'car')
-DEPTH_ENCODINGS = ('32FC1', '16UC1')
+PUBLISHED_DEPTH = ('32FC1', '16UC1')
 IMAGE_TRANSPORTS = ('raw', 'compressed')
 _CAMERA_NAME = re.compile(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', re.ASCII)
 
@@ -40,7 +41,7 @@ def _problem_with_network_size(value: Sequence[int]) -> str:
 
 
 _SPECS = (
-    ParameterSpec('model', 'nyuv2_indoor', 'Model directory, or the name of an installed model.'),
+    ParameterSpec('model', DEFAULT_MODEL, 'Model directory, or the name of an installed model.'),
     ParameterSpec('backend', 'auto', 'Library that runs the model.', choices=('auto', *BACKENDS)),
     ParameterSpec('device', 'auto', 'auto, cpu, cuda:N, or tensorrt:N with onnxruntime.'),
     ParameterSpec(
@@ -58,7 +59,7 @@ _SPECS = (
         'output_size', 'input', 'Size of the maps: that of the image, or of the network input.', OUTPUT_SIZES
     ),
     ParameterSpec(
-        'depth_encoding', '32FC1', 'Metres with NaN invalid, or millimetres with 0 invalid.', DEPTH_ENCODINGS, live=True
+        'depth_encoding', '32FC1', 'Metres with NaN invalid, or millimetres with 0 invalid.', PUBLISHED_DEPTH, live=True
     ),
     ParameterSpec(
         'min_depth',

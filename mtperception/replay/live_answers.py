@@ -114,11 +114,11 @@ class LiveComparison:
     """Compares answers of a node with its default settings with predictions made offline, frame by frame."""
 
     def __init__(self, run: LiveRun, predictor: BackendPredictor) -> None:
-        from rosbags.typesys import Stores, get_typestore
+        from mtperception.recording.message_types import default_store
 
         self._answers = run.answers
         self._answered = set(run.answered())
-        self._store = get_typestore(Stores.ROS2_JAZZY)
+        self._store = default_store()
         self._presentation = Presentation.build(default_settings(), predictor.card, predictor.label_space)
         self._outputs = compared_outputs(predictor.card.tasks)
         self._frames = 0

@@ -52,12 +52,12 @@ class BagRecorder:
         taken: Collection[str],
         errors: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        from rosbags.typesys import Stores, get_typestore
+        from mtperception.recording.message_types import default_store
 
         card = predictor.card
         self._writer = writer
         self._errors = errors
-        self._store = get_typestore(Stores.ROS2_JAZZY)
+        self._store = default_store()
         self._connections: dict[str, Connection] = {}
         self._presentation = Presentation.build(default_settings(), card, predictor.label_space)
         self._outputs = outputs_for(card.tasks)
