@@ -18,7 +18,7 @@ from mtperception import resources
 from mtperception.atomic_write import write_errors
 from mtperception.bounded_read import read_yaml
 from mtperception.card import CARD, FILES_OF_A_MODEL, ModelError, open_model
-from mtperception.data.download import Progress, RemoteFile, fetched_for_once, no_progress
+from mtperception.download import Progress, RemoteFile, fetched_for_once, no_progress
 from mtperception.errors import InputError
 
 INDEX = 'models'
@@ -63,7 +63,7 @@ def install_model(file: RemoteFile, root: Path, progress: Progress = no_progress
         The model's directory, and whether it is new.
 
     Raises:
-        DatasetError: if it cannot be fetched or its digest is another.
+        DownloadError: if it cannot be fetched or its digest is another.
         ModelError: if it holds no complete model.
         InputError: if another model of that name is there.
         WriteError: if it cannot be written.

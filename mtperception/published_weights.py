@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from mtperception.data.download import RemoteFile
+from mtperception.download import RemoteFile
 
 REPOSITORY = 'DrSleep/multi-task-refinenet'
 COMMIT = '1986999759dfac7d38ed9ccddda5d4f5ba488e82'

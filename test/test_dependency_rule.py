@@ -18,6 +18,7 @@ LAYERS = (
         'bounded_read',
         'card',
         'dataset_json',
+        'download',
         'errors',
         'geometry',
         'hardware',

@@ -12,7 +12,7 @@ from mtperception.cli.folders import make_folder
 from mtperception.cli.progress import progress
 from mtperception.cli.usage import check_usage
 from mtperception.data import check_downloadable, downloadable, remote_files
-from mtperception.data.download import fetch, fetched_for_once
+from mtperception.download import fetch, fetched_for_once
 from mtperception.errors import InputError, needs
 from mtperception.model_archive import install_model, remote_model
 from mtperception.published_weights import PUBLISHED, REPOSITORY, remote_checkpoint

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mtperception.data import camvid, cityscapes, kitti, kitti_labels, nyuv2, sunrgbd
 from mtperception.data.dataset import Dataset, DatasetError, DatasetFactory
-from mtperception.data.download import RemoteFile
 from mtperception.data.folder import Folder
+from mtperception.download import RemoteFile
 
 __all__ = [
     'DATASETS',

@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from mtperception.data.download import RemoteFile
 from mtperception.data.files import check_folder, read_ids
 from mtperception.data.kitti_labels import SPACE, color_table
 from mtperception.data.label_images import Color, LabelledImages, paths_by_stem, read_colors, read_indices
+from mtperception.download import RemoteFile
 from mtperception.labels import load_label_space
 
 COLORS: dict[Color, str | None] = {

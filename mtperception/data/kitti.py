@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 
 from mtperception.data.dataset import DatasetError
-from mtperception.data.download import RemoteFile
 from mtperception.data.files import check_folder, check_sizes, fit_camera, read_ids, read_image, read_lines, read_map
+from mtperception.download import RemoteFile
 from mtperception.types import Intrinsics, Sample
 
 LINE = re.compile(

@@ -22,9 +22,9 @@ from pathlib import Path
 from mtperception.data.cityscapes import SPACE as CITYSCAPES
 from mtperception.data.cityscapes import class_of_id
 from mtperception.data.dataset import DatasetError
-from mtperception.data.download import RemoteFile
 from mtperception.data.files import check_folder, read_ids
 from mtperception.data.label_images import Color, LabelledImages, paths_by_stem, read_colors, read_indices
+from mtperception.download import RemoteFile
 from mtperception.labels import IGNORE_INDEX, load_label_space
 
 SPACE = 'kitti_6'

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mtperception.data.dataset import DatasetError
-from mtperception.data.download import RemoteFile
 from mtperception.data.files import check_folder, fit_camera, read_ids
 from mtperception.data.matlab import HDF5_FAULTS, load_matlab, open_hdf5
+from mtperception.download import RemoteFile
 from mtperception.geometry import is_valid
 from mtperception.labels import IGNORE_INDEX, load_label_space
 from mtperception.types import Intrinsics, Sample

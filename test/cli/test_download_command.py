@@ -9,7 +9,7 @@ import pytest
 
 from mtperception.cli import main
 from mtperception.data import DOWNLOADS
-from mtperception.data.download import RemoteFile
+from mtperception.download import RemoteFile
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

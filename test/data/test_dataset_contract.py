@@ -9,7 +9,7 @@ import pytest
 from dataset_trees import BUILDERS
 
 from mtperception.data import DATASETS, DOWNLOADS, DatasetError, open_dataset, remote_files
-from mtperception.data.download import RemoteFile
+from mtperception.download import RemoteFile
 from mtperception.labels import load_label_space
 
 

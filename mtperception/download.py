@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Downloading the files of a data set: resumed where it stopped, checked, and put in place only when complete."""
+"""Downloading files: resumed where it stopped, checked, and put in place only when complete."""
 
 import hashlib
 import http.client
@@ -17,14 +17,13 @@ from urllib.request import Request, urlopen
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from mtperception.atomic_write import atomic_file, write_errors, write_text_atomically
-from mtperception.data.dataset import DatasetError
-from mtperception.errors import WriteError
+from mtperception.errors import MTPerceptionError, WriteError
 
 CHUNK = 1 << 20
 TIMEOUT_S = 60.0
 """How long a server may be silent."""
 RECEIPTS = '.downloaded'
-"""Folder in a data set's root with a file for each archive that was unpacked: the names of what it held, in lines."""
+"""Folder in that folder with a file for each archive that was unpacked: the names of what it held, in lines."""
 ONCE = '.incoming'
 """Folder of what is fetched to be used once."""
 
@@ -32,13 +31,17 @@ Progress = Callable[[str, float | None], AbstractContextManager[Callable[[float]
 """Shows one piece of work: its description and its total in bytes give a function that takes how much is done."""
 
 
+class DownloadError(MTPerceptionError, ValueError):
+    """A file that could not be downloaded, or is not what was expected; the message says what to do."""
+
+
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a data set on the web."""
+    """A file of a data set or model on the web."""
 
     url: str
     folder: str = '.'
-    """Where it goes or is unpacked to, relative to the data set's root."""
+    """Where it goes or is unpacked to, relative to the folder that it is for."""
     size: int | None = None
     """Bytes, where known."""
     md5: str = ''
@@ -73,7 +76,7 @@ def fetch(file: RemoteFile, root: Path, progress: Progress = no_progress) -> boo
         False if it already exists.
 
     Raises:
-        DatasetError: if the server fails, the connection breaks, or what came is not what was expected.
+        DownloadError: if the server fails, the connection breaks, or what came is not what was expected.
         WriteError: if it cannot be written.
     """
     folder = root / file.folder
@@ -102,7 +105,7 @@ def fetched_for_once(file: RemoteFile, root: Path, progress: Progress = no_progr
     What was interrupted resumes; a file of the same name in `root` is somebody else's.
 
     Raises:
-        DatasetError, WriteError: as `fetch`.
+        DownloadError, WriteError: as `fetch`.
     """
     folder = root / ONCE
     path = folder / file.name
@@ -132,9 +135,9 @@ def _transfer(file: RemoteFile, part: Path, progress: Progress) -> None:
     except HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and offset:
             return  # there is nothing after what we have
-        raise DatasetError(f'{file.url}: the server returned {error.code} {error.reason}') from error
+        raise DownloadError(f'{file.url}: the server returned {error.code} {error.reason}') from error
     except (OSError, http.client.HTTPException) as error:
-        raise DatasetError(f'{file.url}: {_broken(file.url, error)}, then run the command again to resume') from error
+        raise DownloadError(f'{file.url}: {_broken(file.url, error)}, then run the command again to resume') from error
 
 
 def _broken(url: str, error: Exception) -> str:
@@ -158,7 +161,7 @@ def _receive(file: RemoteFile, response: http.client.HTTPResponse, part: Path, o
             done += len(block)
             show(done)
     if total is not None and done < total:
-        raise DatasetError(
+        raise DownloadError(
             f'{file.url}: the connection broke after {done} of {total} bytes; run the command again to resume'
         )
 
@@ -168,14 +171,14 @@ def _check(file: RemoteFile, part: Path) -> None:
     try:
         _check_size(file, part)
         check_digests(file, part)
-    except DatasetError:
+    except DownloadError:
         part.unlink()
         raise
 
 
 def _check_size(file: RemoteFile, path: Path) -> None:
     if file.size is not None and not file.members and path.stat().st_size != file.size:
-        raise DatasetError(
+        raise DownloadError(
             f'{path}: {path.stat().st_size} bytes: expected the {file.size} of {file.url}; delete it and try again'
         )
 
@@ -184,7 +187,7 @@ def check_digests(file: RemoteFile, path: Path) -> None:
     """Check that a file's content is what the digests of `file` say.
 
     Raises:
-        DatasetError: if not.
+        DownloadError: if not.
     """
     for name, expected, start in (
         ('MD5', file.md5, hashlib.md5(usedforsecurity=False)),
@@ -192,7 +195,7 @@ def check_digests(file: RemoteFile, path: Path) -> None:
         ('git blob', file.git_blob, hashlib.sha1(b'blob %d\0' % path.stat().st_size, usedforsecurity=False)),
     ):
         if expected and (found := _digest(path, start)) != expected.lower():
-            raise DatasetError(
+            raise DownloadError(
                 f'{file.url}: {name} {found}: expected {expected}: damaged or replaced; run the command again'
             )
 
@@ -215,7 +218,7 @@ def _unpack(file: RemoteFile, archive: Path, folder: Path, progress: Progress) -
         with ZipFile(archive) as source:
             wanted = [entry for entry in source.infolist() if _is_wanted(entry, file.members)]
             if not wanted:
-                raise DatasetError(f'{file.url}: has no members {", ".join(file.members)}: its layout has changed')
+                raise DownloadError(f'{file.url}: has no members {", ".join(file.members)}: its layout has changed')
             with progress(f'unpacking {file.name}', sum(entry.file_size for entry in wanted)) as show:
                 done = 0
                 for entry in wanted:
@@ -225,7 +228,7 @@ def _unpack(file: RemoteFile, archive: Path, folder: Path, progress: Progress) -
             return [entry.filename for entry in wanted]
     except (BadZipFile, zlib.error, EOFError) as error:
         archive.unlink()
-        raise DatasetError(f'{file.url}: not a sound zip file ({error}); run the command again') from error
+        raise DownloadError(f'{file.url}: not a sound zip file ({error}); run the command again') from error
 
 
 def _is_wanted(entry: ZipInfo, patterns: tuple[str, ...]) -> bool:
@@ -235,7 +238,7 @@ def _is_wanted(entry: ZipInfo, patterns: tuple[str, ...]) -> bool:
 def _unpack_member(source: ZipFile, entry: ZipInfo, folder: Path) -> None:
     target = (folder / entry.filename).resolve()
     if not target.is_relative_to(folder.resolve()):
-        raise DatasetError(f'{source.filename}: the member {entry.filename} would be written outside {folder}')
+        raise DownloadError(f'{source.filename}: the member {entry.filename} would be written outside {folder}')
     if target.is_file() and target.stat().st_size == entry.file_size:
         return  # from a run that was interrupted
     with atomic_file(target) as part, source.open(entry) as content, part.open('wb') as out:

@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 from ended_process import ended_process
 
-from mtperception.data.dataset import DatasetError
-from mtperception.data.download import RemoteFile, fetch
+from mtperception.download import DownloadError, RemoteFile, fetch
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 3_000_000, np.uint8).tobytes()
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -88,7 +87,7 @@ def test_a_download_that_was_killed_goes_on_where_it_stopped(server, tmp_path):
     server.stall_after = 2_000_000
     file = RemoteFile(f'{server.url}/data.bin', size=len(CONTENT), md5=MD5)
     code = (
-        'import sys; from pathlib import Path; from mtperception.data.download import RemoteFile, fetch;'
+        'import sys; from pathlib import Path; from mtperception.download import RemoteFile, fetch;'
         f'fetch(RemoteFile({file.url!r}), Path(sys.argv[1]))'
     )
     process = subprocess.Popen([sys.executable, '-c', code, str(tmp_path)])
@@ -111,7 +110,7 @@ def test_a_connection_that_breaks_says_so_and_the_rest_comes_later(server, tmp_p
     server.stall_after = 1_500_000
     server.resume.set()  # the server closes the connection half-way
     file = RemoteFile(f'{server.url}/data.bin', md5=MD5)
-    with pytest.raises(DatasetError, match=r'connection broke after 1500000 of 3000000 bytes; run the command again'):
+    with pytest.raises(DownloadError, match=r'connection broke after 1500000 of 3000000 bytes; run the command again'):
         fetch(file, tmp_path)
     server.stall_after = None
     assert fetch(file, tmp_path)
@@ -137,24 +136,24 @@ def test_all_was_there_but_the_last_step(server, tmp_path):
     [({'md5': '0' * 32}, f'MD5 {MD5}: expected 0000'), ({'size': 17}, 'expected the 17 of')],
 )
 def test_what_is_not_as_published_is_not_kept(server, tmp_path, wrong, problem):
-    with pytest.raises(DatasetError, match=problem):
+    with pytest.raises(DownloadError, match=problem):
         fetch(RemoteFile(f'{server.url}/data.bin', **wrong), tmp_path)
     assert not list(tmp_path.glob('data.bin*'))
 
 
 def test_a_file_of_another_size_that_is_there_is_not_taken_for_it(server, tmp_path):
     (tmp_path / 'data.bin').write_bytes(b'short')
-    with pytest.raises(DatasetError, match='5 bytes: expected the 3000000'):
+    with pytest.raises(DownloadError, match='5 bytes: expected the 3000000'):
         fetch(RemoteFile(f'{server.url}/data.bin', size=len(CONTENT)), tmp_path)
 
 
 def test_errors_of_the_server_and_of_the_network(server, tmp_path):
-    with pytest.raises(DatasetError, match=r'/other\.bin: the server returned 404'):
+    with pytest.raises(DownloadError, match=r'/other\.bin: the server returned 404'):
         fetch(RemoteFile(f'{server.url}/other.bin'), tmp_path)
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', 0))  # nobody listens
         url = f'http://127.0.0.1:{taken.getsockname()[1]}/data.bin'
-        with pytest.raises(DatasetError, match='refused'):
+        with pytest.raises(DownloadError, match='refused'):
             fetch(RemoteFile(url), tmp_path)
 
 
@@ -205,7 +204,7 @@ def damaged():
 def test_archives_that_are_not_what_they_should_be(server, tmp_path, content, problem):
     server.files['/set.zip'] = content
     root = tmp_path / 'deep' / 'root'
-    with pytest.raises(DatasetError, match=problem):
+    with pytest.raises(DownloadError, match=problem):
         fetch(RemoteFile(f'{server.url}/set.zip', members=('*.png',)), root)
     assert not (root / '.downloaded' / 'set.zip').exists()
     assert not list(tmp_path.rglob('*.png'))
