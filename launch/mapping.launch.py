@@ -24,6 +24,9 @@ PARAMETERS = {
 }
 """Parameters of the mapping node that are arguments too; without a default here, so that mapping_params_file counts."""
 
+TF = (('/tf', 'tf'), ('/tf_static', 'tf_static'))
+"""As Nav2 has it for several robots."""
+
 
 def generate_launch_description() -> LaunchDescription:
     """The perception node by its own launch file, and the mapping node in the same namespace."""
@@ -41,6 +44,12 @@ def generate_launch_description() -> LaunchDescription:
                 DeclareLaunchArgument(name, default_value='', description=f'{text} Empty: as in mapping_params_file.')
                 for name, (_, text) in PARAMETERS.items()
             ),
+            DeclareLaunchArgument(
+                'namespaced_tf',
+                default_value='false',
+                choices=['true', 'false'],
+                description='Whether transforms come on tf and tf_static in the namespace, not on /tf and /tf_static.',
+            ),
             OpaqueFunction(function=_mapping),
         ]
     )
@@ -54,19 +63,20 @@ def _mapping(context: LaunchContext) -> list[Node]:
             f'cameras:={given["cameras"]}: a map is made of one camera: expected the argument image, or for several '
             'cameras perception.launch.py, and a mapping node in the namespace of each'
         )
-    kinds = PARAMETERS | {'use_sim_time': (bool, ''), 'autostart': (bool, '')}
+    kinds = PARAMETERS | {'use_sim_time': (bool, ''), 'autostart': (bool, ''), 'image_transport': (str, '')}
     overrides = {
         name: ParameterValue(LaunchConfiguration(name), value_type=kind)
         for name, (kind, _) in kinds.items()
         if given[name]
     }
+    tf = TF if given['namespaced_tf'] == 'true' else ()
     node = Node(
         package='mtperception',
         executable='mapping_node',
         name='mapping',
         namespace=given['namespace'],
         parameters=[given['mapping_params_file'], *([overrides] if overrides else [])],
-        remappings=[('image', given['image']), ('pose', given['pose'])],
+        remappings=[('image', given['image']), ('pose', given['pose']), *tf],
         arguments=['--ros-args', '--log-level', given['log_level']],
         output='screen',
     )

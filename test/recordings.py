@@ -76,8 +76,10 @@ def depth_compressed_32f(depth, stamp_ns, frame='camera', quantisation=100.0, fu
 
 
 def quaternion(rotation):
-    """x y z w of a rotation matrix, by its largest component so that no division is by almost zero."""
+    """x y z w of a rotation matrix, by its largest component so that no division is by almost zero; zeros of zeros."""
     m = rotation
+    if not m.any():
+        return np.zeros(4)
     squares = np.array(
         [
             1 + m[0, 0] - m[1, 1] - m[2, 2],

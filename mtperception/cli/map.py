@@ -23,7 +23,7 @@ from mtperception.errors import InputError, RunError
 from mtperception.labels import DEFAULT_LABEL_OFFSET, LabelSpace, load_label_space
 from mtperception.mapping.export import ENTRIES, REPORT, SUMMARY, write_map
 from mtperception.mapping.mapper import RECORDED, MapOptions, Mapper
-from mtperception.mapping.plausibility import blocks_dropped, frames_left_out, problems
+from mtperception.mapping.plausibility import blocks_dropped, frames_left_out, problems, single_view
 from mtperception.mapping.summary import summary
 from mtperception.mapping.views import open_views
 from mtperception.mapping.volume import SemanticVolume
@@ -139,6 +139,8 @@ def _write(
     mapper, views = run.mapper, run.views
     surface = run.volume.surface(mapper.options.min_views)
     found = list(problems(mapper.statistics, mapper.options, views.poses))
+    if same := single_view(mapper.statistics):
+        found.append(same)
     if not len(surface.vertices):
         unseen = f'no surface was seen by {mapper.options.min_views} images: use --min-views 1, or more images'
         raise RunError('the map is empty: ' + '; '.join([*found, *views.notes] or [unseen]))

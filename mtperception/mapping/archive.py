@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Blocks of a map that memory has no room for, in a file."""
 
+import errno
+import fcntl
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from mtperception.atomic_write import check_replaceable
-from mtperception.errors import SourceError, WriteError
+from mtperception.errors import InputError, SourceError, WriteError
 
 FILE = 'blocks.bin'
 CHUNK = 500
 """Records that are read at a time: 10 MB."""
+PATIENCE_S = 2.0
+"""For the map before, whose node may be finishing what it has in hand."""
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What file systems without locks answer."""
 
 
 class BlockArchive:
@@ -22,7 +30,7 @@ class BlockArchive:
         record: dtype of a record; its field `key` is int32 3.
 
     Raises:
-        InputError: if the folder holds anything else.
+        InputError: if the folder holds anything else, or the archive of another map that is being made.
         WriteError: if it cannot be written.
     """
 
@@ -33,9 +41,16 @@ class BlockArchive:
         check_replaceable(self.folder, (FILE,))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / FILE).write_bytes(b'')
+            self._held = (self.folder / FILE).open('a+b')
+            if not _locked(self._held):
+                raise InputError(f'{self.folder}: in use for another map: expected a folder of its own for each map')
+            self._held.truncate(0)
         except OSError as error:
             raise WriteError(f'{self.folder}: blocks of the map cannot be written there: {error}') from error
+
+    def close(self) -> None:
+        """Let another map have the folder."""
+        self._held.close()
 
     def __len__(self) -> int:
         """How many blocks it has."""
@@ -95,3 +110,22 @@ class BlockArchive:
                 f'{self.folder}: blocks of the map cannot be read back ({error}): was {FILE} changed by something else?'
             ) from error
         return records
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Whether a file is nobody else's until it is closed, by this process or another; so it is taken to be where locks
+    are unknown."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.05)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            return True
+        else:
+            return True

@@ -15,7 +15,7 @@ from mtperception.mapping.filtering import DEFAULT_DEPTH_EDGE_THRESHOLD, DEFAULT
 from mtperception.mapping.frame import MapFrame
 from mtperception.mapping.fusion import DEFAULT_RULE
 from mtperception.mapping.scale import FloorScale
-from mtperception.mapping.volume import SemanticVolume
+from mtperception.mapping.volume import MapFullError, SemanticVolume
 from mtperception.types import DEPTHS, MODEL, SENSOR, Frame, Intrinsics, Prediction
 
 Predict = Callable[[np.ndarray, Intrinsics | None], Prediction]
@@ -28,6 +28,7 @@ MEMORY_LIMITS = (1, 1_000_000)
 """Least and most that `memory_mb` may be."""
 MAX_MIN_VIEWS = 1000
 NO_POSE, NO_CAMERA = 'no pose', 'no camera'
+TOO_LARGE = 'more than the memory of the map has room for'
 """Why a frame is left out."""
 
 
@@ -145,11 +146,7 @@ class Mapper:
         self._scale = FloorScale(space, options.camera_height) if options.camera_height else None
 
     def add(self, frame: Frame) -> None:
-        """Predict for a frame and fuse it, or count why not.
-
-        Raises:
-            MapFullError: if it alone needs more memory than the map may take.
-        """
+        """Predict for a frame and fuse it, or count why not."""
         reason = self._why_not(frame)
         if reason:
             self.statistics.left_out_frames[reason] += 1
@@ -159,7 +156,10 @@ class Mapper:
         self.statistics.prediction_ms.append((time.perf_counter() - start) * 1e3)
         maps = self._maps(frame, prediction)
         sure = prediction.depth_confidence if self.options.depth == MODEL else None
-        self.fuse(MapFrame(frame.T_world_camera, frame.intrinsics, *maps, frame.image, sure))
+        try:
+            self.fuse(MapFrame(frame.T_world_camera, frame.intrinsics, *maps, frame.image, sure))
+        except MapFullError:
+            self.statistics.left_out_frames[TOO_LARGE] += 1
 
     def fuse(self, view: MapFrame) -> None:
         """Scale the depth of a view, leave out what is no lasting surface, and fuse the rest.
@@ -173,14 +173,14 @@ class Mapper:
         if self._scale:
             statistics.scales.append(self._scale.update(depth, view.labels, view.intrinsics))
             depth = depth * np.float32(statistics.scales[-1])
+        filtered = self._filter(depth, view.labels, view.depth_confidence)
+        self.volume.integrate(replace(view, depth=filtered.depth))
+        statistics.used += 1
+        statistics.pixels += depth.size
+        statistics.left_out_pixels.update(filtered.left_out)
         valid = depth[depth > 0]
         if valid.size:
             statistics.median_depths.append(float(np.median(valid)))
-        filtered = self._filter(depth, view.labels, view.depth_confidence)
-        statistics.pixels += depth.size
-        statistics.left_out_pixels.update(filtered.left_out)
-        self.volume.integrate(replace(view, depth=filtered.depth))
-        statistics.used += 1
         statistics.memory_mb.append(self.volume.memory_mb)
         statistics.poses.append(view.T_world_camera)
         statistics.intrinsics = view.intrinsics

@@ -8,6 +8,7 @@ from mtperception.mapping.filtering import DEFAULT_DYNAMIC_CLASSES
 from mtperception.mapping.fusion import RULES
 from mtperception.mapping.mapper import MAX_MIN_VIEWS, MEMORY_LIMITS, RECORDED, MapOptions
 from mtperception.messages.parameter_table import ParameterSpec, ParameterTable
+from mtperception.messages.parameters import IMAGE_TRANSPORTS
 from mtperception.types import SENSOR
 
 NODE_NAME = 'mapping'
@@ -75,8 +76,13 @@ _SPECS = (
         limits=(0, 100),
     ),
     ParameterSpec('use_image', True, 'Colour the map by the topic image, where it is published.'),
+    ParameterSpec('image_transport', 'raw', 'Subscribe to image, or to image/compressed.', choices=IMAGE_TRANSPORTS),
     ParameterSpec('publish_period', 1.0, 'Seconds between publications, if the map changed.', limits=(0.05, 3600)),
-    ParameterSpec('save_folder', 'map', 'Where map/save writes; an earlier map there is replaced.'),
+    ParameterSpec(
+        'save_folder',
+        'map',
+        "Where map/save writes; an earlier map there is replaced. A relative one is below the node's namespace.",
+    ),
     ParameterSpec('autostart', True, 'Configure and activate by itself; off under a lifecycle manager.', fixed=True),
 )
 
@@ -103,6 +109,7 @@ class MappingSettings:
     depth_edge_threshold: float
     camera_height: float
     use_image: bool
+    image_transport: str
     publish_period: float
     save_folder: str
     autostart: bool

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mtperception.mapping.filtering import DYNAMIC, EDGE, FAR, INVALID, SURFACELESS, UNSURE
-from mtperception.mapping.mapper import NO_CAMERA, NO_POSE, MapOptions, MapStatistics
+from mtperception.mapping.mapper import NO_CAMERA, NO_POSE, TOO_LARGE, MapOptions, MapStatistics
 from mtperception.mapping.volume import SemanticVolume
 
 FAR_TOO_LARGE, FAR_TOO_SMALL = 100.0, 0.02
@@ -40,6 +40,8 @@ def frames_left_out(statistics: MapStatistics, poses: str) -> str:
     because = f' (poses: {poses})' if NO_POSE in statistics.left_out_frames else ''
     if NO_CAMERA in statistics.left_out_frames:
         because += '; of images without a camera, --camera names a calibration'
+    if TOO_LARGE in statistics.left_out_frames:
+        because += '; use larger voxels, a smaller max_depth, or more memory'
     total = sum(statistics.left_out_frames.values())
     return f'{total} of {total + statistics.used} frames left out: {", ".join(reasons)}{because}'
 
@@ -53,6 +55,14 @@ def blocks_dropped(volume: SemanticVolume, memory_mb: float) -> str:
         f'{share:.0%} of the map was dropped: it takes more than {memory_mb:g} MB; give it more memory, an '
         'archive, or larger voxels'
     )
+
+
+def single_view(statistics: MapStatistics) -> str:
+    """That a finished map was made from one place, in one line; empty if it was not."""
+    poses = np.array(statistics.poses)
+    if len(poses) < 2 or np.abs(poses - poses[0]).max() >= 1e-6:
+        return ''
+    return f'all {len(poses)} poses are the same: the map is a single view'
 
 
 def problems(statistics: MapStatistics, options: MapOptions, poses: str) -> Iterator[str]:
@@ -110,7 +120,3 @@ def _unit_of_poses(statistics: MapStatistics) -> Iterator[str]:
             f'neighbouring poses are {np.median(steps):.0f} m apart: are positions in millimetres, or in the order of '
             'the images?'
         )
-    turned = np.array([pose[:3, :3] for pose in statistics.poses])
-    are_all = len(statistics.poses) == statistics.used  # where only the newest are kept, the robot may just stand still
-    if are_all and not steps.any() and np.abs(turned - turned[0]).max() < 1e-6:
-        yield f'all {len(positions)} poses are the same: the map is a single view'

@@ -6,10 +6,12 @@ from collections import deque
 
 import numpy as np
 
-from mtperception.recording.transform_tree import Trajectory
+from mtperception.recording.transform_tree import Trajectory, is_pose
 
 KEPT = 1000
 """Poses."""
+LARGEST_STEP_BACK_NS = 1_000_000_000
+"""That stamps may go back by; after a larger step the clock was set back."""
 
 
 class PoseBuffer:
@@ -21,8 +23,8 @@ class PoseBuffer:
 
     def __init__(self, tolerance: float) -> None:
         self.tolerance = tolerance
-        self._stamps: deque[int] = deque(maxlen=KEPT)
-        self._poses: deque[np.ndarray] = deque(maxlen=KEPT)
+        self._stamps: deque[int] = deque()
+        self._poses: deque[np.ndarray] = deque()
 
     @property
     def newest_ns(self) -> int | None:
@@ -32,15 +34,20 @@ class PoseBuffer:
     def add(self, stamp_ns: int, pose: np.ndarray) -> None:
         """Add a pose: float64 7, x y z in metres and a quaternion x y z w. After a jump back in time the old ones go.
 
-        Poses that are no poses (not finite, or a quaternion of 0) are passed over.
+        A pose may come somewhat late, after newer ones. What is no pose (`is_pose`) is passed over.
         """
-        if not np.isfinite(pose).all() or not pose[3:].any():
+        if not is_pose(pose):
             return
-        if self._stamps and stamp_ns < self._stamps[-1]:
+        if self._stamps and stamp_ns < self._stamps[-1] - LARGEST_STEP_BACK_NS:
             self._stamps.clear()
             self._poses.clear()
-        self._stamps.append(stamp_ns)
-        self._poses.append(pose)
+        place = bisect_left(self._stamps, stamp_ns)
+        if len(self._stamps) == KEPT:
+            self._stamps.popleft()
+            self._poses.popleft()
+            place = max(place - 1, 0)
+        self._stamps.insert(place, stamp_ns)
+        self._poses.insert(place, pose)
 
     def at(self, stamp_ns: int) -> np.ndarray | None:
         """The pose at a time, float64 4,4: interpolated, else the nearest within the tolerance; else None."""

@@ -13,8 +13,8 @@ class StampedSets:
     """Puts messages together, to the nanosecond.
 
     Args:
-        given_up: called with the stamp of a set that was given up, because a set that began later was complete or too
-            many waited, and its parts.
+        given_up: called with the stamp of a set that was given up, because a set that began later was complete, too
+            many waited, or by `give_up_lacking`, and its parts.
     """
 
     def __init__(self, given_up: Callable[[int, Mapping[str, Any]], None]) -> None:
@@ -40,6 +40,10 @@ class StampedSets:
             return self._sets.pop(stamp_ns)
         self._give_up(list(self._sets)[:-WAITING])
         return None
+
+    def give_up_lacking(self, names: Collection[str], before_ns: int) -> None:
+        """Give up the sets of before a stamp that have all of some names: what else they wait for will not come."""
+        self._give_up([stamp for stamp, parts in self._sets.items() if stamp < before_ns and parts.keys() >= {*names}])
 
     def clear(self) -> None:
         """Forget all."""

@@ -75,6 +75,11 @@ class SemanticVolume:
             voxel_size, num_classes, fusion, kept_classes, max_depth, (blocks + 1) * self._blocks.bytes_per_block / 1e6
         )
 
+    def close(self) -> None:
+        """Let another map have the archive's folder; nothing is added to this one any more."""
+        if self._archive is not None:
+            self._archive.close()
+
     @property
     def archived_blocks(self) -> int:
         """Blocks in the archive."""

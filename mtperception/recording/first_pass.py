@@ -17,7 +17,7 @@ from mtperception.recording.image_topics import DECODERS
 from mtperception.recording.nearest_transforms import nearest_tree
 from mtperception.recording.storage import Connection, StoredMessage
 from mtperception.recording.topics import ODOMETRY, POSE, Topics, topics_of
-from mtperception.recording.transform_tree import TransformTree
+from mtperception.recording.transform_tree import TransformTree, is_pose
 
 TF = 'tf2_msgs/msg/TFMessage'
 _USED = (*DECODERS, CAMERA_INFO, ODOMETRY, POSE)
@@ -127,7 +127,9 @@ def _add_pose(found: FirstPass, message: Any, received_ns: int) -> None:
         found.pose_frame, pose = frame_name(message.child_frame_id), pose.pose
     p, q = pose.position, pose.orientation
     values = np.array([p.x, p.y, p.z, q.x, q.y, q.z, q.w])
-    if not np.isfinite(values).all():
-        raise RefusedMessageError('message', f'found the pose {values.tolist()}, expected finite numbers')
+    if not is_pose(values):
+        raise RefusedMessageError(
+            'message', f'found the pose {values.tolist()}, expected finite numbers and a quaternion that is not 0'
+        )
     found.pose_stamps.append(stamp_of(message) or received_ns)
     found.poses.append(values)

@@ -102,7 +102,7 @@ class TransformTree:
             parent, child = frame_name(entry.header.frame_id), frame_name(entry.child_frame_id)
             t, q = entry.transform.translation, entry.transform.rotation
             pose = np.array([t.x, t.y, t.z, q.x, q.y, q.z, q.w])
-            if not np.isfinite(pose).all():  # which tf2 takes no notice of, either
+            if not is_pose(pose):  # which tf2 takes no notice of, either
                 continue
             if static:
                 self._static[child] = (parent, pose_matrix(pose))
@@ -199,6 +199,11 @@ class TransformTree:
 
     def _newest_parent(self, frame: str) -> str | None:
         return self._static[frame][0] if frame in self._static else next(iter(self._parents(frame)), None)
+
+
+def is_pose(values: np.ndarray) -> bool:
+    """Whether x y z and a quaternion x y z w are a pose, finite and with a rotation: lost trackers send zeros."""
+    return bool(np.isfinite(values).all() and values[3:].any())
 
 
 def pose_matrix(pose: np.ndarray) -> np.ndarray:

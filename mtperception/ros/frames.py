@@ -6,6 +6,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -92,6 +93,8 @@ class FrameProcessor:
         self._logger = logger
         self.submit: Callable[[Camera, DecodedFrame], None] = lambda camera, frame: None
         self.resume: Callable[[Camera, DecodedFrame], None] = lambda camera, frame: None
+        self._context = copy_context()
+        """In which the core logs for this node."""
         self._decoders: dict[Camera, LatestWorker[ReceivedImage]] = {}
         self._preparation: Preparation[DecodedFrame | None] = Preparation(
             self._prepare, self._drop, self._resume, self._refuse, predictor.backend.max_prepared
@@ -102,7 +105,7 @@ class FrameProcessor:
         """Decode a frame in its camera's own thread and `submit` it; the newest wins. Returns at once."""
         decoder = self._decoders.get(frame.camera)
         if decoder is None:
-            decoder = LatestWorker(self._decode_all, self._drop, name='perception decoder')
+            decoder = self._context.run(LatestWorker, self._decode_all, self._drop, name='perception decoder')
             self._decoders[frame.camera] = decoder
         decoder.submit(frame.camera, frame)
 

@@ -18,6 +18,13 @@ INPUT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """Best effort matches every publisher; of the frames that wait, only the newest is of use."""
 
 
+def image_topic(node: LifecycleNode, name: str, transport: str) -> tuple[type[Image] | type[CompressedImage], str]:
+    """Type and resolved name of what to subscribe to for an image topic by a transport, 'raw' or 'compressed'."""
+    topic = node.resolve_topic_name(name)
+    # Remapping `image` does not remap `image/compressed`: it goes with the name that `image` resolves to.
+    return (CompressedImage, f'{topic}/compressed') if transport == 'compressed' else (Image, topic)
+
+
 class Inputs:
     """Subscribes to `image` (or `image/compressed`) and `camera_info` of a camera.
 
@@ -36,9 +43,7 @@ class Inputs:
         self._qos_warnings = qos_warnings
         self._on_image = on_image
         self._camera_info: CameraInfo | None = None
-        image = node.resolve_topic_name(camera_topic(camera, 'image'))
-        # Remapping `image` does not remap `image/compressed`: it goes with the name that `image` resolves to.
-        image_type, topic = (CompressedImage, f'{image}/compressed') if transport == 'compressed' else (Image, image)
+        image_type, topic = image_topic(node, camera_topic(camera, 'image'), transport)
         with ExitStack() as self._undo:
             camera_info = node.resolve_topic_name(camera_topic(camera, 'camera_info'))
             self._create(CameraInfo, camera_info, self._take_camera_info)

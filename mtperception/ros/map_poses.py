@@ -169,8 +169,8 @@ class Transforms:
             from tf2_ros import Buffer, TransformException, TransformListener
         except ImportError as error:
             raise MissingPackageError(
-                f'pose_source tf needs tf2_ros ({error}), which comes with ROS: source its setup.bash, or use '
-                'pose_source odometry or pose_stamped'
+                f'pose_source tf needs tf2_ros ({error}), which is in the package tf2_ros_py: install that, source '
+                'setup.bash, or use pose_source odometry or pose_stamped'
             ) from error
         self._node, self._error = node, TransformException
         self._buffer = Buffer(cache_time=Duration(seconds=CACHE_S))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The topics that a map is published on."""
 
+import time
 from contextlib import ExitStack
 from typing import Any
 
@@ -24,10 +25,12 @@ from mtperception.ros.qos import advertise
 UPDATES_QOS = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """Who follows updates must not miss one: as many wait for a slow subscriber."""
 NEVER = -1
+REST = 4.0
+"""Times as long as a publication took, the next one waits: else a large map would leave no time to fuse frames."""
 
 
 class MapPublishers:
-    """`map/points`, `map/updates` and `map/mesh`, each published when the map changed.
+    """`map/points`, `map/updates` and `map/mesh`, each published when the map changed and somebody listens.
 
     Args:
         node: owns the publishers.
@@ -51,8 +54,10 @@ class MapPublishers:
 
     def begin_anew(self) -> None:
         """Publish the map as a whole next time, changed or not: it is another one, or nobody heard of it."""
-        self._published_frames = self._meshed_frames = NEVER
+        self._published_frames = self._updated_frames = self._meshed_frames = NEVER
         self._has_newcomers = True
+        self._next_at = 0.0
+        """Seconds of the monotonic clock."""
 
     def publish(self, volume: SemanticVolume, min_views: int) -> None:
         """Publish the map to those who have not got it as it is now; in the thread that changes it.
@@ -61,28 +66,39 @@ class MapPublishers:
             volume: the map.
             min_views: frames that must have seen what is published.
         """
+        start = time.monotonic()
+        if start < self._next_at:
+            return
         try:
             self._publish(volume, min_views)
         except InvalidHandle:
             if not self._is_destroyed:
                 raise
+        self._next_at = time.monotonic() + REST * (time.monotonic() - start)
 
     def _publish(self, volume: SemanticVolume, min_views: int) -> None:
-        frames, is_changed = volume.frames, volume.frames != self._published_frames
-        is_mesh_due = self._mesh.get_subscription_count() > 0 and self._meshed_frames != frames
-        is_update_due = self._updates.get_subscription_count() > 0 and (is_changed or self._has_newcomers)
-        if not (is_changed or is_mesh_due or is_update_due):
+        frames = volume.frames
+        # What is latched there is of another map, if this one was never published: then it is, whoever listens.
+        are_points_due = self._published_frames == NEVER or (
+            self._published_frames != frames and self._points.get_subscription_count() > 0
+        )
+        is_mesh_due = self._meshed_frames != frames and self._mesh.get_subscription_count() > 0
+        is_update_due = self._updates.get_subscription_count() > 0 and (
+            self._updated_frames != frames or self._has_newcomers
+        )
+        if not (are_points_due or is_mesh_due or is_update_due):
             return
         surface = volume.surface(min_views)
         header = Header(frame_id=self._map_frame, stamp=self._node.get_clock().now().to_msg())
-        if is_changed:
+        if are_points_due:
             self._points.publish(map_cloud(map_points(surface, self._ids), header))
+            self._published_frames = frames
         if is_update_due:
             self._publish_update(surface, volume.block_keys(surface.vertices), header)
+            self._updated_frames = frames
         if is_mesh_due:
             self._mesh.publish(map_marker(surface, self._space, header))
-        self._published_frames = frames
-        self._meshed_frames = frames if is_mesh_due else self._meshed_frames
+            self._meshed_frames = frames
 
     def destroy(self) -> None:
         """Leave the graph."""

@@ -16,7 +16,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
 from mtperception.atomic_write import atomic_folder, write_json_atomically
@@ -32,6 +32,7 @@ from mtperception.mapping.stamped_sets import StampedSets
 from mtperception.mapping.summary import summary
 from mtperception.messages import (
     RefusedMessageError,
+    compressed_to_rgb,
     image_to_bytes,
     image_to_depth,
     image_to_labels,
@@ -42,6 +43,7 @@ from mtperception.messages.names import frame_name
 from mtperception.messages.outputs import CLASSES_TOPIC
 from mtperception.messages.stamps import stamp_of
 from mtperception.ros.deferred_trigger import Answer, DeferredTrigger
+from mtperception.ros.inputs import image_topic
 from mtperception.ros.map_diagnostics import MapStatus, map_diagnostics
 from mtperception.ros.map_poses import PoseSource, open_poses
 from mtperception.ros.map_publishers import MapPublishers
@@ -59,10 +61,12 @@ DEPTH, LABELS, CONFIDENCE, INFO, IMAGE = (
     'image',
 )
 NEEDED = (DEPTH, LABELS, CONFIDENCE, INFO)
-TYPES = {DEPTH: Image, LABELS: Image, CONFIDENCE: Image, INFO: CameraInfo, IMAGE: Image}
+TYPES = {DEPTH: Image, LABELS: Image, CONFIDENCE: Image, INFO: CameraInfo}
 INPUT_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 PATIENCE_NS = 1_000_000_000
 """That a frame waits for its pose, by the stamps of newer frames."""
+IMAGE_PATIENCE_NS = 500_000_000
+"""That a frame waits for its image, by the stamps of newer messages."""
 LOG_PERIOD_S = 10.0
 """Between tracebacks in the log."""
 IDLE_S = 5.0
@@ -98,9 +102,12 @@ class MappingComponent:
         self._ids = self._space.id_table(settings.label_offset)
         self._other_classes = ''
         """What is wrong with the classes of the labels; empty if nothing is known to be."""
+        self._image_topic = image_topic(node, IMAGE, settings.image_transport)
         self._sets = StampedSets(self._take_incomplete)
         self._images_given_up: deque[int] = deque(maxlen=GIVEN_UP_IMAGES)
         """Stamps of images that waited in vain: what is made of them may still come, and is fused without colour."""
+        self._newest_image_ns: int | None = None
+        """Stamp of the newest image; None before the first."""
         self._waiting: dict[str, Any] | None = None
         """The frame whose pose is still to come: transforms may be late by more than a frame."""
         self._next: dict[str, Any] | None = None
@@ -116,7 +123,9 @@ class MappingComponent:
             for name, sender, work in (('map/save', SAVING, self._save), ('map/reset', RESET, self._reset)):
                 undo.callback(DeferredTrigger(node, name, partial(self._ask_worker, sender, work)).destroy)
             self._undo = undo.pop_all()
-        self._worker: LatestWorker[_Job] = LatestWorker(self._run, lambda job: job.drop(), name='mapping worker')
+        self._worker: LatestWorker[_Job] = LatestWorker(
+            self._run, lambda job: job.drop(), lambda: self._mapper.volume.close(), name='mapping worker'
+        )
 
     @property
     def description(self) -> str:
@@ -137,8 +146,10 @@ class MappingComponent:
             self._poses = open_poses(self._node, self.settings, self._fuse_waiting)
             undo.callback(self._poses.destroy)
             for topic, kind in TYPES.items():
-                if topic != IMAGE or self.settings.use_image:
-                    self._subscribe(undo, kind, topic, partial(self._take, topic), INPUT_QOS)
+                self._subscribe(undo, kind, topic, partial(self._take, topic), INPUT_QOS)
+            if self.settings.use_image:
+                kind, topic = self._image_topic
+                self._subscribe(undo, kind, topic, partial(self._take, IMAGE), INPUT_QOS)
             self._subscribe(undo, String, CLASSES_TOPIC, self._compare_classes, LATCHED_QOS)
             timer = self._node.create_timer(
                 self.settings.publish_period,
@@ -160,7 +171,7 @@ class MappingComponent:
         self._listening.close()
         self._is_listening = False
         self._sets.clear()
-        self._waiting = self._next = None
+        self._waiting = self._next = self._newest_image_ns = None
         self._other_classes = ''
 
     def release(self) -> None:
@@ -193,9 +204,12 @@ class MappingComponent:
     def _take(self, topic: str, message: Any) -> None:
         stamp_ns = stamp_of(message)
         needed = (*NEEDED, IMAGE) if self._needs_image(stamp_ns) else NEEDED
+        if topic == IMAGE:
+            self._newest_image_ns = stamp_ns
         parts = self._sets.add(topic, stamp_ns, message, needed)
         if parts is not None:
             self._take_frame(parts)
+        self._sets.give_up_lacking(NEEDED, stamp_ns - IMAGE_PATIENCE_NS)
 
     def _take_frame(self, parts: dict[str, Any]) -> None:
         """Fuse a frame as soon as its pose is known."""
@@ -210,10 +224,12 @@ class MappingComponent:
         self._fuse_waiting()
 
     def _needs_image(self, stamp_ns: int) -> bool:
-        """Whether a frame is to wait for its image: if there is one that has not been given up."""
+        """Whether a frame is to wait for its image: if images come, and this one has not been given up."""
         if not self.settings.use_image or stamp_ns in self._images_given_up:
             return False
-        return self._node.count_publishers(self._node.resolve_topic_name(IMAGE)) > 0
+        if self._newest_image_ns is not None and stamp_ns > self._newest_image_ns + IMAGE_PATIENCE_NS:
+            return False
+        return self._node.count_publishers(self._image_topic[1]) > 0
 
     def _compare_classes(self, message: String) -> None:
         self._other_classes = other_classes(message.data, self._space, self._ids)
@@ -232,6 +248,9 @@ class MappingComponent:
         found = [name for name in NEEDED if name in parts]
         missing = [name for name in NEEDED if name not in parts]
         if not missing:
+            self._node.get_logger().warning(f'no {IMAGE} comes for a frame: it is fused without colour', once=True)
+            if self._newest_image_ns is None:
+                self._newest_image_ns = stamp_ns - IMAGE_PATIENCE_NS - 1  # somebody advertises images and sends none
             self._take_frame(dict(parts))
         elif found:
             self.drop('incomplete', f'found {", ".join(found)}, and no {", ".join(missing)} of the same stamp')
@@ -302,12 +321,12 @@ class MappingComponent:
         camera, confidence = intrinsics_from(parts[INFO], width, height), image_to_bytes(parts[CONFIDENCE])
         return MapFrame(pose, camera, depth, labels, confidence, self._colors(parts.get(IMAGE), (width, height)))
 
-    def _colors(self, image: Image | None, size: tuple[int, int]) -> np.ndarray | None:
+    def _colors(self, image: Image | CompressedImage | None, size: tuple[int, int]) -> np.ndarray | None:
         """uint8 H,W,3, RGB, of (width, height); None without an image, or with one that is of no use for this."""
         if image is None:
             return None
         try:
-            rgb = image_to_rgb(image)
+            rgb = image_to_rgb(image) if isinstance(image, Image) else compressed_to_rgb(image)
         except RefusedMessageError as error:
             self._node.get_logger().warning(f'{IMAGE}: {error}: frames like this are fused without colour', once=True)
             return None
@@ -327,16 +346,24 @@ class MappingComponent:
         self._outputs.publish(self._mapper.volume, self.settings.min_views)
 
     def _save(self) -> str:
-        volume, folder = self._mapper.volume.whole(), Path(self.settings.save_folder).expanduser().absolute()
+        volume, folder = self._mapper.volume.whole(), self._save_folder
         surface = volume.surface(self.settings.min_views)
         with atomic_folder(folder, ENTRIES) as part:
             voxels = write_map(volume, surface, self._space, part)
             content = summary(self._mapper, voxels, surface, '', self._name, [])
+            with self._lock:
+                content['left_out']['frames'] = dict(self.dropped)
             write_json_atomically(part / SUMMARY, content)
         return f'{folder}: {len(surface.vertices)} vertices of {self._mapper.statistics.used} frames'
 
+    @property
+    def _save_folder(self) -> Path:
+        """A relative one is below the node's namespace, since nodes of several cameras may have the same parameters."""
+        return Path.cwd() / self._name.rpartition('/')[0].lstrip('/') / Path(self.settings.save_folder).expanduser()
+
     def _reset(self) -> str:
         used = self._mapper.statistics.used
+        self._mapper.volume.close()
         self._mapper = self._new_mapper()
         self._outputs.begin_anew()
         self._publish()

@@ -57,9 +57,10 @@ class QosWarnings:
             policy = qos_policy_name_from_kind(info.last_policy_kind).lower()
             if (topic, policy) not in self._warned:
                 self._warned.add((topic, policy))
+                here = f", or set this node's parameter qos_overrides.{topic}.{side}.{policy}"
                 self._logger.warning(
                     f'{topic}: a {peer} with an incompatible {policy} exchanges nothing with this node: change it '
-                    f"there, or set this node's parameter qos_overrides.{topic}.{side}.{policy}"
+                    f'there{here if info.last_policy_kind in OVERRIDES.policy_kinds else ""}'
                 )
 
         return warn

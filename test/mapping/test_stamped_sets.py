@@ -31,6 +31,15 @@ def test_what_began_before_a_complete_set_is_given_up():
     assert waiting.add('labels', 4, 'L', NEEDED) is not None
 
 
+def test_sets_that_lack_only_what_need_not_come_are_given_up():
+    waiting, given_up = sets()
+    for stamp in (1, 2, 3):
+        for name in NEEDED[: 1 if stamp == 2 else 2]:
+            waiting.add(name, stamp, name, (*NEEDED, 'image'))
+    waiting.give_up_lacking(NEEDED, 3)
+    assert given_up == [(1, set(NEEDED))]
+
+
 def test_a_clock_that_is_set_back_stops_nothing():
     """As many sets as may wait are of the time before; what comes after has smaller stamps."""
     waiting, given_up = sets()

@@ -14,11 +14,11 @@ from mtperception.errors import InputError
 from mtperception.geometry import pixel_rays
 from mtperception.labels import IGNORE_INDEX, load_label_space
 from mtperception.mapping.frame import MapFrame
-from mtperception.mapping.mapper import MapOptions, Mapper
-from mtperception.mapping.plausibility import problems
+from mtperception.mapping.mapper import TOO_LARGE, MapOptions, Mapper
+from mtperception.mapping.plausibility import frames_left_out, problems, single_view
 from mtperception.mapping.volume import MapFullError, SemanticVolume
 from mtperception.synthetic import PERIOD, SyntheticRoom, pose
-from mtperception.types import Intrinsics
+from mtperception.types import Frame, Intrinsics
 
 VOXEL = 0.05
 VIEWS = 16
@@ -218,6 +218,19 @@ def test_a_view_too_large_for_the_map_is_refused():
         mapped([0.0], memory_mb=0.2)
 
 
+def test_views_too_large_for_the_map_are_left_out_and_counted():
+    """Of the room and of its corner from near: the second has fewer blocks than fit."""
+    options = MapOptions(depth='sensor', labels='recorded', max_depth=6.0, memory_mb=mapped([0.0]).memory_mb * 0.9)
+    mapper = Mapper(load_label_space('nyuv2_40'), options)
+    frame = ROOM.frame(0.0)
+    near = replace(frame, depth=np.minimum(frame.depth, 1.0))
+    for each in (frame, near):
+        mapper.add(Frame(each.image, 0, each.intrinsics, '', each.depth, each.labels, T_world_camera=pose(0.0)))
+    assert (mapper.statistics.used, dict(mapper.statistics.left_out_frames)) == (1, {TOO_LARGE: 1})
+    assert mapper.statistics.pixels == frame.depth.size
+    assert 'use larger voxels' in frames_left_out(mapper.statistics, '')
+
+
 def test_known_voxels_are_at_the_surface(volume):
     centers, probabilities, weights = known_voxels(volume)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-4)
@@ -258,15 +271,14 @@ def test_a_label_of_no_class_leaves_the_map_as_it_was():
 
 
 def test_a_parked_robot_is_no_problem():
-    """Only the newest poses are kept; they may be the same for long."""
+    """It may stand for long before it drives; of a map that is finished, one view is worth a word."""
     mapper = Mapper(load_label_space('nyuv2_40'), MapOptions(depth='sensor', labels='recorded'), history=3)
     for seconds in (0.0, 0.0, 0.0):
         mapper.fuse(view(seconds))
-    assert list(problems(mapper.statistics, mapper.options, '')) == [
-        'all 3 poses are the same: the map is a single view'
-    ]
-    mapper.fuse(view(0.0))
     assert list(problems(mapper.statistics, mapper.options, '')) == []
+    assert single_view(mapper.statistics) == 'all 3 poses are the same: the map is a single view'
+    mapper.fuse(view(1.0))
+    assert single_view(mapper.statistics) == ''
 
 
 def test_poses_too_far_for_single_precision_are_named():

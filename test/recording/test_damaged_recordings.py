@@ -212,11 +212,14 @@ def test_a_damaged_pose_is_told_and_takes_no_image_along(tmp_path):
         assert any(note.startswith('/odom: ') for note in recording.notes)
 
 
-@pytest.mark.parametrize('value', [np.nan, np.inf])
-def test_poses_that_are_no_numbers_are_told_and_not_used(tmp_path, value):
-    messages = [(IMAGE, image(color(0), 150 * MS)), ('/odom', odometry(translation(x=value), 140 * MS, child='camera'))]
+@pytest.mark.parametrize(
+    'wrong', [translation(x=np.nan), translation(x=np.inf), np.zeros((4, 4))], ids=['nan', 'inf', 'zeros']
+)
+def test_poses_that_are_none_are_told_and_not_used(tmp_path, wrong):
+    """Trackers that have lost track send zeros, which is no rotation."""
+    messages = [(IMAGE, image(color(0), 150 * MS)), ('/odom', odometry(wrong, 140 * MS, child='camera'))]
     messages += [('/odom', odometry(translation(x=2), stamp * MS, child='camera')) for stamp in (100, 200)]
-    messages += [('/tf', transforms(('odom', 'base', translation(x=value), 150 * MS)))]
+    messages += [('/tf', transforms(('odom', 'base', wrong, 150 * MS)))]
     ((frame,), (note,), _) = frames_of(write_recording(tmp_path / 'bag', messages))
     assert frame.T_world_camera[0, 3] == 2
     assert note.startswith('/odom: found the pose [')

@@ -81,6 +81,12 @@ class TestTransformTree:
         tree.add(transforms(('odom', 'base', translation(x=1), 10**9)), static=False)
         return tree
 
+    def test_transforms_that_are_none_are_passed_over(self, tree):
+        before = tree.find('odom', 'color', 250_000_000)
+        tree.add(transforms(('odom', 'base', np.zeros((4, 4)), 5 * 10**8)), static=False)
+        tree.add(transforms(('base', 'mast', np.zeros((4, 4)), 0)), static=True)
+        np.testing.assert_array_equal(tree.find('odom', 'color', 250_000_000), before)
+
     def test_between_siblings(self, tree):
         """The depth camera is 0.5 m along the mast's y, which is the colour camera's x."""
         np.testing.assert_allclose(tree.find('color', 'depth', None)[:3, 3], [0.5, 0, 0], atol=1e-12)

@@ -4,6 +4,7 @@
 import json
 from contextlib import closing
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,12 +13,12 @@ pytest.importorskip('nav_msgs.msg')
 pytest.importorskip('visualization_msgs.msg')
 
 import yaml
-from graph import NodeProcess, Observer
+from graph import RELIABLE, NodeProcess, Observer
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from mapped_rooms import TIMES, rightness
 from mapping_robot import FOLLOWING, LATCHED, VOXEL, Follower, Robot, follows, mapping, points_of, xyz
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import CompressedImage, PointCloud2
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import Marker
 
@@ -52,9 +53,12 @@ def test_the_map_is_the_room(tmp_path):
         assert float(values['memory [MB]']) > 1
         assert float(values['fusion p50 [ms]']) > 0
 
+        dropped = robot.value('frames dropped')
         answer = robot.ask('map/save')
         assert answer.success, answer.message
         assert f'of {robot.value("frames fused")} frames' in answer.message
+        left_out = json.loads((folder / 'summary.json').read_text())['left_out']['frames']
+        assert sum(left_out.values()) == dropped
         assert json.loads((folder / 'summary.json').read_text())['frames'] >= len(TIMES)
         assert len(np.load(folder / 'map.npz')['centers']) > 10_000
         late = Robot(robot.node.get_namespace())
@@ -80,6 +84,29 @@ def test_an_image_of_another_size_than_depth(size, tmp_path):
         colors = points_of(clouds[-1])['rgb']
         assert len(colors) > 1000
         assert np.unique(colors).tolist() == [0xC8285A]
+
+
+def test_compressed_images(tmp_path):
+    picture = np.full((240, 320, 3), (200, 40, 90), np.uint8)
+    with mapping(tmp_path, min_views=1, image_transport='compressed') as (_, robot):
+        data = cv2.imencode('.png', picture[..., ::-1])[1].tobytes()
+        images = robot.node.create_publisher(CompressedImage, 'image/compressed', RELIABLE)
+        robot.spin_until(images.get_subscription_count, 'the subscription')
+
+        def send(header):
+            images.publish(CompressedImage(header=header, format='png', data=data))
+
+        clouds = robot.collect(PointCloud2, 'map/points', LATCHED)
+        robot.walk([0.0], image=send)
+        robot.spin_until(lambda: clouds and clouds[-1].width, 'the map')
+        assert np.unique(points_of(clouds[-1])['rgb']).tolist() == [0xC8285A]
+
+
+def test_who_comes_late_has_the_map_that_nobody_asked_for_before(tmp_path):
+    with mapping(tmp_path, min_views=1, use_image=False) as (_, robot):
+        robot.walk([0.0, 1.0])
+        clouds = robot.collect(PointCloud2, 'map/points', LATCHED)
+        robot.spin_until(lambda: clouds and clouds[-1].width > 1000, 'the map')
 
 
 def test_who_follows_the_updates_has_the_map(tmp_path):

@@ -150,6 +150,15 @@ def test_a_frame_whose_image_is_lost_or_unreadable_is_fused_without(tmp_path):
         assert (robot.value('dropped incomplete'), robot.value('dropped refused')) == (0, 0)
 
 
+def test_images_that_are_advertised_and_never_come_delay_nothing(tmp_path):
+    with mapping(tmp_path) as (_, robot):
+        for number in range(4):
+            robot.show(number, 0.0, image=None)
+            robot.spin_for(0.1)
+        robot.spin_until(lambda: robot.value('frames fused'), 'a frame')
+        robot.walk([1.0, 1.1], image=lambda header: None)
+
+
 def test_qos_can_be_overridden(tmp_path):
     policies = [
         ('depth/image.subscription.reliability', 'reliable'),
