@@ -16,7 +16,7 @@ from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import Trigger
 
 pytestmark = needs_launch
-NAMES = {'pose', 'mapping_params_file', 'label_space', 'map_frame', 'pose_source', 'voxel_size'}
+NAMES = {'pose', 'namespaced_tf', 'mapping_params_file', 'label_space', 'map_frame', 'pose_source', 'voxel_size'}
 
 
 def fused(reports):
