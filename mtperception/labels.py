@@ -162,7 +162,7 @@ def invalid_depth_table(space: LabelSpace, names: Sequence[str]) -> np.ndarray:
 
 @cache
 def load_label_space(name: str) -> LabelSpace:
-    """Load a label space by name or by the path of its YAML file.
+    """Load a label space by name or by the path of its YAML file, which is then its name.
 
     Raises:
         ResourceNotFoundError: if there is no such space.
@@ -185,7 +185,16 @@ def load_label_space(name: str) -> LabelSpace:
     except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(shortened(f'{path}: not a label space: {error}')) from error
     _check(path, names, palette)
-    return LabelSpace(path.stem, names, palette, groupings, navigation)
+    return LabelSpace(_reference(path), names, palette, groupings, navigation)
+
+
+def _reference(path: Path) -> str:
+    """What a label space is found by again: its name, or the whole path of one that is not installed."""
+    try:
+        is_installed = resources.find('labels', path.stem).resolve() == path.resolve()
+    except resources.ResourceNotFoundError:
+        is_installed = False
+    return path.stem if is_installed else str(path.resolve())
 
 
 def _names(classes: list[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -156,7 +156,7 @@ def test_a_file_of_your_own(tmp_path):
     path = tmp_path / 'mine.yaml'
     path.write_text(f'classes: [{WALL}, {FLOOR}]\ngroupings: {{nyuv2_13: {{wall: [wall], floor: [floor]}}}}')
     space = load_label_space(str(path))
-    assert (space.name, space.names) == ('mine', ('wall', 'floor'))
+    assert (space.name, space.names) == (str(path), ('wall', 'floor'))  # by which it is found again
     assert space.palette.tolist() == [[1, 2, 3], [4, 5, 6]]
     assert space.navigation == {}
 

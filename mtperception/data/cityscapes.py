@@ -49,6 +49,8 @@ TRAIN_IDS = {
 }
 """Class index by the official id (cityscapesscripts, helpers/labels.py); other ids are not evaluated."""
 SPACE = 'cityscapes_19'
+SIZE = (2048, 1024)
+"""Width and height that the camera files are about: copies at other sizes are common."""
 MAX_DEPTH = 200.0
 """Metres: a disparity of about 2.4 pixels. Smaller ones are mostly errors of matching."""
 IMAGE_SUFFIX = '_leftImg8bit'
@@ -124,7 +126,8 @@ class Cityscapes:
                 'remove the folder disparity'
             )
         if camera.is_file():
-            baseline, intrinsics = _read_camera(camera, image)
+            baseline, intrinsics = _read_camera(camera)
+            # Disparities are in pixels of the original, whatever size the images are.
             depth = _depth(disparity, baseline * intrinsics.fx) if disparity.is_file() else None
             intrinsics = fit_camera(intrinsics, image, str(image_path))
         check_sizes(str(image_path), image, {'labels': labels, 'depth': depth})
@@ -146,7 +149,7 @@ def _depth(path: Path, meters: float) -> np.ndarray:
     return depth
 
 
-def _read_camera(path: Path, image: np.ndarray) -> tuple[float, Intrinsics]:
+def _read_camera(path: Path) -> tuple[float, Intrinsics]:
     """Baseline in metres, and the camera of the left image."""
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
@@ -158,4 +161,4 @@ def _read_camera(path: Path, image: np.ndarray) -> tuple[float, Intrinsics]:
             f'{path}: not a Cityscapes camera file ({type(error).__name__}: {error}): expected intrinsic with '
             'fx, fy, u0, v0 and extrinsic with baseline'
         ) from error
-    return baseline, Intrinsics(fx, fy, cx, cy, image.shape[1], image.shape[0])
+    return baseline, Intrinsics(fx, fy, cx, cy, *SIZE)

@@ -135,7 +135,8 @@ def _labels(path: Path, layout: Mapping[str, Any]) -> Labels | None:
     if 'labels' not in layout:
         return None
     try:
-        space = load_label_space(layout['label_space'])
+        beside = path.parent / layout['label_space']
+        space = load_label_space(str(beside) if beside.is_file() else layout['label_space'])
     except (FileNotFoundError, ValueError) as error:
         raise DatasetError(f'{path}: label_space: {error}') from error
     ignored = layout.get('ignore_index', IGNORE_INDEX)

@@ -175,15 +175,21 @@ def _invalid(target: Target, height: int, width: int) -> torch.Tensor:
     return torch.full(shape, target.invalid, dtype=getattr(torch, target.dtype))
 
 
+def _has_truth(example: Example, task: str) -> bool:
+    """Whether a view shows anything that is annotated: a loss of no pixel teaches nothing."""
+    target = example.targets.get(task)
+    return target is not None and bool((target != TASKS[task].target.invalid).any())
+
+
 def collate(examples: list[Example], tasks: tuple[str, ...]) -> tuple[torch.Tensor, Targets, dict[str, int]]:
     """Stack examples of one size into a batch.
 
     Returns:
         Images uint8 N,3,h,w; targets N,... of every task, invalid everywhere in those images that lack them; by task,
-        the number of images that have it.
+        the number of images that have it somewhere.
     """
     height, width = examples[0].image.shape[1:]
     invalid = {task: _invalid(TASKS[task].target, height, width) for task in tasks}
     targets = {task: torch.stack([e.targets.get(task, invalid[task]) for e in examples]) for task in tasks}
-    annotated = {task: sum(task in e.targets for e in examples) for task in tasks}
+    annotated = {task: sum(_has_truth(e, task) for e in examples) for task in tasks}
     return torch.stack([e.image for e in examples]), targets, annotated

@@ -16,8 +16,8 @@ from mtperception.messages.protocols import CompressedImage
 
 _PNG_START = b'\x89PNG\r\n\x1a\n'
 _PNG_SIZE_END, _PNG_HEADER_END = 24, 33
-_PNG_PALETTE = 3
-"""Colour type."""
+_PNG_GREY, _PNG_PALETTE = 0, 3
+"""Colour types."""
 _JPEG_START = b'\xff\xd8\xff'
 _JPEG_END = b'\xff\xd9'
 _PROBES = tuple(
@@ -110,19 +110,16 @@ def unchanged_image(data: bytes) -> np.ndarray:
     Raises:
         RefusedImageError: of kind `size` or `compressed`.
     """
-    palette_bits = _palette_bits(data)
-    if not palette_bits:
+    if not data.startswith(_PNG_START) or len(data) <= _PNG_HEADER_END:
         return _pixels(data, cv2.IMREAD_UNCHANGED)
-    # As grey of so few bits, which the decoder stretches to 0..255: else it would look the colours up.
-    header = data[12:25] + b'\0' + data[26:29]
-    grey = data[:12] + header + struct.pack('>I', zlib.crc32(header)) + data[_PNG_HEADER_END:]
-    return _pixels(grey, cv2.IMREAD_UNCHANGED) // np.uint8(255 // (2**palette_bits - 1))
-
-
-def _palette_bits(data: bytes) -> int:
-    """Bits per pixel of a PNG with a palette; 0 of anything else."""
-    is_palette = data.startswith(_PNG_START) and len(data) > _PNG_HEADER_END and data[25] == _PNG_PALETTE
-    return data[24] if is_palette else 0
+    bits, colours = data[24], data[25]
+    if colours == _PNG_PALETTE:  # read as grey: else the decoder would look the colours up
+        header = data[12:25] + bytes([_PNG_GREY]) + data[26:29]
+        data = data[:12] + header + struct.pack('>I', zlib.crc32(header)) + data[_PNG_HEADER_END:]
+    pixels = _pixels(data, cv2.IMREAD_UNCHANGED)
+    # The decoder stretches grey of fewer than 8 bits to 0..255.
+    is_stretched = colours in (_PNG_GREY, _PNG_PALETTE) and bits < 8
+    return pixels // np.uint8(255 // (2**bits - 1)) if is_stretched else pixels
 
 
 def completed(data: bytes) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mtperception import resources
+from mtperception.data.dataset import DatasetError
 from mtperception.geometry import is_valid
 from mtperception.labels import IGNORE_INDEX
 from mtperception.teachers.teacher import Teacher, TeacherError
@@ -31,7 +31,15 @@ class Annotation:
     """Makes uint8 or uint16 H,W, as stored."""
 
     def path(self, folder: Path, name: str) -> Path:
-        """The file of an image."""
+        """The file of an image.
+
+        Raises:
+            DatasetError: for an id that leads out of the folder.
+        """
+        if '..' in Path(name).parts:
+            raise DatasetError(
+                f"id {name!r}: its annotations would be outside of {folder}: expected an id without '..'"
+            )
         return folder / self.entries[self.key].replace('{id}', name)
 
 
@@ -46,13 +54,11 @@ def labels_annotation(teacher: Teacher, grouping: str, minimum_confidence: float
     Raises:
         TeacherError: if the teacher gives no confidence but some is asked for.
         ValueError: if its label space has no such grouping.
-        ResourceNotFoundError: if the label space of the labels is not an installed one: nobody could read them.
     """
     if minimum_confidence and not teacher.gives_confidence:
         raise TeacherError(f'minimum confidence {minimum_confidence}: {teacher.name} gives no confidence: use 0')
     table = teacher.label_space.grouping(grouping) if grouping else np.arange(256, dtype=np.uint8)
     space = grouping or teacher.label_space.name
-    resources.find('labels', space)
     least = int(np.ceil(minimum_confidence * 255))
 
     def encode(prediction: Prediction) -> np.ndarray:

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the types of a configuration do not say: which names exist, and which values make sense."""
 
+import math
 from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
 
 from mtperception.tasks import TASKS, metrics_of
 from mtperception.training.config import WHOLE, ConfigError, TrainConfig
@@ -24,6 +27,7 @@ def check_config(config: TrainConfig, where: str) -> None:
         ConfigError: for the first value that does not exist or fit.
     """
     _check_names(config, where)
+    _check_finite(config, where)
     try:
         config.input_policy  # noqa: B018 - it checks itself
     except ValueError as error:
@@ -48,6 +52,21 @@ def _check_names(config: TrainConfig, where: str) -> None:
             raise ConfigError(f'{where}: {key}: {", ".join(map(str, unknown))}: expected any of {", ".join(expected)}')
 
 
+def _check_finite(config: TrainConfig, where: str) -> None:
+    for key, value in _numbers(asdict(config)):
+        if not math.isfinite(value):
+            raise ConfigError(f'{where}: {key}: found {value}, expected a finite number')
+
+
+def _numbers(content: Any, above: str = '') -> Iterator[tuple[str, float]]:
+    """Every number below a key, by its whole key."""
+    entries = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in entries:
+        yield from _numbers(value, f'{above}{key}.')
+    if isinstance(content, int | float):
+        yield above.removesuffix('.'), content
+
+
 def _run(config: TrainConfig) -> Rules:
     for key in ('epochs', 'batch_size', 'loss_stride', 'validate_every'):
         yield getattr(config, key) < 1, f'{key}: found {getattr(config, key)}, expected 1 or more'
@@ -55,8 +74,13 @@ def _run(config: TrainConfig) -> Rules:
     yield not tasks or len(set(tasks)) != len(tasks), 'tasks: expected one or more, without duplicates'
     yield 'segmentation' in tasks and not config.label_space, 'label_space: segmentation needs one'
     yield config.seed < 0, 'seed: expected 0 or more'
+    yield config.seed >= 2**63, 'seed: expected less than 2^63'
     yield config.workers < 0, 'workers: expected 0 or more'
-    yield len(config.depth_range) != 2, 'depth_range: expected two numbers'
+    depth = config.depth_range
+    yield len(depth) != 2, 'depth_range: expected two numbers'
+    yield not 0 < depth[0] < depth[-1], 'depth_range: expected two distances, the smaller first'
+    camera = config.camera
+    yield min(camera.fx, camera.width, camera.height) <= 0, 'camera: expected fx, width and height of more than 0'
     mixed = WHOLE in config.start and len(config.start) > 1
     yield mixed, f'start: expected either {WHOLE} or parts of the network'
 
@@ -82,7 +106,7 @@ def _views(config: TrainConfig) -> Rules:
     is_range = len(view.scale) == 2 and 0 < view.scale[0] <= view.scale[1]
     yield not is_range, 'view.scale: expected two factors, the smaller first'
     yield len(view.crop) != 2 or min(view.crop) < 32, 'view.crop: expected height and width from 32 on'
-    for key in ('class_balance', 'copy_paste'):
+    for key in ('class_balance', 'copy_paste', 'brightness', 'contrast', 'saturation', 'white_balance'):
         yield not 0 <= getattr(view, key) <= 1, f'view.{key}: expected a share, 0 to 1'
     for key in ('pitch', 'roll'):
         yield not 0 <= getattr(view, key) <= 45, f'view.{key}: expected 0 to 45 degrees'
@@ -91,6 +115,8 @@ def _views(config: TrainConfig) -> Rules:
 
 
 def _learning(config: TrainConfig) -> Rules:
+    rates = config.optimizer.learning_rate
+    yield min(rates.values(), default=0) < 0, 'optimizer.learning_rate: expected 0 or more'
     yield config.optimizer.clip_norm < 0, 'optimizer.clip_norm: expected 0 (off) or more'
     yield config.optimizer.warm_up_steps < 0, 'optimizer.warm_up_steps: expected 0 or more'
     yield not 0 <= config.average_decay < 1, 'average_decay: expected 0 to below 1'

@@ -12,12 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mtperception import resources
-from mtperception.tasks import in_order
+from mtperception.tasks import TASKS, in_order
 from mtperception.training.config import WHOLE, ChoiceConfig, ConfigError, TrainConfig
 from mtperception.training.config_check import check_config
 from mtperception.training.config_problem import problem_with_config
 
-NETWORK, START = 'network', 'start'
+NETWORK, START, LOSSES, PATHS = 'network', 'start', 'losses', 'paths'
 REPLACED = (NETWORK, START)
 """Keys whose short forms replace what another file says, instead of changing it."""
 
@@ -38,13 +38,26 @@ def load_config(source: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
     """
     path = resources.find('train', source)
     with _errors_naming(str(path)):
-        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), _layers(path))
+        merged = _structured(_layers(path))
         for change in changes:
             with _errors_naming(change):
                 _apply(change, merged)
         config = _with_default_losses(OmegaConf.to_object(merged))
     check_config(config, str(path))
     return config
+
+
+def _structured(content: DictConfig) -> DictConfig:
+    """Content as a `TrainConfig`; raises ConfigError, or as OmegaConf does, by the key that does not fit."""
+    merged = OmegaConf.structured(TrainConfig)
+    for key in content:
+        try:
+            merged = OmegaConf.merge(merged, OmegaConf.masked_copy(content, key))
+        except OmegaConfBaseException as error:
+            if getattr(error, 'full_key', None):
+                raise
+            raise ConfigError(f'{key}: {problem_with_config(error)}') from error
+    return merged
 
 
 @contextmanager
@@ -63,8 +76,10 @@ def _apply(change: str, merged: DictConfig) -> None:
     key, equals, text = change.partition('=')
     if not equals:
         raise ConfigError(f'{change!r}: expected key=value')
-    # OmegaConf's own reader: YAML's would take 1e-3 for a word.
-    value = OmegaConf.to_container(OmegaConf.from_dotlist([f'value={text}']))['value'] if text else ''
+    if key.startswith(f'{LOSSES}.'):
+        output = key.split('.')[1]
+        merged.losses.setdefault(output, ChoiceConfig(TASKS[output].loss if output in TASKS else ''))
+    value = text if _is_text(key, merged) else _read(text)
     if key == NETWORK and isinstance(value, str):
         OmegaConf.update(merged, key, ChoiceConfig(value), merge=False)
     elif key == START:
@@ -74,6 +89,17 @@ def _apply(change: str, merged: DictConfig) -> None:
     else:
         _forget_options(merged, OmegaConf.to_container(OmegaConf.from_dotlist([change])))
         OmegaConf.update(merged, key, value)
+
+
+def _read(text: str) -> Any:
+    """A value of the command line, by OmegaConf's reader: YAML's would take 1e-3 for a word."""
+    return OmegaConf.to_container(OmegaConf.from_dotlist([f'value={text}']))['value'] if text else ''
+
+
+def _is_text(key: str, merged: DictConfig) -> bool:
+    """Whether a key's value is a text, which stays as it is written: 0012 is no number, and no is a word."""
+    now = OmegaConf.select(merged, key, throw_on_resolution_failure=False)
+    return key.startswith(f'{PATHS}.') or isinstance(now, str)
 
 
 def _written_out(content: dict[str, Any]) -> dict[str, Any]:
@@ -101,8 +127,8 @@ def _layers(path: Path, extended_by: tuple[Path, ...] = ()) -> DictConfig:
     content = OmegaConf.create(_written_out(OmegaConf.to_container(content)))
     if base is None:
         return content
-    beside = path.parent / f'{base}.yaml'
-    base_path = beside if beside.exists() else resources.find('train', base)
+    beside = [path.parent / name for name in (base, f'{base}.yaml') if (path.parent / name).is_file()]
+    base_path = beside[0] if beside else resources.find('train', base)
     below = _layers(base_path, (*extended_by, path))
     for key in replaced:
         if key in content:

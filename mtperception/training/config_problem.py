@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from mtperception.training.config import TrainConfig
 
@@ -31,6 +32,8 @@ def problem_with_config(error: Exception) -> str:
         return _unknown_key(error.full_key, error.object_type)
     if isinstance(error, MissingMandatoryValue):
         return f'{error.full_key}: found no value, expected one'
+    if isinstance(error, MarkedYAMLError) and error.problem_mark:
+        return f'line {error.problem_mark.line + 1}: {error.problem}'
     message = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     key = getattr(error, 'full_key', None)
     return f'{key}: {_wrong_value(error, message)}' if key else message

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run learns from: parts of data sets, seen in random views, in an order that seed and epoch decide alone."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -92,6 +93,12 @@ class TrainingSet:
     def __len__(self) -> int:
         """Number of samples."""
         return int(self._ends[-1])
+
+    @property
+    def digest(self) -> str:
+        """Stands for the samples: which, and in which order."""
+        ids = '\n\n'.join('\n'.join(part.ids) for part in self._parts)
+        return hashlib.sha256(ids.encode()).hexdigest()
 
     @property
     def per_epoch(self) -> int:

@@ -87,6 +87,8 @@ def create_optimizers(network: Network, weighting: nn.Module, config: TrainConfi
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise ConfigError('frozen: no parameters are left to train')
     chosen = config.optimizer
+    if 'lr' in chosen.options:
+        raise ConfigError('optimizer.options: found lr, expected learning rates under optimizer.learning_rate')
     return {part: create('optimizer', OPTIMIZERS, chosen.name, chosen.options, each) for part, each in settings.items()}
 
 

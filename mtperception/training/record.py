@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stays of a run besides its checkpoints: configuration, versions, losses, metrics and pictures."""
 
+import fcntl
 import json
 import math
 import platform
@@ -8,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -17,11 +19,12 @@ from mtperception import __version__
 from mtperception.atomic_write import write_errors, write_json_atomically, write_text_atomically
 from mtperception.errors import MissingPackageError
 from mtperception.hardware import describe_hardware
+from mtperception.training.checkpoint import CheckpointError
 from mtperception.training.config import TrainConfig
 from mtperception.training.config_file import config_to_dict
 from mtperception.training.distributed import rank, world_size
 
-CONFIG, RUN, HISTORY = 'config.yaml', 'run.json', 'history.jsonl'
+CONFIG, RUN, HISTORY, LOCK = 'config.yaml', 'run.json', 'history.jsonl', '.lock'
 
 
 class Record:
@@ -38,6 +41,7 @@ class Record:
 
     Raises:
         ImportError: if TensorBoard is not installed.
+        CheckpointError: if another process writes there, or files of these names are not of a run.
     """
 
     def __init__(self, out: Path, config: TrainConfig, steps: int, epochs: int) -> None:
@@ -53,10 +57,13 @@ class Record:
                 f'training needs TensorBoard ({error}): pip install "mtperception[train]"'
             ) from error
         out.mkdir(parents=True, exist_ok=True)
+        self._history = out / HISTORY
+        self._held = _held(out)
+        if (out / CONFIG).exists() and not (out / RUN).exists():
+            raise CheckpointError(f'{out / CONFIG} would be replaced, and is not of a run: use another --out')
+        _forget_after(self._history, epochs)
         write_text_atomically(out / CONFIG, complete(config))
         write_json_atomically(out / RUN, _surroundings())
-        self._history = out / HISTORY
-        _forget_after(self._history, epochs)
         self._writer = SummaryWriter(str(out / 'tensorboard'), purge_step=steps + 1)
 
     def begin_epoch(self, steps: int) -> None:
@@ -93,6 +100,7 @@ class Record:
         """Write what is left."""
         if self._writer:
             self._writer.close()
+            self._held.close()
 
 
 def complete(config: TrainConfig) -> str:
@@ -103,9 +111,25 @@ def complete(config: TrainConfig) -> str:
 def _forget_after(history: Path, epochs: int) -> None:
     """Drop the lines that a killed run wrote after its last checkpoint: they will be written again."""
     if history.exists():
-        lines = history.read_text(encoding='utf-8').splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith('\n') and json.loads(line)['epoch'] <= epochs]
+        try:
+            lines = history.read_text(encoding='utf-8').splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith('\n') and json.loads(line)['epoch'] <= epochs]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f'{history} would be replaced, and is not of a run: use another --out') from error
         write_text_atomically(history, ''.join(kept))
+
+
+def _held(folder: Path) -> IO[bytes]:
+    """A file that belongs to this process as long as it lives: two that train in one folder would mix their runs."""
+    file = (folder / LOCK).open('ab')
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        file.close()
+        raise CheckpointError(f'{folder}: another process trains there: wait for it, or use another --out') from error
+    except OSError:  # a file system without locks
+        pass
+    return file
 
 
 def _surroundings() -> dict[str, str | int]:
@@ -122,9 +146,12 @@ def _surroundings() -> dict[str, str | int]:
 
 def _revision() -> str:
     """Revision of the source tree by git; 'unknown' if the package is installed without it."""
+    source = Path(__file__).resolve().parents[2]
+    if not (source / '.git').exists():  # a repository around the environment that it is installed in is not its own
+        return 'unknown'
     command = ['git', 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*']
     try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
     except OSError:
         return 'unknown'
     return done.stdout.strip() or 'unknown'

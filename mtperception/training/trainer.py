@@ -52,7 +52,7 @@ class Trainer:
 
     Raises:
         ConfigError, DatasetError: if something that the configuration names is not there or does not fit.
-        CheckpointError: if `out` holds a run of another configuration.
+        CheckpointError: if `out` holds a run of another configuration or on other images.
     """
 
     def __init__(self, config: TrainConfig, out: Path, device: torch.device) -> None:
@@ -85,6 +85,8 @@ class Trainer:
                 logger.warning('%s', advice)
         if resumes:
             self._resume(Checkpoint.read(out / LAST))
+        elif (out / BEST).exists():
+            self._refuse_others(Checkpoint.read(out / BEST), BEST)
         self.record = Record(out, config, self.steps, self.epoch)
         self.model = parallel(self.network, device)
 
@@ -283,20 +285,32 @@ class Trainer:
             'protocol': self.protocol,
             'best': self.best,
             'config': config_to_dict(self.config),
+            'images': self.examples.digest,
             **generator_states(self.device),
             **self.updates.scalars(),
         }
         Checkpoint(tensors, scalars).write(self.out / name)
 
-    def _resume(self, checkpoint: Checkpoint) -> None:
-        """Resume from a checkpoint of the same configuration."""
-        state = checkpoint.scalars
-        config, earlier = (config_to_dict(each) for each in (self.config, config_from_dict(state['config'])))
+    def _refuse_others(self, checkpoint: Checkpoint, name: str) -> None:
+        """Raise CheckpointError for a checkpoint of another configuration."""
+        config, earlier = (
+            config_to_dict(each) for each in (self.config, config_from_dict(checkpoint.scalars['config']))
+        )
         changed = [key for key in config if key not in FREE and config[key] != earlier[key]]
         if changed:
             raise CheckpointError(
-                f'{self.out / LAST} differs from this configuration in: {", ".join(changed)}. Restore it, or use a new '
+                f'{self.out / name} differs from this configuration in: {", ".join(changed)}. Restore it, or use a new '
                 '--out'
+            )
+
+    def _resume(self, checkpoint: Checkpoint) -> None:
+        """Resume from a checkpoint of the same configuration and the same images."""
+        state = checkpoint.scalars
+        self._refuse_others(checkpoint, LAST)
+        if state['images'] != self.examples.digest:
+            raise CheckpointError(
+                f'{self.out / LAST} learnt from other images than there are now: restore the lists of the data sets, '
+                'or use a new --out'
             )
         self.network.load_state_dict(checkpoint.group('network'))
         self.average.module.load_state_dict(checkpoint.group('average'))

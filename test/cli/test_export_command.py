@@ -203,6 +203,20 @@ def test_a_mean_is_of_one_network(trainer, tmp_path, capsys):
     assert not (tmp_path / 'mean').exists()
 
 
+def test_a_mean_is_of_weights_that_mean_the_same(trainer, tmp_path, capsys):
+    """As many classes, but others; the same layers, but for another camera."""
+    for key, value, problem in (
+        ('label_space', 'cityscapes_19', 'its classes: found cityscapes_19, expected nyuv2_40'),
+        ('depth_range', [0.3, 80.0], 'its range of depth: found (0.3, 80.0), expected (0.3, 10.0)'),
+        ('camera', {'fx': 200.0, 'width': 96, 'height': 72, 'fy': None}, 'its focal length by width: found 2.0833'),
+    ):
+        first = Checkpoint.read(trainer.out / BEST)
+        config = first.scalars['config'] | {key: value}
+        Checkpoint(first.tensors, first.scalars | {'config': config}).write(tmp_path / 'other.safetensors')
+        assert export(trainer.out / BEST, tmp_path / 'other.safetensors', '--out', tmp_path / 'mean') == 1
+        assert problem in capsys.readouterr().err
+
+
 def test_a_mean_with_weights_that_are_not_finite_is_refused(trainer, tmp_path, capsys):
     first = Checkpoint.read(trainer.out / BEST)
     broken = {'first.0.bias': torch.full_like(first.group('average')['first.0.bias'], float('nan'))}

@@ -30,7 +30,9 @@ def test_disparity_becomes_meters(tmp_path):
     sample = open_dataset('cityscapes', tmp_path, 'train')[0]
     # 0.2 m x 2000 px = 400; disparities unknown, 0, 10 and 100 / 1 (too far), 2 and 1.99 pixels
     np.testing.assert_allclose(sample.depth, [[0, 0, 40, 4], [0, 200, 0, 0]])
-    assert (sample.intrinsics.fx, sample.intrinsics.fy, sample.intrinsics.cx) == (2000.0, 1990.0, 1.5)
+    # The camera is that of images of 2048x1024; these have 4x2.
+    camera = sample.intrinsics
+    assert (camera.fx, camera.fy, camera.cx) == (2000 * 4 / 2048, 1990 * 2 / 1024, (1.5 + 0.5) * 4 / 2048 - 0.5)
 
 
 def test_without_disparity_there_is_no_depth(tmp_path):

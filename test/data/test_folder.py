@@ -31,18 +31,19 @@ LAYOUT = {
 }
 
 
-def palette_png(numbers, bits):
-    """A PNG of colours by number, with a palette of greys that begins with white."""
+def small_png(numbers, bits, colours):
+    """A PNG of grey (0), or of colours by number (3), with a palette of greys that begins with white."""
 
     def chunk(kind, content):
         return struct.pack('>I', len(content)) + kind + content + struct.pack('>I', zlib.crc32(kind + content))
 
     height, width = numbers.shape
-    header = struct.pack('>IIBBBBB', width, height, bits, 3, 0, 0, 0)
+    header = struct.pack('>IIBBBBB', width, height, bits, colours, 0, 0, 0)
     palette = b''.join(bytes([255 - number] * 3) for number in range(2**bits))
     planes = np.unpackbits(numbers[..., None], axis=-1)[..., -bits:].reshape(height, -1)
     rows = b''.join(b'\0' + np.packbits(row).tobytes() for row in planes)
     chunks = [(b'IHDR', header), (b'PLTE', palette), (b'IDAT', zlib.compress(rows)), (b'IEND', b'')]
+    chunks = [each for each in chunks if each[0] != b'PLTE' or colours == 3]
     return b'\x89PNG\r\n\x1a\n' + b''.join(chunk(*each) for each in chunks)
 
 
@@ -200,11 +201,12 @@ def test_annotations_that_do_not_fit(folder, file, pixels, problem):
         open_dataset('folder', folder)[0]
 
 
+@pytest.mark.parametrize('colours', [0, 3])
 @pytest.mark.parametrize('bits', [1, 2, 4, 8])
-def test_labels_in_a_palette_are_its_numbers(folder, bits):
+def test_labels_in_a_palette_or_in_few_bits_are_their_numbers(folder, bits, colours):
     """As tools for annotation write them, so that a viewer shows colours. The palette's colours mean nothing."""
     numbers = np.array([[0, 1, 1], [1, 0, 2**bits - 1]], np.uint8) % 6
-    (folder / 'labels' / 'a.png').write_bytes(palette_png(numbers, bits))
+    (folder / 'labels' / 'a.png').write_bytes(small_png(numbers, bits, colours))
     np.testing.assert_array_equal(open_dataset('folder', folder)[1].labels, numbers)
 
 

@@ -278,8 +278,10 @@ def test_a_batch_is_invalid_where_an_image_lacks_an_annotation():
     assert targets['segmentation'].dtype == torch.uint8
 
 
-def test_a_batch_without_any_annotation_of_a_task():
-    example = Example(torch.zeros(3, 4, 5, dtype=torch.uint8), {})
+@pytest.mark.parametrize('targets', [{}, {'depth': torch.zeros(4, 5)}])
+def test_a_batch_without_any_annotation_of_a_task(targets):
+    """None, or one of no pixel: nothing can be learnt of either."""
+    example = Example(torch.zeros(3, 4, 5, dtype=torch.uint8), targets)
     _, targets, annotated = collate([example, example], ('depth',))
     assert annotated == {'depth': 0}
     assert targets['depth'].shape == (2, 4, 5)

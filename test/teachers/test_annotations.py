@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mtperception.data.dataset import DatasetError
 from mtperception.labels import load_label_space
-from mtperception.resources import ResourceNotFoundError
 from mtperception.teachers.annotations import depth_annotation, labels_annotation
 from mtperception.teachers.teacher import TeacherError
 from mtperception.types import Prediction
@@ -48,16 +48,26 @@ def test_unsure_labels_are_left_out():
     assert STREET.labels.tolist() == [[0, 9, 14, 3, 255]]
 
 
-def test_what_cannot_be_stored_is_said(tmp_path):
+def test_what_cannot_be_stored_is_said():
     with pytest.raises(TeacherError, match='someone gives no confidence'):
         labels_annotation(teacher(confidence=False), '', 0.5)
     with pytest.raises(ValueError, match="no grouping 'nyuv2_13' of cityscapes_19"):
         labels_annotation(teacher(), 'nyuv2_13', 0.0)
     with pytest.raises(ValueError, match=r"no grouping 'nonesuch' of cityscapes_19: expected one of: .*kitti_6"):
         labels_annotation(teacher(), 'nonesuch', 0.0)
-    (tmp_path / 'mine.yaml').write_text('classes: [{name: a, color: [0, 0, 1]}]')
-    with pytest.raises(ResourceNotFoundError, match="no label space 'mine'"):
-        labels_annotation(teacher(str(tmp_path / 'mine.yaml')), '', 0.0)
+
+
+def test_a_label_space_of_your_own_is_found_again_by_its_path(tmp_path):
+    path = tmp_path / 'mine.yaml'
+    path.write_text('classes: [{name: a, color: [0, 0, 1]}]')
+    assert labels_annotation(teacher(str(path)), '', 0.0).entries['label_space'] == str(path)
+
+
+def test_an_id_does_not_lead_out_of_the_folder(tmp_path):
+    annotation = labels_annotation(teacher(), '', 0.0)
+    assert annotation.path(tmp_path, 'a/..b') == tmp_path / 'labels' / 'a' / '..b.png'
+    with pytest.raises(DatasetError, match=r"id '\.\./\.\./rgb/000': expected none with '\.\.'"):
+        annotation.path(tmp_path, '../../rgb/000')
 
 
 @pytest.mark.parametrize(

@@ -133,12 +133,6 @@ def test_a_start_as_a_whole_or_by_parts(below, above, changes, expected, file):
     assert load_config(last, changes).start == expected
 
 
-def test_a_configuration_of_an_earlier_version():
-    """As checkpoints hold it: a plain network, a list to start from."""
-    content = config_to_dict(tiny_config('/data')) | {'network': 'joint_lw_refinenet', 'start': ['a']}
-    assert config_from_dict(content) == tiny_config('/data', start={'all': ['a']})
-
-
 def test_a_task_without_a_loss_has_its_usual_one(file):
     config = load_config(file, ['tasks=[depth, normals]'])
     assert config.losses['normals'] == ChoiceConfig('dot_product')
@@ -213,6 +207,74 @@ def test_what_is_wrong_is_said_with_its_key(change, message, file):
         load_config(file, [change])
     assert message in str(error.value)
     assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        'data.0.weight=.nan',
+        'view.scale=[1, .inf]',
+        'seed=99999999999999999999',
+        'optimizer.learning_rate.decoder=-1',
+        'optimizer.clip_norm=.nan',
+        'view.brightness=2',
+        'depth_range=[10, 0.3]',
+        'camera.fx=0',
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(change, file):
+    with pytest.raises(ConfigError, match='expected'):
+        load_config(file, [change])
+
+
+def test_a_text_stays_as_it_is_written(file):
+    config = load_config(file, ['data.0.split=0012', 'paths.x=no', 'encoder=off', 'description=a: b #c'])
+    assert (config.data[0].split, config.paths['x']) == ('0012', 'no')
+    assert (config.encoder, config.description) == ('off', 'a: b #c')
+
+
+@pytest.mark.parametrize(
+    ('change', 'expected'),
+    [
+        ('losses.depth.name=l1', ChoiceConfig('l1')),
+        ('losses.depth={name: l1}', ChoiceConfig('l1')),
+        ('losses.segmentation.options.balance=0.5', ChoiceConfig('cross_entropy', {'balance': 0.5})),
+        ('losses.edges.name=l1', ChoiceConfig('l1')),
+    ],
+)
+def test_a_loss_that_the_file_does_not_name_can_be_changed(change, expected, tmp_path):
+    content = config_to_dict(tiny_config('/data'))
+    del content['losses']
+    file = tmp_path / 'mine.yaml'
+    file.write_text(yaml.safe_dump(content), encoding='utf-8')
+    assert load_config(file, [change]).losses[change.split('.')[1].partition('=')[0]] == expected
+
+
+def test_what_a_file_extends_is_looked_for_beside_it(file, tmp_path, monkeypatch):
+    (tmp_path / 'elsewhere').mkdir()
+    (tmp_path / 'elsewhere' / 'mine.yaml').write_text('seed: 5', encoding='utf-8')
+    child = tmp_path / 'child.yaml'
+    for name in ('mine', 'mine.yaml', str(file)):
+        child.write_text(f'extends: {name}\nepochs: 9\n', encoding='utf-8')
+        monkeypatch.chdir(tmp_path / 'elsewhere')
+        assert (load_config(child).epochs, load_config(child).seed) == (9, 0)
+
+
+@pytest.mark.parametrize(
+    ('content', 'problem'),
+    [
+        ('epochs: 1\nepochs: 2\n', 'line 2: found duplicate key epochs'),
+        ('view:\n\tscale: 1\n', "line 2: found character '\\t' that cannot start any token"),
+        ('regime: ubernet\n', 'regime: '),
+        ('data: {dataset: folder}\n', 'data: '),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_with_its_place(content, problem, tmp_path):
+    file = tmp_path / 'mine.yaml'
+    file.write_text(content, encoding='utf-8')
+    with pytest.raises(ConfigError) as error:
+        load_config(file)
+    assert str(error.value).startswith(f'{file}: {problem}')
 
 
 def test_choices_that_do_not_go_together(file):

@@ -2,6 +2,8 @@
 """What a run leaves beside its weights: curves, pictures, its configuration and where it was made."""
 
 import json
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
@@ -10,7 +12,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import CPU, data_of, history, tiny_config
 
-from mtperception.training.checkpoint import Checkpoint
+from mtperception.training.checkpoint import Checkpoint, CheckpointError
 from mtperception.training.trainer import LAST, Trainer
 
 
@@ -28,6 +30,30 @@ def test_tensorboard_has_curves_and_pictures(validated):
     picture = events.Images('validation/0')[-1]
     assert (picture.height, picture.step) == (72, 12)
     assert picture.width >= 3 * 96  # image, labels, depth
+
+
+@pytest.mark.parametrize(('name', 'content'), [('config.yaml', 'mine: 1'), ('history.jsonl', 'my own diary')])
+def test_files_that_somebody_wrote_are_kept(name, content, room_data, tmp_path):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(CheckpointError, match=f'{name} would be replaced, and is not of a run: use another --out'):
+        Trainer(tiny_config(room_data), tmp_path, CPU)
+    assert [path.name for path in tmp_path.iterdir() if path.name[0] != '.'] == [name]
+    assert (tmp_path / name).read_text() == content
+
+
+def test_two_processes_do_not_train_in_one_folder(room_data, tmp_path):
+    code = (
+        'import sys; from pathlib import Path; from mtperception.training.record import _held;'
+        'held = _held(Path(sys.argv[1])); print(1, flush=True); sys.stdin.read()'
+    )
+    other = subprocess.Popen(
+        [sys.executable, '-c', code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == '1\n'
+    with pytest.raises(CheckpointError, match='another process trains there: wait for it, or use another --out'):
+        Trainer(tiny_config(room_data), tmp_path, CPU)
+    other.communicate('')
+    Trainer(tiny_config(room_data), tmp_path, CPU)
 
 
 def test_what_made_the_result_lies_beside_it(validated):

@@ -11,7 +11,7 @@ import torch
 from tiny_runs import CPU, data_of, history, tiny_config, write_config
 
 from mtperception.data.transforms import ViewConfig
-from mtperception.training.checkpoint import Checkpoint
+from mtperception.training.checkpoint import Checkpoint, CheckpointError
 from mtperception.training.config import ChoiceConfig, OptimizerConfig
 from mtperception.training.trainer import BEST, LAST, Trainer
 
@@ -81,6 +81,23 @@ def test_a_killed_process(room_data, tmp_path):
     train(config, whole)
     assert_same(Checkpoint.read(killed / LAST), Checkpoint.read(whole / LAST))
     assert without_times(killed) == without_times(whole)
+
+
+def test_other_images_are_not_the_same_run(room_data, tmp_path):
+    config = tiny_config(room_data, data=[data_of(room_data, split='first')], epochs=2)
+    train(config, tmp_path, 1)
+    state = Checkpoint.read(tmp_path / LAST)
+    Checkpoint(state.tensors, state.scalars | {'images': 'of before'}).write(tmp_path / LAST)
+    with pytest.raises(CheckpointError, match='learnt from other images than there are now'):
+        Trainer(config, tmp_path, CPU)
+
+
+def test_the_best_of_another_run_is_not_taken_for_its_own(room_data, tmp_path):
+    train(tiny_config(room_data, epochs=1), tmp_path)
+    (tmp_path / LAST).rename(tmp_path / BEST)
+    with pytest.raises(CheckpointError, match=f'{BEST} differs from this configuration in: tasks'):
+        Trainer(tiny_config(room_data, ('depth',), epochs=1), tmp_path, CPU)
+    Trainer(tiny_config(room_data, epochs=1), tmp_path, CPU)  # killed before its last.safetensors was written
 
 
 def test_what_it_started_from_is_not_needed_again(room_data, tmp_path):
