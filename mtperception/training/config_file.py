@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mtperception import resources
+from mtperception.errors import InputError
 from mtperception.tasks import TASKS, in_order
 from mtperception.training.config import WHOLE, ChoiceConfig, ConfigError, TrainConfig
 from mtperception.training.config_check import check_config
@@ -48,7 +49,7 @@ def load_config(source: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
 
 
 def _structured(content: DictConfig) -> DictConfig:
-    """Content as a `TrainConfig`; raises ConfigError, or as OmegaConf does, by the key that does not fit."""
+    """Content as a `TrainConfig`; raises InputError, or as OmegaConf does, by the key that does not fit."""
     merged = OmegaConf.structured(TrainConfig)
     for key in content:
         try:
@@ -56,7 +57,7 @@ def _structured(content: DictConfig) -> DictConfig:
         except OmegaConfBaseException as error:
             if getattr(error, 'full_key', None):
                 raise
-            raise ConfigError(f'{key}: {problem_with_config(error)}') from error
+            raise InputError(f'{key}: {problem_with_config(error)}') from error
     return merged
 
 
