@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mtperception import resources
@@ -54,10 +54,12 @@ def _structured(content: DictConfig) -> DictConfig:
     for key in content:
         try:
             merged = OmegaConf.merge(merged, OmegaConf.masked_copy(content, key))
-        except OmegaConfBaseException as error:
+        except (OmegaConfBaseException, TypeError) as error:
             if getattr(error, 'full_key', None):
                 raise
-            raise InputError(f'{key}: {problem_with_config(error)}') from error
+            expected = 'a list' if isinstance(merged[key], ListConfig) else 'keys with values'
+            found = OmegaConf.to_container(content)[key]
+            raise InputError(f'{key}: found {found!r}, expected {expected}') from error
     return merged
 
 

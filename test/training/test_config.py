@@ -264,9 +264,9 @@ def test_what_a_file_extends_is_looked_for_beside_it(file, tmp_path, monkeypatch
     ('content', 'problem'),
     [
         ('epochs: 1\nepochs: 2\n', 'line 2: found duplicate key epochs'),
-        ('view:\n\tscale: 1\n', "line 2: found character '\\t' that cannot start any token"),
-        ('regime: ubernet\n', 'regime: '),
-        ('data: {dataset: folder}\n', 'data: '),
+        ('view:\n\tscale: 1\n', 'line 2: found character that cannot start any token'),
+        ('regime: ubernet\n', "regime: found 'ubernet', expected keys with values"),
+        ('data: {dataset: folder}\n', "data: found {'dataset': 'folder'}, expected a list"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_with_its_place(content, problem, tmp_path):
