@@ -43,10 +43,10 @@ BASE = [
     # Never both: they install the same module over each other.
     "onnxruntime-gpu>=1.18; sys_platform == 'linux' and platform_machine == 'x86_64'",
     "onnxruntime>=1.18; sys_platform != 'linux' or platform_machine != 'x86_64'",
-    'typer>=0.16',
+    'typer>=0.19.2',
     'rich>=13',
 ]
-TORCH = ['torch>=2.4', 'torchvision>=0.19', 'safetensors>=0.4', 'onnx>=1.16', 'onnxscript>=0.1']
+TORCH = ['torch>=2.7', 'torchvision>=0.22', 'safetensors>=0.4', 'onnx>=1.16', 'onnxscript>=0.1']
 
 
 def ros_wheels(distribution: str) -> list[str]:

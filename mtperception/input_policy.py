@@ -149,11 +149,12 @@ class InputPolicy:
 def seen_focal_lengths(camera: TrainingCamera, policy: InputPolicy) -> tuple[float, float | None]:
     """Focal lengths of a training camera, along rows and columns, in pixels of what a network with this policy sees.
 
-    The second is None where the camera's fy is not known.
+    A camera whose fy is not known has square pixels, as nearly all have. Where images were stretched it is not assumed:
+    then the second is None.
     """
     width, height = policy.layout(camera.width, camera.height).plane
-    fy = None if camera.fy is None else camera.fy * height / camera.height
-    return camera.fx * width / camera.width, fy
+    fy = camera.fx if camera.fy is None and policy.policy != 'stretch' else camera.fy
+    return camera.fx * width / camera.width, None if fy is None else fy * height / camera.height
 
 
 def focal_ratios(

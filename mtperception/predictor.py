@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From images to Predictions: a model, a backend, and what only run time knows (image size and camera)."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -61,6 +62,8 @@ class BackendPredictor:
         memory_budget: int | None = None,
     ) -> None:
         _check(network_size, output_size, depth_scale_mode)
+        if not 0 < depth_scale < math.inf:
+            raise InputError(f'depth_scale {depth_scale}: expected a finite number of more than 0')
         self.card = card
         self.label_space = label_space
         self.backend = backend
@@ -247,6 +250,12 @@ class BackendPredictor:
     def _focal_ratios(self, layout: Layout, intrinsics: Intrinsics | None) -> tuple[float, float]:
         if intrinsics is None or self.depth_scale_mode == 'none':
             return 1.0, 1.0
+        found = (intrinsics.width, intrinsics.height)
+        if found != layout.image or not math.isfinite(intrinsics.fx + intrinsics.fy):
+            raise InputError(
+                f'camera of {found[0]}x{found[1]}, fx {intrinsics.fx:g}, fy {intrinsics.fy:g}, for an image of '
+                f'{layout.image[0]}x{layout.image[1]}: expected finite numbers for this size (Intrinsics.for_image)'
+            )
         return focal_ratios(intrinsics, layout, self.card.camera, self.card.input)
 
 

@@ -100,7 +100,7 @@ def import_checkpoint(
     if published.num_classes not in (0, len(space)):
         raise CheckpointError(f'{checkpoint}: {published.num_classes} classes, but {label_space} has {len(space)}')
     card = ModelCard(
-        name=out.name,
+        name=out.resolve().name,
         network=network,
         num_classes=published.num_classes,
         tasks=published.tasks,

@@ -66,9 +66,9 @@ def _is_meant(kind: str, given: Path) -> bool:
 
 
 def available(kind: str) -> list[str]:
-    """Names that `find` knows for a kind, sorted. A model is a directory, everything else a file."""
+    """Names that `find` knows for a kind, sorted. A model is a directory with a card, everything else a file."""
     entries = [entry for folder in _folders(kind) if folder.is_dir() for entry in folder.iterdir()]
-    named = (entry.name for entry in entries if entry.is_dir() == (kind == 'model'))
+    named = (entry.name for entry in entries if (entry / 'card.yaml' if kind == 'model' else entry).is_file())
     return sorted({name.removesuffix('.yaml') for name in named if not name.startswith('.')})
 
 

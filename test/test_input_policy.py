@@ -9,7 +9,7 @@ from rooms import Samples
 
 from mtperception.card import ModelCard, ModelError, open_model
 from mtperception.evaluation.evaluate import evaluate
-from mtperception.input_policy import InputPolicy, TrainingCamera, focal_ratios
+from mtperception.input_policy import InputPolicy, Layout, TrainingCamera, focal_ratios
 from mtperception.messages.outputs import outputs_for
 from mtperception.messages.parameters import default_settings
 from mtperception.messages.presentation import Presentation
@@ -106,6 +106,10 @@ def test_focal_ratios_by_hand():
     reduced = InputPolicy('keep_aspect', 320, 240)
     camera = pinhole(600.0, 640, 480)
     assert focal_ratios(camera, reduced.layout(640, 480), TrainingCamera(500.0, 640, 480), reduced)[0] == 1.2
+    # Not stretched: a training camera whose fy is not known has square pixels. Here 640 x 480 became 320 x 320.
+    tall = Layout((640, 480), (320, 320), (320, 320))
+    camera = pinhole(600.0, 640, 480)  # fx 300, fy 400; the training camera's 320 x 240 has 250
+    assert focal_ratios(camera, tall, TrainingCamera(500.0, 640, 480), reduced) == pytest.approx((1.2, 1.6))
 
 
 @pytest.mark.parametrize('factor', [0.5, 1.0, 2.0])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Predictor: working size, focal scale, and what comes back."""
 
+import math
 from dataclasses import replace
 
 import cv2
@@ -109,6 +110,14 @@ def test_focal_scale_by_hand(small):
     assert small(image, camera).depth == pytest.approx(plain * 2, rel=1e-6)
 
 
+@pytest.mark.parametrize('changes', [{'width': 640, 'height': 480}, {'fx': math.nan}, {'fy': math.inf}])
+def test_a_camera_of_other_images_is_refused(small, changes):
+    """Depth would be off by the ratio of the sizes, and nothing would show it."""
+    camera = Intrinsics(**({'fx': 400.0, 'fy': 400.0, 'cx': 160.0, 'cy': 120.0, 'width': 320, 'height': 240} | changes))
+    with pytest.raises(ValueError, match='for an image of 320x240: expected finite numbers for this size'):
+        small(room(320, 240), camera)
+
+
 def test_depth_does_not_depend_on_how_often_it_is_asked(small):
     """Scaling in place must not reach what a backend keeps."""
     image = room(160, 120)
@@ -135,7 +144,13 @@ def test_other_arrays_are_refused(small, image):
 
 @pytest.mark.parametrize(
     'options',
-    [{'output_size': 'half'}, {'depth_scale_mode': 'auto'}, {'network_size': (-1, 5)}, {'network_size': (320, 0)}],
+    [
+        {'output_size': 'half'},
+        {'depth_scale_mode': 'auto'},
+        {'network_size': (-1, 5)},
+        {'network_size': (320, 0)},
+        {'depth_scale': -1.0},
+    ],
 )
 def test_unknown_options_are_refused(options):
     with pytest.raises(ValueError, match='expected'):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """OpenVINO, on the CPU."""
 
+import threading
 import time
 from functools import cache
 
@@ -57,13 +58,16 @@ class OpenVinoBackend(Backend):
         request.infer({0: np.zeros((batch, height, width, 3), np.uint8)})
         kinds = [(tensor.data.dtype, tensor.data.shape) for tensor in request.output_tensors]
 
+        turn = threading.Lock()  # a request has one set of outputs, and serves one thread at a time
+
         def run(images: np.ndarray) -> tuple[Maps, Latency]:
             start = time.perf_counter()
             # Results are written into new arrays, which belong to the caller; `infer` is not to return copies.
             maps = {name: np.empty(shape, dtype) for name, (dtype, shape) in zip(names, kinds, strict=True)}
-            for index, map_ in enumerate(maps.values()):
-                request.set_output_tensor(index, openvino.Tensor(map_, shared_memory=True))
-            request.infer({0: np.ascontiguousarray(images)}, share_inputs=True, share_outputs=True)
+            with turn:
+                for index, map_ in enumerate(maps.values()):
+                    request.set_output_tensor(index, openvino.Tensor(map_, shared_memory=True))
+                request.infer({0: np.ascontiguousarray(images)}, share_inputs=True, share_outputs=True)
             return maps, {'inference': (time.perf_counter() - start) * 1e3}
 
         return run

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Times of functions that take turns, so that whatever else the machine does disturbs all of them alike."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+from mtperception.errors import InputError
 
 MOST_PER_TURN = 20
 FEWEST_ROUNDS = 3
@@ -17,6 +20,11 @@ class Budget:
 
     seconds: float = 10.0
     iterations: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the time: without an end, nothing would come out."""
+        if not 0 <= self.seconds < math.inf:
+            raise InputError(f'{self.seconds} seconds: expected a finite number from 0 on')
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from mtperception.cli.folders import check_apart, make_room_for, make_room_for_j
 from mtperception.cli.options import JsonOption, ModelOption
 from mtperception.cli.progress import progress
 from mtperception.cli.sizes import parse_size
-from mtperception.cli.tables import table_console
+from mtperception.cli.tables import printed_in_any_case, table_console
 from mtperception.cli.usage import check_usage
 from mtperception.errors import InputError, RunError, needs
 from mtperception.hardware import describe_hardware
@@ -102,9 +102,9 @@ def benchmark(
             photographs=photographs,
             on_step=move,
         )
-    _print(done)
-    if json_file:
-        write_json(json_file, as_json(done), '--json')
+    with printed_in_any_case(lambda: _print(done)):
+        if json_file:
+            write_json(json_file, as_json(done), '--json')
     if not done.results:
         raise RunError('nothing was measured: the reasons are above, for each combination')
     if draw:

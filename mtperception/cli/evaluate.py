@@ -28,7 +28,7 @@ from mtperception.cli.sharing import (
     absolute_split,
     rate_progress,
 )
-from mtperception.cli.tables import table_console
+from mtperception.cli.tables import printed_in_any_case, table_console
 from mtperception.cli.usage import check_usage
 from mtperception.data import DATASETS
 from mtperception.data.fold import FOLDS
@@ -102,23 +102,23 @@ def evaluate(
         model.precision,
         protocol,
     )
-    write_report = _report_writer(report, root) if report else None
     if workers.dry_run:
         _print_plan(plan, parts, shard, workers)
         return
+    write_report = _report_writer(report, root) if report else None
     if json_file:
         make_room_for_json(json_file)
     with closing(plan):
         evaluation = _evaluate(plan, parts, shard, pool)
         if not evaluation:
             return
-        _print(evaluation)
-        if json_file:
-            write_json(json_file, as_json(evaluation), '--json')
-        if write_report:
-            with progress('drawing', None), naming_option('--report', report):
-                write_report(evaluation, plan.evaluator.predictor, plan.images, report, normals_window)
-            typer.echo(f'{report / "index.html"}: written', err=True)
+        with printed_in_any_case(lambda: _print(evaluation)):
+            if json_file:
+                write_json(json_file, as_json(evaluation), '--json')
+            if write_report:
+                with progress('drawing', None), naming_option('--report', report):
+                    write_report(evaluation, plan.evaluator.predictor, plan.images, report, normals_window)
+                typer.echo(f'{report / "index.html"}: written', err=True)
     check_failures(evaluation.failed, 'images', f'repair them or remove their ids from {split}')
 
 

@@ -75,6 +75,8 @@ def make_room_for(path: Path, option: str) -> None:
         path.open('ab').close()
         if not is_there:
             path.unlink()
+        elif not path.is_file():  # a pipe or a device, which nothing is put in the place of
+            return
         with TemporaryFile(dir=path.parent):  # a file is written beside its place first
             pass
     except OSError as error:

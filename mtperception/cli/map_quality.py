@@ -17,7 +17,7 @@ from mtperception.cli.option_records import with_records
 from mtperception.cli.options import CameraHeightOption, EveryOption, JsonOption, MaxDepthOption
 from mtperception.cli.progress import progress
 from mtperception.cli.settings import LabelledBagSettings, ModelSettings
-from mtperception.cli.tables import table_console
+from mtperception.cli.tables import printed_in_any_case, table_console
 from mtperception.errors import InputError
 from mtperception.hardware import describe_hardware
 from mtperception.labels import LabelSpace
@@ -138,23 +138,28 @@ def map_quality(
     assessment = Assessment(_comparable(frames, views, space), predictions, space, settings.options)
     labels = _scored_labels(assessment, settings)
     depths = [assessment.of_depth(*setting) for setting in settings.of_depth()]
-    _print(labels, LABEL_COLUMNS, f'{name}: labels on the depth of the source')
-    _print(depths, DEPTH_COLUMNS, f'{name}: depth against that of the source')
     notes = list(dict.fromkeys([*views.notes, *assessment.notes]))
-    say_notes(notes)
-    if json_file:
-        content = {
-            'mtperception': __version__,
-            'command': 'map-quality',
-            'model': name,
-            'hardware': describe_hardware(),
-            'source': views.description,
-            'frames': len(frames),
-            'labels': labels,
-            'depth': depths,
-            'notes': notes,
-        }
-        write_json(json_file, content, '--json')
+    content = {
+        'mtperception': __version__,
+        'command': 'map-quality',
+        'model': name,
+        'hardware': describe_hardware(),
+        'source': views.description,
+        'frames': len(frames),
+        'labels': labels,
+        'depth': depths,
+        'notes': notes,
+    }
+    with printed_in_any_case(lambda: _print_all(content)):
+        if json_file:
+            write_json(json_file, content, '--json')
+
+
+def _print_all(content: Mapping[str, Any]) -> None:
+    name = content['model']
+    _print(content['labels'], LABEL_COLUMNS, f'{name}: labels on the depth of the source')
+    _print(content['depth'], DEPTH_COLUMNS, f'{name}: depth against that of the source')
+    say_notes(content['notes'])
 
 
 def _scored_labels(assessment: Assessment, settings: _Settings) -> list[dict[str, Any]]:

@@ -35,6 +35,10 @@ STORED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 """By kind of a map: what its PNG file holds."""
 
 
+LONGEST_STEM = 200
+"""Bytes of a name before what is put behind it: file systems allow 255."""
+
+
 @with_records
 def predict(
     inputs: Annotated[list[str], typer.Argument(help='Images, folders of images, videos, ROS bags.', metavar='INPUT')],
@@ -159,6 +163,7 @@ class PredictionWriter:
 
     def _unique(self, name: str, text: str) -> str:
         """The name, with a number behind it if a file of another image would have the same name."""
+        name = name.encode()[:LONGEST_STEM].decode(errors='ignore')
         number, unique = 1, name
         while not self._taken.isdisjoint(files := {f'{unique}_{kind}' for kind in self._kinds}):
             number += 1

@@ -23,7 +23,7 @@ from mtperception.cli.options import JsonOption, TruthSpaceOption
 from mtperception.cli.reports import prepare_report, report_needs
 from mtperception.cli.settings import LabelledBagSettings, ModelSettings
 from mtperception.cli.sharing import WorkerSettings, rate_progress
-from mtperception.cli.tables import table_console
+from mtperception.cli.tables import printed_in_any_case, table_console
 from mtperception.cli.usage import check_label_options
 from mtperception.errors import SourceError
 from mtperception.replay.result import ordering_metrics
@@ -98,14 +98,13 @@ def replay_many(
     failed |= dict.fromkeys(gone, 'changed or removed after it was scored: run it again')
     paths = {bag: plan.path(bag) for bag in names if bag not in failed}
     table = merge_bags(paths, failed, open_model(model.model), plan.truth_space, group)
-    if table.bags:
-        _print(table)
-    if json_file:
-        write_json(json_file, as_json(table), '--json')
-    if write_page:
-        with naming_option('--report', report):
-            write_page(table, report)
-        typer.echo(f'{report / "index.html"}: written', err=True)
+    with printed_in_any_case(lambda: _print(table) if table.bags else None):
+        if json_file:
+            write_json(json_file, as_json(table), '--json')
+        if write_page:
+            with naming_option('--report', report):
+                write_page(table, report)
+            typer.echo(f'{report / "index.html"}: written', err=True)
     check_failures(failed, 'bags', 'repair them or leave them out')
 
 

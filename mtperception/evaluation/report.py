@@ -87,7 +87,7 @@ def write_report(
 
 def _plots(evaluation: Evaluation) -> Iterator[tuple[str, str, Figure]]:
     """Name, title and figure of each plot that there is something for."""
-    if evaluation.confusion is not None:
+    if evaluation.confusion is not None and evaluation.confusion.any():
         yield 'confusion', 'Confusion', plot_confusion(evaluation.confusion, evaluation.label_space)
     if evaluation.depth_profile is not None:
         yield 'error_by_distance', 'Depth error by distance', plot_error_by_distance(evaluation.depth_profile)

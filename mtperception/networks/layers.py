@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Building blocks shared by the networks."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from mtperception.networks.network import NetworkError
 
 
 def conv_bn(
@@ -57,7 +60,13 @@ class CRPBlock(nn.Module):
 
 
 def scaled(channels: Sequence[int], width: float) -> list[int]:
-    """Numbers of channels times a factor, 1 at least: how a network is made thinner than its paper has it."""
+    """Numbers of channels times a factor, 1 at least: how a network is made thinner than its paper has it.
+
+    Raises:
+        NetworkError: if the factor is not a finite number of more than 0.
+    """
+    if not 0 < width < math.inf:
+        raise NetworkError(f'width {width}: expected a finite number of more than 0')
     return [max(1, round(count * width)) for count in channels]
 
 

@@ -59,7 +59,7 @@ def export_checkpoint(
     config = config_from_dict(state.scalars['config'])
     if classes and 'segmentation' not in config.tasks:
         raise ConfigError(f'{checkpoint}: found no segmentation, expected it together with a slice of classes')
-    card = draft_card(config, out.name)
+    card = draft_card(config, out.resolve().name)
     network = _trained(state, config, sources)
     for other in others:
         _check_meaning(card, other)

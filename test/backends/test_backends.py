@@ -4,6 +4,7 @@
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -103,6 +104,15 @@ def test_four_shapes_are_kept(backend):
 def test_other_arrays_are_refused(backend, images):
     with pytest.raises(ValueError, match='expected'):
         backend.run(images)
+
+
+def test_threads_take_turns_at_a_shape(backend):
+    images = [image[None] for image in room(64, 48, 2)]
+    expected = [backend.run(image) for image in images]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(backend.run, images * 10))
+    for index, maps in enumerate(found):
+        assert all(np.array_equal(map_, expected[index % 2][name]) for name, map_ in maps.items())
 
 
 def test_too_large_images_are_refused_before_anything_is_prepared(backend):

@@ -1,9 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables in a file or pipe keep what they say."""
 
+import pytest
 from rich.table import Table
 
-from mtperception.cli.tables import table_console
+from mtperception.cli.tables import printed_in_any_case, table_console
+
+
+def test_square_brackets_are_shown(capsys):
+    table_console().print(Table('model', title='net[v2]: a [red] title'))
+    assert 'net[v2]: a [red] title' in capsys.readouterr().out
+
+
+def test_what_cannot_be_shown_is_written_all_the_same(tmp_path):
+    def show():
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError), printed_in_any_case(show):
+        (tmp_path / 'result').write_text('written')
+    assert (tmp_path / 'result').exists()
+
+
+def test_what_cannot_be_written_is_shown_all_the_same(capsys):
+    with pytest.raises(OSError, match='full'), printed_in_any_case(lambda: print('the result')):
+        raise OSError('full')
+    assert 'the result' in capsys.readouterr().out
 
 
 def test_a_long_path_is_not_cut_where_there_is_no_terminal(capsys):
