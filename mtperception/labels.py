@@ -37,7 +37,7 @@ class LabelSpace:
     """An ordered list of classes.
 
     Attributes:
-        name: the name of its file in `config/labels`.
+        name: that of its file in `config/labels`, or the whole path of one that is not installed.
         names: class names; the position is the class index.
         palette: uint8 C,3, RGB; no two alike and none white, which is kept for unknown pixels.
         groupings: by the name of a coarser label space, uint8 C: the coarse index of each class, 255 of those without

@@ -49,8 +49,12 @@ class BlockArchive:
             raise WriteError(f'{self.folder}: blocks of the map cannot be written there: {error}') from error
 
     def close(self) -> None:
-        """Let another map have the folder."""
+        """Let another map have the folder: this one neither writes nor reads there any more."""
         self._held.close()
+
+    def _check_held(self) -> None:
+        if self._held.closed:
+            raise WriteError(f'{self.folder}: the archive is closed: another map may have it')
 
     def __len__(self) -> int:
         """How many blocks it has."""
@@ -62,6 +66,7 @@ class BlockArchive:
         Raises:
             WriteError: if they cannot be written; then it is as it was.
         """
+        self._check_held()
         end = len(self._slots) + len(self._free)
         keys = [tuple(key) for key in records['key'].tolist()]
         old = [self._slots[key] for key in keys if key in self._slots]
@@ -82,7 +87,9 @@ class BlockArchive:
 
         Raises:
             SourceError: if the file cannot be read.
+            WriteError: if the archive is closed.
         """
+        self._check_held()
         there = [key for key in map(tuple, keys.tolist()) if key in self._slots]
         records = self._read([self._slots[key] for key in there])
         self._free += [self._slots.pop(key) for key in there]

@@ -125,15 +125,6 @@ class Mapper:
             raise InputError('depth or labels of a model: expected one')
         self.space, self.options = space, options
         self.statistics = MapStatistics.of(history)
-        self.volume = SemanticVolume(
-            options.voxel_size,
-            len(space),
-            options.fusion,
-            options.kept_classes,
-            options.max_depth,
-            options.memory_mb,
-            Path(options.archive) if options.archive else None,
-        )
         self._predict = predict
         self._filter = DepthFilter(
             space,
@@ -144,6 +135,16 @@ class Mapper:
             options.depth_confidence_threshold,
         )
         self._scale = FloorScale(space, options.camera_height) if options.camera_height else None
+        # Last, since it takes hold of the archive.
+        self.volume = SemanticVolume(
+            options.voxel_size,
+            len(space),
+            options.fusion,
+            options.kept_classes,
+            options.max_depth,
+            options.memory_mb,
+            Path(options.archive) if options.archive else None,
+        )
 
     def add(self, frame: Frame) -> None:
         """Predict for a frame and fuse it, or count why not."""
@@ -171,12 +172,14 @@ class Mapper:
         view.check(len(self.space))
         start, statistics, depth = time.perf_counter(), self.statistics, view.depth
         if self._scale:
-            statistics.scales.append(self._scale.update(depth, view.labels, view.intrinsics))
-            depth = depth * np.float32(statistics.scales[-1])
+            scale = self._scale.update(depth, view.labels, view.intrinsics)
+            depth = depth * np.float32(scale)
         filtered = self._filter(depth, view.labels, view.depth_confidence)
         self.volume.integrate(replace(view, depth=filtered.depth))
         statistics.used += 1
         statistics.pixels += depth.size
+        if self._scale:
+            statistics.scales.append(scale)
         statistics.left_out_pixels.update(filtered.left_out)
         valid = depth[depth > 0]
         if valid.size:

@@ -28,7 +28,7 @@ _SPECS = (
     ParameterSpec(
         'pose_source',
         TF,
-        'tf: map_frame to the frame of the images (needs tf2_ros); else the type on the topic pose.',
+        'tf: map_frame to the frame of the images (needs tf2_ros_py); else the type on the topic pose.',
         choices=POSE_SOURCES,
     ),
     ParameterSpec(

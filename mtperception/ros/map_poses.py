@@ -63,7 +63,7 @@ def open_poses(node: ManagedNode, settings: MappingSettings, arrived: Callable[[
 
 
 class TransformPoses:
-    """By tf2_ros, which comes with a ROS installation."""
+    """By tf2_ros, of the package tf2_ros_py."""
 
     def __init__(self, node: ManagedNode, settings: MappingSettings, arrived: Callable[[], None]) -> None:
         self._map_frame, self._camera_frame = settings.map_frame, ''

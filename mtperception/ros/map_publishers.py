@@ -25,6 +25,8 @@ from mtperception.ros.qos import advertise
 UPDATES_QOS = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """Who follows updates must not miss one: as many wait for a slow subscriber."""
 NEVER = -1
+LATCHED_S = 30.0
+"""How old a latched map may become while nobody listens."""
 REST = 4.0
 """Times as long as a publication took, the next one waits: else a large map would leave no time to fuse frames."""
 
@@ -56,7 +58,7 @@ class MapPublishers:
         """Publish the map as a whole next time, changed or not: it is another one, or nobody heard of it."""
         self._published_frames = self._updated_frames = self._meshed_frames = NEVER
         self._has_newcomers = True
-        self._next_at = 0.0
+        self._published_at = self._next_at = 0.0
         """Seconds of the monotonic clock."""
 
     def publish(self, volume: SemanticVolume, min_views: int) -> None:
@@ -80,7 +82,7 @@ class MapPublishers:
         frames = volume.frames
         # What is latched there is of another map, if this one was never published: then it is, whoever listens.
         are_points_due = self._published_frames == NEVER or (
-            self._published_frames != frames and self._points.get_subscription_count() > 0
+            self._published_frames != frames and (self._points.get_subscription_count() > 0 or self._is_stale)
         )
         is_mesh_due = self._meshed_frames != frames and self._mesh.get_subscription_count() > 0
         is_update_due = self._updates.get_subscription_count() > 0 and (
@@ -92,13 +94,18 @@ class MapPublishers:
         header = Header(frame_id=self._map_frame, stamp=self._node.get_clock().now().to_msg())
         if are_points_due:
             self._points.publish(map_cloud(map_points(surface, self._ids), header))
-            self._published_frames = frames
+            self._published_frames, self._published_at = frames, time.monotonic()
         if is_update_due:
             self._publish_update(surface, volume.block_keys(surface.vertices), header)
             self._updated_frames = frames
         if is_mesh_due:
             self._mesh.publish(map_marker(surface, self._space, header))
             self._meshed_frames = frames
+
+    @property
+    def _is_stale(self) -> bool:
+        """Whether what is latched is too old for somebody who comes later."""
+        return time.monotonic() - self._published_at > LATCHED_S
 
     def destroy(self) -> None:
         """Leave the graph."""

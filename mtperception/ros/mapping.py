@@ -90,6 +90,7 @@ class MappingComponent:
         self.settings = settings
         self._node, self._name = node, node.get_fully_qualified_name()  # a node that is destroyed has no name any more
         self._space = load_label_space(settings.label_space)
+        self._ids = self._space.id_table(settings.label_offset)
         self._mapper = self._new_mapper()
         self.dropped: Counter[str] = Counter()
         """Frames by reason."""
@@ -99,15 +100,14 @@ class MappingComponent:
         self._status = MapStatus.of(self._mapper)
         self._reported = (0, 0)
         """Frames fused, and frames dropped that did not just come too soon, by the last report."""
-        self._ids = self._space.id_table(settings.label_offset)
         self._other_classes = ''
         """What is wrong with the classes of the labels; empty if nothing is known to be."""
         self._image_topic = image_topic(node, IMAGE, settings.image_transport)
         self._sets = StampedSets(self._take_incomplete)
         self._images_given_up: deque[int] = deque(maxlen=GIVEN_UP_IMAGES)
         """Stamps of images that waited in vain: what is made of them may still come, and is fused without colour."""
-        self._newest_image_ns: int | None = None
-        """Stamp of the newest image; None before the first."""
+        self._misses_images = False
+        """Whether a frame waited in vain since the newest image: those that follow do not wait, until one comes."""
         self._waiting: dict[str, Any] | None = None
         """The frame whose pose is still to come: transforms may be late by more than a frame."""
         self._next: dict[str, Any] | None = None
@@ -118,6 +118,7 @@ class MappingComponent:
         self._fused_at = time.monotonic()
         """Seconds: when the last report showed more fused frames than the one before."""
         with ExitStack() as undo:
+            undo.callback(self._mapper.volume.close)
             self._outputs = MapPublishers(node, self._space, self._ids, settings.map_frame)
             undo.callback(self._outputs.destroy)
             for name, sender, work in (('map/save', SAVING, self._save), ('map/reset', RESET, self._reset)):
@@ -145,11 +146,11 @@ class MappingComponent:
         with ExitStack() as undo:
             self._poses = open_poses(self._node, self.settings, self._fuse_waiting)
             undo.callback(self._poses.destroy)
-            for topic, kind in TYPES.items():
-                self._subscribe(undo, kind, topic, partial(self._take, topic), INPUT_QOS)
-            if self.settings.use_image:
+            if self.settings.use_image:  # first, as it is taken first then
                 kind, topic = self._image_topic
                 self._subscribe(undo, kind, topic, partial(self._take, IMAGE), INPUT_QOS)
+            for topic, kind in TYPES.items():
+                self._subscribe(undo, kind, topic, partial(self._take, topic), INPUT_QOS)
             self._subscribe(undo, String, CLASSES_TOPIC, self._compare_classes, LATCHED_QOS)
             timer = self._node.create_timer(
                 self.settings.publish_period,
@@ -171,7 +172,8 @@ class MappingComponent:
         self._listening.close()
         self._is_listening = False
         self._sets.clear()
-        self._waiting = self._next = self._newest_image_ns = None
+        self._waiting = self._next = None
+        self._misses_images = False
         self._other_classes = ''
 
     def release(self) -> None:
@@ -205,7 +207,7 @@ class MappingComponent:
         stamp_ns = stamp_of(message)
         needed = (*NEEDED, IMAGE) if self._needs_image(stamp_ns) else NEEDED
         if topic == IMAGE:
-            self._newest_image_ns = stamp_ns
+            self._misses_images = False
         parts = self._sets.add(topic, stamp_ns, message, needed)
         if parts is not None:
             self._take_frame(parts)
@@ -225,9 +227,7 @@ class MappingComponent:
 
     def _needs_image(self, stamp_ns: int) -> bool:
         """Whether a frame is to wait for its image: if images come, and this one has not been given up."""
-        if not self.settings.use_image or stamp_ns in self._images_given_up:
-            return False
-        if self._newest_image_ns is not None and stamp_ns > self._newest_image_ns + IMAGE_PATIENCE_NS:
+        if not self.settings.use_image or self._misses_images or stamp_ns in self._images_given_up:
             return False
         return self._node.count_publishers(self._image_topic[1]) > 0
 
@@ -249,8 +249,7 @@ class MappingComponent:
         missing = [name for name in NEEDED if name not in parts]
         if not missing:
             self._node.get_logger().warning(f'no {IMAGE} comes for a frame: it is fused without colour', once=True)
-            if self._newest_image_ns is None:
-                self._newest_image_ns = stamp_ns - IMAGE_PATIENCE_NS - 1  # somebody advertises images and sends none
+            self._misses_images = True
             self._take_frame(dict(parts))
         elif found:
             self.drop('incomplete', f'found {", ".join(found)}, and no {", ".join(missing)} of the same stamp')

@@ -43,10 +43,12 @@ class ImageSet:
 
     def layout_seen_from(self, folder: Path) -> dict[str, Any]:
         """The layout for a `dataset.json` in another folder: its paths lead to the files of this one."""
-        return {
-            key: _path_between(folder, self.root / value) if isinstance(value, str) and '{id}' in value else value
-            for key, value in self.layout.items()
-        }
+
+        def seen(value: Any) -> Any:
+            is_path = isinstance(value, str) and ('{id}' in value or (self.root / value).is_file())
+            return _path_between(folder, self.root / value) if is_path else value
+
+        return {key: seen(value) for key, value in self.layout.items()}
 
 
 def open_images(root: Path, split: str, camera: Intrinsics | None = None) -> ImageSet:

@@ -250,23 +250,11 @@ def _check_place(out: Path, images: ImageSet, record: Mapping[str, Any]) -> None
         try:
             check_record(path, content or json.dumps(record).encode(), record)
         except JobError as error:
-            if not _is_unused(out, content, record):
-                raise DatasetError(str(error)) from error
-            path.unlink()
+            raise DatasetError(str(error)) from error
     elif strangers:
         raise DatasetError(
             f'{out}: has {strangers[0]} but no {RECORD}: not an output of this command: choose another folder'
         )
-
-
-def _is_unused(out: Path, content: bytes, record: Mapping[str, Any]) -> bool:
-    """Whether a record is one of this command of which nothing was made: it binds nobody."""
-    try:
-        keys = set(json.loads(content))
-    except (ValueError, TypeError):
-        return False
-    files = (file for name in KEY_OF_TASK.values() for file in (out / name).rglob('*'))
-    return keys == set(record) and not any(file.is_file() for file in files)
 
 
 def open_labeller(images: ImageSet, model: str, options: TeacherOptions, out: Path, request: Request) -> Labeller:

@@ -7,7 +7,6 @@ pickle: a checkpoint from anywhere can be opened.
 
 import base64
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch.optim import Optimizer
 
-from mtperception.atomic_write import remove_left_in, write_bytes_atomically
+from mtperception.atomic_write import write_bytes_atomically
 from mtperception.errors import CheckpointError
 
 FORMAT = 'mtperception checkpoint 1'
@@ -68,18 +67,6 @@ class Checkpoint:
                 return cls({name: file.get_tensor(name) for name in file.keys()}, json.loads(header['state']))  # noqa: SIM118
         except (OSError, SafetensorError, json.JSONDecodeError, KeyError) as error:
             raise CheckpointError(f'{path}: not a readable checkpoint: {error}') from error
-
-
-def remove_partial(folder: Path) -> None:
-    """Remove what writers of checkpoints left in a run's folder when they were killed."""
-    remove_left_in(folder)
-    for path in folder.glob('.*'):
-        if path.is_file() and _PARTIAL.fullmatch(path.name):
-            path.unlink(missing_ok=True)
-
-
-_PARTIAL = re.compile(r'\.tmp\w{6}')
-"""Names of partial files of the safetensors library."""
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -90,7 +90,10 @@ def _apply(change: str, merged: DictConfig) -> None:
     elif key.startswith(f'{START}.') and isinstance(value, str):
         OmegaConf.update(merged, key, [value])
     else:
-        _forget_options(merged, OmegaConf.to_container(OmegaConf.from_dotlist([change])))
+        nested = value
+        for part in reversed(key.split('.')):
+            nested = {part: nested}
+        _forget_options(merged, nested)
         OmegaConf.update(merged, key, value)
 
 

@@ -103,9 +103,9 @@ class Distillation(nn.Module):
                     f'distillation: teacher {name} has no {", ".join(missing)}: expected weights of tasks that it has '
                     f'({", ".join(card.tasks)}) and the run too ({", ".join(config.tasks)})'
                 )
-            if 'segmentation' in self.weights and card.label_space != config.label_space:
+            if 'segmentation' in self.weights and card.label_space != config.space.name:
                 raise ConfigError(
-                    f'distillation: {name} has the classes of {card.label_space}, expected {config.label_space}'
+                    f'distillation: {name} has the classes of {card.label_space}, expected {config.space.name}'
                 )
         if not cards:
             self.weights = {}

@@ -59,11 +59,11 @@ class Record:
         out.mkdir(parents=True, exist_ok=True)
         self._history = out / HISTORY
         self._held = _held(out)
-        if (out / CONFIG).exists() and not (out / RUN).exists():
+        if (out / CONFIG).exists() and not (out / RUN).exists() and not steps:
             raise CheckpointError(f'{out / CONFIG} would be replaced, and is not of a run: use another --out')
         _forget_after(self._history, epochs)
+        write_json_atomically(out / RUN, _surroundings())  # first: by it the folder is known as that of a run
         write_text_atomically(out / CONFIG, complete(config))
-        write_json_atomically(out / RUN, _surroundings())
         self._writer = SummaryWriter(str(out / 'tensorboard'), purge_step=steps + 1)
 
     def begin_epoch(self, steps: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from mtperception.atomic_write import remove_left_in
 from mtperception.data.transforms import Targets
 from mtperception.pipeline import normalize
 from mtperception.tasks import TASKS, metric_of
@@ -19,7 +20,6 @@ from mtperception.training.checkpoint import (
     CheckpointError,
     generator_states,
     named,
-    remove_partial,
     set_generator_states,
 )
 from mtperception.training.config import ConfigError, TrainConfig
@@ -80,7 +80,7 @@ class Trainer:
         self.protocol: dict[str, Any] = {}
         self.best: float | None = None
         if rank() == 0:
-            remove_partial(out)
+            remove_left_in(out)
             if advice := precision_advice(config.precision, device):
                 logger.warning('%s', advice)
         if resumes:
@@ -292,7 +292,7 @@ class Trainer:
         Checkpoint(tensors, scalars).write(self.out / name)
 
     def _refuse_others(self, checkpoint: Checkpoint, name: str) -> None:
-        """Raise CheckpointError for a checkpoint of another configuration."""
+        """Raise CheckpointError for a checkpoint of another configuration, or on other images."""
         config, earlier = (
             config_to_dict(each) for each in (self.config, config_from_dict(checkpoint.scalars['config']))
         )
@@ -302,16 +302,16 @@ class Trainer:
                 f'{self.out / name} differs from this configuration in: {", ".join(changed)}. Restore it, or use a new '
                 '--out'
             )
+        if checkpoint.scalars.get('images') != self.examples.digest:
+            raise CheckpointError(
+                f'{self.out / name} learnt from other images than there are now: restore the lists of the data sets, '
+                'or use a new --out'
+            )
 
     def _resume(self, checkpoint: Checkpoint) -> None:
         """Resume from a checkpoint of the same configuration and the same images."""
         state = checkpoint.scalars
         self._refuse_others(checkpoint, LAST)
-        if state['images'] != self.examples.digest:
-            raise CheckpointError(
-                f'{self.out / LAST} learnt from other images than there are now: restore the lists of the data sets, '
-                'or use a new --out'
-            )
         self.network.load_state_dict(checkpoint.group('network'))
         self.average.module.load_state_dict(checkpoint.group('average'))
         self.average.n_averaged.fill_(state['averaged'])

