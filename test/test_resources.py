@@ -37,6 +37,7 @@ def test_names_of_files_leave_out_the_folders_beside_them():
 def test_a_prefix_of_the_ament_index_is_searched(tmp_path, monkeypatch):
     model = tmp_path / 'share' / 'mtperception' / 'models' / 'elsewhere'
     model.mkdir(parents=True)
+    (model / 'card.yaml').touch()
     monkeypatch.setenv('AMENT_PREFIX_PATH', f'{Path("/nowhere")}:{tmp_path}')
     assert resources.find('model', 'elsewhere') == model
     assert 'elsewhere' in resources.available('model')
