@@ -113,6 +113,8 @@ def _forget_after(history: Path, epochs: int) -> None:
     if history.exists():
         try:
             lines = history.read_text(encoding='utf-8').splitlines(keepends=True)
+            if not all(line.startswith('{') for line in lines):
+                raise ValueError
             kept = [line for line in lines if line.endswith('\n') and json.loads(line)['epoch'] <= epochs]
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f'{history} would be replaced, and is not of a run: use another --out') from error
