@@ -58,7 +58,9 @@ class Checkpoint:
             CheckpointError: if it is missing, damaged, or not a checkpoint.
         """
         if path.is_dir():
-            raise CheckpointError(f'{path}: not a checkpoint but a folder: expected one in it, such as best.safetensors')
+            raise CheckpointError(
+                f'{path}: not a checkpoint but a folder: expected one in it, such as best.safetensors'
+            )
         try:
             with safe_open(path, 'pt') as file:
                 header = file.metadata() or {}
