@@ -127,7 +127,7 @@ def test_a_space_where_all_is_an_obstacle_has_one_class_type(tmp_path):
 
 def test_a_space_that_does_not_say(tmp_path):
     space = small_space(tmp_path, SMALL.split('navigation')[0])
-    with pytest.raises(ValueError, match=r'small does not say what a vehicle can drive on: add `navigation:`'):
+    with pytest.raises(ValueError, match=r'small\.yaml does not say what a vehicle can drive on: add `navigation:`'):
         write_nav2(tmp_path / 'x.yaml', space, 1)
 
 
