@@ -58,7 +58,9 @@ def write_nav2(path: Path, space: LabelSpace, offset: int) -> None:
         CAMERA: source,
     }
     content = {'local_costmap': {'local_costmap': {'ros__parameters': {LAYER: layer}}}}
-    text = COMMENT.format(space=Path(space.name).stem, layer=LAYER) + yaml.safe_dump(content, sort_keys=False, width=100)
+    text = COMMENT.format(space=Path(space.name).stem, layer=LAYER) + yaml.safe_dump(
+        content, sort_keys=False, width=100
+    )
     path.write_text(text, encoding='utf-8')
 
 

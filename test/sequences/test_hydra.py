@@ -74,5 +74,5 @@ def test_id_0_is_unknown(tmp_path):
 
 def test_a_comma_in_a_name(tmp_path):
     space = small_space(tmp_path, SMALL.replace('floor mat', "'floor, mat'"))
-    with pytest.raises(ValueError, match="class 'floor, mat' of .*small.*: a comma"):
+    with pytest.raises(ValueError, match=r"class 'floor, mat' of .*small.*: a comma"):
         write_hydra(tmp_path / 'x.csv', space, 1)
