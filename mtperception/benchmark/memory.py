@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peak memory of a piece of work: of this process, or of a CUDA device."""
 
+import ctypes
+import gc
 import re
 import sys
 from collections.abc import Iterator
@@ -25,8 +27,10 @@ def peak_memory(device: str) -> Iterator[PeakMemory]:
 
     Args:
         device: 'cpu': the resident memory of this process, at its peak. Otherwise a CUDA device: the memory in use on
-            it, by whatever library, at the end (libraries keep what they have taken); only if PyTorch is loaded. What
-            PyTorch has kept of earlier work is given back before: part of it would go inside, part would be used again.
+            it, by whatever library, at the end (libraries keep what they have taken); only if PyTorch is loaded.
+
+    What earlier work has left is given back before: part of it would go inside, part would be used again, and the
+    growth would be too small by both.
     """
     peak = PeakMemory()
     if device == 'cpu':
@@ -44,6 +48,11 @@ def peak_memory(device: str) -> Iterator[PeakMemory]:
 
 def _reset_peak() -> float | None:
     """Start a new peak; bytes in use now, or None if that is not possible here."""
+    if not CLEAR_REFS.exists():
+        return None
+    gc.collect()
+    if trim := getattr(ctypes.CDLL(None), 'malloc_trim', None):  # glibc's
+        trim(0)
     try:
         CLEAR_REFS.write_text(_RESET_PEAK, encoding='ascii')
     except OSError:
