@@ -3,6 +3,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 from launched import ROS2, needs_launch
@@ -55,7 +56,8 @@ def test_a_played_camera_becomes_a_map(start, workspace, observer, tmp_path):
     poses = observer.node.create_publisher(PoseStamped, '/slam/pose', 10)
 
     def stand_still(info):
-        message = PoseStamped(header=info.header)
+        message = PoseStamped()
+        message.header.stamp, message.header.frame_id = info.header.stamp, 'world'
         message.pose.orientation.w = 1.0
         poses.publish(message)
 
@@ -71,6 +73,30 @@ def test_a_played_camera_becomes_a_map(start, workspace, observer, tmp_path):
     assert summary['options']['voxel_size'] == 0.1
     assert summary['metrics']['vertices'] > 0
     assert summary['classes']
+
+
+def given_to(program):
+    """The command line of a process that runs this program of the package."""
+    lines = (file.read_bytes().decode().split('\0') for file in Path('/proc').glob('[0-9]*/cmdline'))
+    return next((line for line in lines if any(part.endswith(f'/mtperception/{program}') for part in line)), None)
+
+
+def test_transforms_and_images_of_a_robot_among_several(start, observer):
+    """Both nodes take the compressed image; the map is told to take the transforms of its namespace, not those of all."""
+    given = {
+        'namespace': 'robot',
+        'image': '/camera/image_raw',
+        'image_transport': 'compressed',
+        'pose_source': 'pose_stamped',
+        'namespaced_tf': 'true',
+        'backend': 'onnxruntime',
+        'device': 'cpu',
+    }
+    start(ROS2, 'launch', 'mtperception', 'mapping.launch.py', *(f'{name}:={value}' for name, value in given.items()))
+    for node in ('/robot/perception', '/robot/mapping'):
+        observer.wait_for_state(node, 'active')
+        observer.wait_for_subscriptions(node, '/camera/image_raw/compressed')
+    assert {'/tf:=tf', '/tf_static:=tf_static'} <= set(given_to('mapping_node'))
 
 
 def test_every_argument_is_described(workspace, tmp_path):
