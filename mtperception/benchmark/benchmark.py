@@ -4,7 +4,7 @@
 import importlib
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from importlib import metadata
@@ -98,6 +98,8 @@ class Benchmark:
     images: str
     hardware: str
     versions: Mapping[str, str]
+    interruption: KeyboardInterrupt | SystemExit | None
+    """What ended the measurements before all were made."""
 
 
 def benchmark(
@@ -109,7 +111,7 @@ def benchmark(
     photographs: Sequence[np.ndarray] = (),
     on_step: Callable[[int], None] = lambda done: None,
 ) -> Benchmark:
-    """Measure each candidate at each shape.
+    """Measure each candidate at each shape. Ctrl-C ends it, with what has been measured until then.
 
     Args:
         model: a model directory, or the name of an installed one.
@@ -123,28 +125,26 @@ def benchmark(
         ResourceNotFoundError, ModelError: no such model, or one that is not complete.
     """
     directory = open_model(model)
-    results: list[Result] = []
-    unavailable: list[Unavailable] = []
+    outcomes: list[Result | Unavailable] = []
+    interruption: KeyboardInterrupt | SystemExit | None = None
     with ExitStack() as stack:
         bench = _Bench(directory, budget, photographs, stack)
-        for index, candidate in enumerate(candidates):
-            try:
-                for step, shape in enumerate(shapes, index * len(shapes)):
-                    try:
-                        results.append(bench.measure(candidate, shape))
-                    except PreparationError as error:
-                        unavailable.append(Unavailable(candidate, str(error)))
-                    on_step(step + 1)
-            except (BackendUnavailableError, SelfTestError) as error:
-                unavailable.append(Unavailable(candidate, str(error)))
+        try:
+            for index, candidate in enumerate(candidates):
+                for step, outcome in enumerate(bench.outcomes(candidate, shapes), index * len(shapes) + 1):
+                    outcomes.append(outcome)
+                    on_step(step)
                 on_step((index + 1) * len(shapes))
+        except (KeyboardInterrupt, SystemExit) as error:
+            interruption = error
     return Benchmark(
         model=directory.card.name,
-        results=tuple(results),
-        unavailable=tuple(unavailable),
+        results=tuple(outcome for outcome in outcomes if isinstance(outcome, Result)),
+        unavailable=tuple(outcome for outcome in outcomes if isinstance(outcome, Unavailable)),
         images=_describe(photographs),
         hardware=describe_hardware(),
         versions=_versions(),
+        interruption=interruption,
     )
 
 
@@ -161,6 +161,17 @@ class _Bench:
         self._reference = _load_reference()
         self._expected: dict[Shape, list[Mapping[str, np.ndarray]]] = {}
         self._network_alone: ModelDirectory | None = None
+
+    def outcomes(self, candidate: Candidate, shapes: Sequence[Shape]) -> Iterator[Result | Unavailable]:
+        """One of each shape; where the candidate is unavailable at any, that one alone."""
+        for shape in shapes:
+            try:
+                yield self.measure(candidate, shape)
+            except PreparationError as error:
+                yield Unavailable(candidate, str(error))
+            except (BackendUnavailableError, SelfTestError) as error:
+                yield Unavailable(candidate, str(error))
+                return
 
     def measure(self, candidate: Candidate, shape: Shape) -> Result:
         """Measure one candidate at one shape.

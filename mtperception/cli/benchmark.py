@@ -72,7 +72,8 @@ def benchmark(
 
     Measures every backend, device and precision that the options allow, from the bytes of an image to finished maps.
     The baseline is the same network in eager PyTorch, fp32, forward pass only; both take turns, so that other work on
-    the machine slows both alike. Backends that are unavailable here are listed with the reason.
+    the machine slows both alike. Backends that are unavailable here are listed with the reason. Ctrl-C ends it
+    with what has been measured until then.
 
     Example: mtperception benchmark --backend openvino --backend onnxruntime --device cpu --size 640x480 --size 320x240
     """
@@ -105,11 +106,13 @@ def benchmark(
     with printed_in_any_case(lambda: _print(done)):
         if json_file:
             write_json(json_file, as_json(done), '--json')
-    if not done.results:
-        raise RunError('nothing was measured: the reasons are above, for each combination')
-    if draw:
+    if done.results and draw:
         with naming_option('--plot'), atomic_file(plot) as part:
             draw(done.results).savefig(part)
+    if done.interruption:
+        raise done.interruption
+    if not done.results:
+        raise RunError('nothing was measured: the reasons are above, for each combination')
 
 
 def _benchmark_mapping(json_file: Path | None) -> None:
@@ -148,6 +151,7 @@ def as_json(done: Benchmark) -> dict[str, Any]:
         'images': done.images,
         'baseline': {'median_ms': first.baseline.median_ms, 'what': BASELINE} if first and first.baseline else None,
         'results': [_row(result) for result in done.results],
+        'complete': done.interruption is None,
         'unavailable': [{**vars(missing.candidate), 'reason': missing.reason} for missing in done.unavailable],
     }
 

@@ -9,7 +9,6 @@ import pytest
 from mtperception.benchmark import memory
 from mtperception.benchmark.memory import peak_memory
 
-
 MEASURED = """
 import gc
 import numpy as np

@@ -2,6 +2,8 @@
 """`mtperception benchmark`: a table for people, JSON for programs, one line for what is unavailable."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+import mtperception.cli.benchmark as command
 from mtperception import __version__, cli
 from mtperception.backends.selection import cuda_device_count
 from mtperception.hardware import describe_hardware
@@ -45,6 +48,7 @@ def test_the_result_for_programs(done):
     assert content['hardware'] == describe_hardware()
     assert {'numpy', 'torch', 'openvino'} <= set(content['versions'])
     assert content['baseline']['median_ms'] == content['results'][0]['baseline_ms']
+    assert content['complete']
     assert all(set(result) == KEYS for result in content['results'])
     shapes = [(64, 48, 2), (81, 53, 2), (64, 48, 3)]  # each size at the first batch, the first size at each batch
     measured = [tuple(result[key] for key in ('backend', 'width', 'height', 'batch')) for result in content['results']]
@@ -127,6 +131,22 @@ def test_a_device_that_is_not_there(capsys):
     printed = ' '.join(capsys.readouterr().out.split())
     for backend in ('torch', 'onnxruntime'):
         assert f'{backend} on cuda:0, fp32: not measured: {backend} on cuda:0: no NVIDIA GPU found' in printed
+
+
+def test_what_was_measured_before_an_interruption_is_kept(tmp_path, capsys, monkeypatch):
+    """The signal comes after the first of two sizes."""
+
+    def interrupted(*arguments, on_step, **options):
+        return measure(*arguments, on_step=lambda done: os.kill(os.getpid(), signal.SIGINT), **options)
+
+    measure = command.run_benchmark
+    monkeypatch.setattr(command, 'run_benchmark', interrupted)
+    options = ('--backend', 'openvino', '--precision', 'fp32', '--size', '48x32', '--size', '64x48')
+    assert run(*options, '--json', tmp_path / 'b.json') == 130
+    content = json.loads((tmp_path / 'b.json').read_text(encoding='utf-8'))
+    assert [(result['width'], result['height']) for result in content['results']] == [(48, 32)]
+    assert not content['complete']
+    assert 'openvino cpu fp32' in capsys.readouterr().out
 
 
 def test_own_images(tmp_path, capsys):

@@ -82,7 +82,7 @@ def given_to(program):
 
 
 def test_transforms_and_images_of_a_robot_among_several(start, observer):
-    """Both nodes take the compressed image; the map is told to take the transforms of its namespace, not those of all."""
+    """Both nodes take the compressed image; the map is told to take the transforms of its namespace."""
     given = {
         'namespace': 'robot',
         'image': '/camera/image_raw',
