@@ -75,18 +75,24 @@ HISTORY = 100
 """Frames whose figures are kept."""
 GIVEN_UP_IMAGES = 1000
 """Whose stamps are kept."""
-FRAME, PUBLICATION, RESET, SAVING = 'frame', 'publication', 'reset', 'saving'
-"""Senders of the worker's jobs, of each of which the newest counts."""
+FRAME, PUBLICATION = 'frame', 'publication'
+"""Senders of the worker's jobs, beside the services; of each, the newest job counts."""
+SAVE, RESET = SERVICES = ('map/save', 'map/reset')
 
 
 class MappingComponent:
     """What does the work of the mapping node.
 
+    Args:
+        node: owns what it has on the graph.
+        settings: the node's parameters.
+        services: of the node, by name: SERVICES.
+
     Raises:
         MTPerceptionError, OSError: if the settings cannot be used.
     """
 
-    def __init__(self, node: ManagedNode, settings: MappingSettings) -> None:
+    def __init__(self, node: ManagedNode, settings: MappingSettings, services: Mapping[str, DeferredTrigger]) -> None:
         self.settings = settings
         self._node, self._name = node, node.get_fully_qualified_name()  # a node that is destroyed has no name any more
         self._space = load_label_space(settings.label_space)
@@ -94,6 +100,8 @@ class MappingComponent:
         self._mapper = self._new_mapper()
         self.dropped: Counter[str] = Counter()
         """Frames by reason."""
+        self._dropped_before: Counter[str] = Counter()
+        """Those of earlier maps."""
         self.last_reason = ''
         self._lock = threading.Lock()
         """Guards the counters, which two threads write."""
@@ -117,13 +125,14 @@ class MappingComponent:
         self._is_listening = False
         self._fused_at = time.monotonic()
         """Seconds: when the last report showed more fused frames than the one before."""
-        with ExitStack() as undo:
-            undo.callback(self._mapper.volume.close)
+        try:
             self._outputs = MapPublishers(node, self._space, self._ids, settings.map_frame)
-            undo.callback(self._outputs.destroy)
-            for name, sender, work in (('map/save', SAVING, self._save), ('map/reset', RESET, self._reset)):
-                undo.callback(DeferredTrigger(node, name, partial(self._ask_worker, sender, work)).destroy)
-            self._undo = undo.pop_all()
+        except BaseException:
+            self._mapper.volume.close()
+            raise
+        self._services = services
+        for name, work in ((SAVE, self._save), (RESET, self._reset)):
+            services[name].serve(partial(self._ask_worker, name, work))
         self._worker: LatestWorker[_Job] = LatestWorker(
             self._run, lambda job: job.drop(), lambda: self._mapper.volume.close(), name='mapping worker'
         )
@@ -179,7 +188,9 @@ class MappingComponent:
     def release(self) -> None:
         """Leave the graph; the map goes when the worker has finished what it has in hand."""
         self._listening.close()
-        self._undo.close()
+        for service in self._services.values():
+            service.stop()
+        self._outputs.destroy()
         self._worker.end()
 
     def diagnostics(self) -> DiagnosticArray:
@@ -351,7 +362,7 @@ class MappingComponent:
             voxels = write_map(volume, surface, self._space, part)
             content = summary(self._mapper, voxels, surface, '', self._name, [])
             with self._lock:
-                content['left_out']['frames'] = dict(self.dropped)
+                content['left_out']['frames'] = dict(self.dropped - self._dropped_before)
             write_json_atomically(part / SUMMARY, content)
         return f'{folder}: {len(surface.vertices)} vertices of {self._mapper.statistics.used} frames'
 
@@ -362,6 +373,8 @@ class MappingComponent:
 
     def _reset(self) -> str:
         used = self._mapper.statistics.used
+        with self._lock:
+            self._dropped_before = Counter(self.dropped)
         self._mapper.volume.close()
         self._mapper = self._new_mapper()
         self._outputs.begin_anew()

@@ -20,9 +20,13 @@ def mapping_node() -> ManagedNode:
     with needs('mapping', 'SciPy', 'mapping'):
         import scipy.spatial.transform  # noqa: F401 - missed here, not when the first pose comes
     from mtperception.mapping.parameters import NODE_NAME, PARAMETERS
-    from mtperception.ros.mapping import MappingComponent
+    from mtperception.ros.deferred_trigger import DeferredTrigger
+    from mtperception.ros.mapping import SERVICES, MappingComponent
 
-    return ManagedNode(NODE_NAME, PARAMETERS, MappingComponent)
+    services: dict[str, DeferredTrigger] = {}
+    node = ManagedNode(NODE_NAME, PARAMETERS, lambda node, settings: MappingComponent(node, settings, services))
+    services |= {name: DeferredTrigger(node, name) for name in SERVICES}
+    return node
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The publishers for one camera: frames to whoever subscribes, and the latched description of the classes."""
 
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from rclpy.exceptions import InvalidHandle
@@ -57,7 +57,9 @@ class OutputPublishers:
 
     def has_subscribers(self) -> bool:
         """Whether anybody subscribes to a frame output."""
-        return any(publisher.get_subscription_count() for _, publisher in self._outputs)
+        with self._unless_destroyed():
+            return any(publisher.get_subscription_count() for _, publisher in self._outputs)
+        return False
 
     def publish(self, products: Products, header: Header) -> bool:
         """Publish what is subscribed to of a frame, with the header of its image; without a camera less.
@@ -68,16 +70,13 @@ class OutputPublishers:
             Whether anything was published.
         """
         published = False
-        try:
+        with self._unless_destroyed():
             for output, publisher in self._outputs:
                 if publisher.get_subscription_count() and (products.intrinsics or not output.needs_camera):
                     message = output.make(products)
                     make = serialized_image if message.kind == IMAGE else ros_message
                     publisher.publish(make(message, header))
                     published |= publisher.is_activated
-        except InvalidHandle:
-            if not self._destroyed:
-                raise
         return published
 
     def publish_classes(self, presentation: Presentation) -> None:
@@ -101,6 +100,15 @@ class OutputPublishers:
         """Take all of them off the graph."""
         self._destroyed = True
         self._undo.close()
+
+    @contextmanager
+    def _unless_destroyed(self) -> Iterator[None]:
+        """What the worker does with the publishers ends here once they are destroyed."""
+        try:
+            yield
+        except InvalidHandle:
+            if not self._destroyed:
+                raise
 
     def _create(self, message_type: type, name: str, qos: QoSProfile = FRAME_QOS) -> Any:
         publisher = advertise(self._node, message_type, camera_topic(self._camera, name), qos, self._qos_warnings)

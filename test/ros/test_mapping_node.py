@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mapping node over DDS: what it publishes and saves is the room whose depth, labels and poses it was given."""
 
+import gc
 import json
 from contextlib import closing
 
@@ -24,8 +25,11 @@ from visualization_msgs.msg import Marker
 
 from mtperception import resources
 from mtperception.mapping.parameters import PARAMETERS
+from mtperception.mapping.volume import SemanticVolume
 from mtperception.ros.conversions import rgb8_image
 from mtperception.ros.map_messages import UPDATE
+from mtperception.ros.mapping_node import mapping_node
+from mtperception.ros.process import ros_process, spinning
 
 
 def test_the_map_is_the_room(tmp_path):
@@ -64,8 +68,12 @@ def test_the_map_is_the_room(tmp_path):
         late = Robot(robot.node.get_namespace())
         with closing(late):  # who comes later gets the map, too
             got = late.collect(PointCloud2, 'map/points', LATCHED)
-            late.spin_until(lambda: got, 'the latched map')
-            assert got[0].width == clouds[-1].width
+
+            def has_the_same():
+                late.spin_for(0.1)
+                return got and got[-1].width == clouds[-1].width
+
+            robot.spin_until(has_the_same, 'the latched map')
 
         answer = robot.ask('map/reset')
         assert answer.success, answer.message
@@ -163,20 +171,63 @@ def test_the_node_goes_on_while_a_map_is_saved(tmp_path):
 
 
 def test_a_node_that_is_cleaned_up_meanwhile_answers_first(tmp_path):
-    options = {'voxel_size': 0.02, 'min_views': 1, 'use_image': False, 'publish_period': 3600.0}
-    with mapping(tmp_path, save_folder=str(tmp_path / 'saved'), **options) as (node, robot):
-        robot.walk(TIMES[:3])
+    """And finishes the save, with what was archived; then a new map has the services and the archive to itself."""
+    saved = tmp_path / 'saved'
+    folders = {'archive_folder': str(tmp_path / 'archive'), 'save_folder': str(saved)}
+    options = {'voxel_size': 0.02, 'min_views': 1, 'use_image': False, 'publish_period': 3600.0, 'max_distance': 2.5}
+    with mapping(tmp_path, **folders, **options) as (node, robot):
+        robot.walk(TIMES[:8:2])
+        robot.spin_until(lambda: robot.value('archived blocks') > 100, 'archived blocks')
         change = f'{robot.name}/change_state'
         robot.client(ChangeState, change)
         client = robot.service('map/save')
-        saved = client.call_async(Trigger.Request())
-        for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
-            request = ChangeState.Request(transition=Transition(id=transition))
-            assert robot.request(ChangeState, change, request, again_s=60).success
-        robot.spin_until(saved.done, 'an answer')
-        assert saved.result().success or 'cleaned up before this was finished' in saved.result().message
+
+        def move_on(*transitions):
+            for transition in transitions:
+                request = ChangeState.Request(transition=Transition(id=transition))
+                assert robot.request(ChangeState, change, request, again_s=60).success
+
+        answer = client.call_async(Trigger.Request())
+        move_on(Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
+        robot.spin_until(answer.done, 'an answer')
+        assert 'cleaned up before this was finished' in answer.result().message
         assert robot.state_of(robot.name) == 'unconfigured'
+        refusal = robot.ask('map/save')
+        assert (refusal.success, refusal.message) == (False, 'the node is not configured: ask again once it is')
+        robot.spin_until(lambda: (saved / 'summary.json').exists(), 'the map to be saved, which keeps the archive')
+        move_on(Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
+        answer = robot.ask('map/reset')
+        assert (answer.success, answer.message) == (True, 'discarded a map of 0 frames')
+        assert json.loads((saved / 'summary.json').read_text())['frames'] == 4
         assert 'Traceback' not in node.log
+
+
+def test_a_discarded_map_is_freed():
+    """Else a node would need its memory twice."""
+    arguments = ['--ros-args', '-r', '__ns:=/freed', '-p', 'pose_source:=pose_stamped']
+
+    def maps():
+        gc.collect()
+        return sum(isinstance(each, SemanticVolume) for each in gc.get_objects())
+
+    before = maps()
+    with ros_process(arguments) as stop, closing(Robot('/freed')) as robot, spinning(mapping_node(), stop):
+        robot.spin_until(lambda: robot.state_of(robot.name) == 'active', 'the node to be active')
+        assert maps() == before + 1
+        assert robot.ask('map/reset').success
+        assert maps() == before + 1
+
+
+def test_frames_that_an_earlier_map_left_out_are_not_those_of_this_one(tmp_path):
+    folder = tmp_path / 'saved'
+    with mapping(tmp_path, save_folder=str(folder), min_views=1, use_image=False) as (_, robot):
+        robot.show(1, 0.0, **{'semantic/image': None})
+        robot.walk([0.0])
+        robot.spin_until(lambda: robot.value('dropped incomplete') > 0, 'a frame that was left out')
+        assert robot.ask('map/reset').success
+        robot.walk([1.0])
+        assert robot.ask('map/save').success
+        assert json.loads((folder / 'summary.json').read_text())['left_out']['frames'].get('incomplete', 0) == 0
 
 
 def test_a_saved_map_has_what_was_archived(tmp_path):
