@@ -27,7 +27,7 @@ class Presentation:
         group_table: uint8 256, from the model's class index to the index in `space`, 255 stays 255; None: the same.
         id_table: uint8 256, from the index in `space` to the published id.
         mask_table: uint8 256, 255 at the model's class indices that `semantic/mask` marks.
-        depth_range: metres that colours span.
+        depth_range: metres, as published, that colours span: the model's range, up to the limits that are set.
         depth_limits: smallest and largest depth, metres as published, that is not left out.
         min_confidence: pixels of lower confidence (0..255) are unknown.
         min_depth_confidence: depth of lower confidence (0..255) is invalid, where a model gives any.
@@ -48,15 +48,17 @@ class Presentation:
         """Resolve settings for a model.
 
         Raises:
-            ValueError: if the model has no such grouping or class, ids would leave 0..254, or no depth is valid.
+            ValueError: if the model has no such grouping or class, ids would leave 0..254, or the limits of depth leave
+                nothing.
         """
         space, group_table = model_space, None
         if settings.label_space not in ('', model_space.name):
             group_table = model_space.grouping(settings.label_space)
             space = load_label_space(settings.label_space)
-        near, far = settings.min_depth or card.depth_range[0], settings.max_depth or card.depth_range[1]
-        if near >= far:
-            raise InputError(f'min_depth {near}, max_depth {far}: expected min < max (0: the limit of the model)')
+        if settings.max_depth and settings.min_depth >= settings.max_depth:
+            raise InputError(
+                f'min_depth {settings.min_depth}, max_depth {settings.max_depth}: expected min < max (0: no limit)'
+            )
         invalid_depth_table(model_space, settings.invalid_depth_classes)  # the predictor follows it: here it is checked
         return cls(
             settings,
@@ -64,7 +66,7 @@ class Presentation:
             group_table,
             space.id_table(settings.label_offset),
             model_space.mark(settings.mask_classes, DEFAULT_MASK_CLASSES),
-            (near, far),
+            _colored_range(settings, card.depth_range),
             (settings.min_depth, settings.max_depth or np.inf),
             int(np.ceil(settings.confidence_threshold * 255)),
             int(np.ceil(settings.depth_confidence_threshold * 255)),
@@ -115,6 +117,16 @@ class Presentation:
                 for index, (name, group) in enumerate(zip(self.space.names, _groups(self.space), strict=True))
             ]
         )
+
+
+def _colored_range(settings: Settings, depth_range: tuple[float, float]) -> tuple[float, float]:
+    """Metres, nearest and farthest. Depth is scaled, so a limit may be outside of the model's own range."""
+    near, far = (settings.depth_scale * limit for limit in depth_range)
+    if settings.min_depth >= far:
+        return settings.min_depth, settings.max_depth or settings.min_depth + far - near
+    if 0 < settings.max_depth <= near:
+        return settings.min_depth, settings.max_depth
+    return settings.min_depth or near, settings.max_depth or far
 
 
 def _groups(space: LabelSpace) -> list[str | None]:

@@ -121,10 +121,29 @@ def test_classes_as_json():
 
 
 @pytest.mark.parametrize(
+    ('changes', 'colored'),
+    [
+        ({}, (0.3, 10.0)),
+        ({'min_depth': 2.0}, (2.0, 10.0)),
+        ({'max_depth': 20.0}, (0.3, 20.0)),
+        ({'depth_scale': 2.0}, (0.6, 20.0)),
+        ({'min_depth': 11.0}, (11.0, 20.7)),
+        ({'min_depth': 12.0, 'max_depth': 20.0}, (12.0, 20.0)),
+        ({'max_depth': 0.25}, (0.0, 0.25)),
+        ({'min_depth': 0.1, 'max_depth': 0.25}, (0.1, 0.25)),
+    ],
+)
+def test_limits_of_depth_as_published(changes, colored):
+    """A longer lens than the model's sees farther than its range, and a factor on depth moves it."""
+    presentation = build(**changes)
+    assert presentation.depth_range == pytest.approx(colored)
+    assert presentation.depth_limits == (changes.get('min_depth', 0), changes.get('max_depth', np.inf))
+
+
+@pytest.mark.parametrize(
     ('changes', 'problem'),
     [
         ({'label_offset': 216}, 'need an offset of 215 at most'),
-        ({'min_depth': 11.0}, 'expected min < max'),
         ({'min_depth': 3.0, 'max_depth': 2.0}, 'expected min < max'),
         ({'label_space': 'kitti_6'}, 'no grouping'),
         ({'mask_classes': ('person', 'car', 'dog')}, 'no class car, dog'),

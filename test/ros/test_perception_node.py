@@ -162,7 +162,7 @@ def test_every_parameter_is_described(node):
         ({'label_space': 'cityscapes_7'}, "no grouping 'cityscapes_7' of nyuv2_40"),
         ({'mask_classes': ['person', 'dog']}, 'no class dog in nyuv2_40'),
         ({'invalid_depth_classes': ['wall', 'sea']}, 'invalid_depth_classes: no class sea in nyuv2_40'),
-        ({'min_depth': 12.0}, 'expected min < max'),
+        ({'min_depth': -1.0}, 'min_depth'),
         ({'model': 'other'}, 'model is read on configure'),
         ({'autostart': False}, 'read-only'),
         ({'network_size': [320, 240]}, 'network_size is read on configure'),
