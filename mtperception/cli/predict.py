@@ -19,7 +19,7 @@ from mtperception.cli.progress import progress
 from mtperception.cli.settings import ModelSettings
 from mtperception.errors import SourceError
 from mtperception.geometry import depth_in_millimeters
-from mtperception.media import VideoWriter, write_image
+from mtperception.media import RealTimeVideo, VideoWriter, write_image
 from mtperception.predictor import Predictor
 from mtperception.sources import Frame, Source, images_only, open_sources
 from mtperception.tasks import CLASSES, DIRECTIONS, METRES, SHARES, graph_outputs
@@ -121,18 +121,27 @@ class PredictionWriter:
     def _write_video(self, source: Source, text: str) -> Iterator[None]:
         name = self._unique(Path(text).stem, text)
         path = self._out / f'{name}_overlay_depth.mp4'
-        # Of a stream without an end, whatever there is when it is interrupted is the result.
+        # Of a stream without an end, whatever there is when it is interrupted, or the camera stops, is the result.
+        end: SourceError | None = None
         with (
             naming_option('--out'),
             atomic_file(path, keep_interrupted=source.count is None) as part,
             VideoWriter(part, source.rate) as video,
         ):
-            for frame in source:
-                prediction = self._predict(frame)
-                video.write(side_by_side(*self._pictures(frame.image, prediction).values()))
-                if self._maps:
-                    self._write_maps(frame, prediction, self._unique(f'{name}_{frame.name}', text))
-                yield
+            shown = RealTimeVideo(video)
+            try:
+                for frame in source:
+                    prediction = self._predict(frame)
+                    shown.write(side_by_side(*self._pictures(frame.image, prediction).values()), frame.stamp_ns)
+                    if self._maps:
+                        self._write_maps(frame, prediction, self._unique(f'{name}_{frame.name}', text))
+                    yield
+            except SourceError as error:
+                if source.count is not None or not video.count:
+                    raise
+                end = error
+        if end:
+            raise end
 
     def _predict(self, frame: Frame) -> Prediction:
         return self._predictor(frame.image, frame.intrinsics)

@@ -49,7 +49,10 @@ class _Outputs:
     ] = None
     out_bag: Annotated[
         Path | None,
-        typer.Option(metavar='PATH', help='Write the input and all outputs here: .mcap, .db3, or a folder like BAG.'),
+        typer.Option(
+            metavar='PATH',
+            help='Write the topics that were used and all outputs here: .mcap, .db3, or a folder like BAG.',
+        ),
     ] = None
 
 

@@ -87,7 +87,14 @@ def _rate(seen: Observed, frame_ms: float | None) -> Finding:
     if frame_ms is None or rate * frame_ms <= 1000:
         return Finding(SECTION, 'rate', OK, f'{text}: the node answers all', values=values)
     answered = f'the node answers about {1000 / frame_ms:.0f} of them ({frame_ms:.0f} ms each) and drops the others'
-    return Finding(SECTION, 'rate', NOTE, f'{text}: {answered}', 'a smaller network_size; on some CPUs precision bf16 (mtperception benchmark)', values)
+    return Finding(
+        SECTION,
+        'rate',
+        NOTE,
+        f'{text}: {answered}',
+        'a smaller network_size; on some CPUs precision bf16 (mtperception benchmark)',
+        values,
+    )
 
 
 def _encoding(seen: Observed) -> tuple[tuple[int, int] | None, list[Finding]]:

@@ -145,7 +145,7 @@ def _reading_errors() -> tuple[type[Exception], ...]:
 
     from mcap.exceptions import McapError
 
-    return (sqlite3.Error, McapError, OSError, ValueError, struct.error, EOFError, IndexError, KeyError)
+    return (sqlite3.Error, McapError, OSError, ValueError, struct.error, EOFError, IndexError, KeyError, OverflowError)
 
 
 def _why_nothing(file: Path, error: Exception) -> str:

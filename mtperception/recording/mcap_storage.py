@@ -27,8 +27,12 @@ LARGEST_CHUNK = 2**32
 _HEAD = struct.Struct('<BQ')
 """Opcode and length of what follows."""
 _QOS = 'offered_qos_profiles'
-# These come of a record that ends, or says something impossible, half-way; lz4 raises RuntimeError.
-_ERRORS = (McapError, ZstdError, EOFError, KeyError, OSError, RuntimeError, ValueError, struct.error, MemoryError)
+# These come of a record that ends, or says something impossible, half-way; lz4 raises RuntimeError, a length of
+# 2**63 or more OverflowError.
+_ERRORS = (
+    *(McapError, ZstdError, EOFError, KeyError, OSError, RuntimeError, ValueError, struct.error, MemoryError),
+    OverflowError,
+)
 
 
 class _Part(NamedTuple):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which messages of two topics belong together."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from heapq import heappop, heappush
 
 import numpy as np
 
@@ -18,17 +20,30 @@ def pair_by_stamp(first: Sequence[int], second: Sequence[int], tolerance: int) -
         Position in `second` by position in `first`; what has no partner is missing.
     """
     order = np.argsort(np.asarray(second, np.int64), kind='stable')
-    ordered = np.asarray(second, np.int64)[order]
-    near = []
+    ordered = np.asarray(second, np.int64)[order].tolist()
+    positions = order.tolist()
+    nearest: list[tuple[int, int, int, int, int]] = []
+    """Of each stamp the next candidate on either side: difference, positions of both, place in `ordered`, direction."""
+
+    def offer(i: int, place: int, direction: int) -> None:
+        if 0 <= place < len(ordered) and abs(ordered[place] - first[i]) <= tolerance:
+            heappush(nearest, (abs(ordered[place] - first[i]), i, positions[place], place, direction))
+
     for i, stamp in enumerate(first):
-        low, high = np.searchsorted(ordered, [stamp - tolerance, stamp + tolerance + 1])
-        near += [(abs(int(ordered[k]) - stamp), i, int(order[k])) for k in range(low, high)]
+        place = bisect_left(ordered, stamp)
+        offer(i, place - 1, -1)
+        offer(i, place, 1)
     pairs: dict[int, int] = {}
     taken: set[int] = set()
-    for _, i, j in sorted(near):
-        if i not in pairs and j not in taken:
-            pairs[i] = j
-            taken.add(j)
+    while nearest:
+        _, i, j, place, direction = heappop(nearest)
+        if i in pairs:
+            continue
+        if j in taken:
+            offer(i, place + direction, direction)
+            continue
+        pairs[i] = j
+        taken.add(j)
     return pairs
 
 

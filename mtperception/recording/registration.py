@@ -3,7 +3,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -35,10 +35,10 @@ class Registration:
 def choose_registration(found: FirstPass, topics: Topics, *, as_it_is: bool) -> Registration:
     """How to register the depth topic of a bag.
 
-    Depth in the image's frame is used as it is, resized if need be, unless the two camera_infos are of different views.
-    Depth in another frame is reprojected with both camera_infos and the transform between the frames, which must not
-    change. Of the depth's camera_infos, the newest usable one before an image of depth counts, else the first usable
-    one after it.
+    Depth in the image's frame is used as it is, resized if need be, unless both camera_infos can be used and are of
+    different views. Depth in another frame is reprojected with both camera_infos and the transform between the frames,
+    which must not change. Of the depth's camera_infos, the newest usable one before an image of depth counts, else the
+    first usable one after it.
 
     Args:
         found: frames, cameras and transforms of the bag.
@@ -52,7 +52,7 @@ def choose_registration(found: FirstPass, topics: Topics, *, as_it_is: bool) -> 
     if frame == depth_frame:
         if not infos or topics.camera_info in ('', topics.depth_camera_info):
             return Registration(_resized, f'as recorded: in the frame of the image, {frame!r}')
-        return _reprojection(infos, np.eye(4), 'in the frame of the image')
+        return _as_it_is_unless_seen_otherwise(infos)
     T_image_depth = found.tree.find(frame, depth_frame, None)
     missing = [
         what
@@ -114,13 +114,29 @@ def _reprojection(infos: Sequence[tuple[int, Any]], T_image_depth: np.ndarray, h
 
     def apply(depth: np.ndarray, position: int, size: tuple[int, int], camera: Intrinsics | None) -> np.ndarray:
         if camera is None:
-            raise RefusedCameraInfoError('found no usable camera_info for the image, expected one to register depth by')
+            raise RefusedCameraInfoError(
+                'found no usable camera_info for the image, expected one to register depth by, or --depth-registered '
+                'if the depth is registered to the image'
+            )
         depth_camera = _camera_at(infos, position, depth.shape[1], depth.shape[0])
         if same_place and is_same_view(depth_camera, camera):
             return resize_nearest(depth, size)
         return warp_depth(depth, depth_camera, camera, T_image_depth).depth
 
     return Registration(apply, f'{how}, reprojected where the two cameras differ; lens distortion is ignored')
+
+
+def _as_it_is_unless_seen_otherwise(infos: Sequence[tuple[int, Any]]) -> Registration:
+    """For depth in the image's frame: without two usable cameras nothing says that they differ."""
+    reprojection = _reprojection(infos, np.eye(4), 'in the frame of the image')
+
+    def apply(depth: np.ndarray, position: int, size: tuple[int, int], camera: Intrinsics | None) -> np.ndarray:
+        try:
+            return reprojection.apply(depth, position, size, camera)
+        except RefusedCameraInfoError:
+            return _resized(depth, position, size, camera)
+
+    return replace(reprojection, apply=apply)
 
 
 def _resized(depth: np.ndarray, _position: int, size: tuple[int, int], _camera: Intrinsics | None) -> np.ndarray:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import cycle, islice
 
 import pytest
@@ -53,7 +54,8 @@ class TestDamage:
         assert f'reading /image of the bag {bag}' in said
         assert f'note: {bag}: images: 1 refused, the first: found step 5' in said
         assert '2 images in' in said
-        assert len(read_video(tmp_path / 'out' / 'walk_overlay_depth.mp4')[0]) == 2
+        # The first is shown until the third comes: the video plays as fast as the bag.
+        assert len(read_video(tmp_path / 'out' / 'walk_overlay_depth.mp4')[0]) == 3
 
 
 def test_a_video_that_could_not_be_finished_leaves_the_old_one(tmp_path, predictor):
@@ -85,6 +87,22 @@ def test_a_stream_without_an_end_keeps_what_it_has(tmp_path, predictor):
     next(writing)
     writing.close()
     assert len(read_video(tmp_path / 'webcam:0_overlay_depth.mp4')[0]) == 2
+
+
+def test_a_camera_that_stops_leaves_a_video_as_long_as_it_ran(tmp_path, predictor):
+    """It gave two images a second apart, a quarter of what the video plays."""
+
+    class Camera:
+        is_stream, rate, count, notes, description = True, 8.0, None, (), 'a camera'
+
+        def __iter__(self):
+            for number, frame in enumerate(islice(open_source('synthetic', SourceOptions(width=64, height=48)), 2)):
+                yield replace(frame, stamp_ns=number * 10**9)
+            raise SourceError('webcam:0: the camera stopped sending images: is it still connected?')
+
+    with pytest.raises(SourceError, match='is it still connected'):
+        list(PredictionWriter(predictor, tmp_path, maps=False).write({'webcam:0': Camera()}))
+    assert len(read_video(tmp_path / 'webcam:0_overlay_depth.mp4')[0]) == 9
 
 
 class TestWhatIsLeft:

@@ -2,6 +2,7 @@
 """Bags that are damaged, cut off or no bags: what can be read is read, and what is wrong is said."""
 
 import sqlite3
+import struct
 from contextlib import closing
 
 import numpy as np
@@ -11,6 +12,7 @@ from mtperception.errors import SourceError
 
 pytest.importorskip('rosbags', reason='bags need the extra `bags`')
 
+from mcap.opcode import Opcode
 from recordings import (
     DEPTH,
     IMAGE,
@@ -28,6 +30,8 @@ from recordings import (
 from rosbags.rosbag2 import StoragePlugin
 
 from mtperception.recording.recording import Recording
+
+MCAP_MAGIC = b'\x89MCAP0\r\n'
 
 
 def test_a_broken_image_is_counted_and_the_others_are_scored(tmp_path):
@@ -63,6 +67,27 @@ def test_a_cut_off_recording_is_read_as_far_as_it_goes(tmp_path, plugin):
     assert 25 <= len(frames) <= 64
     assert [frame.index for frame in frames] == list(range(len(frames)))
     assert 'not complete: ' in notes[0]
+
+
+def test_a_record_that_says_it_is_larger_than_all_memory(tmp_path):
+    """In a chunk without a checksum, as some recorders write them."""
+    path = write_recording(tmp_path / 'bag', noisy_images(80), StoragePlugin.MCAP)
+    (file,) = path.glob('*.mcap')
+    data = bytearray(file.read_bytes())
+    chunks, at = [], len(MCAP_MAGIC)
+    while at < len(data) - len(MCAP_MAGIC):
+        opcode, length = struct.unpack_from('<BQ', data, at)
+        chunks += [at + 9] * (opcode == Opcode.CHUNK)
+        at += 9 + length
+    chunk = chunks[len(chunks) // 2]
+    (name_length,) = struct.unpack_from('<I', data, chunk + 28)
+    assert name_length == 0, 'not compressed'
+    struct.pack_into('<I', data, chunk + 24, 0)  # no checksum
+    struct.pack_into('<Q', data, chunk + 40 + 1, 2**64 - 1)  # of the first record, behind its opcode
+    file.write_bytes(data)
+    frames, notes, _ = frames_of(path)
+    assert 0 < len(frames) < 80
+    assert any('cannot be read at byte' in note for note in notes)
 
 
 def test_a_bag_that_is_damaged_in_the_middle_is_read_all_around_that(tmp_path):

@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+
 from mtperception.recording.pairing import pair_by_stamp
 
 
@@ -22,6 +25,24 @@ def test_one_that_loses_its_nearest_takes_the_next():
 
 def test_equal_stamps_pair_in_order():
     assert pair_by_stamp([7, 7], [7, 7], 0) == {0: 0, 1: 1}
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_it_is_what_sorting_all_pairs_gives(seed):
+    stamps = np.random.default_rng(seed).permutation(400)[:90].tolist()
+    first, second = stamps[:50], stamps[50:]
+    expected, taken = {}, set()
+    for difference, i, j in sorted((abs(a - b), i, j) for i, a in enumerate(first) for j, b in enumerate(second)):
+        if difference <= 30 and i not in expected and j not in taken:
+            expected[i] = j
+            taken.add(j)
+    assert pair_by_stamp(first, second, 30) == expected
+
+
+def test_a_tolerance_that_pairs_everything_with_everything():
+    """All pairs of them would take tens of gigabytes."""
+    count = 50_000
+    assert pair_by_stamp(range(count), range(count), count) == {i: i for i in range(count)}
 
 
 def test_nothing_with_nothing():

@@ -16,6 +16,7 @@ from mtperception.types import Intrinsics
 
 CAMERA = Intrinsics(100.0, 100.0, 19.5, 14.5, 40, 30)
 WIDE = Intrinsics(50.0, 50.0, 19.5, 14.5, 40, 30)
+UNCALIBRATED = Intrinsics(0.0, 0.0, 0.0, 0.0, 40, 30)
 SIZE = (40, 30)
 
 
@@ -39,6 +40,15 @@ def test_depth_in_the_frame_of_the_image_is_taken_as_it_is():
     depth = np.random.default_rng(0).uniform(1, 9, (30, 40)).astype(np.float32)
     np.testing.assert_array_equal(registration().apply(depth, 0, SIZE, CAMERA), depth)
     np.testing.assert_array_equal(registration(camera=None, depth_camera=None).apply(depth, 0, SIZE, None), depth)
+
+
+@pytest.mark.parametrize(('camera', 'depth_camera'), [(None, WIDE), (CAMERA, UNCALIBRATED)])
+def test_a_camera_that_is_not_calibrated_does_not_cost_depth_in_the_frame_of_the_image(camera, depth_camera):
+    """Without both cameras nothing says that the depth is of another view."""
+    got = registration(depth_camera=depth_camera).apply(plane(), 0, SIZE, camera)
+    np.testing.assert_array_equal(got, plane())
+    with pytest.raises(RefusedMessageError):  # of another frame it cannot be used
+        registration('depth', tf=translation(), depth_camera=depth_camera).apply(plane(), 0, SIZE, camera)
 
 
 def test_and_resized_by_nearest_neighbour():
