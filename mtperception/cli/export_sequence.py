@@ -32,7 +32,9 @@ from mtperception.sequences.export import export_sequence as export
 from mtperception.sequences.klg import DEPTH_COMPRESSIONS, IMAGE_COMPRESSIONS
 from mtperception.sequences.tum import POSES
 from mtperception.sources import Source, SourceOptions, open_source
+from mtperception.sources.images import ImageFolder
 from mtperception.sources.source import DEPTH
+from mtperception.sources.synthetic import SyntheticSource
 from mtperception.sources.video import Webcam
 from mtperception.types import DEPTHS, MODEL, SENSOR
 
@@ -102,7 +104,8 @@ def export_sequence(
         typer.Argument(help='A ROS bag, a video, a folder of images, or synthetic; none for a table of classes.'),
     ] = None,
     rate: Annotated[
-        float, typer.Option(min=0.0, help='Images per second of a folder of images.', show_default='10')
+        float,
+        typer.Option(min=0.0, help='Images per second of a folder of images or of synthetic.', show_default='10'),
     ] = 0.0,
     camera: CameraFileOption = '',
     frames: Annotated[int | None, typer.Option(min=1, help='Stop after this many.', show_default='all')] = None,
@@ -123,6 +126,10 @@ def export_sequence(
         _export_labels(name, out, model.model, classes)
         return
     check_usage((Webcam.accepts(source) and frames is None, source, 'does not end by itself: expected --frames'))
+    is_timed = not (ImageFolder.accepts(source) or SyntheticSource.accepts(source))
+    check_usage(
+        (rate and is_timed, '--rate', f'{source} has times of its own: expected a folder of images or synthetic')
+    )
     maps = (DEPTH,) if writing.is_sensor else ()
     recording = open_source(source, SourceOptions(rate=rate, maps=maps, recording=bag.options, camera_file=camera))
     check_apart(out, [source, *filter(None, [camera])], '--out', is_replaced=True)

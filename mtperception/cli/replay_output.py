@@ -70,7 +70,9 @@ def print_live(live: Mapping[str, Any]) -> None:
     console.print(table)
     rates = ('-' if live[name] is None else f'{live[name]:.1f} Hz' for name in ('input_rate', 'output_rate'))
     console.print('in at {}, out at {}'.format(*rates))
-    difference = ', '.join(f'{name} {value:g}' for name, value in live['difference'].items())
+    difference = ', '.join(
+        f'{name} -' if value is None else f'{name} {value:g}' for name, value in live['difference'].items()
+    )
     console.print(f'largest difference of live from offline: {difference}')
 
 

@@ -239,6 +239,13 @@ class _Choice:
                 f'depth: {chosen} was chosen by its encoding {self._look_at(chosen).encoding} alone; if it is not '
                 'depth, select the topic with --depth-topic'
             )
+        if not chosen:
+            self._notes += [
+                f'depth: {topic} skipped: it looks like an output of a node of this package; use --depth-topic to '
+                'select it'
+                for topic in topics_of(self._reader, DECODERS)
+                if topic in self._own and self._look_at(topic).content == DEPTH
+            ]
         return chosen
 
     def _pose(self, image: str) -> str:
@@ -281,7 +288,9 @@ def node_outputs(topics: 'Iterator[str] | Collection[str]') -> set[str]:
     topics = set(topics)
     spaces = {topic.removesuffix('semantic/classes') for topic in topics if topic.endswith('/semantic/classes')}
     for picture in _NODE_PICTURES:
-        spaces |= {topic.removesuffix(picture) for topic in topics if topic.endswith(f'/{picture}')}
+        pictured = {topic.removesuffix(picture) for topic in topics if topic.endswith(f'/{picture}')}
+        others = [output for output in _NODE_OUTPUTS if output != picture]
+        spaces |= {space for space in pictured if any(f'{space}{output}' in topics for output in others)}
     return {
         topic
         for topic in topics

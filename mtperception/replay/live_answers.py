@@ -135,13 +135,13 @@ class LiveComparison:
         self._equal += not any(differences.values())
         self._largest = {task: max(value, differences[task]) for task, value in self._largest.items()}
 
-    def result(self) -> dict[str, float]:
-        """Frames that were compared and those that are equal; the largest differences of a frame.
+    def result(self) -> dict[str, float | None]:
+        """Frames that were compared and those that are equal; the largest differences of a frame, None if none was.
 
         `labels` is the share of pixels with another id, `depth` metres, of a pixel that one side alone gives its own.
         """
         names = {'segmentation': 'labels', 'depth': 'depth'}
-        largest = {names[task]: value for task, value in self._largest.items()}
+        largest = {names[task]: value if self._frames else None for task, value in self._largest.items()}
         return {'frames': self._frames, 'equal_frames': self._equal, **largest}
 
     def _difference(self, output: Output, products: Products, frame: RecordedFrame) -> float:

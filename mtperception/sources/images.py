@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One image file, or a folder of them."""
 
-import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from mtperception.types import Intrinsics
 RATE = 10.0
 """Images per second when nothing else is asked for."""
 IMAGES, POSES = 'images', 'poses'
-_log = logging.getLogger(__name__)
 
 
 class ImageFile:
@@ -63,7 +61,8 @@ class ImageFolder:
         self._folder = Path(spec).expanduser()
         description = _read_description(self._folder)
         self._camera = description and description.camera
-        self._camera_fits = True
+        self._unfitted = ''
+        """Of which image the camera is unknown, the first."""
         pattern = description.keys.get('rgb') if description else None
         images = named_images(self._folder, pattern or ID)
         # Where a pattern says what `{id}` is, annotations are called so, too.
@@ -105,12 +104,13 @@ class ImageFolder:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How much could not be read, and why the first of each kind."""
-        return tuple(
+        """How much could not be read, and why the first of each kind; whether the camera is of another shape."""
+        unread = (
             f'{"" if what == IMAGES else f"{what} of "}{len(why)} of {self.count} images cannot be read, the first: '
             f'{next(iter(why.values()))}'
             for what, why in self._refused.items()
         )
+        return (*unread, *filter(None, [self._unfitted]))
 
     def _frame(self, index: int, image: np.ndarray) -> Frame:
         name, _ = self._images[index]
@@ -149,13 +149,12 @@ class ImageFolder:
             return None
 
     def _fitted_camera(self, image: np.ndarray, name: str) -> Intrinsics | None:
-        """The camera of an image; None, and said once, if it is of another shape."""
+        """The camera of an image; None, and noted, if it is of another shape."""
         height, width = image.shape[:2]
         fitted = self._camera and self._camera.for_image(width, height)
-        if self._camera and fitted is None and self._camera_fits:
-            self._camera_fits = False
+        if self._camera and fitted is None and not self._unfitted:
             found = f'{self._folder}: {name} is {width}x{height}, {NAME} has a camera for'
-            _log.warning('%s %dx%d: unknown for such images', found, self._camera.width, self._camera.height)
+            self._unfitted = f'{found} {self._camera.width}x{self._camera.height}: unknown for such images'
         return fitted
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A video file or a camera at this computer, through OpenCV."""
 
-import logging
 import math
 import time
 from collections.abc import Iterator
@@ -21,7 +20,6 @@ RATE = 30.0
 """Frames per second of a video that does not say, and of most cameras."""
 TIME_BASE = 1000.0
 """What is said to be so many frames per second or more is the clock of the file, not its rate."""
-_log = logging.getLogger(__name__)
 NO_VIDEO = (
     'not a video that OpenCV can read: is it truncated, or another format? Expected a video, an image (such as '
     '.jpg, .png) or a ROS 2 bag (.mcap, .db3)'
@@ -33,11 +31,11 @@ class VideoFile:
     """A video of any format that OpenCV reads. Stamps are those of the file, whose rate may vary, as phones' do."""
 
     is_stream = True
-    notes: tuple[str, ...] = ()
     poses = ''
     label_space: LabelSpace | None = None
 
     def __init__(self, spec: str, options: SourceOptions) -> None:
+        self.notes: tuple[str, ...] = ()
         self._path = Path(spec).expanduser()
         if not self._path.stat().st_size:
             raise SourceError(f'{self._path}: {EMPTY}')
@@ -65,7 +63,8 @@ class VideoFile:
                 if image is not None:
                     yield Frame(image, stamp_ns, None, f'{index:06d}')
         if index + 1 < WHOLE * self._stated:
-            _log.warning('%s: %d of %d images could be read: is it truncated?', self._path, index + 1, self._stated)
+            found = f'{index + 1} of {self._stated} images could be read'
+            self.notes = (f'{self._path}: {found}: is it truncated?',)
 
 
 class Webcam:

@@ -242,6 +242,16 @@ def test_pictures_of_the_node_are_told_by_their_names_too(chosen, picture):
     ]
     topics = chosen(*messages)
     assert (topics.image, topics.depth) == ('/usb_cam/image_raw', '')
+    assert topics.notes[-1] == (
+        'depth: /depth/image skipped: it looks like an output of a node of this package; use --depth-topic to select it'
+    )
+
+
+def test_a_picture_alone_is_a_camera(chosen):
+    """Another program's, with a name of the node's outputs."""
+    messages = [('/detector/overlay/image', image(COLOR, 0)), ('/detector/depth', depth_32f(METERS, 0))]
+    topics = chosen(*messages)
+    assert (topics.image, topics.depth) == ('/detector/overlay/image', '/detector/depth')
 
 
 @pytest.mark.parametrize('role', ['labels', 'depth'])
