@@ -38,7 +38,8 @@ class TrainingCamera:
     width: int
     height: int
     fy: float | None = None
-    """Focal length along the columns in pixels at `height`. None: depth is scaled by fx alone."""
+    """Focal length along the columns in pixels at `height`. None: that of square pixels, or with `stretch`, where it is
+    not known what these were, depth is scaled by fx alone."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def focal_ratios(
         trained: how the network saw those.
 
     Returns:
-        x and y as at the top of this file. They are equal where the training camera's fy is not known.
+        x and y as at the top of this file. They are equal where the training camera's fy is not known with `stretch`.
 
     Raises:
         ValueError: if a focal length or a size is not positive.

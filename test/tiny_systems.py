@@ -12,7 +12,7 @@ SYSTEMS = {
     'joint_lw_refinenet': (
         'nyuv2_paper',
         {'network': {'options': {'channels': 16}}, 'batch_norm': 'trained'}
-        | {'optimizer': {'learning_rate': {'encoder': 0.1, 'decoder': 0.1}, 'warm_up_steps': 0}},
+        | {'optimizer': {'learning_rate': {'encoder': 0.1, 'decoder': 0.1}, 'clip_norm': 5.0}},
     ),
     'multitasknet': ('papers/multitasknet', THIN | {'input': {'policy': 'stretch', 'width': 64, 'height': 64}}),
     'hybridnet': (

@@ -99,7 +99,7 @@ class Backend(ABC):
     def prepared_memory(self) -> int:
         """Bytes that the prepared shapes take."""
         with self._table:
-            return sum(prepared.memory for prepared in self._prepared.values())
+            return self._taken
 
     def run(self, images: np.ndarray) -> Maps:
         """Run the graph; prepares on the first sight of a shape.
@@ -153,9 +153,12 @@ class Backend(ABC):
                 self._prepared.popitem(last=False)
         return prepared
 
+    @property
+    def _taken(self) -> int:
+        return sum(prepared.memory for prepared in self._prepared.values())
+
     def _is_over_budget(self) -> bool:
-        taken = sum(prepared.memory for prepared in self._prepared.values())
-        too_much = self.memory_budget is not None and taken > self.memory_budget
+        too_much = self.memory_budget is not None and self._taken > self.memory_budget
         return too_much or len(self._prepared) > self.max_prepared
 
     def _compiled(self, shape: Shape) -> _Prepared:

@@ -47,7 +47,9 @@ def benchmark(
     ] = None,
     batch: Annotated[
         list[int] | None,
-        typer.Option(min=1, help='Images per batch, by default 1, at the first size; may be repeated.'),
+        typer.Option(
+            min=1, help='Images per batch, by default 1, at all sizes; may be repeated: further ones at the first size.'
+        ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0, help='How long each combination is measured.')] = SECONDS,
     iterations: Annotated[

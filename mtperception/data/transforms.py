@@ -34,7 +34,8 @@ class ViewConfig:
     """Share of the views that are placed on a class, each of those in the image being as likely: small things and rare
     classes are seen more often. It needs labels."""
     copy_paste: float = 0.0
-    """Share of the views of images with labels that get a thing of another image of the same data set."""
+    """Share of the views of images with labels that are to get a thing of another image of the same data set. One that
+    has no thing that fits, or would be hidden, gives none."""
     pitch: float = 0.0
     """Largest angle, degrees, that the camera is tilted by, up or down; a view then shows what it would have seen."""
     roll: float = 0.0

@@ -25,6 +25,8 @@ class LabelMapping:
     """uint8 256: class of the data set by class of the model; 255 for what the data set does not have."""
     description: str
     """In words, for the protocol."""
+    is_grouping: bool = False
+    """Whether several classes of the model become one: how sure the model is of a class says less than that of it."""
 
 
 def map_labels(model: LabelSpace, classes: tuple[int, int], truth: LabelSpace) -> LabelMapping:
@@ -41,7 +43,8 @@ def map_labels(model: LabelSpace, classes: tuple[int, int], truth: LabelSpace) -
         ValueError: if it is none of these, or the model never gives one of its classes.
     """
     if truth.name in model.groupings:
-        return LabelMapping(model.grouping(truth.name), f'{model.name} grouped into {truth.name}')
+        description = f'{model.name} grouped into {truth.name}; no ece: the confidence is that of a class in its group'
+        return LabelMapping(model.grouping(truth.name), description, is_grouping=True)
     first, end = classes
     missing = [name for name in truth.names if name not in model.names[first:end]]
     if missing:
@@ -85,7 +88,8 @@ class Comparison:
         ]
 
     def score(self, task: str, prediction: Prediction, sample: Sample) -> dict[str, RunningSum]:
-        """The sums over one image, by accumulator, for one of the tasks `in_common`.
+        """The sums over one image, by accumulator, for one of the tasks `in_common`; of the confidence of classes none,
+        where these are grouped.
 
         Raises:
             ValueError: if the maps of prediction and truth differ in size, or are not what they should be.
@@ -99,5 +103,7 @@ class Comparison:
         sums = {}
         for measure in record.measures:
             sums[measure.accumulator] = METRICS[measure.accumulator](self.num_classes)
+            if record.has_classes and self.mapping.is_grouping and len(measure.outputs) > 1:
+                continue
             sums[measure.accumulator].update(*(maps[name] for name in measure.outputs), truth)
         return sums

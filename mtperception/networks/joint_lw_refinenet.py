@@ -37,8 +37,8 @@ class Head(nn.Module):
 class JointLWRefineNet(Network):
     """MobileNet-v2 encoder, light-weight RefineNet decoder, one head per task.
 
-    The paper has segmentation, depth and normals. The head of the depth's confidence is ours. Nothing of what it learns
-    reaches the rest of the network, which is the same with it and without.
+    The paper has segmentation, depth and normals. The head of the depth's confidence is ours. No gradient of its
+    loss reaches the rest of the network; trained with it, the others have a smaller share of the whole loss.
 
     Args:
         num_classes: channels of the segmentation head.

@@ -5,7 +5,7 @@ and figure 2: a densely connected U-Net encoder, and one decoder per task with a
 Where the paper leaves a choice it is ours: the encoder is dense within a block (pooling lies between blocks, and the
 figure joins the convolutions of a block); convolutions have ReLU, then batch norm, as its text has it, but in attention
 batch norm comes first, so that a mask stays between 0 and 1; between decoder blocks a 2x2 transposed convolution
-doubles the size, as behind the bottleneck; dropout is 0.2, which it does not state.
+doubles the size, as behind the bottleneck; dropout is 0.2, which it does not state, of whole channels.
 """
 
 from collections.abc import Sequence

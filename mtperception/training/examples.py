@@ -144,7 +144,7 @@ class TrainingSet:
         return self._parts[part], position - int(self._ends[part - 1] if part else 0)
 
     def class_counts(self) -> torch.Tensor:
-        """float64 C: pixels of each class, at every fourth row and column, times the weight of the part."""
+        """float64 C: pixels of each class, times the weight of the part."""
         counts = np.zeros(256)
         for part, data in zip(self._parts, self._config.data, strict=True):
             if not part.has_labels:
@@ -152,7 +152,7 @@ class TrainingSet:
             for index in range(len(part)):
                 labels = part[index].labels
                 if labels is not None:
-                    counts += data.weight * np.bincount(labels[::4, ::4].ravel(), minlength=256)
+                    counts += data.weight * np.bincount(labels.ravel(), minlength=256)
         counts[IGNORE_INDEX] = 0
         return torch.from_numpy(counts[: len(self._config.space)]).double()
 

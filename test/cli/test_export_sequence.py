@@ -318,6 +318,7 @@ def test_the_source_is_not_replaced(out, folder, tmp_path, capsys):
         ('klg', ['walk.mcap', '--pose-topic', '/odom'], '--pose-topic: is for tum'),
         ('semanticfusion', ['walk.mcap', '--pose-topic', '/odom'], '--pose-topic: is for tum'),
         ('hydra', ['--depth-topic', '/depth', '--tolerance', '0.5'], '--depth-topic, --tolerance: only for recordings'),
+        ('klg', ['walk.mcap', '--rate', '5'], 'walk.mcap has times of its own: expected a folder of images'),
         ('klg', ['webcam:0'], 'does not end by itself: expected --frames'),
         ('ply', ['synthetic'], 'ply'),
     ],

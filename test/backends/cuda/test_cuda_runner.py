@@ -114,7 +114,7 @@ def test_three_tasks(every_task_network, every_task_model):
     card = open_model(every_task_model).card
     images = rooms(61, 43, 2)
     found, expected = (NetworkBackend(every_task_network, card, device).run(images) for device in (DEVICE, 'cpu'))
-    assert set(found) == {'labels', 'confidence', 'depth', 'normals'}
+    assert set(found) == set(expected) > {'labels', 'confidence', 'depth', 'normals'}
     assert found['normals'] == pytest.approx(expected['normals'], abs=1e-3)
     assert found['depth'] == pytest.approx(expected['depth'], abs=1e-3)
 
