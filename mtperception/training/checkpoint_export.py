@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mtperception.card import ModelCard, open_model
+from mtperception.card import ModelCard
 from mtperception.export import Parity, check_place, export_model
 from mtperception.networks.network import ENCODER, Network
 from mtperception.tasks import TASKS
@@ -18,9 +18,10 @@ from mtperception.training.checkpoint import Checkpoint
 from mtperception.training.config import WHOLE, ChoiceConfig, ConfigError, TrainConfig
 from mtperception.training.config_file import config_from_dict
 from mtperception.training.divergence import DivergedError, check_weights
-from mtperception.training.starting_point import MEAN, mean_weights, new_network
+from mtperception.training.meaning import check_same, draft_card, meaning
+from mtperception.training.starting_point import MEAN, card_of, mean_weights, new_network
 from mtperception.training.temperature import CalibrationError, fit_temperature
-from mtperception.training.validation import Validator, draft_card
+from mtperception.training.validation import Validator
 
 
 def export_checkpoint(
@@ -62,7 +63,7 @@ def export_checkpoint(
     card = draft_card(config, out.resolve().name)
     network = _trained(state, config, sources)
     for other in others:
-        _check_meaning(card, other)
+        check_same(meaning(card), meaning(card_of(other)), f'{MEAN} {other}')
     card = replace(card, classes=classes or card.classes)
     metrics, protocol = ({}, {}) if others else (state.scalars['metrics'], state.scalars['protocol'])
     remarks = [_mean(sources)] if others else []
@@ -81,25 +82,6 @@ def export_checkpoint(
         metrics=metrics | ({'protocol': protocol} if metrics else {}),
     )
     return export_model(network, card, out, half=half)
-
-
-def _check_meaning(card: ModelCard, source: str) -> None:
-    """Raises ConfigError for weights whose outputs mean something else, though their shapes are the same."""
-    if Path(source).is_file():
-        other = draft_card(config_from_dict(Checkpoint.read(Path(source)).scalars['config']), source)
-    else:
-        other = open_model(source).card
-    for what, own, found in (
-        ('classes', card.label_space, other.label_space),
-        ('range of depth', card.depth_range, other.depth_range),
-        ('focal length by width', _focal(card), _focal(other)),
-    ):
-        if own != found:
-            raise ConfigError(f'{MEAN} {source}: its {what}: found {found}, expected {own}')
-
-
-def _focal(card: ModelCard) -> float:
-    return round(card.camera.fx / card.camera.width, 4)
 
 
 def _trained(state: Checkpoint, config: TrainConfig, sources: Sequence[str]) -> Network:

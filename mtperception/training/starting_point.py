@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from mtperception.card import CARD, open_model
+from mtperception.card import CARD, ModelCard, open_model
 from mtperception.networks import create_network
 from mtperception.networks.half_weights import scales_are_moved
 from mtperception.networks.network import ENCODER, Network
@@ -15,6 +15,8 @@ from mtperception.networks.pretrained import IMAGENET, PretrainedError, read_ten
 from mtperception.resources import ResourceNotFoundError, find
 from mtperception.training.checkpoint import Checkpoint, is_checkpoint
 from mtperception.training.config import WHOLE, ConfigError, TrainConfig
+from mtperception.training.config_file import config_from_dict
+from mtperception.training.meaning import CLASSES, check_same, draft_card, meaning
 
 MEAN = 'mean of'
 """Before what cannot enter a mean, in messages."""
@@ -33,13 +35,21 @@ def build_network(config: TrainConfig) -> Network:
     if 'depth' in config.tasks:
         network.prepare_for_depth_range(*config.depth_range)
     if WHOLE in config.start:
-        _start_whole(network, config.start[WHOLE])
+        _start_whole(network, config, config.start[WHOLE])
         return network
     if config.encoder and ENCODER not in config.start:
         _load_published(network, ENCODER, config.encoder, 'encoder')
     for part, sources in config.start.items():
-        _start_part(network, part, sources)
+        _start_part(network, config, part, sources)
     return network
+
+
+def card_of(source: str) -> ModelCard:
+    """The card of a model, or what the configuration of a checkpoint says of the model that comes of it."""
+    path = _place(source)
+    if path.is_file():
+        return draft_card(config_from_dict(Checkpoint.read(path).scalars['config']), source)
+    return open_model(path).card
 
 
 def new_network(config: TrainConfig) -> Network:
@@ -89,18 +99,44 @@ def _refuse_rounded_models(config: TrainConfig) -> None:
                 )
 
 
-def _start_whole(network: Network, sources: Sequence[str]) -> None:
+def _start_whole(network: Network, config: TrainConfig, sources: Sequence[str]) -> None:
     """Take over the mean of some weights, by name. Outputs of other classes, and those that are new, begin anew."""
     own = network.state_dict()
     fits = [_fitting(own, source, lambda name: network.group_of(name) not in network.outputs) for source in sources]
+    classes = _check_meanings(config, sources, 'start')
     common = {name for name in own if all(name in weights for weights in fits)}
+    if not classes <= {config.space.name}:
+        common = {name for name in common if network.group_of(name) != 'segmentation'}
     fresh = sorted({network.group_of(name) for name in own if name not in common})
     if fresh:
         logger.info('start %s: the heads for %s start from random weights', ', '.join(sources), ', '.join(fresh))
     network.load_state_dict(own | _mean(fits, own, common))
 
 
-def _start_part(network: Network, part: str, sources: Sequence[str]) -> None:
+def _check_meanings(config: TrainConfig, sources: Sequence[str], key: str) -> set[str]:
+    """The label spaces of some sources, whose depth must mean the same; what it means here may differ, and is told.
+
+    Raises:
+        ConfigError: if one of them has another depth than the first.
+    """
+    own, *found = (meaning(card) for card in (draft_card(config, ''), *map(card_of, sources)))
+    classes = {each.pop(CLASSES) for each in found if CLASSES in each}
+    for source, each in zip(sources[1:], found[1:], strict=True):
+        check_same(found[0], each, f'{key} {source}, beside {sources[0]}')
+    for what in found[0].keys() & own.keys():
+        if found[0][what] != own[what]:
+            logger.warning(
+                '%s %s: its %s is %s, that of this run %s: its depth begins with another scale',
+                key,
+                sources[0],
+                what,
+                found[0][what],
+                own[what],
+            )
+    return classes
+
+
+def _start_part(network: Network, config: TrainConfig, part: str, sources: Sequence[str]) -> None:
     """Take over a part of the mean of some weights, or load what others published for it."""
     key = f'start.{part}'
     if part not in network.groups():
@@ -118,6 +154,11 @@ def _start_part(network: Network, part: str, sources: Sequence[str]) -> None:
     own = network.state_dict()
     names = {name for name in own if network.group_of(name) == part}
     fits = [_fitting(own, source, names.__contains__, key) for source in sources]
+    if part == 'depth':
+        _check_meanings(config, sources, key)
+    elif part == 'segmentation':
+        for source in sources:
+            check_same({CLASSES: config.space.name}, meaning(card_of(source)), f'{key} {source}')
     network.load_state_dict(own | _mean(fits, own, names))
 
 

@@ -21,6 +21,7 @@ from mtperception.predictor import BackendPredictor
 from mtperception.tasks import TASKS, larger_is_better
 from mtperception.training.config import ConfigError, DataConfig, TrainConfig
 from mtperception.training.examples import select
+from mtperception.training.meaning import draft_card
 from mtperception.types import Sample
 from mtperception.visualization import colorize_depth, overlay, side_by_side
 
@@ -34,22 +35,6 @@ def is_best(metric: str, value: float, best: float | None) -> bool:
     if best is None or math.isnan(best):
         return True
     return value > best if larger_is_better(metric) else value < best
-
-
-def draft_card(config: TrainConfig, name: str) -> ModelCard:
-    """What the configuration alone says of the model that comes out, before its confidence is calibrated."""
-    return ModelCard(
-        name=name,
-        network=config.network.name,
-        network_options=dict(config.network.options),
-        num_classes=len(config.space),
-        tasks=tuple(config.tasks),
-        label_space=config.space.name,
-        classes=(0, len(config.space)),
-        depth_range=tuple(config.depth_range),
-        camera=config.training_camera,
-        input=config.input_policy,
-    )
 
 
 class Truth:

@@ -13,9 +13,9 @@ from mtperception.tasks import TASKS
 from mtperception.training.config import ChoiceConfig, ConfigError
 from mtperception.training.config_file import config_from_dict, config_to_dict, load_config
 from mtperception.training.losses import LOSSES
+from mtperception.training.meaning import draft_card
 from mtperception.training.optimization import OPTIMIZERS, SCHEDULES
 from mtperception.training.regimes import REGIMES
-from mtperception.training.validation import draft_card
 from mtperception.training.weighting import WEIGHTINGS
 
 FILES = sorted((Path(__file__).resolve().parents[2] / 'config' / 'train').glob('*.yaml'))

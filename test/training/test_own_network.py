@@ -15,6 +15,7 @@ from mtperception.pipeline import normalize
 from mtperception.training.checkpoint import Checkpoint
 from mtperception.training.checkpoint_export import export_checkpoint
 from mtperception.training.config import ChoiceConfig, ConfigError, ConsistencyConfig, OptimizerConfig
+from mtperception.training.config_file import config_to_dict
 from mtperception.training.starting_point import build_network
 from mtperception.training.trainer import LAST, Trainer
 
@@ -109,7 +110,8 @@ def test_parts_start_from_different_files(room_data, tmp_path):
     for name in ('a', 'b'):
         torch.manual_seed(ord(name))
         weights[name] = create_network('shallow', 40, ('depth', 'segmentation'), width=24).state_dict()
-        Checkpoint({f'average/{key}': x for key, x in weights[name].items()}, {}).write(tmp_path / name)
+        average = {f'average/{key}': x for key, x in weights[name].items()}
+        Checkpoint(average, {'config': config_to_dict(config_of(room_data))}).write(tmp_path / name)
     start = {'trunk': [str(tmp_path / 'a'), str(tmp_path / 'b')], 'depth': [str(tmp_path / 'b')]}
     network = build_network(config_of(room_data, start=start, depth_range=[0.5, 8.0])).state_dict()
     mean = (weights['a']['first.0.weight'] + weights['b']['first.0.weight']) / 2

@@ -15,8 +15,8 @@ from mtperception.networks import load_network
 from mtperception.networks.half_weights import round_weights
 from mtperception.resources import find
 from mtperception.training.checkpoint import Checkpoint
-from mtperception.training.config import ConfigError
-from mtperception.training.config_file import load_config
+from mtperception.training.config import CameraConfig, ConfigError
+from mtperception.training.config_file import config_to_dict, load_config
 from mtperception.training.starting_point import build_network, mean_weights
 
 
@@ -91,13 +91,18 @@ def test_a_file_that_is_no_encoder(write, message, tmp_path):
         build_network(tiny_config(tmp_path, encoder=str(tmp_path / 'x.safetensors')))
 
 
+def write_checkpoint(path, config, average):
+    weights = {f'average/{name}': x for name, x in average.items()}
+    Checkpoint(weights, {'config': config_to_dict(config)}).write(path)
+
+
 @pytest.fixture(scope='module')
 def earlier(tmp_path_factory):
     """A checkpoint of a network for nyuv2_40: its average is not its network."""
     path = tmp_path_factory.mktemp('earlier') / 'best.safetensors'
     torch.manual_seed(7)
     average = build_network(tiny_config(path)).state_dict()
-    Checkpoint({f'average/{name}': x for name, x in average.items()}, {}).write(path)
+    write_checkpoint(path, tiny_config(path), average)
     return path, average
 
 
@@ -123,8 +128,9 @@ def test_heads_for_other_classes_begin_anew(earlier, tmp_path, caplog):
 
 def test_a_fresh_depth_head_begins_in_the_middle_of_the_range(tmp_path):
     earlier = tmp_path / 'labels.safetensors'
-    average = build_network(tiny_config(tmp_path, ('segmentation',))).state_dict()
-    Checkpoint({f'average/{name}': x for name, x in average.items()}, {}).write(earlier)
+    config = tiny_config(tmp_path, ('segmentation',))
+    average = build_network(config).state_dict()
+    write_checkpoint(earlier, config, average)
     network = build_network(tiny_config(tmp_path, start={'all': [str(earlier)]}, depth_range=[0.5, 8.0]))
     assert network.heads['depth'].predict.bias.item() == 2  # sqrt(0.5 * 8)
     assert torch.equal(network.heads['segmentation'].predict.bias, average['heads.segmentation.predict.bias'])
@@ -134,11 +140,40 @@ def test_several_checkpoints_give_their_mean(earlier, tmp_path):
     path, average = earlier
     other = tmp_path / 'other.safetensors'
     # (x + 3x) / 2 = 2x
-    Checkpoint({f'average/{name}': 3 * x for name, x in average.items()}, {}).write(other)
+    write_checkpoint(other, tiny_config(other), {name: 3 * x for name, x in average.items()})
     network = build_network(tiny_config(tmp_path, start={'all': [str(path), str(other)]})).state_dict()
     floating = {name for name, x in average.items() if x.is_floating_point()}
     assert floating
     assert all(torch.allclose(network[name], 2 * average[name]) for name in floating)
+
+
+@pytest.mark.parametrize('start', ['all', 'depth'])
+def test_the_mean_of_two_that_mean_another_depth_is_refused(start, tmp_path):
+    for name, width in (('near', 320), ('far', 160)):
+        config = tiny_config(tmp_path, camera=CameraConfig(200.0, width, 120))
+        write_checkpoint(tmp_path / name, config, build_network(config).state_dict())
+    files = [str(tmp_path / name) for name in ('near', 'far')]
+    with pytest.raises(ConfigError, match=r'its focal length by width: found 1\.25, expected 0\.625'):
+        build_network(tiny_config(tmp_path, start={start: files}))
+
+
+def test_what_another_depth_means_is_told(earlier, tmp_path, caplog):
+    path, _ = earlier
+    build_network(tiny_config(tmp_path, start={'all': [str(path)]}))
+    assert not caplog.text
+    build_network(tiny_config(tmp_path, start={'all': [str(path)]}, depth_range=[1.0, 80.0]))
+    assert 'its range of depth is (0.3, 10.0), that of this run (1.0, 80.0)' in caplog.text
+
+
+def test_a_head_for_as_many_other_classes_begins_anew(tmp_path, caplog):
+    caplog.set_level('INFO', 'mtperception')
+    config = tiny_config(tmp_path)
+    average = build_network(config).state_dict()
+    write_checkpoint(tmp_path / 'other', replace(config, label_space='nyuv2_13'), average)
+    build_network(tiny_config(tmp_path, start={'all': [str(tmp_path / 'other')]}))
+    assert 'the heads for segmentation start from random weights' in caplog.text
+    with pytest.raises(ConfigError, match='its classes: found nyuv2_13, expected nyuv2_40'):
+        build_network(tiny_config(tmp_path, start={'segmentation': [str(tmp_path / 'other')]}))
 
 
 def test_what_cannot_be_started_from(imagenet, tmp_path):
