@@ -3,7 +3,6 @@
 
 import importlib
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 from mtperception.agreement import compare
 from mtperception.backends import BACKENDS, Backend, BackendUnavailableError, PreparationError, open_backend
 from mtperception.benchmark.candidates import Candidate
-from mtperception.benchmark.memory import peak_memory
+from mtperception.benchmark.preparation import measure_preparation
 from mtperception.benchmark.timing import Budget, Latency, measure
 from mtperception.card import ModelDirectory, open_model
 from mtperception.errors import InputError, MTPerceptionError
@@ -66,8 +65,7 @@ class Result:
     prepare_s: float
     """Seconds to specialise for the shape."""
     memory_mib: float | None
-    """By how much the memory of the process, or that in use on the GPU, grew after the backend was opened; None where
-    that is not known."""
+    """As `Preparation.mebibytes`."""
 
     @property
     def ratio(self) -> float | None:
@@ -163,22 +161,23 @@ class _Bench:
         self._network_alone: ModelDirectory | None = None
 
     def outcomes(self, candidate: Candidate, shapes: Sequence[Shape]) -> Iterator[Result | Unavailable]:
-        """One of each shape; where the candidate is unavailable at any, that one alone."""
+        """One of each shape; where the candidate is unavailable, or fails the self-test, that alone."""
+        try:
+            open_backend(self._model, candidate.backend, candidate.device, candidate.precision).close()
+        except (BackendUnavailableError, SelfTestError) as error:
+            yield Unavailable(candidate, str(error))
+            return
         for shape in shapes:
             try:
                 yield self.measure(candidate, shape)
-            except PreparationError as error:
+            except BackendUnavailableError as error:
                 yield Unavailable(candidate, str(error))
-            except (BackendUnavailableError, SelfTestError) as error:
-                yield Unavailable(candidate, str(error))
-                return
 
     def measure(self, candidate: Candidate, shape: Shape) -> Result:
         """Measure one candidate at one shape.
 
         Raises:
             PreparationError: if a library fails at this shape, as when memory is short.
-            BackendUnavailableError, SelfTestError: if it fails at any.
         """
         try:
             return self._measure(candidate, shape)
@@ -190,16 +189,13 @@ class _Bench:
     def _measure(self, candidate: Candidate, shape: Shape) -> Result:
         """With a backend that has seen no other shape."""
         batches = _batches(self._photographs, shape)
+        preparation = measure_preparation(self._model.path, candidate, batches[0])
         functions: dict[str, Callable[[], object]] = {}
         with ExitStack() as stack:
             backend = stack.enter_context(
-                closing(open_backend(self._model, candidate.backend, candidate.device, candidate.precision))
+                closing(BACKENDS[candidate.backend](self._model, candidate.device, candidate.precision))
             )
-            with peak_memory(candidate.baseline_device) as memory:
-                start = time.perf_counter()
-                backend.prepare(*batches[0].shape[:3])
-                prepare_s = time.perf_counter() - start
-                maps = [backend.run(batch) for batch in batches]
+            maps = [backend.run(batch) for batch in batches]
             if self._reference and self._reference.has_device(candidate.baseline_device):
                 functions['baseline'] = self._reference.baseline(self._model, candidate.baseline_device, batches[0])
             turns = cycle(batches)
@@ -214,8 +210,8 @@ class _Bench:
             times.get('forward'),
             times.get('baseline'),
             self._differences(shape, batches, maps),
-            prepare_s,
-            memory.mebibytes,
+            preparation.seconds,
+            preparation.mebibytes,
         )
 
     def _forward(self, candidate: Candidate, images: np.ndarray, stack: ExitStack) -> Callable[[], object]:
