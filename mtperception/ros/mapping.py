@@ -4,7 +4,7 @@
 import threading
 import time
 import traceback
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 from mtperception.atomic_write import atomic_folder, write_json_atomically
@@ -28,7 +28,6 @@ from mtperception.mapping.frame import MapFrame
 from mtperception.mapping.mapper import Mapper
 from mtperception.mapping.parameters import MappingSettings
 from mtperception.mapping.published_classes import other_classes
-from mtperception.mapping.stamped_sets import StampedSets
 from mtperception.mapping.summary import summary
 from mtperception.messages import (
     RefusedMessageError,
@@ -39,13 +38,12 @@ from mtperception.messages import (
     image_to_rgb,
     intrinsics_from,
 )
-from mtperception.messages.names import frame_name
 from mtperception.messages.outputs import CLASSES_TOPIC
-from mtperception.messages.stamps import stamp_of
 from mtperception.ros.deferred_trigger import Answer, DeferredTrigger
 from mtperception.ros.inputs import image_topic
 from mtperception.ros.map_diagnostics import MapStatus, map_diagnostics
-from mtperception.ros.map_poses import PoseSource, open_poses
+from mtperception.ros.map_frames import CONFIDENCE, DEPTH, IMAGE, INFO, LABELS, TYPES, MapFrames, Parts
+from mtperception.ros.map_poses import open_poses
 from mtperception.ros.map_publishers import MapPublishers
 from mtperception.ros.node import ManagedNode
 from mtperception.ros.publishers import LATCHED_QOS
@@ -53,28 +51,13 @@ from mtperception.ros.qos import subscribe
 from mtperception.ros.worker import LatestWorker
 from mtperception.types import same_aspect
 
-DEPTH, LABELS, CONFIDENCE, INFO, IMAGE = (
-    'depth/image',
-    'semantic/image',
-    'semantic/confidence',
-    'depth/camera_info',
-    'image',
-)
-NEEDED = (DEPTH, LABELS, CONFIDENCE, INFO)
-TYPES = {DEPTH: Image, LABELS: Image, CONFIDENCE: Image, INFO: CameraInfo}
 INPUT_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
-PATIENCE_NS = 1_000_000_000
-"""That a frame waits for its pose, by the stamps of newer frames."""
-IMAGE_PATIENCE_NS = 500_000_000
-"""That a frame waits for its image, by the stamps of newer messages."""
 LOG_PERIOD_S = 10.0
 """Between tracebacks in the log."""
 IDLE_S = 5.0
 """Without a fused frame, after which the node is waiting."""
 HISTORY = 100
 """Frames whose figures are kept."""
-GIVEN_UP_IMAGES = 1000
-"""Whose stamps are kept."""
 FRAME, PUBLICATION = 'frame', 'publication'
 """Senders of the worker's jobs, beside the services; of each, the newest job counts."""
 SAVE, RESET = SERVICES = ('map/save', 'map/reset')
@@ -111,16 +94,9 @@ class MappingComponent:
         self._other_classes = ''
         """What is wrong with the classes of the labels; empty if nothing is known to be."""
         self._image_topic = image_topic(node, IMAGE, settings.image_transport)
-        self._sets = StampedSets(self._take_incomplete)
-        self._images_given_up: deque[int] = deque(maxlen=GIVEN_UP_IMAGES)
-        """Stamps of images that waited in vain: what is made of them may still come, and is fused without colour."""
-        self._misses_images = False
-        """Whether a frame waited in vain since the newest image: those that follow do not wait, until one comes."""
-        self._waiting: dict[str, Any] | None = None
-        """The frame whose pose is still to come: transforms may be late by more than a frame."""
-        self._next: dict[str, Any] | None = None
-        """The newest one after it."""
-        self._poses: PoseSource | None = None
+        self._frames = MapFrames(
+            self._has_images, self._is_of_other_classes, self._fuse_later, self.drop, node.get_logger()
+        )
         self._listening = ExitStack()
         self._is_listening = False
         self._fused_at = time.monotonic()
@@ -153,13 +129,13 @@ class MappingComponent:
         """Subscribe."""
         self._outputs.begin_anew()
         with ExitStack() as undo:
-            self._poses = open_poses(self._node, self.settings, self._fuse_waiting)
-            undo.callback(self._poses.destroy)
+            self._frames.poses = open_poses(self._node, self.settings, self._frames.fuse_waiting)
+            undo.callback(self._frames.poses.destroy)
             if self.settings.use_image:  # first, as it is taken first then
                 kind, topic = self._image_topic
-                self._subscribe(undo, kind, topic, partial(self._take, IMAGE), INPUT_QOS)
+                self._subscribe(undo, kind, topic, partial(self._frames.take, IMAGE), INPUT_QOS)
             for topic, kind in TYPES.items():
-                self._subscribe(undo, kind, topic, partial(self._take, topic), INPUT_QOS)
+                self._subscribe(undo, kind, topic, partial(self._frames.take, topic), INPUT_QOS)
             self._subscribe(undo, String, CLASSES_TOPIC, self._compare_classes, LATCHED_QOS)
             timer = self._node.create_timer(
                 self.settings.publish_period,
@@ -180,9 +156,7 @@ class MappingComponent:
         """Unsubscribe; the map stays."""
         self._listening.close()
         self._is_listening = False
-        self._sets.clear()
-        self._waiting = self._next = None
-        self._misses_images = False
+        self._frames.clear()
         self._other_classes = ''
 
     def release(self) -> None:
@@ -214,33 +188,8 @@ class MappingComponent:
 
     # In the executor's thread
 
-    def _take(self, topic: str, message: Any) -> None:
-        stamp_ns = stamp_of(message)
-        needed = (*NEEDED, IMAGE) if self._needs_image(stamp_ns) else NEEDED
-        if topic == IMAGE:
-            self._misses_images = False
-        parts = self._sets.add(topic, stamp_ns, message, needed)
-        if parts is not None:
-            self._take_frame(parts)
-        self._sets.give_up_lacking(NEEDED, stamp_ns - IMAGE_PATIENCE_NS)
-
-    def _take_frame(self, parts: dict[str, Any]) -> None:
-        """Fuse a frame as soon as its pose is known."""
-        if self._is_of_other_classes():
-            return
-        if self._waiting is None:
-            self._waiting = parts
-        else:
-            if self._next is not None:
-                self.drop('busy', 'a newer frame came while one before it waited for its pose')
-            self._next = parts
-        self._fuse_waiting()
-
-    def _needs_image(self, stamp_ns: int) -> bool:
-        """Whether a frame is to wait for its image: if images come, and this one has not been given up."""
-        if not self.settings.use_image or self._misses_images or stamp_ns in self._images_given_up:
-            return False
-        return self._node.count_publishers(self._image_topic[1]) > 0
+    def _has_images(self) -> bool:
+        return self.settings.use_image and self._node.count_publishers(self._image_topic[1]) > 0
 
     def _compare_classes(self, message: String) -> None:
         self._other_classes = other_classes(message.data, self._space, self._ids)
@@ -251,36 +200,8 @@ class MappingComponent:
             self.drop('other classes', f'{CLASSES_TOPIC}: {self._other_classes}')
         return bool(self._other_classes)
 
-    def _take_incomplete(self, stamp_ns: int, parts: Mapping[str, Any]) -> None:
-        """Fuse a set whose image was lost without it, and count one that lacks other parts.
-
-        An image alone is of a frame that is not answered, or not yet.
-        """
-        found = [name for name in NEEDED if name in parts]
-        missing = [name for name in NEEDED if name not in parts]
-        if not missing:
-            self._node.get_logger().warning(f'no {IMAGE} comes for a frame: it is fused without colour', once=True)
-            self._misses_images = True
-            self._take_frame(dict(parts))
-        elif found:
-            self.drop('incomplete', f'found {", ".join(found)}, and no {", ".join(missing)} of the same stamp')
-        else:
-            self._images_given_up.append(stamp_ns)
-
-    def _fuse_waiting(self) -> None:
-        """Give the frame that waits for its pose to the worker, if the pose is known or will not come any more."""
-        while self._waiting is not None:
-            parts, stamp_ns = self._waiting, stamp_of(self._waiting[DEPTH])
-            newest_ns = stamp_of((self._next or parts)[DEPTH])
-            pose, why = self._poses.find(frame_name(parts[DEPTH].header.frame_id), stamp_ns)
-            may_wait = 0 <= newest_ns - stamp_ns <= PATIENCE_NS
-            if may_wait and self._poses.may_improve(stamp_ns, is_known=pose is not None):
-                return
-            self._waiting, self._next = self._next, None
-            if pose is None:
-                self.drop('no pose', why)
-            elif not self._is_of_other_classes():  # they may have changed while it waited
-                self._worker.submit(FRAME, _Job(partial(self._fuse, parts, pose), self._drop_replaced))
+    def _fuse_later(self, parts: Parts, pose: np.ndarray) -> None:
+        self._worker.submit(FRAME, _Job(partial(self._fuse, parts, pose), self._drop_replaced))
 
     def _ask_worker(self, sender: str, work: Callable[[], str], answer: Answer) -> None:
         """Let the worker do it after the frame in hand, and answer when it is done."""
@@ -311,7 +232,7 @@ class MappingComponent:
                 self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
         self._status = MapStatus.of(self._mapper)
 
-    def _fuse(self, parts: dict[str, Any], pose: np.ndarray) -> None:
+    def _fuse(self, parts: Parts, pose: np.ndarray) -> None:
         """Decode a frame and fuse it, or count why not."""
         try:
             self._mapper.fuse(self._map_frame(parts, pose))
@@ -325,7 +246,7 @@ class MappingComponent:
             self.drop('fault', f'{type(error).__name__}: {error}')
             raise
 
-    def _map_frame(self, parts: dict[str, Any], pose: np.ndarray) -> MapFrame:
+    def _map_frame(self, parts: Parts, pose: np.ndarray) -> MapFrame:
         depth, labels = image_to_depth(parts[DEPTH]), image_to_labels(parts[LABELS], self.settings.label_offset)
         height, width = depth.shape
         camera, confidence = intrinsics_from(parts[INFO], width, height), image_to_bytes(parts[CONFIDENCE])
