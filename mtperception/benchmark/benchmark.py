@@ -62,8 +62,8 @@ class Result:
     """The same network in eager PyTorch, fp32, NCHW, forward only, on the same device, in turns with the others."""
     differences: Mapping[str, float]
     """From PyTorch in fp32, by output (`agreement.compare`); empty without PyTorch."""
-    prepare_s: float
-    """Seconds to specialise for the shape."""
+    prepare_s: float | None
+    """As `Preparation.seconds`."""
     memory_mib: float | None
     """As `Preparation.mebibytes`."""
 
@@ -129,10 +129,12 @@ def benchmark(
         bench = _Bench(directory, budget, photographs, stack)
         try:
             for index, candidate in enumerate(candidates):
-                for step, outcome in enumerate(bench.outcomes(candidate, shapes), index * len(shapes) + 1):
+                before, end = len(outcomes), (index + 1) * len(shapes)
+                for step, outcome in enumerate(bench.outcomes(candidate, shapes), end - len(shapes) + 1):
                     outcomes.append(outcome)
                     on_step(step)
-                on_step((index + 1) * len(shapes))
+                if len(outcomes) < before + len(shapes):
+                    on_step(end)
         except (KeyboardInterrupt, SystemExit) as error:
             interruption = error
     return Benchmark(

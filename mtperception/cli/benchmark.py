@@ -106,7 +106,7 @@ def benchmark(
             on_step=move,
         )
     with printed_in_any_case(lambda: _print(done)):
-        if json_file:
+        if json_file and (done.results or not done.interruption):
             write_json(json_file, as_json(done), '--json')
     if done.results and draw:
         with naming_option('--plot'), atomic_file(plot) as part:

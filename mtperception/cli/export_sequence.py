@@ -31,7 +31,7 @@ from mtperception.sequences.export import Exported
 from mtperception.sequences.export import export_sequence as export
 from mtperception.sequences.klg import DEPTH_COMPRESSIONS, IMAGE_COMPRESSIONS
 from mtperception.sequences.tum import POSES
-from mtperception.sources import Source, SourceOptions, open_source
+from mtperception.sources import SOURCES, Source, SourceOptions, kind_of, open_source
 from mtperception.sources.images import ImageFolder
 from mtperception.sources.source import DEPTH
 from mtperception.sources.synthetic import SyntheticSource
@@ -126,10 +126,8 @@ def export_sequence(
         _export_labels(name, out, model.model, classes)
         return
     check_usage((Webcam.accepts(source) and frames is None, source, 'does not end by itself: expected --frames'))
-    is_timed = not (ImageFolder.accepts(source) or SyntheticSource.accepts(source))
-    check_usage(
-        (rate and is_timed, '--rate', f'{source} has times of its own: expected a folder of images or synthetic')
-    )
+    expected = f'{source} has times of its own: expected a folder of images or synthetic'
+    check_usage((rate and SOURCES[kind_of(source)] not in (ImageFolder, SyntheticSource), '--rate', expected))
     maps = (DEPTH,) if writing.is_sensor else ()
     recording = open_source(source, SourceOptions(rate=rate, maps=maps, recording=bag.options, camera_file=camera))
     check_apart(out, [source, *filter(None, [camera])], '--out', is_replaced=True)

@@ -128,11 +128,15 @@ class PredictionWriter:
             atomic_file(path, keep_interrupted=source.count is None) as part,
             VideoWriter(part, source.rate) as video,
         ):
-            shown = RealTimeVideo(video)
+            camera = RealTimeVideo(video)
             try:
                 for frame in source:
                     prediction = self._predict(frame)
-                    shown.write(side_by_side(*self._pictures(frame.image, prediction).values()), frame.stamp_ns)
+                    picture = side_by_side(*self._pictures(frame.image, prediction).values())
+                    if source.count is None:
+                        camera.write(picture, frame.stamp_ns)
+                    else:
+                        video.write(picture)
                     if self._maps:
                         self._write_maps(frame, prediction, self._unique(f'{name}_{frame.name}', text))
                     yield

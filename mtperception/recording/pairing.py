@@ -19,28 +19,29 @@ def pair_by_stamp(first: Sequence[int], second: Sequence[int], tolerance: int) -
     Returns:
         Position in `second` by position in `first`; what has no partner is missing.
     """
-    order = np.argsort(np.asarray(second, np.int64), kind='stable')
-    ordered = np.asarray(second, np.int64)[order].tolist()
-    positions = order.tolist()
-    nearest: list[tuple[int, int, int, int, int]] = []
-    """Of each stamp the next candidate on either side: difference, positions of both, place in `ordered`, direction."""
+    later = sorted(range(len(second)), key=second.__getitem__)
+    earlier = sorted(range(len(second)), key=second.__getitem__, reverse=True)
+    """Positions by stamp, oldest and newest first; equal ones as they come."""
+    ascending = [second[position] for position in later]
+    nearest: list[tuple[int, int, int, int, list[int]]] = []
+    """Of each stamp the next candidate on either side: difference, positions of both, its place in which order."""
 
-    def offer(i: int, place: int, direction: int) -> None:
-        if 0 <= place < len(ordered) and abs(ordered[place] - first[i]) <= tolerance:
-            heappush(nearest, (abs(ordered[place] - first[i]), i, positions[place], place, direction))
+    def offer(i: int, place: int, order: list[int]) -> None:
+        if place < len(order) and (difference := abs(second[order[place]] - first[i])) <= tolerance:
+            heappush(nearest, (difference, i, order[place], place, order))
 
     for i, stamp in enumerate(first):
-        place = bisect_left(ordered, stamp)
-        offer(i, place - 1, -1)
-        offer(i, place, 1)
+        before = bisect_left(ascending, stamp)
+        offer(i, len(second) - before, earlier)
+        offer(i, before, later)
     pairs: dict[int, int] = {}
     taken: set[int] = set()
     while nearest:
-        _, i, j, place, direction = heappop(nearest)
+        _, i, j, place, order = heappop(nearest)
         if i in pairs:
             continue
         if j in taken:
-            offer(i, place + direction, direction)
+            offer(i, place + 1, order)
             continue
         pairs[i] = j
         taken.add(j)

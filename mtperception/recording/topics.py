@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which topics of a recording are used: those asked for, else those whose types, contents and names fit."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -289,11 +289,11 @@ def node_outputs(topics: 'Iterator[str] | Collection[str]') -> set[str]:
     spaces = {topic.removesuffix('semantic/classes') for topic in topics if topic.endswith('/semantic/classes')}
     for picture in _NODE_PICTURES:
         pictured = {topic.removesuffix(picture) for topic in topics if topic.endswith(f'/{picture}')}
-        others = [output for output in _NODE_OUTPUTS if output != picture]
-        spaces |= {space for space in pictured if any(f'{space}{output}' in topics for output in others)}
-    return {
-        topic
-        for topic in topics
-        for space in spaces
-        if any(f'{topic}/'.startswith(f'{space}{output}/') for output in _NODE_OUTPUTS)
-    }
+        others = [output for output in _NODE_OUTPUTS if not output.startswith(picture)]
+        spaces |= {space for space in pictured if any(_is_below(topic, space, others) for topic in topics)}
+    return {topic for topic in topics for space in spaces if _is_below(topic, space, _NODE_OUTPUTS)}
+
+
+def _is_below(topic: str, space: str, names: Iterable[str]) -> bool:
+    """Whether a topic is one of some names in a namespace, or of its transports."""
+    return any(f'{topic}/'.startswith(f'{space}{name}/') for name in names)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node that plays a source of images as a camera would: `image` and `camera_info` with the same stamp."""
 
+import re
 import sys
 import threading
 import time
@@ -64,7 +65,7 @@ class CameraPlayer(Node):
         self._source = open_source(self._values['source'], images_only(**options))
         if self._values['preload']:
             self._source = Preloaded(self._source, self._values['preload'], stop.is_set)
-        self._said = 0
+        self._said: set[str] = set()
         reliable = QoSProfile(depth=5)
         self._images = self.create_publisher(Image, 'image', reliable)
         self._infos = self.create_publisher(CameraInfo, 'camera_info', reliable)
@@ -95,10 +96,11 @@ class CameraPlayer(Node):
 
     def _say_notes(self) -> None:
         """Say what the source tells, each kind of thing once."""
-        notes = self._source.notes
-        for note in notes[self._said :]:
-            self.get_logger().warning(note)
-        self._said = max(self._said, len(notes))
+        for note in self._source.notes:
+            kind = re.sub(r'\d+', '', note)  # how many there are of it grows
+            if kind not in self._said:
+                self.get_logger().warning(note)
+            self._said.add(kind)
 
     def _wait_for_subscriber(self) -> None:
         while self._images.get_subscription_count() == 0 and not self._stop.wait(0.02):

@@ -35,7 +35,7 @@ def open_source(spec: str, options: SourceOptions | None = None) -> Source:
         SourceError: if there is no such thing, if no image can be read from it, if the file of its camera cannot be
             used, or if options say how a bag is read and it is none.
     """
-    options, name = options or SourceOptions(), _kind_of(spec)
+    options, name = options or SourceOptions(), kind_of(spec)
     if options.recording != DEFAULTS and SOURCES[name] is not Bag:
         raise SourceError(
             f'{spec}: found a source of the kind {name}, and options that say how a bag is read (topics, '
@@ -51,13 +51,13 @@ def open_sources(specs: Iterable[str], options: SourceOptions) -> dict[str, Sour
     Raises:
         SourceError: as `open_source`; for options that say how a bag is read only if none of them is a bag.
     """
-    kinds = {spec: SOURCES[_kind_of(spec)] for spec in specs}
+    kinds = {spec: SOURCES[kind_of(spec)] for spec in specs}
     of_others = replace(options, recording=DEFAULTS) if Bag in kinds.values() else options
     return {spec: open_source(spec, options if kind is Bag else of_others) for spec, kind in kinds.items()}
 
 
-def _kind_of(spec: str) -> str:
-    """Its name in `SOURCES`; raises SourceError for a text that names nothing."""
+def kind_of(spec: str) -> str:
+    """The name in `SOURCES` of what a text names; raises SourceError for one that names nothing."""
     for name, kind in SOURCES.items():
         if spec and kind.accepts(spec):  # an empty path would be the current folder
             return name

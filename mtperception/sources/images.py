@@ -153,7 +153,7 @@ class ImageFolder:
         height, width = image.shape[:2]
         fitted = self._camera and self._camera.for_image(width, height)
         if self._camera and fitted is None and not self._unfitted:
-            found = f'{self._folder}: {name} is {width}x{height}, {NAME} has a camera for'
+            found = f'{name} is {width}x{height}, {NAME} has a camera for'
             self._unfitted = f'{found} {self._camera.width}x{self._camera.height}: unknown for such images'
         return fitted
 

@@ -63,8 +63,7 @@ class VideoFile:
                 if image is not None:
                     yield Frame(image, stamp_ns, None, f'{index:06d}')
         if index + 1 < WHOLE * self._stated:
-            found = f'{index + 1} of {self._stated} images could be read'
-            self.notes = (f'{self._path}: {found}: is it truncated?',)
+            self.notes = (f'{index + 1} of {self._stated} images could be read: is it truncated?',)
 
 
 class Webcam:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from omegaconf.errors import OmegaConfBaseException
 
 from mtperception.card import CARD, ModelCard, open_model
+from mtperception.errors import MTPerceptionError
 from mtperception.networks import create_network
 from mtperception.networks.half_weights import scales_are_moved
 from mtperception.networks.network import ENCODER, Network
@@ -45,11 +47,23 @@ def build_network(config: TrainConfig) -> Network:
 
 
 def card_of(source: str) -> ModelCard:
-    """The card of a model, or what the configuration of a checkpoint says of the model that comes of it."""
+    """The card of a model, or what the configuration of a checkpoint says of the model that comes of it.
+
+    Raises:
+        ConfigError: for a checkpoint whose configuration this version does not read.
+        ModelError: for a model that is not complete.
+    """
     path = _place(source)
-    if path.is_file():
-        return draft_card(config_from_dict(Checkpoint.read(path).scalars['config']), source)
-    return open_model(path).card
+    if not path.is_file():
+        return open_model(path).card
+    content = Checkpoint.read(path).scalars
+    try:
+        return draft_card(config_from_dict(content['config']), source)
+    except (KeyError, OmegaConfBaseException, MTPerceptionError) as error:
+        raise ConfigError(
+            f'{source}: what its outputs mean is not known: its configuration cannot be read: {error}: expected a '
+            'checkpoint of this version, or a model that was exported from it'
+        ) from error
 
 
 def new_network(config: TrainConfig) -> Network:
@@ -121,9 +135,10 @@ def _check_meanings(config: TrainConfig, sources: Sequence[str], key: str) -> se
     """
     own, *found = (meaning(card) for card in (draft_card(config, ''), *map(card_of, sources)))
     classes = {each.pop(CLASSES) for each in found if CLASSES in each}
+    found = [{what: value for what, value in each.items() if what in own} for each in found]
     for source, each in zip(sources[1:], found[1:], strict=True):
         check_same(found[0], each, f'{key} {source}, beside {sources[0]}')
-    for what in found[0].keys() & own.keys():
+    for what in found[0]:
         if found[0][what] != own[what]:
             logger.warning(
                 '%s %s: its %s is %s, that of this run %s: its depth begins with another scale',

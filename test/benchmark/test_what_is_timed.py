@@ -16,6 +16,7 @@ from altered_backend import altered
 from mtperception.backends import BACKENDS
 from mtperception.benchmark.benchmark import Shape, benchmark
 from mtperception.benchmark.candidates import Candidate
+from mtperception.benchmark.preparation import Preparation
 from mtperception.benchmark.systems import measure_systems
 from mtperception.benchmark.timing import Budget
 from mtperception.networks import Network
@@ -27,6 +28,12 @@ SECONDS = {'baseline': 0.4, 'whole': 0.2, 'forward': 0.0}
 MAPS = {'labels', 'confidence', 'depth', 'depth_confidence'}
 RAW = {'segmentation', 'depth', 'depth_confidence'}
 """What the network alone gives."""
+
+
+@pytest.fixture(autouse=True)
+def _without_preparation(monkeypatch):
+    """Its process knows no altered backend."""
+    monkeypatch.setattr('mtperception.benchmark.benchmark.measure_preparation', lambda *arguments: Preparation())
 
 
 @pytest.fixture
@@ -96,6 +103,14 @@ def test_a_run_that_fails_at_one_size_leaves_the_others(monkeypatch):
     assert [result.shape for result in found.results] == [Shape(64, 48), Shape(48, 32)]
     assert [each.reason for each in found.unavailable] == ['96x48: RuntimeError: out of memory']
     assert done == [1, 2, 3]
+
+
+def test_a_backend_that_the_process_of_the_preparation_does_not_know_is_measured(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setitem(BACKENDS, 'mine', altered('onnxruntime', lambda run, images: run(images)))
+    mine = Candidate('mine', 'cpu', 'fp32')
+    (result,) = benchmark('nyuv2_indoor', [mine], [Shape(64, 48)], budget=Budget(iterations=1)).results
+    assert (result.prepare_s, result.memory_mib) == (None, None)
 
 
 def test_photographs_are_brought_to_the_size(monkeypatch):

@@ -23,6 +23,7 @@ from recordings import (
     translation,
 )
 
+from mtperception.recording.topics import node_outputs
 from mtperception.types import Intrinsics
 
 COLOR = np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8)
@@ -245,6 +246,13 @@ def test_pictures_of_the_node_are_told_by_their_names_too(chosen, picture):
     assert topics.notes[-1] == (
         'depth: /depth/image skipped: it looks like an output of a node of this package; use --depth-topic to select it'
     )
+
+
+def test_compressed_outputs_are_told_by_their_names_too():
+    """`ros2 bag record` of what was republished."""
+    ours = {'/overlay/image', '/depth/image/compressedDepth'}
+    assert node_outputs([*ours, '/usb_cam/image_raw']) == ours
+    assert node_outputs(['/overlay/image', '/overlay/image/compressed', '/usb_cam/image_raw']) == set()
 
 
 def test_a_picture_alone_is_a_camera(chosen):

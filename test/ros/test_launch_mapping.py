@@ -3,6 +3,8 @@
 
 import json
 import subprocess
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -75,16 +77,21 @@ def test_a_played_camera_becomes_a_map(start, workspace, observer, tmp_path):
     assert summary['classes']
 
 
-def given_to(program):
-    """The command line of a process that runs this program of the package."""
-    lines = (file.read_bytes().decode().split('\0') for file in Path('/proc').glob('[0-9]*/cmdline'))
-    return next((line for line in lines if any(part.endswith(f'/mtperception/{program}') for part in line)), None)
+def given_to(program, namespace):
+    """The command line of the process that runs this program of the package in a namespace."""
+    for file in Path('/proc').glob('[0-9]*/cmdline'):
+        with suppress(OSError):  # it has ended
+            line = file.read_bytes().decode().split('\0')
+            if f'__ns:={namespace}' in line and any(part.endswith(f'/mtperception/{program}') for part in line):
+                return line
+    return []
 
 
 def test_transforms_and_images_of_a_robot_among_several(start, observer):
     """Both nodes take the compressed image; the map is told to take the transforms of its namespace."""
+    name = f'robot_{uuid.uuid4().hex[:8]}'
     given = {
-        'namespace': 'robot',
+        'namespace': name,
         'image': '/camera/image_raw',
         'image_transport': 'compressed',
         'pose_source': 'pose_stamped',
@@ -92,11 +99,11 @@ def test_transforms_and_images_of_a_robot_among_several(start, observer):
         'backend': 'onnxruntime',
         'device': 'cpu',
     }
-    start(ROS2, 'launch', 'mtperception', 'mapping.launch.py', *(f'{name}:={value}' for name, value in given.items()))
-    for node in ('/robot/perception', '/robot/mapping'):
+    start(ROS2, 'launch', 'mtperception', 'mapping.launch.py', *(f'{key}:={value}' for key, value in given.items()))
+    for node in (f'/{name}/perception', f'/{name}/mapping'):
         observer.wait_for_state(node, 'active')
         observer.wait_for_subscriptions(node, '/camera/image_raw/compressed')
-    assert {'/tf:=tf', '/tf_static:=tf_static'} <= set(given_to('mapping_node'))
+    assert {'/tf:=tf', '/tf_static:=tf_static'} <= set(given_to('mapping_node', f'/{name}'))
 
 
 def test_every_argument_is_described(workspace, tmp_path):

@@ -144,7 +144,7 @@ class TestImageFolder:
         found = [frame.intrinsics for frame in source]
         assert found == [Intrinsics(**camera).resized(1226, 370), None, None]
         (note,) = source.notes
-        assert '2 is 1200x370, dataset.json has a camera for 1242x375' in note
+        assert note == '2 is 1200x370, dataset.json has a camera for 1242x375: unknown for such images'
 
     def test_in_the_order_of_the_numbers_in_the_names(self, tmp_path):
         for name in ('10.png', '9.png', '1a.jpg', '100.PNG'):

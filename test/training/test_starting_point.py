@@ -157,6 +157,22 @@ def test_the_mean_of_two_that_mean_another_depth_is_refused(start, tmp_path):
         build_network(tiny_config(tmp_path, start={start: files}))
 
 
+def test_a_run_without_depth_takes_the_mean_whatever_their_depth_means(tmp_path):
+    for name, far in (('near', 10.0), ('far', 80.0)):
+        config = tiny_config(tmp_path, depth_range=[0.3, far])
+        write_checkpoint(tmp_path / name, config, build_network(config).state_dict())
+    files = [str(tmp_path / name) for name in ('near', 'far')]
+    build_network(tiny_config(tmp_path, ('segmentation',), start={'all': files}))
+
+
+def test_a_checkpoint_whose_configuration_is_of_another_version(earlier, tmp_path):
+    _, average = earlier
+    other = tmp_path / 'other.safetensors'
+    Checkpoint({f'average/{name}': x for name, x in average.items()}, {'config': {'gone': 1}}).write(other)
+    with pytest.raises(ConfigError, match=r'other\.safetensors: what its outputs mean is not known: .*gone'):
+        build_network(tiny_config(tmp_path, start={'all': [str(other)]}))
+
+
 def test_what_another_depth_means_is_told(earlier, tmp_path, caplog):
     path, _ = earlier
     build_network(tiny_config(tmp_path, start={'all': [str(path)]}))
