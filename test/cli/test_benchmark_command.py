@@ -68,17 +68,6 @@ def test_figures_fit_each_other(done):
         assert min(result['forward_ms'], result['prepare_s']) > 0
 
 
-@pytest.mark.parametrize('backend', ['openvino', 'onnxruntime'])
-def test_what_the_self_test_has_prepared_is_prepared_anew(backend, tmp_path):
-    """The default model's is of 480x360; it takes more than 50 MiB there, and a tenth of a second."""
-    arguments = ['--backend', backend, '--precision', 'fp32', '--size', '480x360', '--json', tmp_path / 'b.json']
-    command = [sys.executable, '-m', 'mtperception', 'benchmark', *TINY, *map(str, arguments)]
-    subprocess.run(command, capture_output=True, check=True, timeout=300)
-    (result,) = json.loads((tmp_path / 'b.json').read_text(encoding='utf-8'))['results']
-    assert result['prepare_s'] > 0.05
-    assert result['memory_mib'] is None or result['memory_mib'] > 50
-
-
 def test_fast_graphs_give_what_pytorch_does(done):
     for result in done[0]['results']:
         assert result['label_agreement'] >= 0.999

@@ -299,6 +299,14 @@ def test_the_source_is_not_replaced(out, folder, tmp_path, capsys):
     assert written(folder) == ['0.png', '1.png', '2.png', 'dataset.json']
 
 
+def test_a_rate_for_what_has_times_of_its_own_is_refused(tmp_path, capsys):
+    (tmp_path / 'bag').mkdir()  # a folder, but not of images
+    (tmp_path / 'bag' / 'walk.mcap').touch()
+    assert run('klg', tmp_path / 'out', tmp_path / 'bag', '--rate', 5) == 2
+    said = capsys.readouterr().err.replace('\n', ' ').replace('│', '')
+    assert 'has times of its own: expected a folder of images or' in ' '.join(said.split())
+
+
 @pytest.mark.parametrize(
     ('kind', 'arguments', 'message'),
     [
@@ -318,7 +326,6 @@ def test_the_source_is_not_replaced(out, folder, tmp_path, capsys):
         ('klg', ['walk.mcap', '--pose-topic', '/odom'], '--pose-topic: is for tum'),
         ('semanticfusion', ['walk.mcap', '--pose-topic', '/odom'], '--pose-topic: is for tum'),
         ('hydra', ['--depth-topic', '/depth', '--tolerance', '0.5'], '--depth-topic, --tolerance: only for recordings'),
-        ('klg', ['walk.mcap', '--rate', '5'], 'walk.mcap has times of its own: expected a folder of images'),
         ('klg', ['webcam:0'], 'does not end by itself: expected --frames'),
         ('ply', ['synthetic'], 'ply'),
     ],
