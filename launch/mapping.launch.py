@@ -33,6 +33,7 @@ def generate_launch_description() -> LaunchDescription:
     perception = Path(__file__).with_name('perception.launch.py')
     return LaunchDescription(
         [
+            OpaqueFunction(function=_refuse_cameras),  # before anything is started, which would be left running
             IncludeLaunchDescription(PythonLaunchDescriptionSource(str(perception))),
             DeclareLaunchArgument('pose', default_value='pose', description='Topic of the poses.'),
             DeclareLaunchArgument(
@@ -55,14 +56,19 @@ def generate_launch_description() -> LaunchDescription:
     )
 
 
+def _refuse_cameras(context: LaunchContext) -> None:
+    """Raises ValueError if several cameras are named."""
+    cameras = context.launch_configurations.get('cameras', '')
+    if cameras:
+        raise ValueError(
+            f'cameras:={cameras}: a map is made of one camera: expected the argument image, or for several cameras '
+            'perception.launch.py, and a mapping node in the namespace of each'
+        )
+
+
 def _mapping(context: LaunchContext) -> list[Node]:
     """The node, now that it is known which arguments were given."""
     given = context.launch_configurations
-    if given['cameras']:
-        raise ValueError(
-            f'cameras:={given["cameras"]}: a map is made of one camera: expected the argument image, or for several '
-            'cameras perception.launch.py, and a mapping node in the namespace of each'
-        )
     kinds = PARAMETERS | {'use_sim_time': (bool, ''), 'autostart': (bool, ''), 'image_transport': (str, '')}
     overrides = {
         name: ParameterValue(LaunchConfiguration(name), value_type=kind)

@@ -82,7 +82,7 @@ def given_to(program, namespace):
     for file in Path('/proc').glob('[0-9]*/cmdline'):
         with suppress(OSError):  # it has ended
             line = file.read_bytes().decode().split('\0')
-            if f'__ns:={namespace}' in line and any(part.endswith(f'/mtperception/{program}') for part in line):
+            if f'__ns:=/{namespace}' in line and any(part.endswith(f'/mtperception/{program}') for part in line):
                 return line
     return []
 
@@ -103,7 +103,7 @@ def test_transforms_and_images_of_a_robot_among_several(start, observer):
     for node in (f'/{name}/perception', f'/{name}/mapping'):
         observer.wait_for_state(node, 'active')
         observer.wait_for_subscriptions(node, '/camera/image_raw/compressed')
-    assert {'/tf:=tf', '/tf_static:=tf_static'} <= set(given_to('mapping_node', f'/{name}'))
+    assert {'/tf:=tf', '/tf_static:=tf_static'} <= set(given_to('mapping_node', name))
 
 
 def test_every_argument_is_described(workspace, tmp_path):
@@ -116,8 +116,12 @@ def test_every_argument_is_described(workspace, tmp_path):
 
 
 def test_several_cameras_are_refused(workspace, tmp_path):
-    command = workspace.command(ROS2, 'launch', 'mtperception', 'mapping.launch.py', 'cameras:=[front, rear]')
+    """And no perception node is left running."""
+    name = f'robot_{uuid.uuid4().hex[:8]}'
+    arguments = (f'namespace:={name}', 'cameras:=[front, rear]')
+    command = workspace.command(ROS2, 'launch', 'mtperception', 'mapping.launch.py', *arguments)
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode
     said = done.stdout + done.stderr
     assert 'cameras:=[front, rear]: a map is made of one camera: expected the argument image' in said
+    assert not given_to('perception_node', name)
