@@ -17,7 +17,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import ComposableNodeContainer, LoadComposableNodes
 from launch_ros.descriptions import ComposableNode
 
-from mtperception.messages.names import camera_info_topic, sibling
+from mtperception.messages.names import camera_info_topic, check_below_cameras, sibling
 
 ARGUMENTS = {
     'rectify': ('true', 'Remove lens distortion with image_proc; the camera_info must have a calibration.'),
@@ -47,11 +47,10 @@ def generate_launch_description() -> LaunchDescription:
 def _pipeline(context: LaunchContext) -> list[Action]:
     """The components, in the container that was named or in a new one."""
     given = context.launch_configurations
-    components = [
-        component
-        for camera in yaml.safe_load(given.get('cameras') or "['']")
-        for component in (_rectify(given, camera), _cloud(given, camera))
-    ]
+    cameras = yaml.safe_load(given.get('cameras') or "['']")
+    # Before anything is started, which would be left running.
+    check_below_cameras(cameras, {name: given.get(name, '') for name in ('image', 'camera_info')})
+    components = [component for camera in cameras for component in (_rectify(given, camera), _cloud(given, camera))]
     if given['container']:
         return [LoadComposableNodes(composable_node_descriptions=components, target_container=given['container'])]
     container = ComposableNodeContainer(

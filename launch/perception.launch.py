@@ -12,7 +12,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from mtperception import resources
-from mtperception.messages.names import camera_info_topic
+from mtperception.messages.names import camera_info_topic, check_below_cameras
 
 PARAMETERS = {
     'cameras': (
@@ -106,12 +106,7 @@ def _prefixes(context: LaunchContext) -> list[str]:
     if not context.launch_configurations['cameras']:
         return ['']
     cameras = _overrides(context, 'cameras')[0]['cameras'].evaluate(context)
-    absolute = [name for name in ('image', 'camera_info') if context.launch_configurations[name].startswith('/')]
-    if any(cameras) and absolute:
-        raise ValueError(
-            f'{absolute[0]}:={context.launch_configurations[absolute[0]]} with cameras {cameras}: expected the part '
-            'after the names of the cameras, such as image_raw'
-        )
+    check_below_cameras(cameras, {name: context.launch_configurations[name] for name in ('image', 'camera_info')})
     return [f'{camera}/' if camera else '' for camera in cameras]
 
 

@@ -48,6 +48,21 @@ def test_several_cameras_have_topics_below_their_names(launch, observer):
 
 
 @needs_launch
+@pytest.mark.parametrize('file', ['perception.launch.py', 'image_pipeline.launch.py'])
+@pytest.mark.parametrize('argument', ['image', 'camera_info'])
+def test_an_absolute_topic_of_several_cameras_is_refused_before_anything_is_started(
+    workspace, tmp_path, file, argument
+):
+    given = [f'{argument}:=/camera/topic', 'cameras:=[front, rear]']
+    command = workspace.command(ROS2, 'launch', 'mtperception', file, *given)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    said = done.stdout + done.stderr
+    assert done.returncode
+    assert 'process started' not in said
+    assert f"{argument}:=/camera/topic with cameras ['front', 'rear']: expected the part after the names" in said
+
+
+@needs_launch
 def test_arguments_arrive(launch, observer):
     launch(
         image='/camera/image_raw',
