@@ -15,12 +15,12 @@ SEEN = np.zeros((1, 360, 480, 3), np.uint8)
 
 
 def test_what_this_process_has_prepared_is_prepared_anew():
-    """It takes more than 50 MiB, and a twentieth of a second."""
+    """It takes more than 50 MiB; what is prepared already takes microseconds."""
     model, candidate = open_model('nyuv2_indoor'), Candidate('onnxruntime', 'cpu', 'fp32')
     with closing(open_backend(model, 'onnxruntime', 'cpu')) as opened:
         assert opened.is_prepared(1, 360, 480)
     found = measure_preparation(model.path, candidate, SEEN)
-    assert found.seconds > 0.05
+    assert found.seconds > 0.005
     assert found.mebibytes is None or found.mebibytes > 50
 
 
