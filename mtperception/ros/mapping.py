@@ -101,11 +101,10 @@ class MappingComponent:
         self._is_listening = False
         self._fused_at = time.monotonic()
         """Seconds: when the last report showed more fused frames than the one before."""
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._mapper.volume.close)
             self._outputs = MapPublishers(node, self._space, self._ids, settings.map_frame)
-        except BaseException:
-            self._mapper.volume.close()
-            raise
+            undo.pop_all()
         self._services = services
         for name, work in ((SAVE, self._save), (RESET, self._reset)):
             services[name].serve(partial(self._ask_worker, name, work))

@@ -1,12 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tests of launch files share: programs in the installed workspace, and a node that watches them."""
+"""What tests share: a node of this process; programs in the installed workspace, and a node that watches them."""
 
 import signal
 import subprocess
 from contextlib import closing
 
 import pytest
+import rclpy
 from launched import ROS2, LaunchObserver
+from rclpy.lifecycle import LifecycleNode
+
+
+@pytest.fixture
+def node():
+    """A lifecycle node of this process, for what a node owns."""
+    rclpy.init()
+    node = LifecycleNode('owner')
+    yield node
+    node.destroy_node()
+    rclpy.shutdown()
 
 
 @pytest.fixture

@@ -12,9 +12,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-import rclpy
 from hooked_backend import HookedBackend, nothing
-from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
@@ -67,15 +65,6 @@ def wait_until(condition, seconds=60):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.002)
-
-
-@pytest.fixture
-def node():
-    rclpy.init()
-    node = LifecycleNode('rig')
-    yield node
-    node.destroy_node()
-    rclpy.shutdown()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import rclpy
-from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
@@ -18,15 +17,6 @@ from mtperception.predictor import Predictor
 from mtperception.ros.publishers import LATCHED_QOS, OutputPublishers
 from mtperception.ros.qos import QosWarnings
 from mtperception.synthetic import SyntheticRoom
-
-
-@pytest.fixture
-def node():
-    rclpy.init()
-    node = LifecycleNode('publishers')
-    yield node
-    node.destroy_node()
-    rclpy.shutdown()
 
 
 @pytest.mark.parametrize('changes', [{'confidence_threshold': 0.5}, {'mask_classes': ('chair',)}])
