@@ -26,7 +26,8 @@ def published_keys(tasks):
 
 def in_published_layout(network, tasks):
     keys = published_keys(tasks)
-    ours = read_published(dict.fromkeys(keys, torch.zeros(1))).state_dict
+    ours = read_published(dict.fromkeys(keys, torch.zeros(3))).state_dict
     assert set(ours) == set(network.state_dict())
     state = network.state_dict()
-    return {key: state[name] for key, name in zip(keys, ours, strict=True)}
+    published = {key: state[name] for key, name in zip(keys, ours, strict=True)}
+    return {key: value[[0, 2, 1]] if key.startswith('normal.') else value for key, value in published.items()}

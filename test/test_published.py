@@ -84,6 +84,9 @@ def test_three_tasks_of_random_weights_import_though_their_rounding_is_large(tmp
     parity = import_checkpoint(path, 'joint_lw_refinenet', 'nyuv2_40', tmp_path / 'three')
     assert parity.rounding['depth'].largest > 3e-4
     assert open_model(tmp_path / 'three').card.tasks == ('segmentation', 'depth', 'normals')
+    head, ours = load_network(tmp_path / 'three').heads['normals'].predict, network.heads['normals'].predict
+    assert torch.equal(head.weight, ours.weight)
+    assert torch.equal(head.bias, ours.bias)
 
 
 def test_the_command_says_how_well_the_graph_agrees_and_nothing_else(imported):

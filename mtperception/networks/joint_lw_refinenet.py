@@ -107,10 +107,15 @@ class JointLWRefineNet(Network):
 def read_published(state_dict: Mapping[str, torch.Tensor]) -> PublishedLayout:
     """Rename the tensors of a published multi-task-refinenet checkpoint; tasks and class count are read from the heads.
 
+    Its normals are x, z, y (the authors' notebook ExpNYUD_three draws them so); here they become x, y, z.
+
     Raises:
         ValueError: for a key that the published layout does not have, or without any head.
     """
     renamed = {_renamed(key): value for key, value in state_dict.items()}
+    for name in ('heads.normals.predict.weight', 'heads.normals.predict.bias'):
+        if name in renamed and renamed[name].shape[:1] == (3,):  # of other shapes, loading says that they do not fit
+            renamed[name] = renamed[name][[0, 2, 1]]
     predictors = {task: renamed.get(f'heads.{task}.predict.weight') for task in _PUBLISHED_TASKS.values()}
     tasks = tuple(task for task, weight in predictors.items() if weight is not None)
     if not tasks:

@@ -111,7 +111,6 @@ PUBLISHED_KEYS = {
     'segm.bias': 'heads.segmentation.predict.bias',
     'pre_depth.weight': 'heads.depth.scale.weight',
     'depth.weight': 'heads.depth.predict.weight',
-    'normal.weight': 'heads.normals.predict.weight',
 }
 
 
@@ -120,6 +119,13 @@ def test_published_keys():
     published = read_published(weights)
     for key, ours in PUBLISHED_KEYS.items():
         assert published.state_dict[ours] is weights[key], key
+
+
+def test_published_normals_are_x_z_y():
+    weight, bias = torch.arange(3.0)[:, None], torch.tensor([0.0, 1.0, 2.0])
+    state = read_published({'normal.weight': weight, 'normal.bias': bias}).state_dict
+    assert state['heads.normals.predict.weight'][:, 0].tolist() == [0, 2, 1]
+    assert state['heads.normals.predict.bias'].tolist() == [0, 2, 1]
 
 
 def test_tasks_and_classes_are_read_from_the_heads():
