@@ -27,6 +27,8 @@ class ScaleInvariant(Loss):
         invariance: 0: plain error of logarithms; 1: a common factor on all depths costs nothing.
     """
 
+    task = 'depth'
+
     def __init__(self, invariance: float = 0.5) -> None:
         self.invariance = invariance
 
@@ -74,6 +76,8 @@ class ScaleInvariantGradient(Loss):
         gradient: weight of the last term; 1 in both.
     """
 
+    task = 'depth'
+
     def __init__(self, invariance: float = 0.5, gradient: float = 1.0) -> None:
         self.invariance = invariance
         self.gradient = gradient
@@ -98,6 +102,8 @@ class GradientMatching(Loss):
     Args:
         scales: their number.
     """
+
+    task = 'depth'
 
     def __init__(self, scales: int = 4) -> None:
         if scales < 1:

@@ -12,6 +12,9 @@ from mtperception.training.distributed import global_sum
 class Loss(ABC):
     """One term of what is minimised."""
 
+    task: str
+    """Whose outputs and annotations it compares. Another task whose are alike names such a loss as its own."""
+
     def prepare(self, class_counts: Callable[[], torch.Tensor]) -> None:  # noqa: B027 - most need nothing
         """Called once before training with a counter of the training set's pixels of each class (float C)."""
 

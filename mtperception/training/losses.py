@@ -29,6 +29,8 @@ class CrossEntropy(Loss):
         max_weight: largest class weight.
     """
 
+    task = 'segmentation'
+
     def __init__(self, balance: float = 0.0, max_weight: float = 8.0) -> None:
         self.balance = balance
         self.max_weight = max_weight
@@ -65,6 +67,8 @@ def _count(values: torch.Tensor) -> torch.Tensor:
 class L1(Loss):
     """Mean absolute error, of depth N,1,h,w (signed metres) against N,h,w (0 is left out)."""
 
+    task = 'depth'
+
     def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Metres."""
         predicted, true = _valid_depth(output, target)
@@ -79,6 +83,8 @@ class BerHu(Loss):
     Args:
         fraction: c in parts of the largest error.
     """
+
+    task = 'depth'
 
     def __init__(self, fraction: float = 0.2) -> None:
         self.fraction = fraction
@@ -96,6 +102,8 @@ class BerHu(Loss):
 class L2(Loss):
     """Mean square error of depth, as for `L1`: HybridNet's first Euclidean loss (section 4)."""
 
+    task = 'depth'
+
     def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Square metres."""
         predicted, true = _valid_depth(output, target)
@@ -107,6 +115,8 @@ class NormalizedL2(Loss):
 
     HybridNet's second Euclidean loss (section 4): it sees the shape of a scene, not its size. Depth as for `L1`.
     """
+
+    task = 'depth'
 
     EPSILON = 1e-6
     """Added to variances, in square metres: an image may have one depth alone."""
@@ -134,6 +144,8 @@ class Laplace(Loss):
     in signed metres, which is taken as given; targets as for `L1`.
     """
 
+    task = 'depth_confidence'
+
     LIMIT = 6.0
     """Limit of |ln b|: millimetres to hundreds of metres."""
 
@@ -152,6 +164,8 @@ class DotProduct(Loss):
     Normals N,3,h,w against unit vectors N,3,h,w (the zero vector is left out).
     """
 
+    task = 'normals'
+
     def __call__(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """0 (equal) to 2 (opposite)."""
         valid = (target != 0).any(dim=1)
@@ -166,7 +180,7 @@ class Sum(Loss):
         terms: each with `name` and, if need be, `options` and `weight` (1 by default), as the configuration has them.
 
     Raises:
-        ValueError: without any, or for one that does not exist.
+        ValueError: without any, for one that does not exist, or if they are of several tasks.
     """
 
     def __init__(self, terms: Sequence[Mapping[str, Any]] = ()) -> None:
@@ -177,6 +191,10 @@ class Sum(Loss):
             (float(term.get('weight', 1.0)), create('loss', LOSSES, term['name'], term.get('options') or {}))
             for term in terms
         ]
+        tasks = sorted({loss.task for _, loss in self.terms})
+        if len(tasks) > 1:
+            raise InputError(f'terms of {" and ".join(tasks)}: expected losses of one task')
+        self.task = tasks[0]
 
     def prepare(self, class_counts: Callable[[], torch.Tensor]) -> None:
         """Prepare all of them."""

@@ -24,6 +24,8 @@ class LovaszSoftmax(Loss):
         InputError: if `stride` is less than 1.
     """
 
+    task = 'segmentation'
+
     def __init__(self, stride: int = 1) -> None:
         if stride < 1:
             raise InputError(f'stride: found {stride}, expected 1 or more')

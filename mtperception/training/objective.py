@@ -39,7 +39,8 @@ class Objective(nn.Module):
         class_counts: counts the pixels of each class in the training set, see `Loss.prepare`.
 
     Raises:
-        ConfigError: for losses or weightings that do not exist, or losses of outputs that the network does not have.
+        ConfigError: for losses or weightings that do not exist, losses for another task, or losses of outputs that the
+            network does not have.
     """
 
     def __init__(self, config: TrainConfig, network: Network, class_counts: Callable[[], torch.Tensor]) -> None:
@@ -53,7 +54,7 @@ class Objective(nn.Module):
         self._all_outputs = dict(network.outputs)
         self.outputs = {output: task for output, task in network.outputs.items() if output in config.losses}
         """By name of each output that has a loss: the task whose annotations it learns from."""
-        self.losses = {output: self._loss(config, output, class_counts) for output in self.outputs}
+        self.losses = {output: self._loss(config, output, task, class_counts) for output, task in self.outputs.items()}
         weighting = config.weighting
         self.weighting: Weighting = create('weighting', WEIGHTINGS, weighting.name, weighting.options, self.outputs)
         self.distillation = Distillation(config)
@@ -99,9 +100,16 @@ class Objective(nn.Module):
         return taught + self.weighting(annotated) if annotated else taught
 
     @staticmethod
-    def _loss(config: TrainConfig, output: str, class_counts: Callable[[], torch.Tensor]) -> Loss:
+    def _loss(config: TrainConfig, output: str, task: str, class_counts: Callable[[], torch.Tensor]) -> Loss:
         chosen = config.losses[output]
         loss = create('loss', LOSSES, chosen.name, chosen.options)
+        like = LOSSES[TASKS[task].loss].task
+        if loss.task != like:
+            fitting = [name for name, each in LOSSES.items() if getattr(each, 'task', like) == like]
+            raise ConfigError(
+                f'losses.{output}: found {chosen.name}, a loss for {loss.task}, expected one for {task}: '
+                f'{", ".join(fitting)}'
+            )
         loss.prepare(class_counts)
         return loss
 

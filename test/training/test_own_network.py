@@ -49,6 +49,26 @@ def run(room_data, tmp_path):
     return trainer, before
 
 
+@pytest.mark.parametrize(
+    ('output', 'loss', 'message'),
+    [
+        ('segmentation', ChoiceConfig('berhu'), 'losses.segmentation: found berhu, a loss for depth, expected one for'),
+        ('depth', ChoiceConfig('laplace'), 'one for depth: berhu, l1, '),
+        (
+            'early_depth',
+            ChoiceConfig('lovasz_softmax'),
+            'losses.early_depth: found lovasz_softmax, a loss for segmentat',
+        ),
+        ('depth', ChoiceConfig('sum', {'terms': [{'name': 'dot_product'}]}), 'found sum, a loss for normals'),
+        ('depth', ChoiceConfig('sum', {'terms': [{'name': 'l1'}, {'name': 'cross_entropy'}]}), 'of one task'),
+    ],
+)
+def test_a_loss_is_of_the_task_of_its_output(room_data, tmp_path, output, loss, message):
+    losses = {name: ChoiceConfig(each) for name, each in LOSSES.items()} | {output: loss}
+    with pytest.raises(ConfigError, match=message):
+        Trainer(config_of(room_data, losses=losses), tmp_path / 'run', CPU)
+
+
 def test_it_is_trained_with_its_auxiliary_output(run):
     trainer, before = run
     assert trainer.steps == 2
