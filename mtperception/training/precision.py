@@ -12,6 +12,12 @@ WITHOUT_AVX512 = ('AVX2', 'NO AVX', 'DEFAULT')
 """What PyTorch calls x86 processors that have no fast way to compute in bf16."""
 
 
+def keep_precision(precision: str) -> None:
+    """For the whole process: fp32 is not TF32, in which GPUs convolve by default, with a mantissa of 10 bits."""
+    if precision == 'fp32':
+        torch.backends.cudnn.allow_tf32 = False
+
+
 def precision_advice(precision: str, device: torch.device) -> str:
     """What to do about a precision that is slower on this machine than fp32; empty if there is nothing to say."""
     capability = torch.backends.cpu.get_cpu_capability()

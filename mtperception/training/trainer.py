@@ -29,7 +29,7 @@ from mtperception.training.divergence import ADVICE, DivergedError, check_losses
 from mtperception.training.examples import Batches, BatchLoader, TrainingSet
 from mtperception.training.objective import Objective
 from mtperception.training.optimization import freeze
-from mtperception.training.precision import DTYPES, precision_advice
+from mtperception.training.precision import DTYPES, keep_precision, precision_advice
 from mtperception.training.record import Record
 from mtperception.training.starting_point import build_network, new_network
 from mtperception.training.updates import Updates
@@ -57,6 +57,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, out: Path, device: torch.device) -> None:
         torch.manual_seed(config.seed)
+        keep_precision(config.precision)
         self.config = config
         self.out = out
         self.device = device

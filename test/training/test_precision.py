@@ -8,8 +8,10 @@ import sys
 
 import pytest
 import torch
+from tiny_runs import tiny_config
 
 from mtperception.training.precision import precision_advice
+from mtperception.training.trainer import Trainer
 
 CPU = torch.device('cpu')
 
@@ -25,6 +27,13 @@ def test_without_avx512_bf16_is_advised_against():
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, env=environment)
     advice = 'this CPU has no AVX-512: bf16 takes several times longer than precision=fp32'
     assert done.stdout.strip() == str([advice, ''])
+
+
+def test_fp32_is_not_tf32(room_data, tmp_path, monkeypatch):
+    for precision, is_allowed in (('bf16', True), ('fp32', False)):
+        monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', True)  # PyTorch's default
+        Trainer(tiny_config(room_data, precision=precision), tmp_path / precision, CPU)
+        assert torch.backends.cudnn.allow_tf32 is is_allowed
 
 
 @pytest.mark.skipif(platform.machine() not in ('x86_64', 'AMD64'), reason='needs an x86 processor')
