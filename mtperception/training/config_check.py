@@ -106,8 +106,8 @@ def _views(config: TrainConfig) -> Rules:
     is_range = len(view.scale) == 2 and 0 < view.scale[0] <= view.scale[1]
     yield not is_range, 'view.scale: expected two factors, the smaller first'
     yield len(view.crop) != 2 or min(view.crop) < 32, 'view.crop: expected height and width from 32 on'
-    unseen = config.loss_stride // 2 >= min(view.crop, default=0)
-    yield unseen, f'loss_stride: found {config.loss_stride}, of which view.crop has no pixel'
+    seen = config.loss_stride // 2 < min(view.crop, default=0)
+    yield not seen, f'loss_stride: found {config.loss_stride}, expected less than twice the sides of view.crop'
     for key in ('class_balance', 'copy_paste', 'brightness', 'contrast', 'saturation', 'white_balance'):
         yield not 0 <= getattr(view, key) <= 1, f'view.{key}: expected a share, 0 to 1'
     for key in ('pitch', 'roll'):

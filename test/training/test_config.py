@@ -159,7 +159,7 @@ def test_a_task_without_a_loss_has_its_usual_one(file):
         ('epochs=[', ''),
         ('epochs=0', 'epochs: found 0, expected 1 or more'),
         ('loss_stride=0', 'loss_stride: found 0, expected 1 or more'),
-        ('loss_stride=1000', 'loss_stride: found 1000, of which view.crop has no pixel'),
+        ('loss_stride=1000', 'loss_stride: found 1000, expected less than twice the sides'),
         ('tasks=[depth, colour]', 'tasks: colour: expected any of segmentation, depth, normals'),
         ('tasks=[]', 'tasks: expected one or more'),
         ('tasks=[depth, depth]', 'tasks: expected one or more, without duplicates'),
