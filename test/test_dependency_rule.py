@@ -28,6 +28,7 @@ LAYERS = (
         'media',
         'metric',
         'model_terms',
+        'options',
         'parity',
         'resized_prediction',
         'resources',

@@ -18,6 +18,7 @@ from mtperception.networks.mt_unet import MTUNet
 from mtperception.networks.mtl import MTL, MTLWithSelectiveWeights
 from mtperception.networks.multitasknet import MultitaskNet
 from mtperception.networks.network import Network, NetworkError
+from mtperception.options import wrong_type
 
 NETWORKS: dict[str, Callable[..., Network]] = {
     'joint_lw_refinenet': JointLWRefineNet,
@@ -50,7 +51,8 @@ def create_network(
         options: of that network, see its class.
 
     Raises:
-        NetworkError: for a name that is not in `NETWORKS`, options or tasks that the network does not take.
+        NetworkError: for a name that is not in `NETWORKS`, for options, types of options or tasks that the network does
+            not take.
     """
     if name not in NETWORKS:
         raise NetworkError(f'unknown network {name!r}: expected one of {", ".join(NETWORKS)}')
@@ -59,6 +61,9 @@ def create_network(
     if unknown:
         expected = ' or '.join(accepted) or 'none'
         raise NetworkError(f'network {name} has no option {", ".join(map(str, unknown))}: expected {expected}')
+    wrong = wrong_type(NETWORKS[name], options)
+    if wrong:
+        raise NetworkError(f'network {name}: {wrong}')
     return NETWORKS[name](num_classes, tasks, **options)
 
 

@@ -173,6 +173,12 @@ class DotProduct(Loss):
         return mean((1 - cosine)[valid].sum(), valid.sum())
 
 
+def _is_term(term: Any) -> bool:
+    if not isinstance(term, Mapping) or 'name' not in term or set(term) - {'name', 'options', 'weight'}:
+        return False
+    return isinstance(term.get('options') or {}, Mapping) and isinstance(term.get('weight', 1.0), int | float)
+
+
 class Sum(Loss):
     """Several losses of one output, such as HybridNet's two of depth.
 
@@ -184,7 +190,7 @@ class Sum(Loss):
     """
 
     def __init__(self, terms: Sequence[Mapping[str, Any]] = ()) -> None:
-        wrong = [term for term in terms if 'name' not in term or set(term) - {'name', 'options', 'weight'}]
+        wrong = [term for term in terms if not _is_term(term)]
         if wrong or not terms:
             raise InputError(f'terms {wrong or "none"}: expected a list of {{name, options, weight}}')
         self.terms = [

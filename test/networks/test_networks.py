@@ -117,6 +117,8 @@ def test_a_network_that_is_asked_for_what_does_not_exist():
         create_network('resnet', CLASSES)
     with pytest.raises(ValueError, match='has no option width: expected channels or depthwise'):
         create_network('joint_lw_refinenet', CLASSES, width=3)
+    with pytest.raises(ValueError, match="network hybridnet: width is 'thin': expected a number"):
+        create_network('hybridnet', CLASSES, width='thin')
 
 
 def test_options_change_the_network():

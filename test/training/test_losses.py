@@ -213,7 +213,18 @@ def test_a_sum_prepares_its_terms():
     assert loss.terms[0][1].weights is not None
 
 
-@pytest.mark.parametrize('terms', [[], [{}], [{'name': 'l1', 'factor': 2}], [{'name': 'nonesuch'}]])
+@pytest.mark.parametrize(
+    'terms',
+    [
+        [],
+        [{}],
+        ['l1'],
+        [{'name': 'l1', 'factor': 2}],
+        [{'name': 'l1', 'weight': 'half'}],
+        [{'name': 'berhu', 'options': [0.2]}],
+        [{'name': 'nonesuch'}],
+    ],
+)
 def test_a_sum_of_what_does_not_exist(terms):
     with pytest.raises(ValueError, match='expected'):
         Sum(terms)
