@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -99,6 +100,14 @@ class TrainingSet:
         """Stands for the samples: which, and in which order."""
         ids = '\n\n'.join('\n'.join(part.ids) for part in self._parts)
         return hashlib.sha256(ids.encode()).hexdigest()
+
+    def shared_with(self, data: DataConfig, ids: Sequence[str]) -> int:
+        """How many samples of an entry of the configuration, which has these ids, are learnt from."""
+        learnt: set[str] = set()
+        for part, own in zip(self._parts, self._config.data, strict=True):
+            if own.dataset == data.dataset and Path(own.root).resolve() == Path(data.root).resolve():
+                learnt.update(part.ids)
+        return len(learnt.intersection(ids))
 
     @property
     def per_epoch(self) -> int:

@@ -84,6 +84,7 @@ class Trainer:
             remove_left_in(out)
             if advice := precision_advice(config.precision, device):
                 logger.warning('%s', advice)
+            self._name_what_is_not_held_back()
         if resumes:
             self._resume(Checkpoint.read(out / LAST))
         elif (out / BEST).exists():
@@ -114,6 +115,16 @@ class Trainer:
             saved = time.monotonic()
             latest = self.metrics or latest
         self.record.close()
+
+    def _name_what_is_not_held_back(self) -> None:
+        for data, truth in zip(self.config.validation, self.validator.datasets, strict=True):
+            shared = self.examples.shared_with(data, truth.ids)
+            if shared:
+                logger.warning(
+                    'validation on %s %s: the run learns from %d of its %d images, so its metrics promise too much for '
+                    'others: expected a split or folds that `data` leaves out',
+                    *(data.dataset, data.root, shared, len(truth)),
+                )
 
     @property
     def epoch(self) -> int:

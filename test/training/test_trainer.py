@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs from a configuration to a model: what they need, and what they refuse before they begin."""
 
+import shutil
+
 import pytest
 from rooms import rooms
 from shallow_network import ShallowNet
@@ -45,6 +47,14 @@ def test_a_folder_belongs_to_one_configuration(room_data, tmp_path):
         ({'weighting': ChoiceConfig('fixed', {'lambda': 1})}, 'weighting fixed with options'),
         ({'regime': ChoiceConfig('nonesuch')}, "unknown regime 'nonesuch'"),
         ({'losses': dict.fromkeys(('segmentation', 'depth'), ChoiceConfig('x'))}, "unknown loss 'x': expected one of"),
+        (
+            {'weighting': ChoiceConfig('variance', {'window': 2.5})},
+            'weighting variance: window is 2.5: expected a whole number',
+        ),
+        (
+            {'losses': dict.fromkeys(('segmentation', 'depth'), ChoiceConfig('berhu', {'fraction': '0.2'}))},
+            "loss berhu: fraction is '0.2': expected a number",
+        ),
         ({'network': ChoiceConfig('nonesuch')}, "unknown network 'nonesuch'"),
         ({'label_space': 'kitti_6'}, 'nyuv2_40'),
     ],
@@ -53,6 +63,15 @@ def test_what_cannot_be_trained(changes, message, room_data, tmp_path):
     with pytest.raises(ValueError, match=message):
         Trainer(tiny_config(room_data, **changes), tmp_path / 'run', CPU)
     assert not (tmp_path / 'run').exists()
+
+
+def test_validation_images_that_the_run_learns_from_are_named(room_data, tmp_path, caplog):
+    copied = shutil.copytree(room_data, tmp_path / 'other')  # other images, for all that their ids say
+    Trainer(tiny_config(room_data, validation=[data_of(copied)]), tmp_path / 'apart', CPU)
+    assert not caplog.text
+    Trainer(tiny_config(room_data, validation=[data_of(copied), data_of(room_data)]), tmp_path / 'run', CPU)
+    assert f'validation on folder {room_data}: the run learns from 8 of its 8 images' in caplog.text
+    assert caplog.text.count('the run learns from') == 1
 
 
 @pytest.mark.parametrize(('policy', 'width', 'height'), [('stretch', 64, 96), ('tiles', 48, 40)])
