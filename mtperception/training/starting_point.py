@@ -97,7 +97,8 @@ def _load_published(network: Network, part: str, source: str, key: str) -> None:
     try:
         network.load_pretrained(part, source)
     except PretrainedError as error:
-        raise ConfigError(f'{key}: {error}') from error
+        begin_anew = ", or '' for random weights" if key == 'encoder' else ''
+        raise ConfigError(f'{key}: {error}{begin_anew}') from error
 
 
 def _refuse_rounded_models(config: TrainConfig) -> None:

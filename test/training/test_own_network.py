@@ -109,7 +109,7 @@ def test_what_it_does_not_have_is_an_error(room_data, tmp_path):
         ({'losses': config_of(room_data).losses | {'late_depth': ChoiceConfig('l1')}}, 'no output late_depth'),
         ({'network': ChoiceConfig('shallow', {'depth': 3})}, 'network shallow has no option depth: expected width'),
         ({'tasks': ('depth',)}, 'depth and segmentation only together'),
-        ({'encoder': 'imagenet'}, 'ShallowNet has no published weights for encoder: expected none'),
+        ({'encoder': 'imagenet'}, "ShallowNet has no published weights for encoder: expected none, or '' for random"),
         ({'start': {'encoder': ['x.safetensors']}}, 'start.encoder: not a part of ShallowNet: expected some of trunk'),
         ({'start': {'trunk': ['imagenet']}}, 'start.trunk: ShallowNet has no published weights'),
     ):
