@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints: all that a run needs to go on, in one file that is either the old or the new one.
 
-A safetensors file: tensors by name, and in its header, as JSON, scalars, the configuration and generator states. No
-pickle: a checkpoint from anywhere can be opened.
+A safetensors file: tensors by name, and in its header, as JSON, scalars and the configuration. No pickle: a
+checkpoint from anywhere can be opened.
 """
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ class Checkpoint:
     """By `<kind>/<name>`: `network/...`, `average/...`, `weighting/...`, `gradients/...`,
     `weighting_gradients/...`, `optimizer/<part>/...`."""
     scalars: dict[str, Any]
-    """What JSON can hold: progress, best metric, configuration, generator states."""
+    """What JSON can hold: progress, best metric, configuration."""
 
     def group(self, kind: str) -> Tensors:
         """The tensors of one kind, without its name."""
@@ -107,25 +106,3 @@ def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, torch.Tensor]) ->
             tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({'state': state, 'param_groups': optimizer.state_dict()['param_groups']})
-
-
-CPU_GENERATOR, CUDA_GENERATOR = 'generator', 'cuda_generator'
-
-
-def generator_states(device: torch.device) -> dict[str, str]:
-    """PyTorch's random generators of the CPU and, on CUDA, of the device, as text."""
-    states = {CPU_GENERATOR: torch.get_rng_state()}
-    if device.type == 'cuda':
-        states[CUDA_GENERATOR] = torch.cuda.get_rng_state(device)
-    return {name: base64.b64encode(state.numpy().tobytes()).decode() for name, state in states.items()}
-
-
-def set_generator_states(states: Mapping[str, str], device: torch.device) -> None:
-    """Put PyTorch's random generators back to where `generator_states` found them."""
-
-    def state(name: str) -> torch.Tensor:
-        return torch.frombuffer(bytearray(base64.b64decode(states[name])), dtype=torch.uint8)
-
-    torch.set_rng_state(state(CPU_GENERATOR))
-    if device.type == 'cuda' and CUDA_GENERATOR in states:  # a run may resume on another device
-        torch.cuda.set_rng_state(state(CUDA_GENERATOR), device)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from mtperception.atomic_write import remove_left_in
@@ -18,9 +19,7 @@ from mtperception.training.averaging import averaged
 from mtperception.training.checkpoint import (
     Checkpoint,
     CheckpointError,
-    generator_states,
     named,
-    set_generator_states,
 )
 from mtperception.training.config import ConfigError, TrainConfig
 from mtperception.training.config_file import config_from_dict, config_to_dict
@@ -152,6 +151,7 @@ class Trainer:
             ConfigError: if the network cannot learn from as few images at a time.
             DivergedError: if a loss or a gradient is not finite.
         """
+        self._seed_dropout()
         self.updates.set_learning_rates(self.steps, self.total_steps)
         count, annotated = self._over_all_processes(len(images), annotated)
         losses = self._losses(images, targets, annotated)
@@ -170,6 +170,11 @@ class Trainer:
                 self.epoch_losses[output][1] += 1
         self.record.step(self.steps, values)
         return values
+
+    def _seed_dropout(self) -> None:
+        """Each step of each process has its own random numbers, also after the run was resumed."""
+        step = np.random.SeedSequence((self.config.seed, self.steps, rank()))
+        torch.manual_seed(int(step.generate_state(1, np.uint64)[0]))
 
     def _update(
         self, losses: Mapping[str, torch.Tensor], values: Mapping[str, float], images: int, annotated: Mapping[str, int]
@@ -298,7 +303,6 @@ class Trainer:
             'best': self.best,
             'config': config_to_dict(self.config),
             'images': self.examples.digest,
-            **generator_states(self.device),
             **self.updates.scalars(),
         }
         Checkpoint(tensors, scalars).write(self.out / name)
@@ -333,7 +337,6 @@ class Trainer:
         self.saved = self.steps
         self.epoch_losses = state['epoch_losses']
         self.metrics, self.protocol, self.best = state['metrics'], state['protocol'], state['best']
-        set_generator_states(state, self.device)
         logger.info('resuming after %d of %d steps', self.steps, self.total_steps)
 
 

@@ -15,13 +15,9 @@ import mtperception.training
 from mtperception.training.checkpoint import (
     Checkpoint,
     CheckpointError,
-    generator_states,
     load_optimizer,
     optimizer_tensors,
-    set_generator_states,
 )
-
-NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
 
 
 def a_checkpoint(value=1.0):
@@ -111,18 +107,6 @@ def test_a_full_disk_leaves_the_old_one(tmp_path):
     a_checkpoint(2.0).write(path)  # what the failure left does not stand in the way
     assert Checkpoint.read(path).tensors['network/a.weight'].unique().tolist() == [2.0]
     assert [left.name for left in tmp_path.iterdir()] == ['last.safetensors']
-
-
-@pytest.mark.parametrize('name', ['cpu', pytest.param('cuda', marks=NEEDS_CUDA)])
-def test_generator_states_go_round(name):
-    device = torch.device(name)
-    torch.manual_seed(5)
-    torch.rand(3, device=device)
-    states = generator_states(device)
-    expected = torch.rand(3), torch.rand(3, device=device)
-    set_generator_states(states, device)
-    assert torch.equal(torch.rand(3), expected[0])
-    assert torch.equal(torch.rand(3, device=device), expected[1])
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def train(config, out, stop=None):
 
 
 def assert_same(first, second):
-    """All of two checkpoints, bit by bit, generator and losses included."""
+    """All of two checkpoints, bit by bit, losses included."""
     assert first.scalars == second.scalars
     assert first.tensors.keys() == second.tensors.keys()
     assert [name for name, x in first.tensors.items() if not torch.equal(x, second.tensors[name])] == []

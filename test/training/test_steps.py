@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from mtperception.data.transforms import Example, collate
 from mtperception.pipeline import normalize
+from mtperception.training import trainer as trainer_module
 from mtperception.training.config import ChoiceConfig, OptimizerConfig
 from mtperception.training.losses import BerHu, CrossEntropy
 from mtperception.training.trainer import Trainer
@@ -38,6 +39,20 @@ def test_reduced_precision_learns_the_same(precision, room_data, tmp_path):
         last = reduced.step(*batch)
     assert all(last[task] < first[task] for task in first)
     assert all(parameter.dtype == torch.float32 for parameter in reduced.network.parameters())
+
+
+def test_each_process_drops_other_features(room_data, tmp_path, monkeypatch):
+    config = tiny_config(room_data, network=ChoiceConfig('multitasknet', {'width': 0.05}), optimizer=OptimizerConfig())
+
+    def first_losses(name, process):
+        monkeypatch.setattr(trainer_module, 'rank', lambda: process)
+        trainer = Trainer(config, tmp_path / name, CPU)
+        batch = collate([trainer.examples[0, 0], trainer.examples[0, 1]], trainer.examples.tasks)
+        return trainer.step(*batch)
+
+    first = first_losses('first', 0)
+    assert first_losses('again', 0) == first
+    assert first_losses('second', 1) != first
 
 
 @pytest.mark.parametrize('precision', ['fp32', 'fp16'])
