@@ -3,7 +3,8 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 PLAIN = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text'}
 """The types that are checked, and what they are called in YAML."""
@@ -18,8 +19,9 @@ def wrong_type(signature_of: Callable[..., Any], options: Mapping[str, Any]) -> 
     parameters = inspect.signature(signature_of).parameters
     for name, value in options.items():
         annotation = parameters[name].annotation if name in parameters else None
-        expected = [kind for kind in (get_args(annotation) or (annotation,)) if kind in PLAIN]
-        if not expected or (value is None and type(None) in get_args(annotation)):
+        kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+        expected = [kind for kind in kinds if kind in PLAIN]
+        if not expected or (value is None and type(None) in kinds):
             continue
         accepted = (*expected, int) if float in expected else tuple(expected)
         if type(value) not in accepted:
