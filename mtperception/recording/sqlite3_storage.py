@@ -86,10 +86,14 @@ class Sqlite3Storage:
         try:
             found = self._database.execute('SELECT data FROM messages WHERE id = ?', (row,)).fetchone()
         except sqlite3.Error as error:
-            if not self.damage:  # else it is said already
-                self.damage[f'cannot be read completely: {error}. The rest is used'] = None
-            return None
-        return bytes(found[0]) if found else None
+            return self._passed_over(error)
+        if found and not isinstance(found[0], bytes):
+            return self._passed_over(f'a message is {type(found[0]).__name__}, not bytes')
+        return found[0] if found else None
+
+    def _passed_over(self, why: object) -> None:
+        if not self.damage:  # else it is said already
+            self.damage[f'cannot be read completely: {why}. The rest is used'] = None
 
     def _definitions(self) -> dict[str, Definition]:
         """By type; none in the files of older recorders."""

@@ -149,6 +149,15 @@ class TestADatabaseIsReadInOneOrder:
         assert notes[0].startswith('bag.db3: cannot be read completely: ')
         assert notes[1] == f'{IMAGE}: 9 of 10 messages could be read'
 
+    @pytest.mark.parametrize('value', ["'text'", '0.5', '123456789012', '7'])
+    def test_with_a_message_that_is_no_bytes(self, value, tmp_path):
+        """A flipped bit in a record changes its type."""
+        path = write_recording(tmp_path / 'bag', self.messages(5)) / 'bag.db3'
+        self.changed(path, f'UPDATE messages SET data = {value} WHERE id = 5')  # image 3
+        own, notes = self.indices(path.parent)
+        assert own == [1, 2, 4, 5]
+        assert notes[0].startswith('bag.db3: cannot be read completely: a message is ')
+
     def test_without_its_index_of_times(self, tmp_path):
         path = write_recording(tmp_path / 'bag', self.messages(10)) / 'bag.db3'
         self.changed(path, 'UPDATE messages SET timestamp = 1000000000000 - id')

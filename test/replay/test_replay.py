@@ -66,7 +66,10 @@ def result(predictor, walk):
 
 
 def test_the_numbers_are_those_of_the_model_on_the_scene(predictor, result):
-    """The same images and truth without a bag between: depth in whole millimetres is all that is lost."""
+    """The same images and truth without a bag between: depth in whole millimetres is all that is lost.
+
+    Of 27,648 pixels, two may lie that near to a threshold of delta.
+    """
     room, depth, labels = SyntheticRoom(96, 72), DepthMetrics(), SegmentationMetrics(40)
     for index in range(COUNT):
         sample = room.frame(0.1 * index)
@@ -75,7 +78,7 @@ def test_the_numbers_are_those_of_the_model_on_the_scene(predictor, result):
         labels.update(prediction.labels, sample.labels)
     summary = result.summary()
     assert {name: summary[name] for name in labels.compute()} == pytest.approx(labels.compute())
-    assert {name: summary[name] for name in depth.compute()} == pytest.approx(depth.compute(), rel=1e-3)
+    assert {name: summary[name] for name in depth.compute()} == pytest.approx(depth.compute(), rel=1e-3, abs=7.5e-5)
     assert len(result.frames) == COUNT
 
 
